@@ -1,0 +1,398 @@
+"""The simulated device as a pure state machine: ``step(event, now_s) → command``.
+
+It never sleeps, reads a clock, draws from a generator or touches a socket, so the same machine runs live under trio,
+inside a Locust user, and in virtual time. What may happen where is :data:`estsim.device.table.TABLE`; this module
+holds the memory of one device and the decisions.
+
+Beside the state there is the *goal* (no certificate sought, enroll, renew) and the *step* of the chain it stands at, so
+that waiting states need no copies. There is no expiry event: every wait ends at the earliest of the next step and the
+limits of the goal, and every wake-up and answer compares the time with the limits.
+"""
+
+from math import inf
+
+from estsim.device.commands import CONTINUE, Command, Continue, Exchange, Stop, WaitUntil
+from estsim.device.events import Answered, Event, Lifetime, Woke
+from estsim.device.policy import AfterExpiry, AfterFailure, AfterRenewals, Fetch, Policy
+from estsim.device.states import CredentialChoice, KeyChoice, State, Step, StopReason, Why
+from estsim.device.table import TABLE
+from estsim.device.timing import age_share, aged, backoff_wait, deferral_wait, renewal_time
+from estsim.errors import IllegalTransition
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
+from estsim.est.operations import Operation
+from estsim.est.outcome import Deferred, RetryAfter
+from estsim.load.streams import Purpose, uniform
+
+_STATE_OF_STEP = {Step.CACERTS: State.FETCHING_CA, Step.CSRATTRS: State.FETCHING_ATTRS}
+_OPERATION_OF_STEP = {Step.CACERTS: Operation.CACERTS, Step.CSRATTRS: Operation.CSRATTRS}
+_CAUSE_OF_WAIT = {State.DEFERRED: Cause.POLL, State.BACKING_OFF: Cause.RETRY}
+
+
+class Machine:
+    """One device's memory. ``device`` is its fleet-wide index; with ``seed`` it keys every draw."""
+
+    __slots__ = (
+        "attempt",
+        "cuts",
+        "deferrals",
+        "deferred_since_s",
+        "device",
+        "draws",
+        "enrolment",
+        "failures",
+        "gave_up",
+        "goal",
+        "has_ca",
+        "keeps_goal",
+        "key_made",
+        "lifetime",
+        "next_s",
+        "now_s",
+        "opened_s",
+        "policy",
+        "renew_asked",
+        "renew_at_s",
+        "renewals",
+        "retire_asked",
+        "seed",
+        "started",
+        "state",
+        "step_of_chain",
+        "stop_asked",
+        "stopped",
+        "turn",
+        "wake_at_s",
+    )
+
+    def __init__(self, policy: Policy, *, seed: int, device: int) -> None:
+        self.policy = policy
+        self.seed = seed
+        self.device = device
+        self.state = State.OFF
+        self.now_s = -inf
+        self.turn = 0
+        self.started = False
+        self.stopped = False
+        self.stop_asked = False
+        self.retire_asked = False
+        self.renew_asked = False
+        self.gave_up = False
+        self.cuts = 0
+        self.goal: Goal | None = None
+        self.keeps_goal: Goal | None = None  # of a pending request that survived a power cut
+        self.step_of_chain = Step.CERTIFICATE
+        self.enrolment = 0
+        self.opened_s = 0.0
+        self.attempt = 0
+        self.failures = 0  # in a row
+        self.deferrals = 0
+        self.deferred_since_s = inf
+        self.next_s = inf  # when the waiting device is to act
+        self.wake_at_s = inf  # when it is to wake: the next step or a limit before it
+        self.key_made = False
+        self.has_ca = False
+        self.lifetime: Lifetime | None = None
+        self.renew_at_s = inf
+        self.renewals = 0
+        self.draws = 0
+
+    def __repr__(self) -> str:
+        goal = self.goal.value if self.goal else "nothing"
+        return f"<Machine {self.device} {self.state.value}, seeks {goal}, turn {self.turn}>"
+
+    def step(self, event: Event, now_s: float) -> Command:
+        """Take an event at a time and say what to do.
+
+        A late result (its turn is over) answers ``Continue``. Raises IllegalTransition, and changes nothing, where
+        the table has no answer to the event.
+        """
+        if isinstance(event, Woke | Answered) and event.turn != self.turn:
+            return CONTINUE
+        transition = None if self.stopped else TABLE[self.state].get(type(event))
+        if transition is None:
+            raise IllegalTransition(f"{self!r} has no answer to {event!r}")
+        before_s, self.now_s = self.now_s, max(self.now_s, now_s)
+        try:
+            command = transition.handler(self, event)
+        except IllegalTransition:
+            self.now_s = before_s
+            raise
+        if self.state not in transition.leads_to:
+            raise IllegalTransition(f"{event!r} led {self!r} to a state that its table does not allow")
+        return command
+
+    # -- what the handlers of the table are made of
+
+    def begin(self, goal: Goal, planned_s: float, cause: Cause, ends: EnrolmentEnd | None = None) -> Command:
+        """Seek a certificate: open an enrolment and send its first exchange."""
+        self._open(goal, planned_s)
+        self.step_of_chain = self._first_step()
+        return self.exchange(cause, planned_s, opens_s=planned_s, ends=ends)
+
+    def exchange(
+        self,
+        cause: Cause,
+        intended_s: float,
+        *,
+        opens_s: float | None = None,
+        ends: EnrolmentEnd | None = None,
+    ) -> Command:
+        """Send the exchange of the step that the chain stands at."""
+        goal = self.goal
+        assert goal is not None  # noqa: S101 - an exchange belongs to an enrolment
+        step = self.step_of_chain
+        self.state = _STATE_OF_STEP.get(step) or (State.RENEWING if goal is Goal.RENEW else State.ENROLLING)
+        key = self._key_choice()
+        self.key_made = self.key_made or key is KeyChoice.NEW
+        self.attempt += 1
+        self.turn += 1
+        return Exchange(
+            turn=self.turn,
+            operation=_OPERATION_OF_STEP.get(step) or self._certificate_operation(),
+            key=key,
+            credential=CredentialChoice.ISSUED if goal is Goal.RENEW else CredentialChoice.BOOTSTRAP,
+            goal=goal,
+            intended_s=intended_s,
+            cause=cause,
+            enrolment=self.enrolment,
+            attempt=self.attempt,
+            opens_s=opens_s,
+            ends=ends,
+        )
+
+    def advance(self) -> Command:
+        """Go on to the chain's next step after an answer."""
+        self.failures = 0
+        if self.step_of_chain is Step.CACERTS and self.policy.enroll.csrattrs:
+            self.step_of_chain = Step.CSRATTRS
+        else:
+            self.step_of_chain = Step.CERTIFICATE
+        return self.exchange(Cause.CHAIN, self.now_s)
+
+    def take_certificate(self, lifetime: Lifetime) -> Command:
+        """Become what was issued, and plan the renewal."""
+        if self.goal is Goal.RENEW:
+            self.renewals += 1
+        self.renew_asked = False  # whoever asked for a new certificate has one
+        self._close()
+        self.lifetime = aged(lifetime, self.now_s, self.policy.renew.lifetime_scale if self.policy.renew else 1.0)
+        self.state = State.OPERATIONAL
+        renew = self.policy.renew
+        if renew is not None and (renew.times is None or self.renewals < renew.times):
+            self.renew_at_s = renewal_time(renew, self.lifetime, self.now_s, self._draw)
+            return self.stay_operational(ends=EnrolmentEnd.ISSUED)
+        self.renew_at_s = inf
+        if renew is not None and renew.then is AfterRenewals.LEAVE:
+            return self.retire(ends=EnrolmentEnd.ISSUED)
+        return self.stay_operational(ends=EnrolmentEnd.ISSUED)
+
+    def stay_operational(self, ends: EnrolmentEnd | None = None) -> Command:
+        """Wait for the renewal, or for nothing when there is none to come."""
+        self.state = State.OPERATIONAL
+        self.next_s = self.renew_at_s
+        if self.renew_at_s == inf:
+            return self.wait(inf, Why.NOTHING, ends=ends)
+        return self.wait(min(self.next_s, self.not_after_s), Why.RENEWAL, ends=ends)
+
+    def defer(self, deferral: Deferred) -> Command:
+        """Wait as told, plus what the device adds of its own (RFC 7030 §4.2.3: at least the told wait)."""
+        policy = self.policy.deferral
+        self.failures = 0
+        self.deferrals += 1
+        self.deferred_since_s = min(self.deferred_since_s, self.now_s)
+        if self.deferrals > policy.max_polls:
+            return self.fail(EnrolmentEnd.IMPATIENT)
+        told_s, device_s = deferral_wait(policy, deferral.retry_after, self._draw)
+        self.next_s = self.now_s + told_s + device_s
+        self.state = State.DEFERRED
+        return self.wait(self._next_or_limit(), Why.DEFERRAL, told_s=told_s, device_s=device_s)
+
+    def back_off(self, told: RetryAfter | None) -> Command:
+        """Wait before another try: as an overloaded server says, else by the policy's backoff."""
+        self.failures += 1
+        if self.failures >= self.policy.retry.attempts:
+            return self.fail(EnrolmentEnd.EXHAUSTED)
+        wait_s = told.wait_s if told is not None else None
+        if wait_s is None:
+            wait_s = backoff_wait(self.policy.retry, self.failures, self._draw)
+        self.next_s = self.now_s + wait_s
+        self.state = State.BACKING_OFF
+        return self.wait(self._next_or_limit(), Why.BACKOFF, backoff_s=wait_s)
+
+    def repeat(self) -> Command:
+        """Poll or retry, the wait being over."""
+        return self.exchange(_CAUSE_OF_WAIT[self.state], self.next_s)
+
+    def fail(self, how: EnrolmentEnd) -> Command:
+        """End the enrolment without a certificate; a device whose certificate still holds goes on with it."""
+        goal = self.goal
+        self._close()
+        if goal is Goal.ENROLL:
+            return self.give_up(ends=how)
+        if self.now_s >= self.not_after_s:
+            return self.expire(self.now_s, Cause.CHAIN, ends=how)
+        assert self.policy.renew is not None and self.lifetime is not None  # noqa: S101, PT018 - it was renewing
+        lifetime_s = self.lifetime.not_after_s - self.lifetime.not_before_s
+        self.renew_at_s = self.now_s + self.policy.renew.retry_every * lifetime_s
+        return self.stay_operational(ends=how)
+
+    def expire(self, planned_s: float, cause: Cause, ends: EnrolmentEnd | None = None) -> Command:
+        """Lose the certificate by age; what then is the policy's."""
+        self.lifetime = None
+        self.renew_at_s = inf
+        then = self.policy.renew.expired if self.policy.renew else AfterExpiry.ENROLL
+        if then is AfterExpiry.ENROLL:
+            return self.begin(Goal.ENROLL, planned_s, cause, ends=ends)
+        if then is AfterExpiry.GIVE_UP:
+            return self.give_up(ends=ends)
+        self.state = State.EXPIRED
+        return self.wait(inf, Why.HELP, ends=ends)
+
+    def give_up(self, ends: EnrolmentEnd | None = None) -> Command:
+        """Do nothing more, unless the policy says that a power-up helps."""
+        self.gave_up = True
+        self.state = State.GAVE_UP
+        return self.wait(inf, Why.HELP, ends=ends)
+
+    def retire(self, ends: EnrolmentEnd | None = None) -> Command:
+        """Leave service for good."""
+        if ends is None and self.goal is not None:
+            ends = EnrolmentEnd.RETIRED
+        self._close()
+        self.state = State.RETIRED
+        return self.stop(StopReason.RETIRED, ends)
+
+    def stop(self, reason: StopReason, ends: EnrolmentEnd | None = None) -> Stop:
+        """Answer no further event."""
+        self.stopped = True
+        self.turn += 1
+        return Stop(self.turn, reason, ends)
+
+    def lose_power(self, *, keeps_key: bool, keeps_pending: bool) -> Command:
+        """Go dark; an enrolment under way is cut, its request and key survive as told."""
+        if self.state is State.DEFERRED and keeps_key and keeps_pending:
+            self.keeps_goal = self.goal
+        ends = EnrolmentEnd.CUT if self.goal is not None else None
+        key_survives = self.key_made and keeps_key
+        self._close()
+        self.key_made = key_survives
+        self.state = State.OFF
+        return self.wait(inf, Why.POWER, ends=ends)
+
+    def boot(self, planned_s: float) -> Command:
+        """Power up: with a certificate go on, with a pending request wait on, else enroll."""
+        kept, self.keeps_goal = self.keeps_goal, None
+        if self.lifetime is not None and self.now_s >= self.lifetime.not_after_s:
+            return self.expire(planned_s, Cause.PLAN)
+        if kept is not None:
+            return self._resume(kept, planned_s)
+        if self.lifetime is not None:
+            return self._boot_with_certificate(self.lifetime, planned_s)
+        if self.gave_up and self.policy.enroll.then is not AfterFailure.UNTIL_POWER_UP:
+            return self.give_up()
+        self.gave_up = False
+        return self.begin(Goal.ENROLL, planned_s, Cause.PLAN)
+
+    def wait(
+        self,
+        at_s: float,
+        why: Why,
+        *,
+        told_s: float = 0.0,
+        device_s: float = 0.0,
+        backoff_s: float = 0.0,
+        opens_s: float | None = None,
+        ends: EnrolmentEnd | None = None,
+    ) -> Command:
+        """Wait until ``at_s``."""
+        self.turn += 1
+        self.wake_at_s = at_s
+        return WaitUntil(self.turn, at_s, why, told_s, device_s, backoff_s, opens_s, ends)
+
+    def wind_up(self, command: Command) -> Command:
+        """Turn the command after an answer into a stop, where a stop or a retirement was asked for meanwhile."""
+        if isinstance(command, Continue | Stop):
+            return command
+        if self.retire_asked:
+            return self.retire(ends=command.ends)
+        if self.stop_asked:
+            return self.stop(StopReason.ASKED, command.ends)
+        return command
+
+    def limit_reached(self) -> EnrolmentEnd | None:
+        """Return which limit of the goal has passed: deadline and patience, or expiry and patience."""
+        if self.goal is Goal.ENROLL and self.now_s >= self.opened_s + self.policy.enroll.deadline_s:
+            return EnrolmentEnd.DEADLINE
+        if self.goal is Goal.RENEW and self.now_s >= self.not_after_s:
+            return EnrolmentEnd.EXPIRED
+        if self.now_s >= self.deferred_since_s + self.policy.deferral.max_wait_s:
+            return EnrolmentEnd.IMPATIENT
+        return None
+
+    @property
+    def not_after_s(self) -> float:
+        """When the certificate in hand expires; minus infinity without one."""
+        return self.lifetime.not_after_s if self.lifetime else -inf
+
+    # -- the small print
+
+    def _open(self, goal: Goal, planned_s: float) -> None:
+        self.goal = goal
+        self.enrolment += 1
+        self.opened_s = planned_s
+        self.attempt = 0
+        self.failures = 0
+        self.deferrals = 0
+        self.deferred_since_s = inf
+
+    def _close(self) -> None:
+        self.goal = None
+        self.key_made = False
+        self.failures = 0
+        self.deferred_since_s = inf
+
+    def _first_step(self) -> Step:
+        policy = self.policy.enroll
+        wants_ca = policy.cacerts is Fetch.ALWAYS or (policy.cacerts is Fetch.ONCE and not self.has_ca)
+        if wants_ca:
+            return Step.CACERTS
+        return Step.CSRATTRS if policy.csrattrs else Step.CERTIFICATE
+
+    def _key_choice(self) -> KeyChoice:
+        if self.step_of_chain is not Step.CERTIFICATE:
+            return KeyChoice.NONE
+        if self.goal is Goal.RENEW and self.policy.renew is not None and not self.policy.renew.rekey:
+            return KeyChoice.HELD
+        return KeyChoice.PENDING if self.key_made else KeyChoice.NEW
+
+    def _certificate_operation(self) -> Operation:
+        return Operation.SIMPLEREENROLL if self.goal is Goal.RENEW else self.policy.enroll.operation
+
+    def _next_or_limit(self) -> float:
+        patience_s = self.deferred_since_s + self.policy.deferral.max_wait_s
+        if self.goal is Goal.RENEW:
+            return min(self.next_s, self.not_after_s, patience_s)
+        return min(self.next_s, self.opened_s + self.policy.enroll.deadline_s, patience_s)
+
+    def _draw(self, purpose: Purpose) -> float:
+        self.draws += 1
+        return uniform(self.seed, self.device, purpose, self.draws)
+
+    def _resume(self, goal: Goal, planned_s: float) -> Command:
+        """Come back to a pending request, as a new enrolment with the told time kept."""
+        self._open(goal, planned_s)
+        self.step_of_chain = Step.CERTIFICATE
+        self.deferrals = 1
+        self.deferred_since_s = self.now_s
+        self.next_s = max(self.next_s, planned_s)
+        self.state = State.DEFERRED
+        told_s = self.next_s - planned_s
+        return self.wait(self._next_or_limit(), Why.DEFERRAL, told_s=told_s, opens_s=planned_s)
+
+    def _boot_with_certificate(self, lifetime: Lifetime, planned_s: float) -> Command:
+        renew_if = self.policy.boot.renew_if
+        if self.renew_asked or (renew_if is not None and age_share(lifetime, self.now_s) >= renew_if):
+            self.renew_asked = False
+            return self.begin(Goal.RENEW, planned_s, Cause.PLAN)
+        self.renew_at_s = max(self.renew_at_s, planned_s)
+        return self.stay_operational()

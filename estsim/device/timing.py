@@ -1,0 +1,51 @@
+"""How long a device waits: deferral, backoff and renewal times as pure functions of policy and draws."""
+
+from collections.abc import Callable
+
+from estsim.device.events import Lifetime
+from estsim.device.policy import Backoff, DeferralPolicy, Jitter, RenewPolicy, RetryPolicy
+from estsim.est.outcome import RetryAfter
+from estsim.load.streams import Purpose
+
+Draw = Callable[[Purpose], float]
+
+
+def deferral_wait(policy: DeferralPolicy, retry_after: RetryAfter, draw: Draw) -> tuple[float, float]:
+    """Return (told by the server, the device's own), in seconds; they add up to the wait.
+
+    Without a readable Retry-After the wait is all the device's own; impatience makes the own part negative.
+    """
+    if retry_after.wait_s is None:
+        return 0.0, policy.when_missing_s
+    told_s = retry_after.wait_s
+    spread = policy.spread.at(draw(Purpose.DEFERRAL))
+    return told_s, told_s * (policy.obedience - 1.0 + spread)
+
+
+def backoff_wait(policy: RetryPolicy, failures: int, draw: Draw) -> float:
+    """Return the wait after ``failures`` ≥ 1 failures in a row, in seconds."""
+    factor = 2.0 ** (failures - 1) if policy.backoff is Backoff.EXPONENTIAL else 1.0
+    wait_s = min(policy.cap_s, policy.base_s * factor)
+    return wait_s * draw(Purpose.BACKOFF) if policy.jitter is Jitter.FULL else wait_s
+
+
+def aged(lifetime: Lifetime, now_s: float, scale: float) -> Lifetime:
+    """Let a certificate age ``scale`` times as fast: from now on, and as if it always had."""
+    return Lifetime(
+        not_before_s=now_s - (now_s - lifetime.not_before_s) / scale,
+        not_after_s=now_s + (lifetime.not_after_s - now_s) / scale,
+    )
+
+
+def renewal_time(policy: RenewPolicy, lifetime: Lifetime, now_s: float, draw: Draw) -> float:
+    """Return when the renewal of a certificate that was issued now is due, never in the past."""
+    spread = policy.spread.at(draw(Purpose.RENEWAL))
+    if policy.after_s is not None:
+        return now_s + policy.after_s * (1.0 + spread)
+    lifetime_s = lifetime.not_after_s - lifetime.not_before_s
+    return max(now_s, lifetime.not_before_s + lifetime_s * (policy.at + spread))
+
+
+def age_share(lifetime: Lifetime, now_s: float) -> float:
+    """Return which share of its lifetime a certificate has behind it."""
+    return (now_s - lifetime.not_before_s) / (lifetime.not_after_s - lifetime.not_before_s)

@@ -1,0 +1,42 @@
+"""The run's one clock: monotonic nanoseconds since the run's epoch, tied once to the wall clock."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+NS_PER_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunClock:
+    """Times of one run. ``mono_epoch_ns`` and ``wall_epoch_s`` (UNIX seconds) name the same moment."""
+
+    mono_epoch_ns: int
+    wall_epoch_s: float
+
+    @classmethod
+    def start(cls) -> "RunClock":
+        """Return a clock whose epoch is now."""
+        return cls(time.perf_counter_ns(), time.time())
+
+    def now_ns(self) -> int:
+        """Return nanoseconds since the epoch."""
+        return time.perf_counter_ns() - self.mono_epoch_ns
+
+    def now_s(self) -> float:
+        """Return seconds since the epoch."""
+        return self.now_ns() / NS_PER_S
+
+    def wall_s(self, run_s: float) -> float:
+        """Return a moment of the run as UNIX seconds."""
+        return self.wall_epoch_s + run_s
+
+    def started(self) -> datetime:
+        """Return the epoch as a date in UTC."""
+        return datetime.fromtimestamp(self.wall_epoch_s, UTC)
+
+
+def to_ns(seconds: float) -> int:
+    """Return seconds as whole nanoseconds."""
+    return round(seconds * NS_PER_S)

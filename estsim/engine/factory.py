@@ -1,0 +1,59 @@
+"""The factory: a manufacturer's authority that mints each device's bootstrap certificate, in memory."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from estsim.device.identity import PrivateKey, StoredCredential, dump_key
+from estsim.est.csr import signature_hash
+
+_BACKDATED: Final = timedelta(hours=1)  # devices were made before they boot, and clocks differ
+_VALIDITY: Final = timedelta(days=3650)
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A manufacturer's CA certificate with its key; ``chain`` is what a device sends beside its own certificate."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+    chain: tuple[bytes, ...] = ()
+
+    @classmethod
+    def made(cls, name: str) -> "Factory":
+        """Make a new manufacturer, whose key never leaves this process."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"estsim manufacturer {name}")])
+        builder = _builder(subject, subject, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate for a server's trust configuration."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def mint(self, key: PrivateKey, subject: x509.Name) -> StoredCredential:
+        """Issue the certificate that a device leaves the factory with."""
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = _builder(subject, self.certificate.subject, key).add_extension(usage, critical=False)
+        certificate = builder.sign(self.key, signature_hash(self.key))
+        return StoredCredential(certificate.public_bytes(Encoding.DER), dump_key(key), self.chain)
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + _VALIDITY)
+    )

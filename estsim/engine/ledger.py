@@ -1,0 +1,88 @@
+"""The books of open enrolments: which part of the time to certificate is whose (METRICS.md, "One enrolment").
+
+The parts of consecutive exchanges meet without gaps: an exchange begins at its intended time, is late by the
+generator's lag, may wait for its key, is served, and the wait that follows is told, the device's own or a backoff.
+"""
+
+from estsim.device.commands import Exchange, Stop, WaitUntil
+from estsim.device.states import Why
+from estsim.engine.clock import to_ns
+from estsim.engine.exchange_task import Settled
+from estsim.engine.fleet import Device
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
+from estsim.est.outcome import Deferred, OutcomeClass
+from estsim.measure.recorder import Recorder
+from estsim.measure.sample import Enrolment, PollPlan, Sample
+
+
+class Ledger:
+    """Opens, keeps and closes the enrolments of a shard's devices, and hands everything to the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def exchange(self, enrolment: Enrolment | None, sample: Sample) -> None:
+        """Book one exchange, whole or not."""
+        self._recorder.exchange(sample)
+        if enrolment is None:
+            return
+        stamps = sample.stamps
+        enrolment.exchanges += 1
+        enrolment.polls += sample.cause is Cause.POLL
+        enrolment.deferrals += sample.kind is OutcomeClass.DEFERRED
+        enrolment.service_ns += stamps.service_ns
+        enrolment.client_ns += stamps.key_wait_ns + stamps.client_work_ns
+        enrolment.generator_ns += stamps.schedule_lag_ns
+
+    def command(self, device: Device, command: Exchange | WaitUntil | Stop, settled: Settled | None, now_ns: int) -> None:
+        """Book what a command ends, opens and waits for; ``settled`` is the exchange that it answers, if any."""
+        if command.ends is not None:
+            self._close(device, command.ends, settled, now_ns)
+        if isinstance(command, Stop):
+            return
+        if command.opens_s is not None:
+            self._open(device, command)
+        if isinstance(command, WaitUntil) and device.enrolment is not None:
+            device.enrolment.told_ns += to_ns(command.told_s)
+            device.enrolment.device_ns += to_ns(command.device_s)
+            device.enrolment.backoff_ns += to_ns(command.backoff_s)
+            device.poll = _poll_plan(command, settled)
+
+    def open_at_the_end(self, device: Device) -> None:
+        """Book a search that the end of the run leaves open."""
+        if device.enrolment is not None:
+            self._recorder.enrolment_open(device.enrolment)
+
+    def _open(self, device: Device, command: Exchange | WaitUntil) -> None:
+        machine = device.machine
+        device.enrolment = Enrolment(
+            device=device.index,
+            cohort=device.cohort.plan.name,
+            number=machine.enrolment,
+            goal=machine.goal or Goal.ENROLL,
+            intended_ns=to_ns(command.opens_s or 0.0),
+        )
+        self._recorder.enrolment_began(device.enrolment)
+
+    def _close(self, device: Device, end: EnrolmentEnd, settled: Settled | None, now_ns: int) -> None:
+        enrolment, device.enrolment = device.enrolment, None
+        if enrolment is None:
+            return
+        enrolment.end = end
+        enrolment.ended_ns = now_ns
+        if settled is not None and end is EnrolmentEnd.ISSUED:
+            enrolment.ended_ns = settled.verified_ns
+            enrolment.client_ns += settled.verified_ns - settled.stamps.ended_ns
+            settled.describe(enrolment)
+        self._recorder.enrolment_ended(enrolment)
+
+
+def _poll_plan(wait: WaitUntil, settled: Settled | None) -> PollPlan | None:
+    """Return what the poll after this wait is to be judged by; None where the server told no wait."""
+    if settled is None or wait.why is not Why.DEFERRAL or not isinstance(settled.outcome, Deferred):
+        return None
+    retry_after = settled.outcome.retry_after
+    if retry_after.wait_s is None:
+        return None
+    first_byte_ns = settled.stamps.first_byte_ns or settled.stamps.ended_ns
+    return PollPlan(first_byte_ns, retry_after.wait_s, max(0.0, wait.device_s), retry_after.form.value)

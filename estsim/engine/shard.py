@@ -1,0 +1,160 @@
+"""One process's share of the fleet: one agenda, one scheduler task, and a short task for every device that is awake.
+
+Theory of operation. A waiting device is an entry in the agenda. The scheduler sleeps until the earliest entry, lets the
+machines of all due devices decide, and starts a task for each that is to exchange something. Starts are capped: after
+every eighth the scheduler yields, so that a herd of ours queues in our own schedule lag and not, unseen, in the latency
+that we would book on the server (SCALE.md, rule 2). A task carries out exchanges until the machine waits again.
+
+A device has one outstanding command. A new one cancels the exchange under way, which is recorded as abandoned.
+"""
+
+from collections import Counter
+from math import inf
+from typing import Final
+
+import trio
+
+from estsim.device.commands import Command, Continue, Exchange, Stop, WaitUntil
+from estsim.device.events import Answered, Event, Started, StopAsked, Woke
+from estsim.device.states import State
+from estsim.engine.agenda import FIRST_BOOT, Agenda
+from estsim.engine.clock import NS_PER_S, RunClock
+from estsim.engine.exchange_task import ExchangeTask, Settled
+from estsim.engine.fleet import Device, Fleet
+from estsim.engine.ledger import Ledger
+from estsim.measure.sample import FleetReading
+
+STARTS_PER_PASS: Final = 8
+RADAR_S: Final = 60
+_LONGEST_SLEEP_S: Final = 3600.0
+
+
+class Shard:
+    """Runs a fleet until nothing is planned any more, or until it is told to stop."""
+
+    def __init__(self, fleet: Fleet, exchanges: ExchangeTask, ledger: Ledger, clock: RunClock) -> None:
+        self.in_flight = 0
+        self._devices = fleet.devices
+        self._exchanges = exchanges
+        self._ledger = ledger
+        self._clock = clock
+        self._agenda: Agenda[Device] = Agenda()
+        self._states: Counter[State] = Counter(device.machine.state for device in fleet.devices)
+        self._stopping = False
+        self._something_new = trio.Event()
+        self._sleeping_until_s = -inf
+        for at_s, device in fleet.boots:
+            self._agenda.push(at_s, device, FIRST_BOOT)
+
+    async def run(self, *, until_settled: bool) -> None:
+        """Keep the fleet going; returns when the last exchange has ended after :meth:`stop`, or all is settled.
+
+        Cancelled from outside, what it cuts is recorded as abandoned.
+        """
+        async with trio.open_nursery() as nursery:
+            await self._schedule(nursery, until_settled=until_settled)
+        for device in self._devices:
+            self._ledger.open_at_the_end(device)
+
+    def stop(self) -> None:
+        """Ask every device to stop: nothing new is begun, exchanges under way may end."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._agenda.clear()
+        for device in self._devices:
+            if not device.machine.stopped:
+                self._step(device, StopAsked(), self._clock.now_s())
+        self._something_new.set()
+
+    def reading(self) -> FleetReading:
+        """Say where the fleet stands and who is about to wake."""
+        return FleetReading(
+            at_ns=self._clock.now_ns(),
+            states={state.value: count for state, count in self._states.items() if count},
+            wakeups=self._agenda.due_per_second(self._clock.now_s(), RADAR_S),
+            waiting_deferred=self._states[State.DEFERRED],
+        )
+
+    # -- the scheduler
+
+    async def _schedule(self, nursery: trio.Nursery, *, until_settled: bool) -> None:
+        started = 0
+        while not self._stopping:
+            due = self._agenda.pop_due(self._clock.now_s())
+            if due is not None:
+                started += self._wake(nursery, *due)
+                if started == STARTS_PER_PASS:
+                    started = 0
+                    await trio.lowlevel.checkpoint()
+            elif until_settled and not self.in_flight and not len(self._agenda):
+                return
+            else:
+                started = 0
+                await self._sleep_until(self._agenda.next_s())
+
+    async def _sleep_until(self, at_s: float) -> None:
+        """Sleep until a time, or until something earlier is planned, the last exchange ended, or a stop was asked."""
+        self._something_new = trio.Event()
+        self._sleeping_until_s = at_s
+        with trio.move_on_after(min(max(0.0, at_s - self._clock.now_s()), _LONGEST_SLEEP_S)):
+            await self._something_new.wait()
+        self._sleeping_until_s = -inf
+
+    def _wake(self, nursery: trio.Nursery, at_s: float, device: Device, turn: int) -> bool:
+        """Let a due device decide; returns whether it started an exchange."""
+        event = Started(at_s) if turn == FIRST_BOOT else Woke(turn)
+        command = self._step(device, event, self._clock.now_s())
+        if isinstance(command, Continue):
+            return False
+        if device.scope is not None:
+            device.scope.cancel()
+        self._ledger.command(device, command, None, self._clock.now_ns())
+        if isinstance(command, Exchange):
+            self.in_flight += 1
+            nursery.start_soon(self._live, device, command)
+            return True
+        self._rest(device, command)
+        return False
+
+    # -- one device
+
+    def _step(self, device: Device, event: Event, now_s: float) -> Command:
+        machine = device.machine
+        before = machine.state
+        command = machine.step(event, now_s)
+        if machine.state is not before:
+            self._states[before] -= 1
+            self._states[machine.state] += 1
+        return command
+
+    async def _live(self, device: Device, command: Exchange) -> None:
+        """Carry out exchanges until the machine waits: the task of a device that is awake."""
+        scope = device.scope = trio.CancelScope()
+        try:
+            with scope:
+                following: Command = command
+                while isinstance(following, Exchange):
+                    settled = await self._exchanges.perform(device, following)
+                    following = self._answer(device, following, settled)
+                self._rest(device, following)
+        finally:
+            if device.scope is scope:
+                device.scope = None
+            self.in_flight -= 1
+            if not self.in_flight and not len(self._agenda):
+                self._something_new.set()
+
+    def _answer(self, device: Device, command: Exchange, settled: Settled) -> Command:
+        """Tell the machine how an exchange ended, and keep the books."""
+        event = Answered(command.turn, settled.outcome, settled.lifetime)
+        following = self._step(device, event, settled.stamps.ended_ns / NS_PER_S)
+        if not isinstance(following, Continue):
+            self._ledger.command(device, following, settled, settled.stamps.ended_ns)
+        return following
+
+    def _rest(self, device: Device, command: Command) -> None:
+        if isinstance(command, WaitUntil):
+            self._agenda.push(command.at_s, device, command.turn)
+            if command.at_s < self._sleeping_until_s:
+                self._something_new.set()

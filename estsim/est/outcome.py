@@ -1,0 +1,217 @@
+"""What an exchange came to: one closed set of values for everything a server may do.
+
+A server's misbehaviour is data. ``OutcomeClass`` names the ten classes that every request falls into exactly one of
+(METRICS: requests is the sum of the ten).
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from cryptography import x509
+
+from estsim.errors import Phase, Trouble
+
+
+class OutcomeClass(StrEnum):
+    """The ten classes of summary.json, in its order."""
+
+    OK = "ok"
+    DEFERRED = "deferred"
+    OVERLOADED = "overloaded"
+    CHALLENGED = "challenged"
+    UNAUTHORIZED = "unauthorized"
+    REJECTED = "rejected"
+    SERVER_ERROR = "server_error"
+    MALFORMED = "malformed"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it counts as a failure: neither a success, nor a deferral, nor a step, nor cut by us."""
+        return self in _FAILURES
+
+
+_FAILURES = frozenset(
+    {
+        OutcomeClass.OVERLOADED,
+        OutcomeClass.UNAUTHORIZED,
+        OutcomeClass.REJECTED,
+        OutcomeClass.SERVER_ERROR,
+        OutcomeClass.MALFORMED,
+        OutcomeClass.FAILED,
+    }
+)
+
+
+class RetryAfterForm(StrEnum):
+    """How a Retry-After came (RFC 9110 §10.2.3)."""
+
+    SECONDS = "seconds"
+    HTTP_DATE = "http-date"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """A Retry-After as read: ``wait_s`` ≥ 0 from the answer on, or None where none could be read.
+
+    ``past`` marks a date that had gone by, which reads as a wait of 0.
+    """
+
+    wait_s: float | None
+    form: RetryAfterForm
+    past: bool = False
+
+
+NO_RETRY_AFTER = RetryAfter(None, RetryAfterForm.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class CACertificates:
+    """The CA certificates, newest self-signed root first, the others in the order they came."""
+
+    certificates: tuple[x509.Certificate, ...]
+    kind: ClassVar[OutcomeClass] = OutcomeClass.OK
+
+
+@dataclass(frozen=True, slots=True)
+class CSRAttributes:
+    """The attributes that the server wants in a request, as DER (RFC 7030 §4.5.2)."""
+
+    der: bytes
+    kind: ClassVar[OutcomeClass] = OutcomeClass.OK
+
+
+@dataclass(frozen=True, slots=True)
+class NoCSRAttributes:
+    """The server wants nothing special: 204, 404 or an empty sequence."""
+
+    kind: ClassVar[OutcomeClass] = OutcomeClass.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate. ``others`` is what came beside it, which RFC 7030 §4.2.3 does not allow for."""
+
+    certificate: x509.Certificate | None  # None only where there is no network: the virtual-time server
+    others: tuple[x509.Certificate, ...] = ()
+    kind: ClassVar[OutcomeClass] = OutcomeClass.OK
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAndCertificate:
+    """A private key made by the server with its certificate (RFC 7030 §4.4.2); the key never shows in a repr."""
+
+    key_der: bytes = field(repr=False)
+    certificate: x509.Certificate
+    kind: ClassVar[OutcomeClass] = OutcomeClass.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Come again: 202, or another status that the scenario lists (RFC 7030 §4.2.3)."""
+
+    retry_after: RetryAfter = NO_RETRY_AFTER
+    status: int = 202
+    kind: ClassVar[OutcomeClass] = OutcomeClass.DEFERRED
+
+
+@dataclass(frozen=True, slots=True)
+class Overloaded:
+    """Load shed: 503 or 429."""
+
+    retry_after: RetryAfter = NO_RETRY_AFTER
+    status: int = 503
+    kind: ClassVar[OutcomeClass] = OutcomeClass.OVERLOADED
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """A 401 with a challenge that the device can answer; a second exchange follows."""
+
+    scheme: str
+    realm: str
+    kind: ClassVar[OutcomeClass] = OutcomeClass.CHALLENGED
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthorized:
+    """A 401 that cannot be answered, or whose answer was refused."""
+
+    detail: str
+    kind: ClassVar[OutcomeClass] = OutcomeClass.UNAUTHORIZED
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The server will not: a 4xx, a 501, a redirect that is not followed."""
+
+    status: int
+    detail: str
+    kind: ClassVar[OutcomeClass] = OutcomeClass.REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """The server broke: a 5xx but 501 and 503."""
+
+    status: int
+    detail: str
+    kind: ClassVar[OutcomeClass] = OutcomeClass.SERVER_ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An answer that breaks the RFC so that it cannot be used; ``rfc_section`` names the rule."""
+
+    reason: str
+    rfc_section: str
+    kind: ClassVar[OutcomeClass] = OutcomeClass.MALFORMED
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No whole answer came; ``alert`` is the TLS alert's name where there was one."""
+
+    phase: Phase
+    trouble: Trouble
+    reason: str
+    alert: str | None = None
+    kind: ClassVar[OutcomeClass] = OutcomeClass.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """We cut it ourselves: a power cut, a stop. Never the server's."""
+
+    why: str
+    kind: ClassVar[OutcomeClass] = OutcomeClass.ABANDONED
+
+
+Outcome = (
+    CACertificates
+    | CSRAttributes
+    | NoCSRAttributes
+    | Issued
+    | KeyAndCertificate
+    | Deferred
+    | Overloaded
+    | Challenged
+    | Unauthorized
+    | Rejected
+    | ServerError
+    | Malformed
+    | Failed
+    | Abandoned
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NonConformance:
+    """A rule that an answer broke while it could still be used, with the section that states the rule."""
+
+    rule: str
+    rfc_section: str

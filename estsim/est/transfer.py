@@ -1,0 +1,57 @@
+"""The transfer encoding of every EST body: base64 of DER, both ways (RFC 8951 §3).
+
+Content-Transfer-Encoding and its value are ignored, as RFC 8951 says. Reading is tolerant of white space and of PEM
+armour; writing gives lines of 64, because a server was seen to refuse anything else, or one line, because a client was.
+"""
+
+import binascii
+import re
+from typing import Final
+
+from estsim.errors import EstsimError
+from estsim.est.outcome import NonConformance
+
+PEM_ARMOUR: Final = NonConformance("PEM armour", "RFC 8951 §3")
+NO_PADDING: Final = NonConformance("base64 without padding", "RFC 4648 §3.2")
+
+_WHITE_SPACE: Final = b"\r\n \t"
+_ARMOUR: Final = re.compile(rb"-----BEGIN [^\r\n-]{1,64}-----(.*?)-----END [^\r\n-]{1,64}-----", re.DOTALL)
+_DER_SEQUENCE: Final = re.compile(rb"\x30[\x80-\x84]")  # the second byte cannot occur in base64
+
+
+class TransferError(EstsimError):
+    """A body that is not base64."""
+
+
+def encode_body(der: bytes, *, columns: int | None = 64) -> bytes:
+    """Return DER as base64 in lines of at most ``columns`` characters, each ended by LF, or as one bare line."""
+    line = binascii.b2a_base64(der, newline=False)
+    if columns is None:
+        return line
+    return b"".join(line[at : at + columns] + b"\n" for at in range(0, len(line), columns))
+
+
+def decode_body(body: bytes) -> tuple[bytes, tuple[NonConformance, ...]]:
+    """Return the bytes that a body carries, and what was wrong with it; raises :class:`TransferError`.
+
+    "Receivers SHOULD be tolerant of whitespace": CR, LF, space and tab may stand anywhere.
+    """
+    notes: tuple[NonConformance, ...] = ()
+    if b"-----" in body:
+        armoured = _ARMOUR.search(body)
+        if armoured is None:
+            raise TransferError("expected base64, got PEM armour that begins or ends nowhere")
+        body, notes = armoured[1], (PEM_ARMOUR,)
+    packed = body.translate(None, _WHITE_SPACE)
+    if not packed:
+        raise TransferError("expected base64, got an empty body")
+    if len(packed) % 4 in (2, 3) and not packed.endswith(b"="):
+        packed, notes = packed + b"=" * (-len(packed) % 4), (*notes, NO_PADDING)
+    if _DER_SEQUENCE.match(body):
+        raise TransferError("expected base64, got bare DER")
+    if len(packed) % 4 or packed.endswith(b"==="):  # of which Python 3.11's strict mode lets some pass
+        raise TransferError("expected base64, got something else: its padding is wrong")
+    try:
+        return binascii.a2b_base64(packed, strict_mode=True), notes
+    except binascii.Error as error:
+        raise TransferError(f"expected base64, got something else: {error}") from error

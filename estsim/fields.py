@@ -1,0 +1,139 @@
+"""Field types for configuration models: :mod:`estsim.units` as pydantic types, with the bounds of their places.
+
+Used by the scenario's models and the sandbox's. A message ends with what came: ``must be greater than 0 (got -3/s)``.
+A model names the keys that it will know later in ``not_yet``, so that the loader can refuse them by name.
+"""
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Annotated, ClassVar, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from estsim.errors import UnitError
+from estsim.units import (
+    Distribution,
+    format_duration,
+    format_share,
+    parse_bitrate,
+    parse_distribution,
+    parse_duration,
+    parse_rate,
+    parse_share,
+    shown,
+)
+
+Parse = Callable[[object], float]
+
+
+class Section(BaseModel):
+    """A mapping of a configuration file: frozen, closed, and honest about what it does not support yet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    not_yet: ClassVar[frozenset[str]] = frozenset()
+
+
+def reader(
+    parse: Parse, *, above: float | None = None, at_least: float | None = None, at_most: float | None = None
+) -> Callable[[object], float]:
+    """Return a validator that reads a value with ``parse`` and holds it against bounds in the same unit."""
+    written = _WRITERS.get(parse, _plain)
+
+    def read(value: object) -> float:
+        number = parse(value)
+        if above is not None and number <= above:
+            raise UnitError(f"must be greater than {written(above)} (got {shown(value)})")
+        if at_least is not None and number < at_least:
+            raise UnitError(f"must be at least {written(at_least)} (got {shown(value)})")
+        if at_most is not None and number > at_most:
+            raise UnitError(f"must be at most {written(at_most)} (got {shown(value)})")
+        return number
+
+    return read
+
+
+def spread_reader(
+    parse: Parse, *, at_least: float | None = None, at_most: float | None = None
+) -> Callable[[object], Distribution]:
+    """Return a validator that reads a value, a range or a distribution and holds its ends against bounds."""
+    written = _WRITERS.get(parse, _plain)
+
+    def read(value: object) -> Distribution:
+        spread = parse_distribution(value, parse)
+        if at_least is not None and spread.low < at_least:
+            raise UnitError(f"must be at least {written(at_least)}{_reaching(spread.low, spread, value, written)}")
+        if at_most is not None and spread.high > at_most:
+            raise UnitError(f"must be at most {written(at_most)}{_reaching(spread.high, spread, value, written)}")
+        return spread
+
+    return read
+
+
+def parse_number(value: object) -> float:
+    """Return a plain number: a factor, which has no unit."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnitError(f"expected a number without unit (got {shown(value)})")
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise UnitError(f"too large (got {shown(value)})") from error
+    if not isfinite(number):
+        raise UnitError(f"expected a finite number (got {shown(value)})")
+    return number
+
+
+def _reaching(end: float, spread: Distribution, value: object, written: Callable[[float], str]) -> str:
+    """Say what came, and for a distribution whose ends are not written, how far it reaches."""
+    return f" (got {shown(value)})" if isinstance(value, str) else f" (this {_kind(spread)} reaches {written(end)})"
+
+
+def _kind(spread: Distribution) -> str:
+    return type(spread).__name__.lower()
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:g}"
+
+
+def _zero_or(write: Callable[[float], str]) -> Callable[[float], str]:
+    return lambda bound: write(bound) if bound else "0"
+
+
+_WRITERS: Final[dict[Parse, Callable[[float], str]]] = {
+    parse_duration: _zero_or(format_duration),
+    parse_share: _zero_or(format_share),
+}
+
+
+def _text(example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "examples": [example]})
+
+
+def _spread(example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": ["string", "object"], "examples": [example]})
+
+
+# Seconds.
+Duration = Annotated[float, BeforeValidator(reader(parse_duration, at_least=0)), _text("30s")]
+PositiveDuration = Annotated[float, BeforeValidator(reader(parse_duration, above=0)), _text("30s")]
+SignedDuration = Annotated[float, BeforeValidator(reader(parse_duration)), _text("-30s")]
+DurationRange = Annotated[Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0)), _spread("2s..4s")]
+
+# Per second.
+Rate = Annotated[float, BeforeValidator(reader(parse_rate, above=0)), _text("50/s")]
+Bitrate = Annotated[float, BeforeValidator(reader(parse_bitrate, above=0)), _text("64kbit/s")]
+
+# Parts of one.
+Share = Annotated[float, BeforeValidator(reader(parse_share, at_least=0, at_most=1)), _text("40%")]
+PositiveShare = Annotated[float, BeforeValidator(reader(parse_share, above=0, at_most=1)), _text("40%")]
+ShareRange = Annotated[
+    Distribution, BeforeValidator(spread_reader(parse_share, at_least=-1, at_most=1)), _spread("0%..10%")
+]
+
+# No unit. Strict: YAML knows numbers, booleans and text apart, so do we.
+PositiveNumber = Annotated[float, BeforeValidator(reader(parse_number, above=0)), WithJsonSchema({"type": "number"})]
+Count = Annotated[int, Field(strict=True, ge=0)]
+PositiveCount = Annotated[int, Field(strict=True, gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(strict=True, min_length=1)]

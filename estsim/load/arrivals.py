@@ -1,0 +1,81 @@
+"""Arrival processes: when each device of a cohort is meant to boot, as a pure function of the plan (open loop).
+
+Times are seconds from the start of the cohort's boot, ascending, one per device. Random plans draw from
+:mod:`estsim.load.streams`, so they are the same fleet-wide for any number of workers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from math import log1p, sqrt
+
+from estsim.load.streams import Purpose, uniform
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """All devices within ``over_s``, each at a moment of its own (uniformly drawn); 0 is all at once."""
+
+    over_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Even:
+    """One device every ``1 / rate_per_s``."""
+
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Poisson:
+    """Exponential gaps with mean ``1 / rate_per_s``: independent devices."""
+
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A rate that grows linearly from ``from_per_s`` to ``to_per_s`` over ``over_s``, then stays."""
+
+    from_per_s: float
+    to_per_s: float
+    over_s: float
+
+
+Arrivals = Burst | Even | Poisson | Ramp
+
+
+def boot_times(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 0) -> Iterator[float]:
+    """Yield the boot time of each of ``devices`` devices in seconds, ascending.
+
+    ``cohort`` numbers the cohort in the scenario, so that two cohorts draw different times.
+    """
+    match arrivals:
+        case Burst(over_s):
+            return iter(sorted(over_s * uniform(seed, cohort, Purpose.ARRIVAL, i) for i in range(devices)))
+        case Even(rate):
+            return (i / rate for i in range(devices))
+        case Poisson(rate):
+            return accumulate(_gap(rate, seed, cohort, i) for i in range(devices))
+        case Ramp():
+            return (_ramp_time(arrivals, i) for i in range(devices))
+
+
+def boot_window_s(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 0) -> float:
+    """Return when the last device boots, in seconds."""
+    return max(boot_times(arrivals, devices, seed=seed, cohort=cohort), default=0.0)
+
+
+def _gap(rate_per_s: float, seed: int, cohort: int, index: int) -> float:
+    return -log1p(-uniform(seed, cohort, Purpose.ARRIVAL, index)) / rate_per_s
+
+
+def _ramp_time(ramp: Ramp, index: int) -> float:
+    """Solve (devices booted by t) = index for t; the curve is a parabola, then a line."""
+    slope = (ramp.to_per_s - ramp.from_per_s) / ramp.over_s
+    by_end = (ramp.from_per_s + ramp.to_per_s) / 2 * ramp.over_s
+    if index >= by_end:
+        return ramp.over_s + (index - by_end) / ramp.to_per_s
+    if slope == 0:
+        return index / ramp.from_per_s
+    return (sqrt(ramp.from_per_s**2 + 2 * slope * index) - ramp.from_per_s) / slope

@@ -1,0 +1,1 @@
+"""For Locust's own processes, on gevent. Empty so far; nothing outside this room imports locust or gevent."""

@@ -1,0 +1,150 @@
+"""The rows of the run store: how a sample, an enrolment, a second and a reading lie in their tables, and back.
+
+Column names are the names of the fields, with a prefix where a field is a record of its own, so a query needs no key.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from estsim.errors import Phase
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
+from estsim.est.operations import Operation
+from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
+from estsim.measure.histograms import Histogram
+from estsim.measure.sample import Enrolment, GeneratorReading, PollPlan, Sample, Stamps
+
+Row = tuple[Any, ...]
+
+_STAMPS: Final = tuple(stamp.name for stamp in fields(Stamps))
+_FLAT: Final = (
+    "device", "cohort", "operation", "cause", "enrolment", "attempt", "request_id", "kind", "status", "phase", "detail",
+    "tls_version", "tls_group", "resumed", "reused",
+)  # fmt: skip
+_RETRY_AFTER: Final = ("retry_after_s", "retry_after_form", "retry_after_past")
+_POLL: Final = ("poll_deferred_at_ns", "poll_told_s", "poll_spread_s", "poll_form")
+
+EXCHANGE_COLUMNS: Final = (*_FLAT, *_STAMPS, *_RETRY_AFTER, *_POLL, "non_conformances")
+ENROLMENT_COLUMNS: Final = tuple(column.name for column in fields(Enrolment))
+GENERATOR_COLUMNS: Final = tuple(column.name for column in fields(GeneratorReading))
+SERIES_COLUMNS: Final = (
+    "second", "cohort", "requests", "certificates", "begun", "ended", "polls", "classes", "service", "response",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class SeriesDelta:
+    """What happened in one second of one cohort, or in a part of it: rows of one second add up."""
+
+    second: int
+    cohort: str
+    requests: int = 0
+    certificates: int = 0
+    begun: int = 0
+    ended: int = 0
+    polls: int = 0
+    classes: Counter[tuple[str, str]] = field(default_factory=Counter)  # operation, outcome class
+    service: dict[str, Histogram] = field(default_factory=dict)  # by operation, of those that ended ok
+    response: dict[str, Histogram] = field(default_factory=dict)
+
+
+def exchange_row(sample: Sample) -> Row:
+    """Return the row of an exchange."""
+    stamps, told, poll = sample.stamps, sample.retry_after, sample.poll
+    return (
+        sample.device, sample.cohort, sample.operation.value, sample.cause.value, sample.enrolment, sample.attempt,
+        sample.request_id, sample.kind.value, sample.status, sample.phase.value if sample.phase else None,
+        sample.detail, sample.tls_version, sample.tls_group, sample.resumed, sample.reused,
+        stamps.intended_ns, stamps.ready_ns, stamps.started_ns, stamps.connected_ns, stamps.handshaken_ns,
+        stamps.sent_ns, stamps.first_byte_ns, stamps.ended_ns, stamps.client_work_ns,
+        *((told.wait_s, told.form.value, told.past) if told else (None, None, None)),
+        *((poll.deferred_at_ns, poll.told_s, poll.spread_s, poll.form) if poll else (None, None, None, None)),
+        json.dumps([[broken.rule, broken.rfc_section] for broken in sample.non_conformances])
+        if sample.non_conformances else None,
+    )  # fmt: skip
+
+
+def sample_of(row: Row) -> Sample:
+    """Return the exchange of a row."""
+    column = dict(zip(EXCHANGE_COLUMNS, row, strict=True))
+    told = column["retry_after_form"]
+    poll = column["poll_form"]
+    return Sample(
+        device=column["device"],
+        cohort=column["cohort"],
+        operation=Operation(column["operation"]),
+        cause=Cause(column["cause"]),
+        enrolment=column["enrolment"],
+        attempt=column["attempt"],
+        request_id=column["request_id"],
+        kind=OutcomeClass(column["kind"]),
+        stamps=Stamps(**{name: column[name] for name in _STAMPS}),
+        status=column["status"],
+        phase=Phase(column["phase"]) if column["phase"] else None,
+        detail=column["detail"],
+        tls_version=column["tls_version"],
+        tls_group=column["tls_group"],
+        resumed=bool(column["resumed"]),
+        reused=bool(column["reused"]),
+        retry_after=RetryAfter(column["retry_after_s"], RetryAfterForm(told), past=bool(column["retry_after_past"]))
+        if told
+        else None,
+        poll=PollPlan(*(column[name] for name in _POLL)) if poll else None,
+        non_conformances=tuple(NonConformance(*pair) for pair in json.loads(column["non_conformances"] or "[]")),
+    )
+
+
+def enrolment_row(enrolment: Enrolment) -> Row:
+    """Return the row of an enrolment, open or ended."""
+    return tuple(getattr(enrolment, name) for name in ENROLMENT_COLUMNS)
+
+
+def enrolment_of(row: Row) -> Enrolment:
+    """Return the enrolment of a row."""
+    column = dict(zip(ENROLMENT_COLUMNS, row, strict=True))
+    column["goal"] = Goal(column["goal"])
+    column["end"] = EnrolmentEnd(column["end"]) if column["end"] else None
+    return Enrolment(**column)
+
+
+def generator_row(reading: GeneratorReading) -> Row:
+    """Return the row of a reading."""
+    return tuple(getattr(reading, name) for name in GENERATOR_COLUMNS)
+
+
+def reading_of(row: Row) -> GeneratorReading:
+    """Return the reading of a row."""
+    column = dict(zip(GENERATOR_COLUMNS, row, strict=True))
+    column["preparing"] = bool(column["preparing"])
+    return GeneratorReading(**column)
+
+
+def series_row(delta: SeriesDelta) -> Row:
+    """Return the row of a second; the histograms are encoded here, so call it in the writer's thread."""
+    classes: dict[str, dict[str, int]] = {}
+    for (operation, kind), count in delta.classes.items():
+        classes.setdefault(operation, {})[kind] = count
+    return (
+        delta.second,
+        delta.cohort,
+        delta.requests,
+        delta.certificates,
+        delta.begun,
+        delta.ended,
+        delta.polls,
+        json.dumps(classes),
+        json.dumps({name: histogram.encode() for name, histogram in delta.service.items()}),
+        json.dumps({name: histogram.encode() for name, histogram in delta.response.items()}),
+    )
+
+
+def delta_of(row: Row) -> SeriesDelta:
+    """Return the second of a row."""
+    column = dict(zip(SERIES_COLUMNS, row, strict=True))
+    classes = json.loads(column["classes"])
+    column["classes"] = Counter({(op, kind): count for op, kinds in classes.items() for kind, count in kinds.items()})
+    for name in ("service", "response"):
+        encoded = json.loads(column[name])
+        column[name] = {operation: Histogram.decode(text) for operation, text in encoded.items()}
+    return SeriesDelta(**column)

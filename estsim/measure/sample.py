@@ -1,0 +1,143 @@
+"""One exchange and one enrolment as they are recorded: the rows of a run (METRICS.md, "One exchange").
+
+Times are integer nanoseconds on the run's clock: monotonic, 0 at the run's epoch. The derived times are
+properties, so that rows, histograms and thresholds cannot disagree on a definition.
+"""
+
+from dataclasses import dataclass, field
+
+from estsim.errors import Phase
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
+from estsim.est.operations import Operation
+from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter
+
+
+@dataclass(slots=True)
+class Stamps:
+    """The stamps of one exchange, null where a step did not happen (a reused connection has no ``connected``)."""
+
+    intended_ns: int
+    ready_ns: int
+    started_ns: int
+    connected_ns: int | None = None
+    handshaken_ns: int | None = None
+    sent_ns: int | None = None
+    first_byte_ns: int | None = None
+    ended_ns: int = 0
+    client_work_ns: int = 0  # ours between handshaken and sent: a CSR signed for the channel binding
+
+    @property
+    def service_ns(self) -> int:
+        """Service time: from the start of the work on the wire to its end, less our own work in between."""
+        return self.ended_ns - self.started_ns - self.client_work_ns
+
+    @property
+    def response_ns(self) -> int:
+        """Response time: what the device feels, from the moment it was meant to act."""
+        return self.ended_ns - self.intended_ns
+
+    @property
+    def wait_ns(self) -> int | None:
+        """The server's thinking: from the last byte sent to the first byte back."""
+        if self.sent_ns is None or self.first_byte_ns is None:
+            return None
+        return self.first_byte_ns - self.sent_ns
+
+    @property
+    def schedule_lag_ns(self) -> int:
+        """The generator's lateness."""
+        return self.started_ns - max(self.intended_ns, self.ready_ns)
+
+    @property
+    def key_wait_ns(self) -> int:
+        """Time spent waiting for a key or a request to be made."""
+        return max(0, self.ready_ns - self.intended_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class PollPlan:
+    """What a poll was told and what the device added of its own, to judge its punctuality by."""
+
+    deferred_at_ns: int  # first byte of the deferral that it answers
+    told_s: float
+    spread_s: float
+    form: str  # RetryAfterForm of the told wait
+
+
+@dataclass(slots=True)
+class Sample:
+    """One HTTP exchange, whole or not: a row of table ``exchanges``."""
+
+    device: int
+    cohort: str
+    operation: Operation
+    cause: Cause
+    enrolment: int  # the device's nth certificate sought, from 1
+    attempt: int  # the enrolment's nth exchange, from 1
+    request_id: str | None
+    kind: OutcomeClass
+    stamps: Stamps
+    status: int | None = None
+    phase: Phase | None = None  # where it failed
+    detail: str = ""  # one line for people: reason, alert, the server's first words
+    tls_version: str | None = None
+    tls_group: str | None = None
+    resumed: bool = False
+    reused: bool = False
+    retry_after: RetryAfter | None = None  # of a deferral or an overload
+    poll: PollPlan | None = None  # set when this exchange is a poll
+    non_conformances: tuple[NonConformance, ...] = ()
+
+
+@dataclass(slots=True)
+class Enrolment:
+    """One certificate sought, from its first intended start to its end: a row of table ``enrolments``.
+
+    The six parts add up to ``ended_ns - intended_ns`` (time to certificate) to within a millisecond. ``ended_ns`` and
+    ``end`` are None while it is open.
+    """
+
+    device: int
+    cohort: str
+    number: int
+    goal: Goal
+    intended_ns: int
+    ended_ns: int | None = None
+    end: EnrolmentEnd | None = None
+    exchanges: int = 0
+    deferrals: int = 0
+    polls: int = 0
+    service_ns: int = 0
+    told_ns: int = 0
+    device_ns: int = 0
+    backoff_ns: int = 0
+    client_ns: int = 0
+    generator_ns: int = 0
+    serial: str | None = None  # hex
+    issuer: str | None = None
+    subject: str | None = None
+    not_after: str | None = None  # ISO 8601, UTC
+    key_sha256: str | None = None
+    margin_s: float | None = None  # validity left of the certificate being renewed
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorReading:
+    """What the generator says of itself, once a second; CPU is the share of one core since the reading before."""
+
+    at_ns: int
+    cpu_share: float
+    rss_bytes: int
+    in_flight: int
+    loop_delay_p99_ns: int
+    preparing: bool = False  # keys being made: outside the saturation verdict
+
+
+@dataclass(frozen=True, slots=True)
+class FleetReading:
+    """Where the fleet stands: devices by state (their sum is the fleet), and how many wake in each second to come."""
+
+    at_ns: int
+    states: dict[str, int] = field(default_factory=dict)
+    wakeups: tuple[int, ...] = ()  # 60 entries: due within the 1st, 2nd, … second from now
+    waiting_deferred: int = 0

@@ -1,0 +1,197 @@
+"""The run store: one SQLite file, written a batch at a time from the writer's thread, readable after any death.
+
+WAL with synchronous NORMAL: a commit survives the death of the process at once (kill -9), and of the machine up to the
+last checkpoint. `RunStore` has one connection and writes one batch at a time; it may be called from any thread, one at
+a time. `RunReader` never changes a file. Foreign errors become `StoreError`.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from estsim.errors import StoreError
+from estsim.measure.rows import (
+    ENROLMENT_COLUMNS,
+    EXCHANGE_COLUMNS,
+    GENERATOR_COLUMNS,
+    SERIES_COLUMNS,
+    Row,
+    SeriesDelta,
+    delta_of,
+    enrolment_of,
+    enrolment_row,
+    exchange_row,
+    generator_row,
+    reading_of,
+    sample_of,
+    series_row,
+)
+from estsim.measure.sample import Enrolment, GeneratorReading, Sample
+
+APPLICATION_ID: Final = 0x45535453  # "ESTS", so that a foreign file is told from ours
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = f"""
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE exchanges (id INTEGER PRIMARY KEY, {", ".join(EXCHANGE_COLUMNS)});
+CREATE TABLE enrolments ({", ".join(ENROLMENT_COLUMNS)}, PRIMARY KEY (cohort, device, number));
+CREATE TABLE series ({", ".join(SERIES_COLUMNS)});
+CREATE TABLE generator ({", ".join(GENERATOR_COLUMNS)});
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is to be written next, in the objects that the loop handed over; rows are made where it is written."""
+
+    exchanges: list[Sample] = field(default_factory=list)
+    enrolments: dict[tuple[str, int, int], Enrolment] = field(default_factory=dict)
+    series: list[SeriesDelta] = field(default_factory=list)
+    generator: list[GeneratorReading] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.exchanges or self.enrolments or self.series or self.generator)
+
+
+class RunStore:
+    """The store of a run that is being written; close it to leave one self-contained file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _mapped(path):
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.executescript(_SCHEMA)
+            except sqlite3.Error:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch, whole or not at all; raises StoreError, after which the same batch may be tried again."""
+        with self._transaction() as connection:
+            connection.executemany(_insert("exchanges", EXCHANGE_COLUMNS), map(exchange_row, batch.exchanges))
+            # An enrolment is written when it begins and again when it ends: the later row replaces the earlier.
+            connection.executemany(
+                _insert("enrolments", ENROLMENT_COLUMNS), map(enrolment_row, batch.enrolments.values())
+            )
+            connection.executemany(_insert("series", SERIES_COLUMNS), map(series_row, batch.series))
+            connection.executemany(_insert("generator", GENERATOR_COLUMNS), map(generator_row, batch.generator))
+
+    def put(self, key: str, value: str) -> None:
+        """Write a fact of the run, replacing an earlier one."""
+        with self._transaction() as connection:
+            connection.execute(_insert("run", ("key", "value")), (key, value))
+
+    def close(self) -> None:
+        """Fold the log into the file and close it. A second call does nothing."""
+        with _mapped(self.path):
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _mapped(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk rolls back by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+class RunReader:
+    """A run's store, opened to be read: of a finished run, one that was killed, or one under way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise StoreError(f"{path}: there is no such run")
+        with _mapped(path):
+            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            try:
+                self._check()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _check(self) -> None:
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise StoreError(f"{self.path}: not a run of estsim")
+        if version != SCHEMA_VERSION:
+            raise StoreError(f"{self.path}: expected a run store of version {SCHEMA_VERSION} (got {version})")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def facts(self) -> dict[str, str]:
+        """Return the facts of the run."""
+        return dict(self._rows("run", ("key", "value")))
+
+    def exchanges(self) -> Iterator[Sample]:
+        """Yield every exchange in the order it was recorded, preflight included."""
+        return map(sample_of, self._rows("exchanges", EXCHANGE_COLUMNS, order="id"))
+
+    def enrolments(self) -> Iterator[Enrolment]:
+        """Yield every enrolment, open ones too."""
+        return map(enrolment_of, self._rows("enrolments", ENROLMENT_COLUMNS, order="intended_ns"))
+
+    def series(self) -> Iterator[SeriesDelta]:
+        """Yield what happened per second and cohort; rows of one second add up."""
+        return map(delta_of, self._rows("series", SERIES_COLUMNS, order="second"))
+
+    def readings(self) -> Iterator[GeneratorReading]:
+        """Yield what the generator said of itself."""
+        return map(reading_of, self._rows("generator", GENERATOR_COLUMNS, order="at_ns"))
+
+    def _rows(self, table: str, columns: tuple[str, ...], order: str = "rowid") -> Iterator[Row]:
+        with _mapped(self.path):
+            query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608 - names of ours only
+            with closing(self._connection.execute(query)) as cursor:
+                yield from cursor
+
+
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of ours
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into StoreError, in words for whoever has to free the disk."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreError(f"{path}: the disk is full") from error
+        if code == sqlite3.SQLITE_NOTADB:
+            raise StoreError(f"{path}: not a run of estsim") from error
+        raise StoreError(f"{path}: {error}") from error

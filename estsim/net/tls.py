@@ -1,0 +1,247 @@
+"""One TLS connection over memory buffers, client or server: no socket, no clock, no await.
+
+A driver moves bytes: ``handshake`` or ``read`` or ``write``, then send ``outgoing``, then receive and feed ``incoming``.
+It sends ``outgoing`` after every step that can write, also after one that failed, or the peer sees an end of stream
+instead of the alert. RFC 8446, RFC 5246; channel binding: RFC 5929 (tls-unique) and RFC 9266 (tls-exporter).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from cryptography import x509
+from OpenSSL import SSL
+
+from estsim.errors import EstsimError, Phase
+from estsim.net.contexts import Role, TlsContext, TlsVersion
+from estsim.net.credential import Credential
+from estsim.net.groups import group_of_openssl
+from estsim.net.hostname import HOST_MISMATCH, check_host, has_cmc_ra, server_name
+from estsim.net.openssl import session_reused
+from estsim.net.tls_failure import Side, TlsFailed, is_end_of_stream, tls_failure
+
+
+class End(Enum):
+    """What :meth:`TlsSession.read` gives when nothing more will come."""
+
+    END = "end"
+
+
+END: Final = End.END
+
+_RECORD_BYTES: Final = 16 * 1024  # RFC 8446 §5.1: the most that one record carries
+_BUFFER_BYTES: Final = 32 * 1024
+_EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 §4.2
+_EXPORTER_BYTES: Final = 32
+_VERSIONS: Final = {"TLSv1.2": TlsVersion.TLS_1_2, "TLSv1.3": TlsVersion.TLS_1_3}
+
+
+class ForeignSession(EstsimError):  # noqa: N818 - says what it is
+    """A session offered for resumption by another credential, host or context than it was made with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resumable:
+    """A session to resume, bound to whom it was made by and to where: resuming it presents that identity again."""
+
+    session: SSL.Session
+    context: TlsContext
+    fingerprint: bytes | None
+    host: str
+
+
+class TlsSession:
+    """A TLS connection of one side; ``host`` is the server's name as in the URL, for a client only.
+
+    Raises :class:`TlsFailed` when the key does not fit the certificate, :class:`ForeignSession` when ``resume`` belongs
+    to another credential, host or context: a resumed session silently presents the certificate of the old one.
+    """
+
+    def __init__(
+        self,
+        context: TlsContext,
+        credential: Credential | None,
+        host: str = "",
+        *,
+        resume: Resumable | None = None,
+    ) -> None:
+        self.context = context
+        self.credential = credential
+        self.host = host
+        self.truncated = False  # the peer ended the stream without close_notify
+        self.client_problems: list[tuple[int, int]] = []  # (depth, code), where RefuseAt.APPLICATION accepts all
+        self._is_client = context.key.role is Role.CLIENT
+        self._finished = False
+        self._peer: x509.Certificate | None = None
+        self._offered_session = resume is not None
+        self._connection = connection = SSL.Connection(context.ssl)
+        if credential is not None:
+            self._present(credential)
+        if self._is_client:
+            self._prepare_client(resume)
+        else:
+            connection.set_app_data(self.client_problems)
+            connection.set_accept_state()
+
+    def _present(self, credential: Credential) -> None:
+        """Load the certificate, then the key: the other way round a mismatch drops the key without a word."""
+        try:
+            self._connection.use_certificate(credential.certificate)
+            self._connection.use_privatekey(credential.key)
+        except SSL.Error as error:
+            raise tls_failure(error, Phase.HANDSHAKE, self._connection) from error
+
+    def _prepare_client(self, resume: Resumable | None) -> None:
+        """Set the name asked for and the session offered."""
+        if resume is not None:
+            mine = self.credential.fingerprint() if self.credential else None
+            if (resume.context, resume.fingerprint, resume.host) != (self.context, mine, self.host):
+                raise ForeignSession("a session is only resumed by the credential, host and context it was made with")
+            self._connection.set_session(resume.session)
+        name = server_name(self.host) if self.host else None
+        if name is not None:
+            self._connection.set_tlsext_host_name(name)
+        self._connection.set_connect_state()
+
+    def handshake(self) -> bool:
+        """Take one step and say whether the handshake is over on our side; raises :class:`TlsFailed`."""
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            raise tls_failure(error, Phase.HANDSHAKE, self._connection) from error
+        self._finished = True
+        return True
+
+    def outgoing(self) -> bytes:
+        """Take everything that waits to be sent, ``b""`` if nothing does."""
+        try:
+            taken = self._connection.bio_read(_BUFFER_BYTES)
+        except SSL.Error:
+            return b""
+        if len(taken) < _BUFFER_BYTES:
+            return taken
+        return taken + self.outgoing()
+
+    def incoming(self, received: bytes) -> None:
+        """Feed what the peer sent; ``b""`` is the end of its stream."""
+        if received:
+            self._connection.bio_write(received)
+        else:
+            self._connection.bio_shutdown()
+
+    def check_peer(self) -> bool:
+        """Check that the server is the one we meant, as soon as its certificate is known; false while it is not.
+
+        A client's driver calls it before it sends what a handshake step left in ``outgoing``: then a server under a
+        wrong name never sees our certificate. The certificate's chain is OpenSSL's own business. With ``cmc_ra`` in
+        the context's key, id-kp-cmcRA stands for the name (RFC 7030 §3.6.1). Raises :class:`TlsFailed`.
+        """
+        certificate = self.peer_certificate
+        if certificate is None:
+            return False
+        reason = check_host(certificate, self.host)
+        if reason is None or (self.context.key.cmc_ra and has_cmc_ra(certificate)):
+            return True
+        raise TlsFailed(Phase.HANDSHAKE, Side.LOCAL, reason, verify_code=HOST_MISMATCH)
+
+    def write(self, plain: bytes) -> None:
+        """Encrypt; the result is in ``outgoing``. Nothing happens for ``b""``. Raises :class:`TlsFailed`."""
+        try:
+            for start in range(0, len(plain), _RECORD_BYTES):
+                self._connection.send(plain[start : start + _RECORD_BYTES])
+        except SSL.Error as error:
+            raise tls_failure(error, Phase.SEND, self._connection) from error
+
+    def read(self) -> bytes | End | None:
+        """Return what the next record holds, None when input is needed, END when the peer has closed.
+
+        An end of stream without close_notify is END too, and sets ``truncated``: whether anything is missing is for
+        the framing above to say. Raises :class:`TlsFailed`; with TLS 1.3 a refused client certificate comes here.
+        """
+        try:
+            return self._connection.recv(_RECORD_BYTES)
+        except SSL.WantReadError:
+            return None
+        except SSL.ZeroReturnError:
+            return END
+        except SSL.Error as error:
+            if is_end_of_stream(error):
+                self.truncated = True
+                return END
+            raise tls_failure(error, Phase.RECEIVE, self._connection) from error
+
+    def close(self) -> None:
+        """Queue close_notify in ``outgoing`` if the handshake is over; never raises."""
+        if not self._finished:
+            return
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Mark the connection closed without a word to the peer; its session stays resumable."""
+        self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+
+    def session(self) -> Resumable | None:
+        """Return the session for a later connection: ask after data came (TLS 1.3 sends it then) and before close."""
+        if not (self._is_client and self._finished):
+            return None
+        session = self._connection.get_session()
+        if session is None:
+            return None
+        mine = self.credential.fingerprint() if self.credential else None
+        return Resumable(session, self.context, mine, self.host)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the handshake resumed an earlier session."""
+        if self._is_client and not self._offered_session:
+            return False
+        return self._finished and session_reused(self._connection)
+
+    @property
+    def version(self) -> TlsVersion | None:
+        """The version negotiated, None before there is one."""
+        return _VERSIONS.get(self._connection.get_protocol_version_name()) if self._finished else None
+
+    @property
+    def cipher(self) -> str | None:
+        """The cipher suite negotiated, in OpenSSL's spelling."""
+        return self._connection.get_cipher_name()
+
+    @property
+    def group(self) -> str | None:
+        """The key exchange group negotiated, as in scenarios (``x25519``)."""
+        name = self._connection.get_group_name() if self._finished else None
+        return None if name is None else group_of_openssl(name)
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        """The peer's own certificate, known in the middle of the handshake; None when it sent none."""
+        if self._peer is None:
+            self._peer = self._connection.get_peer_certificate(as_cryptography=True)
+        return self._peer
+
+    @property
+    def peer_chain(self) -> tuple[x509.Certificate, ...]:
+        """The certificates as the peer sent them, its own first. A resumed server knows only the first."""
+        sent = tuple(self._connection.get_peer_cert_chain(as_cryptography=True) or ())
+        if self._is_client or self.peer_certificate is None:
+            return sent
+        return (self.peer_certificate, *sent)  # OpenSSL leaves the leaf out on the server's side
+
+    def channel_binding(self) -> bytes | None:
+        """Return what links a request to this TLS connection (RFC 7030 §3.5), None before the handshake is over.
+
+        TLS 1.2: tls-unique, "the first Finished message sent" (RFC 5929 §3.1), the client's in a full handshake and
+        the server's in a resumed one. TLS 1.3 has no tls-unique: the exporter value of RFC 9266.
+        """
+        if not self._finished:
+            return None
+        if self.version is TlsVersion.TLS_1_3:
+            return self._connection.export_keying_material(_EXPORTER_LABEL, _EXPORTER_BYTES, b"")
+        ours_is_first = self._is_client is not self.resumed
+        return self._connection.get_finished() if ours_is_first else self._connection.get_peer_finished()

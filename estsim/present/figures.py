@@ -1,0 +1,111 @@
+"""How numbers read in a terminal: counts, times, shares and sizes, each in as few cells as stay truthful.
+
+Every function is total: None, NaN and infinities read as a dash, so that a figure that is not there never
+looks like a zero.
+"""
+
+import math
+from typing import Final
+
+ABSENT: Final = "\N{EN DASH}"
+
+# Three digits, except where whole milliseconds say enough: below this many seconds, in units of, decimals, unit.
+# The bounds lie where rounding would spill into the next row.
+_STEPS: Final = (
+    (0.9995e-3, 1e-6, 0, "µs"),
+    (9.95e-3, 1e-3, 1, "ms"),
+    (0.9995, 1e-3, 0, "ms"),
+    (9.995, 1.0, 2, "s"),
+    (99.95, 1.0, 1, "s"),
+)
+_LONG_STEPS: Final = (
+    (3597.0, 60.0, 1, "m"),
+    (359_820.0, 3600.0, 1, "h"),
+    (8_635_680.0, 86_400.0, 1, "d"),
+    (863_956_800.0, 86_400.0, 0, "d"),
+)
+_IN_MINUTES_BELOW_S: Final = 599.5
+_PREFIXES: Final = ((9_995e3, 1e9, "G"), (9_995e6, 1e12, "T"), (9_995e9, 1e15, "P"), (9_995e12, 1e18, "E"))
+
+
+def count(number: float | None) -> str:
+    """Return a whole number with its thousands apart: ``12 345``."""
+    if number is None or not math.isfinite(number):
+        return ABSENT
+    return f"{round(number):,}".replace(",", " ")
+
+
+def short_count(number: float | None, width: int) -> str:
+    """Return a count in at most ``width`` cells (6 or more): ``12 345``, else ``1000000``, else ``12.3M``."""
+    grouped = count(number)
+    if number is None or grouped == ABSENT or len(grouped) <= width:
+        return grouped
+    plain = grouped.replace(" ", "")
+    if len(plain) <= width:
+        return plain
+    size, prefix = 1e6, "M"
+    for above, larger, name in _PREFIXES:
+        if abs(number) >= above * 100:
+            size, prefix = larger, name
+    return f"{number / size:.3g}{prefix}" if abs(number) < size * 999 else f">1k{prefix}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a measured time in the unit that fits, in at most five cells: ``850µs``, ``46ms``, ``2m05s``."""
+    if seconds is None or not math.isfinite(seconds):
+        return ABSENT
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
+    if seconds == 0:
+        return "0ms"
+    for below_s, unit_s, decimals, unit in _STEPS:
+        if seconds < below_s:
+            return f"{seconds / unit_s:.{decimals}f}{unit}"
+    if seconds < _IN_MINUTES_BELOW_S:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}m{rest:02d}s"
+    for below_s, unit_s, decimals, unit in _LONG_STEPS:
+        if seconds < below_s:
+            return f"{seconds / unit_s:.{decimals}f}{unit}"
+    return "∞"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a measured time given in milliseconds, as :func:`duration`."""
+    return duration(None if value is None else value / 1e3)
+
+
+def clock(seconds: float | None) -> str:
+    """Return a time of the run as a clock shows it: ``0:23``, ``1:02:03``."""
+    if seconds is None or not math.isfinite(seconds):
+        return ABSENT
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def percent(share: float | None, decimals: int = 0) -> str:
+    """Return a share as a percentage, ``38%``; only a whole is 100 % and only nothing is 0 %, else ``>99%``, ``<1%``."""
+    if share is None or not math.isfinite(share):
+        return ABSENT
+    least = 10.0**-decimals
+    shown = f"{share * 100:.{decimals}f}%"
+    if share > 0 and shown == f"{0:.{decimals}f}%":
+        return f"<{least:.{decimals}f}%"
+    if share < 1 and shown == f"{100:.{decimals}f}%":
+        return f">{100 - least:.{decimals}f}%"
+    return shown if share not in (0, 1) else f"{share:.0%}"
+
+
+def mebibytes(size_mib: float | None) -> str:
+    """Return a size of memory: ``123 MiB``, ``1.2 GiB``."""
+    if size_mib is None or not math.isfinite(size_mib):
+        return ABSENT
+    return f"{size_mib:.0f} MiB" if size_mib < 1000 else f"{size_mib / 1024:.1f} GiB"  # noqa: PLR2004 - four digits
+
+
+def ratio(value: float | None) -> str:
+    """Return a plain figure with two decimals: ``1.42``."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{value:.2f}"

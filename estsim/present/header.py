@@ -1,0 +1,53 @@
+"""The dashboard's first two lines: what runs, against what, and how far it is; and the sentence when it is spoiled."""
+
+from textwrap import wrap
+from typing import Final
+
+from rich.style import Style
+
+from estsim.measure.snapshot import RunStage, Snapshot
+from estsim.present.chart import bar
+from estsim.present.figures import clock, percent
+from estsim.present.ink import CAUTION, GOOD, QUIET, REQUESTS, STRONG, Line, clean, cut, ink, left, spread
+
+_BADGE: Final = Style(bold=True, reverse=True, color="cyan")
+_BANNER: Final = Style(bold=True, reverse=True, color="red")
+_STAGES: Final = {
+    RunStage.PREPARING: ("○", CAUTION),
+    RunStage.RUNNING: ("●", GOOD),
+    RunStage.DRAINING: ("◐", CAUTION),
+    RunStage.DONE: ("■", STRONG),
+}
+_BANNER_LINES: Final = 2
+
+
+def header(snapshot: Snapshot, width: int) -> list[Line]:
+    """Return the two lines: name, stage and clock; target and progress."""
+    symbol, style = _STAGES[snapshot.stage]
+    times = clock(snapshot.elapsed_s)
+    if snapshot.duration_s is not None:
+        times = f"{times} of {clock(snapshot.duration_s)}"
+    state = [ink(f"{symbol} {snapshot.stage.value}", style), ink(f"  {times} ", STRONG)]
+    name = cut(snapshot.name, width - 40)
+    progress = _progress(snapshot, width // 3)
+    target = cut(snapshot.target, width - 3 - sum(len(part.text) for part in progress))
+    return [
+        spread([ink(" estsim ", _BADGE), ink(f" {name}", STRONG)], state, width),
+        spread([ink(f" {target}", QUIET)], progress, width),
+    ]
+
+
+def _progress(snapshot: Snapshot, width: int) -> Line:
+    if not snapshot.duration_s:
+        return [ink("runs until stopped ", QUIET)]
+    share = snapshot.elapsed_s / snapshot.duration_s
+    return [*bar(share, width - 6, REQUESTS), ink(f" {percent(min(share, 1.0)):>4} ")]
+
+
+def saturation_banner(snapshot: Snapshot, width: int) -> list[Line]:
+    """Return the sentence that says why the figures are the generator's and not the server's, on at most two lines."""
+    if snapshot.saturated is None:
+        return []
+    sentence = f"SATURATED: {clean(snapshot.saturated)}"
+    lines = wrap(sentence, width - 4, max_lines=_BANNER_LINES, placeholder=" …")
+    return [[ink(f" {'▲' if row == 0 else ' '} {left(text, width - 3)}", _BANNER)] for row, text in enumerate(lines)]

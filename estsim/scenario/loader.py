@@ -1,0 +1,58 @@
+"""Reading scenarios and other configuration files: every mistake at once, each with file, line and column."""
+
+import re
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from estsim.errors import Mistake, ScenarioError
+from estsim.scenario.checks import findings, readable_parts
+from estsim.scenario.document import read_document
+from estsim.scenario.mistakes import shape_mistakes
+from estsim.scenario.model import ScenarioModel
+from estsim.scenario.plan import Scenario
+from estsim.scenario.planning import plan_scenario
+from estsim.scenario.source import Overrides, Source, overridden, unset_variables
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load_yaml_model(path: Path, model: type[M]) -> M:
+    """Read a YAML file into any pydantic model. Raises ScenarioError with every mistake in its place."""
+    document = read_document(path)
+    try:
+        return model.model_validate(document.root.value)
+    except ValidationError as error:
+        raise ScenarioError(shape_mistakes(error, model, document.mistake)) from error
+
+
+def load_scenario(path: Path, *, overrides: Overrides = Overrides()) -> Scenario:  # noqa: B008 - frozen
+    """Read a scenario with the command line's overrides.
+
+    Raises ScenarioError with every mistake in its place, and UsageError for an override that cannot be one.
+    """
+    source = overridden(read_document(path), overrides)
+    mistakes = unset_variables(source)
+    model: ScenarioModel | None = None
+    try:
+        model = ScenarioModel.model_validate(source.data)
+    except ValidationError as error:
+        mistakes += shape_mistakes(error, ScenarioModel, source.tell)
+    mistakes += _checked(source, path.parent)
+    if mistakes or model is None:
+        raise ScenarioError(list(dict.fromkeys(mistakes)))
+    name = model.name or _name_of(path)
+    return plan_scenario(model, name=name, source=path, data=source.data)
+
+
+def _checked(source: Source, folder: Path) -> list[Mistake]:
+    if not isinstance(source.data, dict):
+        return []
+    parts = readable_parts(source.data, folder)
+    return [source.tell(place, message) for place, message in findings(parts)]
+
+
+def _name_of(path: Path) -> str:
+    """Return the file's stem as a name that can be part of a folder's."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "scenario"

@@ -1,0 +1,222 @@
+"""From a checked model to the frozen plan: names resolved, words turned into the values that engine and device read."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from estsim.device.policy import DeferralPolicy, EnrollPolicy, Policy, RenewPolicy, RetryPolicy
+from estsim.est.operations import Operation
+from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp
+from estsim.scenario.cohort_model import (
+    BootModel,
+    BootstrapKind,
+    BootstrapModel,
+    CohortModel,
+    DeferralModel,
+    EnrollModel,
+    RenewModel,
+    RetryModel,
+)
+from estsim.scenario.model import AuthorityModel, GeneratorModel, ScenarioModel, TargetModel, TimeoutsModel
+from estsim.scenario.plan import (
+    Authority,
+    Basic,
+    Bootstrap,
+    Cohort,
+    FileAuthority,
+    Generator,
+    MadeAuthority,
+    Manufacturer,
+    NoBootstrap,
+    Scenario,
+    Target,
+    Timeouts,
+    Tls,
+)
+from estsim.scenario.subjects import compile_sans, compile_subject
+from estsim.server.config import SandboxConfig
+
+MASKED: Final = "***"
+_RESOLVED_HEAD: Final = "# As run by estsim: options and defaults are in, passwords are not.\n"
+_RENEW: Final = RenewPolicy()
+
+
+def plan_scenario(model: ScenarioModel, *, name: str, source: Path, data: dict[str, Any]) -> Scenario:
+    """Return the plan of a scenario; ``data`` is the merged mapping that the model was read from."""
+    folder = source.parent
+    authorities = {name: _authority(name, part, folder) for name, part in model.authorities.items()}
+    has_url = model.target.url is not None
+    return Scenario(
+        name=name,
+        description=model.description,
+        seed=model.seed,
+        duration_s=model.duration,
+        until_settled=model.until is not None,
+        authorities=authorities,
+        target=_target(model.target, folder),
+        sandbox=None if has_url else (model.sandbox or SandboxConfig()).anchored(folder),
+        timeouts=_timeouts(model.target.timeouts),
+        deferral_statuses=frozenset(model.target.deferral_statuses),
+        generator=_generator(model.generator),
+        cohorts=_cohorts(model, authorities),
+        thresholds=model.thresholds,
+        source=source,
+        resolved=_RESOLVED_HEAD + _yaml(_without_passwords(_resolved(data, name, model.seed, folder))),
+        sandbox_text="" if has_url else _yaml({"seed": model.seed, **data.get("sandbox", {})}),
+    )
+
+
+def arrivals_of(boot: BootModel) -> Arrivals:
+    """Return the arrival process of a cohort."""
+    if boot.ramp is not None and boot.over is not None:
+        return Ramp(boot.ramp[0], boot.ramp[1], boot.over)
+    if boot.rate is not None:
+        return Even(boot.rate) if boot.shape == "even" else Poisson(boot.rate)
+    return Burst(boot.burst or 0.0)
+
+
+def _cohorts(model: ScenarioModel, authorities: dict[str, Authority]) -> tuple[Cohort, ...]:
+    cohorts: list[Cohort] = []
+    first = 0
+    for index, (name, part) in enumerate(model.cohorts.items()):
+        cohorts.append(_cohort(name, index, first, part, seed=model.seed, authorities=authorities))
+        first += part.devices
+    return tuple(cohorts)
+
+
+def _cohort(
+    name: str, index: int, first: int, part: CohortModel, *, seed: int, authorities: dict[str, Authority]
+) -> Cohort:
+    tls = part.tls
+    return Cohort(
+        name=name,
+        index=index,
+        devices=part.devices,
+        first_device=first,
+        subject=compile_subject(part.subject, cohort=name, seed=seed),
+        sans=compile_sans(part.sans, cohort=name, seed=seed),
+        key=part.key,
+        bootstrap=_bootstrap(part.bootstrap, authorities),
+        tls=Tls(oldest=tls.versions[0], newest=tls.versions[1], keep_alive_s=tls.keep_alive, close=tls.close),
+        arrivals=arrivals_of(part.boot),
+        policy=Policy(
+            enroll=_enroll(part.enroll),
+            renew=_renew(part.renew),
+            deferral=_deferral(part.deferral),
+            retry=_retry(part.retry),
+        ),
+    )
+
+
+def _enroll(part: EnrollModel) -> EnrollPolicy:
+    return EnrollPolicy(
+        cacerts=part.cacerts,
+        csrattrs=False,
+        operation=Operation(part.operation),
+        deadline_s=part.deadline,
+        then=part.then,
+    )
+
+
+def _renew(part: RenewModel | None) -> RenewPolicy | None:
+    if part is None:
+        return None
+    return RenewPolicy(
+        at=_RENEW.at if part.at is None else part.at,
+        after_s=part.after,
+        spread=part.spread,
+        rekey=part.rekey,
+        times=part.times,
+        then=part.then,
+        retry_every=part.retry_every,
+        lifetime_scale=part.lifetime_scale,
+    )
+
+
+def _deferral(part: DeferralModel) -> DeferralPolicy:
+    return DeferralPolicy(
+        obedience=part.retry_after,
+        spread=part.spread,
+        when_missing_s=part.when_missing,
+        max_polls=part.max_polls,
+        max_wait_s=part.max_wait,
+    )
+
+
+def _retry(part: RetryModel) -> RetryPolicy:
+    return RetryPolicy(
+        on=part.on,
+        backoff=part.backoff,
+        base_s=part.base,
+        cap_s=part.cap,
+        jitter=part.jitter,
+        attempts=part.attempts,
+    )
+
+
+def _bootstrap(part: BootstrapModel, authorities: dict[str, Authority]) -> Bootstrap:
+    if part.kind is BootstrapKind.MANUFACTURER:
+        return Manufacturer(None if part.authority is None else authorities[part.authority])
+    if part.kind is BootstrapKind.BASIC:
+        return Basic(user=part.user or "", password=part.password or "", preemptive=part.preemptive)
+    return NoBootstrap()
+
+
+def _authority(name: str, part: AuthorityModel, folder: Path) -> Authority:
+    if part.cert is None or part.key is None:
+        return MadeAuthority(name)
+    return FileAuthority(name, folder / part.cert, folder / part.key)
+
+
+def _target(part: TargetModel, folder: Path) -> Target | None:
+    if part.url is None:
+        return None
+    ca = None if part.trust.ca is None else folder / part.trust.ca
+    return Target(part.url.labelled(part.label), ca, part.authorised_by)
+
+
+def _timeouts(part: TimeoutsModel) -> Timeouts:
+    return Timeouts(connect_s=part.connect, handshake_s=part.handshake, answer_s=part.answer)
+
+
+def _generator(part: GeneratorModel) -> Generator:
+    return Generator(groups=part.groups, max_lag_s=part.max_lag, max_cpu=part.max_cpu, request_ids=part.request_ids)
+
+
+def _resolved(data: dict[str, Any], name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Return the data with what was left out said, and with paths that hold wherever the copy lies."""
+    whole = {"version": 1, "name": name, "description": "", "seed": seed} | data
+    whole.pop("defaults", None)
+    if not whole["description"]:
+        del whole["description"]
+    if isinstance(target := whole.get("target"), dict) and isinstance(trust := target.get("trust"), dict):
+        whole["target"] = target | {"trust": {"ca": str((folder / trust["ca"]).absolute())}}
+    if "authorities" in whole:
+        whole["authorities"] = {key: _with_paths(part, folder) for key, part in whole["authorities"].items()}
+    return whole
+
+
+def _with_paths(authority: dict[str, Any], folder: Path) -> dict[str, Any]:
+    files = {key: str((folder / authority[key]).absolute()) for key in ("cert", "key") if key in authority}
+    return authority | files
+
+
+def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+    if isinstance(value, dict):
+        return {k: MASKED if k == "password" else _without_passwords(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_passwords(member) for member in value]
+    return value
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.allow_unicode = True
+    yaml.width = 120
+    text = StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()

@@ -1,0 +1,165 @@
+"""A scenario file with what was changed on its way in: command line overrides, and defaults merged into the cohorts.
+
+Keeps the trail back, so that a mistake is told where it was written: in a cohort, once in the defaults that
+many cohorts took it from, or in the option that set it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from estsim.errors import Mistake, ScenarioError, UsageError
+from estsim.scenario.document import Document, Location, parse_document, plain_copy
+
+# One of several ways to say it: a cohort's choice replaces the default instead of being mixed with it.
+_REPLACED_WHOLE: Final = frozenset({"boot", "bootstrap", "start"})
+_EXCLUSIVE: Final = {"at": "after", "after": "at"}
+_DISTRIBUTIONS: Final = frozenset({"normal", "lognormal"})
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says differently from the file.
+
+    ``set`` holds pairs such as (``cohorts.north.devices``, ``100``), the value in YAML. ``devices`` is the whole fleet's number, shared out over the cohorts in the proportions of the file. ``url`` takes
+    the place of a sandbox. ``trust`` is a PEM file, relative to the working directory.
+    """
+
+    devices: int | None = None
+    duration: str | None = None
+    seed: int | None = None
+    url: str | None = None
+    trust: Path | None = None
+    set: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Source:
+    """The data to validate, and where each part of it came from."""
+
+    document: Document
+    data: Any
+    options: dict[Location, str] = field(default_factory=dict)
+
+    def tell(self, path: Location, message: str) -> Mistake:
+        """Return a mistake in its place."""
+        for place, option in self.options.items():
+            if path[: len(place)] == place:
+                return self.document.mistake(path, f"{message}, from {option}")
+        if path[:1] == ("cohorts",) and len(path) > 2:  # noqa: PLR2004 - a key of a cohort
+            in_defaults = ("defaults", *path[2:])
+            found, _ = self.document.find(path)
+            if len(self.document.find(in_defaults)[0]) - 1 > len(found) - 2:
+                return self.document.mistake(in_defaults, message)
+        return self.document.mistake(path, message)
+
+    def set(self, path: Location, value: object, option: str) -> None:
+        """Change a value and remember which option did."""
+        if not isinstance(self.data, dict):
+            return  # the file is no mapping, which is told anyway
+        at = self.data
+        for step in path[:-1]:
+            if not isinstance(at.get(step), dict):
+                at[step] = {}
+            at = at[step]
+        at[path[-1]] = value
+        self.options[path] = option
+
+    def merge_defaults(self) -> None:
+        """Put the defaults under every cohort. What is no mapping is left for the validation to tell."""
+        data = self.data
+        if not isinstance(data, dict) or not isinstance(data.get("cohorts"), dict):
+            return
+        defaults = data.get("defaults")
+        for name, cohort in data["cohorts"].items():
+            if isinstance(defaults, dict) and (cohort is None or isinstance(cohort, dict)):
+                data["cohorts"][name] = merged(defaults, cohort or {})
+
+
+def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with its own values over the defaults: deeply, but where one of several ways is named."""
+    result = {
+        key: plain_copy(value)
+        for key, value in defaults.items()
+        if key not in own and not (key in _EXCLUSIVE and _EXCLUSIVE[key] in own)
+    }
+    for key, value in own.items():
+        default = defaults.get(key)
+        if not isinstance(value, dict) or not isinstance(default, dict) or key in _REPLACED_WHOLE:
+            result[key] = value
+        elif _DISTRIBUTIONS & (value.keys() | default.keys()):
+            result[key] = value
+        else:
+            result[key] = merged(default, value)
+    return result
+
+
+def overridden(document: Document, overrides: Overrides) -> Source:
+    """Return a file's data with the overrides in it and the defaults merged. Raises UsageError for a bad option."""
+    source = Source(document, plain_copy(document.root.value))
+    for key, text in overrides.set:
+        source.set(_location(key), _value(key, text), f"--set {key}={text}")
+    if overrides.duration is not None:
+        source.set(("duration",), overrides.duration, f"--duration {overrides.duration}")
+    if overrides.seed is not None:
+        source.set(("seed",), overrides.seed, f"--seed {overrides.seed}")
+    if overrides.url is not None:
+        source.set(("target", "url"), overrides.url, f"--url {overrides.url}")
+        if isinstance(source.data, dict):
+            source.data.pop("sandbox", None)
+    if overrides.trust is not None:
+        trust = {"ca": str(overrides.trust.absolute())}
+        source.set(("target", "trust"), trust, f"--trust {overrides.trust}")
+    source.merge_defaults()
+    if overrides.devices is not None:
+        _share_out(source, overrides.devices)
+    return source
+
+
+def _location(key: str) -> Location:
+    steps = tuple(key.split("."))
+    if not all(steps):
+        raise UsageError(f"--set {key}: expected a key such as cohorts.north.devices")
+    return steps
+
+
+def _value(key: str, text: str) -> object:
+    try:
+        return parse_document(Path("--set"), text).root.value if text.strip() else None
+    except ScenarioError as error:
+        raise UsageError(f"--set {key}={text}: {error.mistakes[0].message}") from error
+
+
+def _share_out(source: Source, devices: int) -> None:
+    """Give each cohort its part of a fleet of ``devices``: largest remainders, at least one each."""
+    cohorts = source.data.get("cohorts") if isinstance(source.data, dict) else None
+    if not isinstance(cohorts, dict):
+        return
+    option = f"--devices {devices}"
+    counts = {n: c["devices"] for n, c in cohorts.items() if isinstance(c, dict) and _is_count(c.get("devices"))}
+    if devices < len(cohorts):
+        raise UsageError(f"{option}: the scenario has {len(cohorts)} cohorts, each needs a device")
+    if len(counts) != len(cohorts):
+        return  # told by the validation
+    total = sum(counts.values())
+    shares = {name: max(1, devices * count // total) for name, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda name: -(devices * counts[name] % total))
+    while (missing := devices - sum(shares.values())) != 0:
+        for name in by_remainder[: abs(missing)] if missing > 0 else sorted(shares, key=lambda n: -shares[n])[:1]:
+            shares[name] += 1 if missing > 0 else -1
+    for name, share in shares.items():
+        source.set(("cohorts", name, "devices"), share, option)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def unset_variables(source: Source) -> list[Mistake]:
+    """Return a mistake for each ``${NAME}``: variables of the environment are for later, and never taken literally."""
+    return [
+        source.document.mistake(path, "'${...}' is not supported by this version yet")
+        for path, text in source.document.texts()
+        if "${" in text
+    ]

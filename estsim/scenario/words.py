@@ -1,0 +1,121 @@
+"""Values that YAML writes as words of the scenario language: read here, and refused by name where they are for later.
+
+Every function takes a value as YAML gave it and returns what the model keeps; all raise UnitError.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from estsim.errors import UnitError
+from estsim.est.operations import Operation
+from estsim.units import parse_rate, parse_share, shown
+
+_VERSIONS: Final = ("1.2", "1.3")
+
+
+def later(what: str) -> UnitError:
+    """Return the refusal of something that the design knows and this version does not."""
+    return UnitError(f"'{what}' is not supported by this version yet")
+
+
+def no(value: object, refused: object, name: str | None = None) -> object:
+    """Pass a value on, unless it is the one that is for later."""
+    if value is refused or (isinstance(refused, str) and value == refused):
+        raise later(name or str(refused))
+    return value
+
+
+def off_or_mapping(value: object) -> object:
+    """Return None for ``off``; an empty value is a slip, not an off."""
+    if value == "off":
+        return None
+    if value is None:
+        raise UnitError("expected off or a mapping (got nothing)")
+    return value
+
+
+def only_off(value: object) -> object:
+    """Pass ``off`` on; devices that start operational are for later."""
+    if value == "operational" or (isinstance(value, Mapping) and "operational" in value):
+        raise later("operational")
+    return value
+
+
+def bootstrap_kind(value: object) -> object:
+    """Pass a kind of bootstrap credential on, unless it is for later."""
+    return no(no(value, "shared"), "files")
+
+
+def enroll_operation(value: object) -> object:
+    """Pass the first enrolment's operation on, unless it is for later."""
+    if value in ("serverkeygen", "fullcmc"):
+        raise later(str(value))
+    if value == Operation.SIMPLEREENROLL:
+        raise UnitError("a first enrolment is no re-enrolment: must be simpleenroll (got simplereenroll)")
+    return value
+
+
+def tls_versions(value: object) -> object:
+    """Return the oldest and newest version of ``1.2..1.3`` or ``1.3``."""
+    text = str(value) if isinstance(value, str | float) else ""
+    oldest, dots, newest = (part.strip() for part in text.partition(".."))
+    newest = newest if dots else oldest
+    # RFC 8996: TLS 1.0 and 1.1 are not to be used.
+    if oldest not in _VERSIONS or newest not in _VERSIONS or oldest > newest:
+        raise UnitError(f"expected 1.2, 1.3 or 1.2..1.3 (got {shown(value)})")
+    return oldest, newest
+
+
+def ramp(value: object) -> object:
+    """Return the two rates of ``0/s..50/s``, per second; a ramp may also go down."""
+    if value is None:
+        return None
+    start, dots, end = value.partition("..") if isinstance(value, str) else ("", "", "")
+    if not dots:
+        raise UnitError(f"expected two rates such as 0/s..50/s (got {shown(value)})")
+    rates = parse_rate(start), parse_rate(end)
+    if min(rates) < 0 or max(rates) <= 0:
+        raise UnitError(f"a rate is never negative, and one of the two is greater than 0 (got {shown(value)})")
+    return rates
+
+
+def obedience(value: object) -> object:
+    """Return what part of a told wait a device waits: ``obey``, ``ignore``, ``{early: 50%}``, ``{late: 20%}``."""
+    if value == "obey":
+        return 1.0
+    if value == "ignore":
+        return 0.0
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((word, share),) = value.items()
+        if word == "late":
+            return 1.0 + _positive(share)
+        if word == "early":
+            return 1.0 - _at_most_all(_positive(share), share)
+    raise UnitError(f"expected obey, ignore, {{early: 50%}} or {{late: 20%}} (got {shown(value)})")
+
+
+def retry_reason(value: object) -> object:
+    """Return a reason as text: in YAML, 429 is a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def workers(value: object) -> object:
+    """Pass ``auto`` or 1 on; more workers are for later."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+        raise later(f"workers: {value}")
+    if value == "auto" or (value == 1 and not isinstance(value, bool | float)):
+        return 1
+    raise UnitError(f"must be auto or 1 (got {shown(value)})")
+
+
+def _positive(value: object) -> float:
+    share = parse_share(value)
+    if share <= 0:
+        raise UnitError(f"must be greater than 0 (got {shown(value)})")
+    return share
+
+
+def _at_most_all(share: float, value: object) -> float:
+    if share > 1:
+        raise UnitError(f"must be at most 100% (got {shown(value)})")
+    return share

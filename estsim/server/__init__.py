@@ -1,0 +1,1 @@
+"""The sandbox EST server: its configuration, CA, issuing policy, store and listener."""

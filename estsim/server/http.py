@@ -1,0 +1,221 @@
+"""One HTTP/1.1 connection of the sandbox: h11 between TLS records and whole EST requests, every wait bounded.
+
+Reads bodies by Content-Length and chunked, answers ``Expect: 100-continue``, keeps the header block of its
+answers under 1 KiB (a client was seen to parse by hand). What a slow or abusive client can hold is bounded in time and
+in bytes.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Final, Protocol
+
+import h11
+import trio
+
+from estsim.errors import TransportFailed
+from estsim.est.messages import EstRequest, EstResponse
+from estsim.server.admission import Peer, Refused, header_of
+from estsim.server.service import EstService, refusal_response
+from estsim.server.store import Exchange
+
+_REASONS_UNSENT: Final = b""  # the reason phrase is optional since RFC 9112 §4
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may take: seconds and bytes."""
+
+    handshake_s: float = 10.0
+    idle_s: float = 75.0  # nginx's keepalive_timeout
+    request_s: float = 30.0  # from a request's first byte to its last
+    send_s: float = 10.0
+    linger_s: float = 1.0  # reading on after a refusal, so that it is not lost to a reset
+    head_bytes: int = 16 * 1024
+    body_bytes: int = 64 * 1024  # a CSR with RSA-4096 and a hundred names is under 8 KiB
+    linger_bytes: int = 1024 * 1024
+
+
+class Wire(Protocol):
+    """The part of a TLS connection that HTTP needs."""
+
+    async def send_all(self, payload: bytes, /) -> None:
+        """Send everything."""
+
+    async def receive(self) -> bytes:
+        """Return what came; ``b""`` is the end."""
+
+
+class _Gone(Exception):  # noqa: N818 - reads as the event it is
+    """The client left, or was too slow to be answered."""
+
+
+class HttpConnection:
+    """Serves the requests of one connection until it ends; closing the wire is the caller's."""
+
+    def __init__(self, wire: Wire, peer: Peer, service: EstService, limits: Limits, idle: "IdleScopes") -> None:
+        self._wire = wire
+        self._peer = peer
+        self._service = service
+        self._limits = limits
+        self._idle = idle
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
+        self._received_ns = 0  # when the last bytes came
+
+    async def serve(self) -> None:
+        """Answer requests one after the other; returns when the connection should be closed."""
+        with suppress(_Gone, TransportFailed):
+            while await self._first_bytes():
+                await self._serve_one()
+                if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                    break
+                self._http.start_next_cycle()
+
+    async def _first_bytes(self) -> bool:
+        """Wait for a request to begin; False where none came, or the sandbox is stopping."""
+        if self._http.trailing_data[0]:
+            return True
+        with self._idle.scope(self._limits.idle_s) as wait:
+            await self._feed()
+        return not wait.cancelled_caught
+
+    async def _serve_one(self) -> None:
+        exchange: Exchange | None = None
+        try:
+            with trio.fail_after(self._limits.request_s):
+                request = await self._read_head()
+                if request is None:
+                    raise _Gone
+                exchange = self._service.open_exchange(request, self._peer)
+                whole = await self._read_body(request, exchange)
+        except trio.TooSlowError:
+            await self._refuse(exchange, Refused(408, f"expected the request within {self._limits.request_s:g} s"))
+            return
+        except h11.RemoteProtocolError as error:
+            status = error.error_status_hint or 400
+            await self._refuse(exchange or self._unread(), Refused(status, f"expected HTTP/1.1: {error}"))
+            return
+        except Refused as refusal:
+            await self._refuse(exchange, refusal)
+            return
+        received_ns = self._received_ns
+        answer = await self._service.answer(whole, self._peer, exchange)
+        head, body = self._frame(answer.response, head_only=whole.method == "HEAD")
+        self._service.handled(answer, time.monotonic_ns() - received_ns)
+        await self._send(head + body)
+
+    async def _read_head(self) -> EstRequest | None:
+        event = await self._next_event()
+        if not isinstance(event, h11.Request):
+            return None
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
+        return EstRequest(event.method.decode("latin-1"), event.target.decode("latin-1"), headers, b"")
+
+    async def _read_body(self, request: EstRequest, exchange: Exchange) -> EstRequest:
+        limit = self._limits.body_bytes
+        too_large = Refused(413, f"expected a body of at most {limit} bytes")
+        if int(header_of(request, "content-length") or 0) > limit:
+            raise too_large
+        if self._http.they_are_waiting_for_100_continue:
+            await self._send(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            try:
+                event = await self._next_event()
+            except (_Gone, TransportFailed):
+                self._service.give_up(exchange, f"the client closed after {size} bytes of the body")
+                raise
+            if isinstance(event, h11.Data):
+                size += len(event.data)
+                if size > limit:
+                    raise too_large
+                parts.append(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                return EstRequest(request.method, request.path, request.headers, b"".join(parts))
+
+    async def _next_event(self) -> h11.Event:
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                await self._feed()
+            elif isinstance(event, h11.ConnectionClosed) or not isinstance(event, h11.Event):
+                raise _Gone
+            else:
+                return event
+
+    async def _feed(self) -> None:
+        received = await self._wire.receive()
+        if not received:
+            raise _Gone
+        self._received_ns = time.monotonic_ns()
+        self._http.receive_data(received)
+
+    async def _refuse(self, exchange: Exchange | None, refusal: Refused) -> None:
+        """Answer what cannot be read to its end, and close; a request whose head never came has no record."""
+        if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            return
+        if exchange is not None:
+            self._service.refuse(exchange, refusal)
+        head, body = self._frame(refusal_response(refusal), closing=True)
+        await self._send(head + body)
+        await self._linger()
+
+    def _unread(self) -> Exchange:
+        return self._service.open_exchange(EstRequest("", "", (), b""), self._peer)
+
+    def _frame(self, response: EstResponse, *, head_only: bool = False, closing: bool = False) -> tuple[bytes, bytes]:
+        """Return head and body as they go on the wire."""
+        headers = [(name, value) for name, value in response.headers]
+        headers.append(("date", formatdate(usegmt=True)))
+        if response.status != 204:  # noqa: PLR2004 - No Content: RFC 9110 §8.6 forbids the header
+            headers.append(("content-length", str(len(response.body))))
+        if closing or self._idle.stopping:
+            headers.append(("connection", "close"))
+        event = h11.Response(status_code=response.status, headers=headers, reason=_REASONS_UNSENT)
+        head = self._http.send(event) or b""
+        body = b""
+        if response.body and not head_only:
+            body = self._http.send(h11.Data(response.body)) or b""
+        return head, body + (self._http.send(h11.EndOfMessage()) or b"")
+
+    async def _send(self, payload: bytes) -> None:
+        with trio.move_on_after(self._limits.send_s):
+            await self._wire.send_all(payload)
+            return
+        raise _Gone
+
+    async def _linger(self) -> None:
+        """Read on for a moment: closing on unread bytes resets the connection, and the client never sees the answer."""
+        left = self._limits.linger_bytes
+        with trio.move_on_after(self._limits.linger_s), suppress(TransportFailed):
+            while left > 0 and (received := await self._wire.receive()):
+                left -= len(received)
+
+
+class IdleScopes:
+    """The connections that wait for a request, so that a stopping server can let go of them at once."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self._scopes: set[trio.CancelScope] = set()
+
+    @contextmanager
+    def scope(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Hold a wait for a request to begin, for at most ``seconds`` or until the server stops."""
+        if self.stopping:
+            seconds = 0.0
+        with trio.move_on_after(seconds) as scope:
+            self._scopes.add(scope)
+            try:
+                yield scope
+            finally:
+                self._scopes.discard(scope)
+
+    def stop(self) -> None:
+        """End every wait for a request, now and from now on."""
+        self.stopping = True
+        for scope in tuple(self._scopes):
+            scope.cancel()

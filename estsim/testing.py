@@ -1,0 +1,71 @@
+"""Public helpers for tests, ours and other people's: a device driven by a script instead of a server.
+
+``ScriptedDevice`` is the third driver of the machine, after the live engine and virtual time: it answers every exchange
+with the next outcome of a script, advances time to every wait, and keeps what the machine asked for.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from estsim.device.commands import Command, Exchange, WaitUntil
+from estsim.device.events import Answered, Event, Lifetime, Started, Woke
+from estsim.device.machine import Machine
+from estsim.device.policy import Policy
+from estsim.est.outcome import Deferred, Issued, KeyAndCertificate, Outcome, RetryAfter, RetryAfterForm
+
+
+def deferred(wait_s: float) -> Deferred:
+    """Return a deferral with a Retry-After in seconds."""
+    return Deferred(RetryAfter(wait_s, RetryAfterForm.SECONDS))
+
+
+@dataclass(slots=True)
+class ScriptedDevice:
+    """One machine with a script of outcomes. Exchanges take ``service_s`` each, certificates live ``validity_s``."""
+
+    policy: Policy
+    script: Iterable[Outcome]
+    seed: int = 1
+    device: int = 0
+    service_s: float = 0.0
+    validity_s: float = 3600.0
+    now_s: float = 0.0
+    machine: Machine = field(init=False)
+    commands: list[Command] = field(init=False, default_factory=list)
+    _outcomes: Iterator[Outcome] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.machine = Machine(self.policy, seed=self.seed, device=self.device)
+        self._outcomes = iter(self.script)
+
+    def run(self) -> list[Command]:
+        """Switch the device on and play until it stops, plans nothing more, or the script is out."""
+        command = self.tell(Started(self.now_s))
+        while (following := self._follow(command)) is not None:
+            command = self.tell(following)
+        return self.commands
+
+    def tell(self, event: Event) -> Command:
+        """Give the machine an event now and keep what it answers."""
+        command = self.machine.step(event, self.now_s)
+        self.commands.append(command)
+        return command
+
+    def exchanges(self) -> list[Exchange]:
+        """Return the exchanges asked for so far."""
+        return [command for command in self.commands if isinstance(command, Exchange)]
+
+    def _follow(self, command: Command) -> Event | None:
+        if isinstance(command, Exchange):
+            outcome = next(self._outcomes, None)
+            if outcome is None:
+                return None
+            self.now_s += self.service_s
+            issued = isinstance(outcome, Issued | KeyAndCertificate)
+            return Answered(
+                command.turn, outcome, Lifetime(self.now_s, self.now_s + self.validity_s) if issued else None
+            )
+        if isinstance(command, WaitUntil) and command.at_s < float("inf"):
+            self.now_s = max(self.now_s, command.at_s)
+            return Woke(command.turn)
+        return None
