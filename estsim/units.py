@@ -246,7 +246,7 @@ def _text_of(value: object, expected: str, *, example: str) -> str:
         bare = shown(value)
         raise UnitError(f"{expected}: a number needs its unit, write {example.format(bare)} (got {bare})")
     if not text:
-        raise UnitError(f"{expected} (got {shown(value) if value else 'nothing'})")
+        raise UnitError(f"{expected} (got {shown(value).strip() or 'nothing'})")
     return text
 
 

@@ -5,10 +5,9 @@ Keys live in memory only and never show in a repr.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from estsim.est.verify import CertificateAuthorities
 
-PrivateKey = CertificateIssuerPrivateKeyTypes
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,10 @@ def dump_key(key: PrivateKey) -> bytes:
 
 def load_key(der: bytes) -> PrivateKey:
     """Return the private key of PKCS #8 DER that :func:`dump_key` made, so it is not checked again."""
-    key: Any = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-    return key  # type: ignore[no-any-return]  # only our own keys come here, and those can all sign
+    key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, PrivateKey):
+        raise TypeError(f"expected a key that a device may have (got {type(key).__name__})")
+    return key
 
 
 def load_credential(stored: StoredCredential) -> LoadedCredential:

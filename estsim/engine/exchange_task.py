@@ -4,25 +4,122 @@ The order is DESIGN's: take a key → open the connection → make the request �
 caller's cancellation cuts the exchange; a row says so before the cancellation goes on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-import httpx
-import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from itertools import count
+from typing import Protocol
 
 from estsim.device.commands import Exchange
-from estsim.device.events import Lifetime
 from estsim.device.exchange import Answer, Conversation
 from estsim.device.identity import PrivateKey
 from estsim.device.states import KeyChoice
-from estsim.engine.clock import NS_PER_S, RunClock, to_ns
-from estsim.engine.fleet import CohortRun, Device
+from estsim.engine.clock import RunClock, to_ns
+from estsim.engine.fleet import Device
 from estsim.engine.keys import make_key_beside
-from estsim.engine.wire import Wire
+from estsim.engine.rows import detail_of, status_of
+from estsim.engine.settled import Settled
+from estsim.engine.wire import Line, Wire
 from estsim.errors import TransportFailed
 from estsim.est.enrolment import Cause
-from estsim.est.outcome import Abandoned, Challenged, Failed, Issued, Outcome
+from estsim.est.outcome import Abandoned, Challenged, Deferred, Failed, Overloaded
 from estsim.measure.sample import Enrolment, Sample, Stamps
+
+
+class Books(Protocol):
+    """Where exchanges are recorded."""
+
+    def exchange(self, enrolment: Enrolment | None, sample: Sample) -> None:
+        """Take the row of a request, whole or not."""
+
+
+class ExchangeTask:
+    """Performs exchanges for the devices of a shard."""
+
+    def __init__(self, wire: Wire, books: Books, clock: RunClock, *, request_ids: Iterator[str] | None) -> None:
+        self._wire = wire
+        self._books = books
+        self._clock = clock
+        self._request_ids = request_ids
+
+    async def perform(self, device: Device, command: Exchange) -> Settled:
+        """Do one exchange, a challenge answered included, and record a row for each request.
+
+        Never raises for what a server or a network does; a cancellation is recorded as abandoned and goes on.
+        """
+        woke_ns = self._clock.now_ns()
+        conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
+        key = conversation.own_key()
+        if key is None and command.key is not KeyChoice.NONE:
+            key = await make_key_beside(device.cohort.plan.key)
+        errand = Errand(device, conversation, key, self._wire.line(device.cohort, conversation.credential))
+        # Ready is when all was there, had we been on time: our lateness is lag, the making of a key is not.
+        now_ns, intended_ns = self._clock.now_ns(), to_ns(command.intended_s)
+        stamps = Stamps(intended_ns, intended_ns + now_ns - woke_ns, now_ns)
+        cause = command.cause
+        try:
+            while True:
+                answer = await self._once(errand, stamps, cause)
+                if not isinstance(answer.outcome, Challenged):
+                    break
+                stamps = Stamps(stamps.ended_ns, stamps.ended_ns, self._clock.now_ns())
+                cause = Cause.CHALLENGE
+        finally:
+            errand.line.drop()
+        margin_s = device.machine.not_after_s - self._clock.now_s()
+        return Settled(answer.outcome, stamps, self._clock.now_ns(), answer.lifetime, margin_s)
+
+    async def _once(self, errand: "Errand", stamps: Stamps, cause: Cause) -> Answer:
+        """Do one HTTP exchange and record it, whatever becomes of it."""
+        conversation = errand.conversation
+        request_id = next(self._request_ids) if self._request_ids else None
+        answer = Answer(Abandoned("cut by estsim"))
+        try:
+            response = await errand.line.ask(lambda: conversation.request(errand.key, request_id), stamps)
+            now_s = self._clock.now_s()
+            answer = conversation.answered(response, now_s=now_s, wall_now_s=self._clock.wall_s(now_s))
+        except TransportFailed as failure:
+            conversation.keep_key()
+            answer = Answer(Failed(failure.phase, failure.trouble, failure.reason, failure.alert))
+        finally:
+            self._books.exchange(errand.device.enrolment, errand.sample(answer, stamps, cause, request_id))
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A device under way with one exchange."""
+
+    device: Device
+    conversation: Conversation
+    key: PrivateKey | None
+    line: Line
+
+    def sample(self, answer: Answer, stamps: Stamps, cause: Cause, request_id: str | None) -> Sample:
+        """Return the row of a request that went out as this errand."""
+        outcome, command, device = answer.outcome, self.conversation.command, self.device
+        poll, device.poll = device.poll, None
+        return Sample(
+            device=device.index,
+            cohort=device.cohort.plan.name,
+            operation=command.operation,
+            cause=cause,
+            enrolment=command.enrolment,
+            attempt=command.attempt,
+            request_id=request_id,
+            kind=outcome.kind,
+            stamps=stamps,
+            status=status_of(outcome),
+            phase=outcome.phase if isinstance(outcome, Failed) else None,
+            detail=detail_of(outcome),
+            tls_version=self.line.tls_version,
+            tls_group=self.line.tls_group,
+            reused=self.line.reused,
+            retry_after=outcome.retry_after if isinstance(outcome, Deferred | Overloaded) else None,
+            poll=poll if cause is Cause.POLL else None,
+            non_conformances=answer.non_conformances,
+        )
+
+
+def request_ids(run_id: str) -> Iterator[str]:
+    """Yield the request ids of a run, each once."""
+    return (f"{run_id}-{number}" for number in count(1))

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from estsim.device.identity import PrivateKey, StoredCredential, dump_key
+from estsim.errors import UsageError
 from estsim.est.csr import signature_hash
 
 _BACKDATED: Final = timedelta(hours=1)  # devices were made before they boot, and clocks differ
@@ -30,8 +32,27 @@ class Factory:
         """Make a new manufacturer, whose key never leaves this process."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"estsim manufacturer {name}")])
-        builder = _builder(subject, subject, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        builder = _builder(subject, subject, key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        )
         return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @classmethod
+    def read(cls, cert: Path, key: Path | None = None) -> "Factory":
+        """Read a manufacturer from PEM files, one for both if ``key`` is None; raises UsageError."""
+        try:
+            certificates = x509.load_pem_x509_certificates(cert.read_bytes())
+            private = load_pem_private_key((key or cert).read_bytes(), password=None)
+        except OSError as error:
+            raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{key or cert}: expected a certificate and an unencrypted key in PEM: {error}") from error
+        if not isinstance(private, PrivateKey):
+            raise UsageError(f"{key or cert}: expected an EC, RSA or Ed25519 key (got {type(private).__name__})")
+        if private.public_key() != certificates[0].public_key():
+            raise UsageError(f"{key or cert}: the key does not belong to the certificate in {cert}")
+        above = tuple(c.public_bytes(Encoding.DER) for c in certificates if c.subject != c.issuer)
+        return cls(certificates[0], private, above)
 
     @property
     def certificate_pem(self) -> bytes:

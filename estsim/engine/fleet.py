@@ -1,6 +1,5 @@
 """The fleet in memory: devices, what their cohort shares, and the bootstrap credentials they were born with."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -10,21 +9,21 @@ from estsim.device.exchange import BasicUser, Profile
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
 from estsim.engine.factory import Factory
-from estsim.engine.keys import make_key
 from estsim.est.verify import CertificateAuthorities
 from estsim.load.arrivals import boot_times
 from estsim.measure.sample import Enrolment, PollPlan
-from estsim.scenario.plan import Basic, Cohort, Manufacturer, Scenario, Target
+from estsim.scenario.plan import Basic, Cohort, Scenario
+from estsim.scenario.target_url import TargetUrl
+from estsim.server.ca import make_key
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CohortRun:
-    """What the devices of a cohort share while a run lasts; ``anchors`` is what their TLS sessions trust, as DER."""
+    """What the devices of a cohort share while a run lasts; ``factory`` made their bootstrap certificates."""
 
     plan: Cohort
     profile: Profile
-    anchors: tuple[bytes, ...]
-    factory: Factory | None  # of manufacturer certificates
+    factory: Factory | None
 
 
 @dataclass(slots=True, eq=False)
@@ -48,25 +47,39 @@ class Device:
         return self.machine.device
 
 
+def new_device(cohort: CohortRun, index: int, *, seed: int) -> Device:
+    """Make a device as it leaves the factory: with a certificate of its manufacturer, where the cohort has one."""
+    plan = cohort.plan
+    identity = Identity()
+    if cohort.factory is not None:
+        identity.bootstrap = cohort.factory.mint(make_key(plan.key), plan.subject(index))
+    return Device(Machine(plan.policy, seed=seed, device=index), identity, cohort)
+
+
 @dataclass(slots=True)
 class Fleet:
-    """All devices of this process and when each is meant to boot, in seconds."""
+    """All devices of this process, and when each is meant to boot, in seconds."""
 
     devices: list[Device] = field(default_factory=list)
     boots: list[tuple[float, Device]] = field(default_factory=list)
 
-    def states(self) -> dict[str, int]:
-        """Count the devices by state; the counts add up to the fleet."""
-        counted = Counter(device.machine.state.value for device in self.devices)
-        return dict(sorted(counted.items()))
+    def add(self, scenario: Scenario, cohort: CohortRun) -> Iterator[None]:
+        """Make a cohort's devices, yielding after each; a manufacturer's certificate is minted for each."""
+        plan = cohort.plan
+        times = boot_times(plan.arrivals, plan.devices, seed=scenario.seed, cohort=plan.index)
+        for index, at_s in enumerate(times, start=plan.first_device):
+            device = new_device(cohort, index, seed=scenario.seed)
+            self.devices.append(device)
+            self.boots.append((at_s, device))
+            yield
 
 
-def build_cohort(
+def cohort_run(
+    scenario: Scenario,
     plan: Cohort,
-    target: Target,
+    url: TargetUrl,
     authorities: CertificateAuthorities | None,
-    anchors: tuple[bytes, ...],
-    factories: dict[str | None, Factory],
+    factory: Factory | None,
 ) -> CohortRun:
     """Put together what a cohort's devices share."""
     bootstrap = plan.bootstrap
@@ -74,26 +87,12 @@ def build_cohort(
     if isinstance(bootstrap, Basic):
         basic = BasicUser(bootstrap.user, bootstrap.password, bootstrap.preemptive)
     profile = Profile(
-        base=target.base_path,
-        label=target.label,
-        deferral_statuses=target.deferral_statuses,
-        subject_of=plan.subject_of,
-        san_of=plan.san_of,
+        base=url.base,
+        label=url.label,
+        deferral_statuses=scenario.deferral_statuses,
+        subject_of=plan.subject,
+        san_of=plan.sans,
         authorities=authorities,
         basic=basic,
     )
-    factory = factories[bootstrap.authority] if isinstance(bootstrap, Manufacturer) else None
-    return CohortRun(plan, profile, anchors, factory)
-
-
-def build_devices(scenario: Scenario, cohort: CohortRun) -> Iterator[tuple[float, Device]]:
-    """Make a cohort's devices, each with its boot time; a manufacturer's certificate is minted for each."""
-    plan = cohort.plan
-    times = boot_times(plan.arrivals, plan.devices, seed=scenario.seed, cohort=plan.index)
-    for offset, at_s in enumerate(times):
-        index = plan.first_device + offset
-        identity = Identity()
-        if cohort.factory is not None:
-            identity.bootstrap = cohort.factory.mint(make_key(plan.key), plan.subject_of(index))
-        machine = Machine(plan.policy, seed=scenario.seed, device=index)
-        yield at_s, Device(machine, identity, cohort)
+    return CohortRun(plan, profile, factory)

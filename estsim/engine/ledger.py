@@ -4,15 +4,20 @@ The parts of consecutive exchanges meet without gaps: an exchange begins at its 
 generator's lag, may wait for its key, is served, and the wait that follows is told, the device's own or a backoff.
 """
 
+from hashlib import sha256
+
 from estsim.device.commands import Exchange, Stop, WaitUntil
 from estsim.device.states import Why
 from estsim.engine.clock import to_ns
-from estsim.engine.exchange_task import Settled
 from estsim.engine.fleet import Device
+from estsim.engine.settled import Settled
+from estsim.est.csr import public_key_der_of
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
-from estsim.est.outcome import Deferred, OutcomeClass
+from estsim.est.outcome import Deferred, Issued, OutcomeClass
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, PollPlan, Sample
+
+Order = Exchange | WaitUntil | Stop
 
 
 class Ledger:
@@ -34,7 +39,9 @@ class Ledger:
         enrolment.client_ns += stamps.key_wait_ns + stamps.client_work_ns
         enrolment.generator_ns += stamps.schedule_lag_ns
 
-    def command(self, device: Device, command: Exchange | WaitUntil | Stop, settled: Settled | None, now_ns: int) -> None:
+    def command(
+        self, device: Device, command: Exchange | WaitUntil | Stop, settled: Settled | None, now_ns: int
+    ) -> None:
         """Book what a command ends, opens and waits for; ``settled`` is the exchange that it answers, if any."""
         if command.ends is not None:
             self._close(device, command.ends, settled, now_ns)
@@ -73,8 +80,23 @@ class Ledger:
         if settled is not None and end is EnrolmentEnd.ISSUED:
             enrolment.ended_ns = settled.verified_ns
             enrolment.client_ns += settled.verified_ns - settled.stamps.ended_ns
-            settled.describe(enrolment)
+            _describe(enrolment, settled)
         self._recorder.enrolment_ended(enrolment)
+
+
+def _describe(enrolment: Enrolment, settled: Settled) -> None:
+    """Write down what was issued, and how much validity was left of what it replaces."""
+    outcome = settled.outcome
+    if not isinstance(outcome, Issued) or outcome.certificate is None:
+        return
+    certificate = outcome.certificate
+    enrolment.serial = f"{certificate.serial_number:x}"
+    enrolment.issuer = certificate.issuer.rfc4514_string()
+    enrolment.subject = certificate.subject.rfc4514_string()
+    enrolment.not_after = certificate.not_valid_after_utc.isoformat()
+    enrolment.key_sha256 = sha256(public_key_der_of(certificate)).hexdigest()
+    if enrolment.goal is Goal.RENEW:
+        enrolment.margin_s = settled.margin_s
 
 
 def _poll_plan(wait: WaitUntil, settled: Settled | None) -> PollPlan | None:

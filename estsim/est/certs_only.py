@@ -25,6 +25,7 @@ LIBRARY_ERRORS: Final = (
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
     Warning,  # where the user has the interpreter raise them: odd certificates make the library warn
 )
 """What the library raises on certificates and requests that a hostile or careless peer may send."""

@@ -63,6 +63,10 @@ def highest_equivalent(index: int) -> int:
     return ((index - (shift << _HALF_BITS) + 1) << shift) - 1
 
 
+def _value_of(index: int) -> int:
+    return highest_equivalent(index) if index >= 0 else -highest_equivalent(~index)
+
+
 def needed_samples(share: float) -> int:
     """Return how many samples the percentile at ``share`` (0.99 for p99) needs; 1 for the maximum."""
     return 1 if share >= 1 else ceil(round(BEYOND / (1 - share), 6))
@@ -130,20 +134,26 @@ class Histogram:
         """Yield (value, count) in rising order, a value being the highest of its bucket and at most the maximum."""
         top = self.max or 0
         for index in sorted(self.counts):
-            value = highest_equivalent(index) if index >= 0 else -highest_equivalent(~index)
-            yield min(value, top), self.counts[index]
+            yield min(_value_of(index), top), self.counts[index]
 
     def quantile(self, share: float) -> int | None:
         """Return the value that ``share`` of the values do not exceed, in units; None of an empty histogram."""
-        if not self.count:
-            return None
-        rank = max(1, int(share * self.count + 0.5))
+        return self.quantiles(share)[0]
+
+    def quantiles(self, *shares: float) -> tuple[int | None, ...]:
+        """Return several quantiles in one pass; ``shares`` must rise."""
+        if not self.count or self.max is None:
+            return (None,) * len(shares)
+        ranks = [max(1, int(share * self.count + 0.5)) for share in shares]
+        found: list[int | None] = []
         seen = 0
-        for value, count in self.values():
-            seen += count
-            if seen >= rank:
-                return value
-        return self.max
+        for index in sorted(self.counts):
+            seen += self.counts[index]
+            while seen >= ranks[len(found)]:
+                found.append(min(self.max, _value_of(index)))
+                if len(found) == len(ranks):
+                    return tuple(found)
+        return tuple(found)  # not reached: the last rank is at most the count
 
     def supports(self, share: float) -> bool:
         """Tell whether enough samples lie beyond the percentile for it to be worth judging."""

@@ -194,10 +194,13 @@ class Lives:
         old_enough = _before(self.begun_bins, first_young) - _before(within.spared, first_young)
         return _before(within.had, first_young) / old_enough if old_enough else None
 
-    def survival(self, ended_ns: int) -> Survival:
-        """Return time to certificate with those still open, or cut by us, as censored and failures as never."""
+    def survival(self, ended_ns: int, *, grain_ms: int = 1) -> Survival:
+        """Return time to certificate with those still open, or cut by us, as censored and failures as never.
+
+        Ages of open ones are rounded up to ``grain_ms``: a coarse one makes a display cheap.
+        """
         censored = Counter(dict(self.cut_ages.values()))
-        censored.update(_ages_ms(self.open_bins, ended_ns))
+        censored.update(_ages_ms(self.open_bins, ended_ns, grain_ms))
         return Survival(self.time_to_certificate, censored, self.failures)
 
     def drain_s(self, devices: int, share: float) -> float | None:
@@ -229,9 +232,10 @@ def _before(bins: Counter[int], end: int) -> int:
     return sum(count for key, count in bins.items() if key < end)
 
 
-def _ages_ms(bins: Counter[int], ended_ns: int) -> Counter[int]:
+def _ages_ms(bins: Counter[int], ended_ns: int, grain_ms: int = 1) -> Counter[int]:
     """Return how old what is in the bins is; the oldest that a bin can hold, so that no wait is understated."""
     ages: Counter[int] = Counter()
     for key, count in bins.items():
-        ages[max(0, (ended_ns - key * BIN_NS) // _MS_NS)] += count
+        age_ms = max(0, (ended_ns - key * BIN_NS) // _MS_NS)
+        ages[-(-age_ms // grain_ms) * grain_ms] += count
     return ages

@@ -166,10 +166,10 @@ class Recorder:
         return {name: Scope(tally, self.devices[name], ended_ns) for name, tally in self.tallies.items()}
 
     def snapshot(self, *, name: str, target: str, stage: RunStage, at_ns: int, duration_s: float | None) -> Snapshot:
-        """Return what the dashboard shows now: cumulative figures and the last minute. About a millisecond."""
+        """Return what the dashboard shows now: cumulative figures and the last minute, for once a second."""
         now_s = at_ns // _NS
         self._forget(now_s)
-        total = total_of(self.tallies.values(), self.within_s, bins=False)
+        total = self._glance()
         scope = Scope(total, sum(self.devices.values()), at_ns)
         lags = merged(lags for second, lags in self._lags.items() if second >= now_s - WINDOW_S)
         saturated = self.saturation.so_far()
@@ -189,7 +189,7 @@ class Recorder:
             operations=_operation_figures(total),
             waiting_deferred=fleet.waiting_deferred,
             exchanges_per_certificate=scope.exchanges_per_certificate,
-            time_to_certificate_s=_quantiles(scope.time_to_certificate, 1.0),
+            time_to_certificate_s=_quantiles(total.lives.survival(at_ns, grain_ms=1000), 1.0),
             wakeups=fleet.wakeups,
             errors=_errors(total),
             schedule_lag_ms=_quantiles(lags, 0.001),
@@ -201,6 +201,12 @@ class Recorder:
             in_flight=generator.in_flight if generator else 0,
             saturated=saturated.why if saturated else None,
         )
+
+    def _glance(self) -> Tally:
+        """Return the totals without what grows with the run's length; to be read at once and not to be kept."""
+        if len(self.tallies) == 1:
+            return next(iter(self.tallies.values()))
+        return total_of(self.tallies.values(), self.within_s, bins=False)
 
     def _forget(self, now_s: int) -> None:
         for counter in (self._requests, self._certificates):
@@ -217,17 +223,8 @@ def _last_minute(counter: Counter[int], now_s: int) -> tuple[int, ...]:
 
 def _quantiles(spread: Histogram | Survival, unit_s: float) -> Quantiles:
     histogram = spread.events if isinstance(spread, Survival) else spread
-
-    def at(share: float) -> float | None:
-        return histogram.scaled(spread.quantile(share), unit_s)
-
-    return Quantiles(
-        count=histogram.count,
-        p50=at(0.5),
-        p90=at(0.9),
-        p99=at(0.99),
-        max=histogram.scaled(histogram.max, unit_s),
-    )
+    p50, p90, p99 = (histogram.scaled(value, unit_s) for value in spread.quantiles(0.5, 0.9, 0.99))
+    return Quantiles(count=histogram.count, p50=p50, p90=p90, p99=p99, max=histogram.scaled(histogram.max, unit_s))
 
 
 def _operation_figures(total: Tally) -> tuple[OperationFigures, ...]:

@@ -6,6 +6,7 @@ Column names are the names of the fields, with a prefix where a field is a recor
 import json
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Final
 
 from estsim.errors import Phase
@@ -28,6 +29,9 @@ _POLL: Final = ("poll_deferred_at_ns", "poll_told_s", "poll_spread_s", "poll_for
 EXCHANGE_COLUMNS: Final = (*_FLAT, *_STAMPS, *_RETRY_AFTER, *_POLL, "non_conformances")
 ENROLMENT_COLUMNS: Final = tuple(column.name for column in fields(Enrolment))
 GENERATOR_COLUMNS: Final = tuple(column.name for column in fields(GeneratorReading))
+_ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
+_GOAL: Final = ENROLMENT_COLUMNS.index("goal")
+_END: Final = ENROLMENT_COLUMNS.index("end")
 SERIES_COLUMNS: Final = (
     "second", "cohort", "requests", "certificates", "begun", "ended", "polls", "classes", "service", "response",
 )  # fmt: skip
@@ -55,10 +59,10 @@ def exchange_row(sample: Sample) -> Row:
     return (
         sample.device, sample.cohort, sample.operation.value, sample.cause.value, sample.enrolment, sample.attempt,
         sample.request_id, sample.kind.value, sample.status, sample.phase.value if sample.phase else None,
-        sample.detail, sample.tls_version, sample.tls_group, sample.resumed, sample.reused,
+        sample.detail, sample.tls_version, sample.tls_group, int(sample.resumed), int(sample.reused),
         stamps.intended_ns, stamps.ready_ns, stamps.started_ns, stamps.connected_ns, stamps.handshaken_ns,
         stamps.sent_ns, stamps.first_byte_ns, stamps.ended_ns, stamps.client_work_ns,
-        *((told.wait_s, told.form.value, told.past) if told else (None, None, None)),
+        *((told.wait_s, told.form.value, int(told.past)) if told else (None, None, None)),
         *((poll.deferred_at_ns, poll.told_s, poll.spread_s, poll.form) if poll else (None, None, None, None)),
         json.dumps([[broken.rule, broken.rfc_section] for broken in sample.non_conformances])
         if sample.non_conformances else None,
@@ -97,7 +101,10 @@ def sample_of(row: Row) -> Sample:
 
 def enrolment_row(enrolment: Enrolment) -> Row:
     """Return the row of an enrolment, open or ended."""
-    return tuple(getattr(enrolment, name) for name in ENROLMENT_COLUMNS)
+    row = list(_ENROLMENT_FIELDS(enrolment))
+    row[_GOAL] = enrolment.goal.value  # SQLite takes plain types fast, and asks about every other
+    row[_END] = enrolment.end.value if enrolment.end else None
+    return tuple(row)
 
 
 def enrolment_of(row: Row) -> Enrolment:

@@ -43,10 +43,11 @@ class Survival:
 
     def quantile(self, share: float) -> int | None:
         """Return the time by which ``share`` had a certificate; None if not reached: later than ``horizon``."""
-        for value, had in self._steps:
-            if had >= share - _ROUNDING:
-                return value
-        return None
+        return self.quantiles(share)[0]
+
+    def quantiles(self, *shares: float) -> tuple[int | None, ...]:
+        """Return several quantiles."""
+        return tuple(next((value for value, had in self._steps if had >= share - _ROUNDING), None) for share in shares)
 
 
 def _estimate(events: Histogram, censored: Counter[int], never: int) -> Iterator[tuple[int, float]]:

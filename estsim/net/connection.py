@@ -1,13 +1,15 @@
 """A TLS connection over TCP under trio: opened with stamps and deadlines, closed in the ways a device can go.
 
-The socket is driven without trio's stream classes: a send that fits the kernel's buffer costs no pass of the event loop,
-and a receive waits once. A connection belongs to the task that uses it, which also closes it; cancellation at any await
-here leaves a connection that :meth:`TlsConnection.drop` still closes, and :func:`open_connection` leaks nothing.
+The socket is driven without trio's stream classes: a send that fits the kernel's buffer costs no pass of the event
+loop, and a receive waits once. A connection belongs to the task that uses it, which also closes it; cancellation at any
+await here leaves a connection that :meth:`TlsConnection.drop` still closes, and :func:`open_connection` leaks nothing.
 """
 
 import errno
+import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from estsim.net.tls_failure import TlsFailed
 from estsim.net.troubles import is_ours, transport_failure
 
 _RECEIVE_BYTES: Final = 16 * 1024
+_VANISHED_AT_MOST: Final = 256  # descriptors given to devices that went without a word
+_vanished: Final[deque[int]] = deque()
 _LINGER_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 
 
@@ -52,6 +56,7 @@ class WireStamps:
 class Close(StrEnum):
     """How a device leaves: in order, by a reset, or (power cut) without any packet."""
 
+    # The kernel still acknowledges what a vanished device is sent; nobody reads or answers it.
     FIN = "fin"
     RST = "rst"
     VANISH = "vanish"
@@ -121,6 +126,8 @@ class TlsConnection:
             except TlsFailed as failed:
                 raise await self._say_why(failed, phase) from failed
             if plain is END:
+                if tls.truncated and self._lost is not None:
+                    raise self._lost
                 return b""
             if plain is not None:
                 return plain
@@ -130,6 +137,22 @@ class TlsConnection:
     async def close(self, how: Close = Close.FIN) -> None:
         """Leave. Never waits for the peer and is no checkpoint, so it is safe in a cancelled scope."""
         self.drop(how)
+
+    def is_quiet(self) -> bool:
+        """Say whether the idle connection still stands and the peer has said nothing; no wait, one system call."""
+        if self.closed or self._lost is not None:
+            return False
+        try:
+            received = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        try:
+            self.tls.incoming(received)
+            return self.tls.read() is None  # a late session ticket says nothing
+        except TlsFailed:
+            return False
 
     def drop(self, how: Close = Close.FIN) -> None:
         """Leave at once; what close() does, for those who cannot await. Closing twice is fine."""
@@ -144,9 +167,10 @@ class TlsConnection:
                     self._socket.send(farewell)
         else:
             self.tls.abandon()
-            if how is Close.RST:
-                with suppress(OSError):
-                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            with suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            if how is Close.VANISH:
+                _vanish(self._socket)
         self._socket.close()
 
     async def _say_why(self, failed: TlsFailed, phase: Phase) -> TransportFailed:
@@ -199,8 +223,8 @@ async def open_connection(
 ) -> TlsConnection:
     """Resolve, connect and shake hands; the caller closes what comes back.
 
-    Raises :class:`TransportFailed` with the phase it failed in; whatever happens, also cancellation, nothing stays open.
-    With a wrong host name nothing that names us has been sent.
+    Raises :class:`TransportFailed` with the phase it failed in; whatever happens, also cancellation, nothing stays
+    open. With a wrong host name nothing that names us has been sent.
     """
     phase = Phase.RESOLVE
     with trio.CancelScope(deadline=trio.current_time() + deadlines.connect_s) as scope:
@@ -236,6 +260,13 @@ async def serve_handshake(
     raise TransportFailed(Phase.HANDSHAKE, Trouble.TIMEOUT, f"the client did not finish within {deadline_s:g} s")
 
 
+def _vanish(sock: socket.socket) -> None:
+    """Keep the socket open unseen, so that the kernel says nothing to the peer; the oldest such one is reset."""
+    if len(_vanished) == _VANISHED_AT_MOST:
+        os.close(_vanished.popleft())
+    _vanished.append(sock.detach())
+
+
 async def _shake(
     sock: socket.socket,
     context: TlsContext,
@@ -247,10 +278,13 @@ async def _shake(
 ) -> TlsConnection:
     """Make a connection of a connected socket, or close it."""
     try:
-        connection = TlsConnection(sock, TlsSession(context, credential, host, resume=resume))
-    except BaseException:
+        tls = TlsSession(context, credential, host, resume=resume)
+    except BaseException as failed:
         sock.close()
+        if isinstance(failed, TlsFailed):
+            raise failed.as_transport_failure() from failed
         raise
+    connection = TlsConnection(sock, tls)
     try:
         await connection.handshake(check_host=check_host)
     except BaseException:
@@ -288,9 +322,10 @@ async def _connect_to(address: Address) -> socket.socket:
         if code == errno.EINPROGRESS:
             await trio.lowlevel.wait_writable(sock)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, errno.errorcode.get(code, str(code)))
     except BaseException:
         sock.close()
         raise
+    if code:
+        sock.close()
+        raise OSError(code, os.strerror(code))
     return sock

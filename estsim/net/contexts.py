@@ -159,7 +159,7 @@ def _set_up_server(context: SSL.Context, key: ContextKey) -> None:
     if key.alpn:
         ours = [name.encode("ascii") for name in key.alpn]
 
-        def choose(_connection: SSL.Connection, offered: list[bytes]) -> bytes | object:
+        def choose(_connection: SSL.Connection, offered: list[bytes]) -> bytes | SSL._NoOverlappingProtocols:
             common = next((name for name in ours if name in offered), None)
             return SSL.NO_OVERLAPPING_PROTOCOLS if common is None else common
 

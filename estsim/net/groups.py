@@ -1,7 +1,7 @@
 """The key exchange groups that a device offers (RFC 8446 §4.2.7, RFC 8422 §5.1.1): names, and setting them.
 
-The offer decides the load on a server, so it is part of the fleet: set per context, checked, and recorded. The names are
-those of scenarios (``x25519``, ``p-256``).
+The offer decides the load on a server, so it is part of the fleet: set per context, checked, and recorded. The names
+are those of scenarios (``x25519``, ``p-256``).
 """
 
 from collections.abc import Sequence

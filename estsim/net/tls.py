@@ -1,6 +1,6 @@
 """One TLS connection over memory buffers, client or server: no socket, no clock, no await.
 
-A driver moves bytes: ``handshake`` or ``read`` or ``write``, then send ``outgoing``, then receive and feed ``incoming``.
+A driver moves bytes: ``handshake``, ``read`` or ``write``, then send ``outgoing``, then receive and feed ``incoming``.
 It sends ``outgoing`` after every step that can write, also after one that failed, or the peer sees an end of stream
 instead of the alert. RFC 8446, RFC 5246; channel binding: RFC 5929 (tls-unique) and RFC 9266 (tls-exporter).
 """
@@ -136,7 +136,8 @@ class TlsSession:
 
         A client's driver calls it before it sends what a handshake step left in ``outgoing``: then a server under a
         wrong name never sees our certificate. The certificate's chain is OpenSSL's own business. With ``cmc_ra`` in
-        the context's key, id-kp-cmcRA stands for the name (RFC 7030 §3.6.1). Raises :class:`TlsFailed`.
+        the context's key, id-kp-cmcRA stands for the name (RFC 7030 §3.6.1). Raises :class:`TlsFailed` with nothing
+        left to send; OpenSSL has no call for an alert of our choice, so the server sees the end of the stream.
         """
         certificate = self.peer_certificate
         if certificate is None:
@@ -144,6 +145,8 @@ class TlsSession:
         reason = check_host(certificate, self.host)
         if reason is None or (self.context.key.cmc_ra and has_cmc_ra(certificate)):
             return True
+        self.outgoing()  # dropped: it names us
+        self._finished = False
         raise TlsFailed(Phase.HANDSHAKE, Side.LOCAL, reason, verify_code=HOST_MISMATCH)
 
     def write(self, plain: bytes) -> None:
@@ -160,6 +163,8 @@ class TlsSession:
         An end of stream without close_notify is END too, and sets ``truncated``: whether anything is missing is for
         the framing above to say. Raises :class:`TlsFailed`; with TLS 1.3 a refused client certificate comes here.
         """
+        if self.truncated:
+            return END
         try:
             return self._connection.recv(_RECORD_BYTES)
         except SSL.WantReadError:

@@ -23,8 +23,8 @@ class Side(StrEnum):
 class TlsFailed(EstsimError):  # noqa: N818 - reads as the event it is
     """A TLS step that failed: by an alert of the peer, by a check of ours, or because the peer went away.
 
-    ``alert`` is the name of the alert received, or of the one we send; ``verify_code`` OpenSSL's verification code where
-    our check of the peer's certificate failed; ``ended`` says that the peer just closed.
+    ``alert`` is the name of the alert received, or of the one we send; ``verify_code`` OpenSSL's verification code
+    where our check of the peer's certificate failed; ``ended`` says that the peer just closed.
     """
 
     def __init__(

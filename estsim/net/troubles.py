@@ -1,4 +1,4 @@
-"""What the operating system's errors mean for an exchange: the one table from ``OSError`` to :class:`TransportFailed`."""
+"""What the operating system's errors mean for an exchange: one table from ``OSError`` to :class:`TransportFailed`."""
 
 import errno
 import socket

@@ -1,7 +1,7 @@
 """The live dashboard: one moment of a run as a picture of exactly the terminal's size.
 
 A pure function of the snapshot and the size. It is legible at 80 by 24 cells, below which it is cropped, and turns
-more room into taller charts, more errors, a table of outcomes and, from 126 columns on, a second column. Everything
+more room into taller charts, more errors, a table of outcomes and, from 127 columns on, a second column. Everything
 stays in its place from one picture to the next. Colour is never alone in carrying a meaning: words and figures say
 it too.
 """
@@ -85,13 +85,14 @@ def _two_columns(snapshot: Snapshot, width: int, height: int, *, cells: int) -> 
     side_width = width - left_width - 2
     room = _Room(height - _least_measured(_shown(snapshot)))
     body, gap = _measured(snapshot, left_width, room, cells=cells, more_gaps=0)
-    error_rows = height - (1 + TALL_FLEET_ROWS) - (1 + GENERATOR_ROWS) - 1 - 2 * gap
+    error_rows = height - (1 + TALL_FLEET_ROWS) - (1 + GENERATOR_ROWS) - 1
+    side_gap = gap if error_rows - 2 * gap >= GENERATOR_ROWS else 0
     side = [
         fleet(snapshot, side_width, tall=True),
         generator(snapshot, side_width),
-        errors(snapshot, side_width, rows=max(error_rows, 1)),
+        errors(snapshot, side_width, rows=error_rows - 2 * side_gap),
     ]
-    return beside(_stack(body, gap=gap), _stack(side, gap=gap), left_width=left_width, width=width)
+    return beside(_stack(body, gap=gap), _stack(side, gap=side_gap), left_width=left_width, width=width)
 
 
 def _shown(snapshot: Snapshot) -> tuple[OperationFigures, ...]:

@@ -85,7 +85,7 @@ def clock(seconds: float | None) -> str:
 
 
 def percent(share: float | None, decimals: int = 0) -> str:
-    """Return a share as a percentage, ``38%``; only a whole is 100 % and only nothing is 0 %, else ``>99%``, ``<1%``."""
+    """Return a share as a percentage, ``38%``; ``>99%`` and ``<1%`` where rounding would lie."""
     if share is None or not math.isfinite(share):
         return ABSENT
     least = 10.0**-decimals

@@ -23,7 +23,7 @@ _STATES: Final = (
     ("retired", "retired", QUIET),
 )
 _KNOWN: Final = frozenset(name for name, _, _ in _STATES)
-_LABEL: Final = 11
+_LABEL: Final = 12
 _COUNT: Final = 7
 ROWS: Final = 4  # of the pane with three states to a line
 TALL_ROWS: Final = 12  # of the pane with one state to a line
@@ -47,7 +47,7 @@ def fleet(snapshot: Snapshot, width: int, *, tall: bool = False) -> list[Line]:
 def _notes(snapshot: Snapshot) -> list[str]:
     total = sum(snapshot.states.values())
     devices = f"{count(snapshot.devices)} devices"
-    if total == snapshot.devices:
+    if total == snapshot.devices or not snapshot.states:
         return [devices]
     return [devices, f"{count(total)} seen in a state"]
 

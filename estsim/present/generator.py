@@ -8,7 +8,7 @@ from estsim.present.figures import count, mebibytes, milliseconds, percent, shor
 from estsim.present.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, STRONG, Line, ink, left, title
 
 ROWS: Final = 3
-WIDTH: Final = 44
+WIDTH: Final = 45
 
 _NEAR: Final = 0.7  # of the limit
 _STANDINGS: Final = {"": QUIET, "ok": GOOD, "near": CAUTION, "OVER": ALARM}

@@ -9,7 +9,7 @@ import atexit
 import math
 from contextlib import suppress
 from threading import Lock
-from typing import Protocol
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -18,6 +18,8 @@ from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.present.dashboard import render
 from estsim.present.figures import ABSENT, clock, count, milliseconds
 from estsim.present.ink import clean
+
+_GONE: Final = (OSError, SystemExit)  # SystemExit is what rich makes of a broken pipe; here it is no reason to exit
 
 
 class Display(Protocol):
@@ -66,7 +68,7 @@ class LiveDisplay:
             )
             self._live = live
             atexit.register(self.stop)
-            with suppress(OSError):
+            with suppress(*_GONE):
                 live.start()
 
     def update(self, snapshot: Snapshot) -> None:
@@ -75,7 +77,7 @@ class LiveDisplay:
             if self._live is None:
                 return
             width, height = self._console.size
-            with suppress(OSError):
+            with suppress(*_GONE):
                 self._live.update(render(snapshot, width=width, height=height), refresh=True)
 
     def stop(self) -> None:
@@ -85,7 +87,7 @@ class LiveDisplay:
             if live is None:
                 return
             atexit.unregister(self.stop)
-            with suppress(OSError):
+            with suppress(*_GONE):
                 live.stop()
 
 
@@ -124,8 +126,8 @@ class LineDisplay:
 
     def _write(self, snapshot: Snapshot) -> None:
         self._last = None
-        with suppress(OSError):
-            self._console.print(line(snapshot), markup=False, highlight=False, emoji=False, soft_wrap=True)
+        with suppress(OSError):  # written past rich, which would end the process at a broken pipe
+            self._console.file.write(f"{line(snapshot)}\n")
             self._console.file.flush()
 
 

@@ -19,7 +19,7 @@ from estsim.present.reading import Block, block, counts, number, text, whole
 from estsim.present.verdict import summary_findings, thresholds, verdict
 
 _WIDEST: Final = 110
-_NARROWEST: Final = 60
+_NARROWEST: Final = 80
 _CLASSES: Final = (
     "ok",
     "deferred",
@@ -110,8 +110,8 @@ def _certificates(summary: Block, width: int) -> list[Line]:
         spent = ", ".join(f"{_plain(name)} {percent(seconds / total)}" for name, seconds in parts.items())
         lines += _folded("spent on", spent, width)
     within = block(summary, "deferral", "enrolled_within")
-    shares = [f"{percent(number(within, limit), 1)} in {limit}" for limit in within]
-    return [*lines, *_folded("enrolled", ", ".join(shares), width)] if shares else lines
+    shares = [f"{limit}: {percent(number(within, limit), 1)}" for limit in within]
+    return [*lines, *_folded("enrolled within", ", ".join(shares), width)] if shares else lines
 
 
 def _times(label: str, source: Block) -> Line:
@@ -135,22 +135,24 @@ def _deferral(source: Block, width: int) -> list[Line]:
         return [title("DEFERRAL", [costs, *nobody], width), *broken]
     figures = (
         ("polls", _count(source, "polls")),
-        ("polls deferred again", percent(number(source, "wasted_share"), 1)),
-        ("polls before their time", _count(source, "early_polls")),
-        ("polls that got it", percent(number(source, "hit_rate"), 1)),
-        ("period", duration(number(source, "period_s"))),
+        ("wasted share", percent(number(source, "wasted_share"), 1)),
+        ("early polls", _count(source, "early_polls")),
+        ("hit rate", percent(number(source, "hit_rate"), 1)),
+        ("period T", duration(number(source, "period_s"))),
         ("synchronisation R", ratio(number(source, "synchronisation"))),
         ("peak to mean", ratio(number(source, "peak_to_mean"))),
+        ("lag correlation", ratio(number(source, "lag_correlation"))),
         ("burstiness", ratio(number(source, "burstiness"))),
-        ("drained after", duration(number(source, "drain_s"))),
+        ("Fano factor", ratio(number(source, "fano"))),
+        ("drain", duration(number(source, "drain_s"))),
         ("fairness", ratio(number(source, "fairness"))),
         ("expired while waiting", _count(source, "expired_while_waiting")),
-        ("back in step after", duration(number(source, "resync_s"))),
+        ("resync", duration(number(source, "resync_s"))),
     )
     return [
         title("DEFERRAL", [costs], width),
-        _times("told to wait", told),
-        _times("polls off their time", block(source, "punctuality_s")),
+        _times("Retry-After", told),
+        _times("punctuality", block(source, "punctuality_s")),
         *_grid(figures, width),
         *broken,
     ]
@@ -209,7 +211,7 @@ def _results(summary: Block, results: Path | None, width: int) -> list[Line]:
 
 def _grid(figures: Iterable[tuple[str, str]], width: int) -> list[Line]:
     """Return labels and values, two pairs to a line."""
-    cells = [[ink(f" {left(label, 24)}"), ink(left(value, width // 2 - 25), STRONG)] for label, value in figures]
+    cells = [[ink(f" {left(label, 22)}"), ink(left(value, width // 2 - 23), STRONG)] for label, value in figures]
     return [[part for cell in cells[row : row + 2] for part in cell] for row in range(0, len(cells), 2)]
 
 

@@ -4,7 +4,7 @@ Works on whatever parts could be read on their own, so that these mistakes are t
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -27,9 +27,13 @@ from estsim.scenario.subjects import compile_sans, compile_subject
 from estsim.units import format_duration, shown
 
 M = TypeVar("M", bound=BaseModel)
+_NOTHING: Final[Mapping[str, object]] = {}
+# What stands in for the bad keys of a cohort while its other keys are looked at: values that raise no finding.
+_HARMLESS: Final[Mapping[str, object]] = {"devices": 1, "boot": {"burst": "0s"}, "bootstrap": {"kind": "none"}}
 Finding = tuple[Location, str]
 
-# A cohort's name stands in paths of thresholds, in file names and in subjects.
+# An authority's name becomes a file's; a cohort's also stands in paths of thresholds and in subjects.
+_AUTHORITY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _COHORT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
@@ -63,7 +67,7 @@ def readable_parts(raw: dict[str, Any], folder: Path) -> Parts:
         parts.seed = raw["seed"]
     parts.target = _read(TargetModel, raw.get("target", {}))
     parts.authorities = _read_all(AuthorityModel, raw.get("authorities"))
-    parts.cohorts = _read_all(CohortModel, raw.get("cohorts"))
+    parts.cohorts = _read_all(CohortModel, raw.get("cohorts"), _HARMLESS)
     return parts
 
 
@@ -72,6 +76,7 @@ def findings(parts: Parts) -> Iterator[Finding]:
     yield from _server(parts)
     yield from _authority_files(parts)
     yield from _trust_file(parts)
+    yield from _sandbox_files(parts)
     yield from _cohort_names(parts)
     first = 0
     for index, (name, cohort) in enumerate(parts.cohorts.items()):
@@ -85,17 +90,24 @@ def findings(parts: Parts) -> Iterator[Finding]:
     yield from _thresholds(parts)
 
 
-def _read(model: type[M], raw: object) -> M | None:
+def _read(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING) -> M | None:
+    """Read a part, if need be without its bad keys: what can be said about the rest is worth saying."""
     try:
         return model.model_validate(raw)
+    except ValidationError as error:
+        bad = {details["loc"][0] for details in error.errors() if details["loc"]}
+    if not isinstance(raw, dict) or not bad:
+        return None
+    rest = {key: value for key, value in raw.items() if key not in bad}
+    try:
+        return model.model_validate(rest | {key: harmless[key] for key in harmless if key in bad})
     except ValidationError:
         return None
 
 
-def _read_all(model: type[M], raw: object) -> dict[str, M]:
-    if not isinstance(raw, dict):
-        return {}
-    return {name: part for name, value in raw.items() if (part := _read(model, value)) is not None}
+def _read_all(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING) -> dict[str, M]:
+    parts = {name: _read(model, value, harmless) for name, value in raw.items()} if isinstance(raw, dict) else {}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _server(parts: Parts) -> Iterator[Finding]:
@@ -113,6 +125,10 @@ def _server(parts: Parts) -> Iterator[Finding]:
 
 
 def _authority_files(parts: Parts) -> Iterator[Finding]:
+    named = parts.raw.get("authorities")
+    for name in named if isinstance(named, dict) else ():
+        if not _AUTHORITY_NAME.fullmatch(name):
+            yield ("authorities", name), "an authority's name is a letter or digit, then up to 63 of these and - _ ."
     for name, authority in parts.authorities.items():
         if authority.cert is None or authority.key is None:
             continue
@@ -128,6 +144,31 @@ def _authority_files(parts: Parts) -> Iterator[Finding]:
             yield (*place, "key"), str(error)
         if certificate and key and key != _spki(certificate.public_key()):
             yield (*place, "key"), f"is not the key of the certificate {authority.cert}"
+
+
+def _sandbox_files(parts: Parts) -> Iterator[Finding]:
+    sandbox = parts.raw.get("sandbox")
+    named = parts.raw.get("authorities")
+    for place, entry in _bootstrap_cas(sandbox, ("sandbox",)):
+        if not isinstance(named, dict) or entry not in named:
+            try:
+                _certificates(parts.folder / entry)
+            except UnitError as error:
+                yield place, f"is no authority of this scenario, and as a file it {error}"
+
+
+def _bootstrap_cas(sandbox: object, place: Location) -> Iterator[tuple[Location, str]]:
+    """Yield whom the trust centers take devices from, as far as it can be read."""
+    if not isinstance(sandbox, dict):
+        return
+    clients = sandbox.get("clients")
+    entries = clients.get("bootstrap_cas") if isinstance(clients, dict) else None
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        if isinstance(entry, str):
+            yield (*place, "clients", "bootstrap_cas", number), entry
+    centers = sandbox.get("trust_centers")
+    for name, center in centers.items() if isinstance(centers, dict) else ():
+        yield from _bootstrap_cas(center, (*place, "trust_centers", name))
 
 
 def _trust_file(parts: Parts) -> Iterator[Finding]:
@@ -202,15 +243,17 @@ def _thresholds(parts: Parts) -> Iterator[Finding]:
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
+    content = _content(path)
     try:
-        return x509.load_pem_x509_certificates(_content(path))
+        return x509.load_pem_x509_certificates(content)
     except ValueError as error:
         raise UnitError(f"holds no certificate in PEM (got {path})") from error
 
 
 def _public_key(path: Path) -> bytes:
+    content = _content(path)
     try:
-        return _spki(load_pem_private_key(_content(path), None).public_key())
+        return _spki(load_pem_private_key(content, None).public_key())
     except TypeError as error:
         raise UnitError(f"is encrypted: a key must be there without a password (got {path})") from error
     except ValueError as error:

@@ -34,18 +34,8 @@ from estsim.fields import (
     ShareRange,
     Text,
 )
+from estsim.scenario import words
 from estsim.scenario.plan import Close
-from estsim.scenario.words import (
-    bootstrap_kind,
-    enroll_operation,
-    no,
-    obedience,
-    off_or_mapping,
-    only_off,
-    ramp,
-    retry_reason,
-    tls_versions,
-)
 from estsim.server.config import KeyKind
 from estsim.units import Distribution, format_duration, shown
 
@@ -78,7 +68,7 @@ class BootstrapModel(Section):
 
     not_yet: ClassVar[frozenset[str]] = frozenset({"path"})
 
-    kind: Annotated[BootstrapKind, BeforeValidator(bootstrap_kind)]
+    kind: Annotated[BootstrapKind, BeforeValidator(words.bootstrap_kind)]
     authority: Text | None = None
     user: Text | None = None
     password: Text | None = Field(default=None, repr=False)
@@ -88,7 +78,7 @@ class BootstrapModel(Section):
     @field_validator("scheme", mode="before")
     @classmethod
     def _no_digest(cls, value: object) -> object:
-        return no(value, "digest")
+        return words.no(value, "digest")
 
     @model_validator(mode="after")
     def _parts_fit_the_kind(self) -> Self:
@@ -106,7 +96,7 @@ class BootstrapModel(Section):
 class TlsModel(Section):
     """How a device speaks TLS."""
 
-    versions: Annotated[tuple[str, str], BeforeValidator(tls_versions)] = ("1.2", "1.3")
+    versions: Annotated[tuple[str, str], BeforeValidator(words.tls_versions)] = ("1.2", "1.3")
     resume: Flag = False
     keep_alive: Duration = 0.0
     close: Close = Close.FIN
@@ -114,7 +104,7 @@ class TlsModel(Section):
     @field_validator("resume", mode="before")
     @classmethod
     def _no_resumption(cls, value: object) -> object:
-        return no(value, True, "resume: true")
+        return words.no(value, True, "resume: true")
 
 
 class BootModel(Section):
@@ -125,7 +115,7 @@ class BootModel(Section):
     burst: Duration | None = None
     rate: Rate | None = None
     shape: Literal["poisson", "even"] | None = None
-    ramp: Annotated[tuple[float, float] | None, BeforeValidator(ramp)] = None
+    ramp: Annotated[tuple[float, float] | None, BeforeValidator(words.ramp)] = None
     over: PositiveDuration | None = None
 
     @model_validator(mode="after")
@@ -145,14 +135,14 @@ class EnrollModel(Section):
 
     cacerts: Fetch = _ENROLL.cacerts
     csrattrs: Flag = False
-    operation: Annotated[Literal["simpleenroll"], BeforeValidator(enroll_operation)] = "simpleenroll"
+    operation: Annotated[Literal["simpleenroll"], BeforeValidator(words.enroll_operation)] = "simpleenroll"
     deadline: PositiveDuration = _ENROLL.deadline_s
     then: AfterFailure = _ENROLL.then
 
     @field_validator("csrattrs", mode="before")
     @classmethod
     def _no_attributes(cls, value: object) -> object:
-        return no(value, True, "csrattrs: true")
+        return words.no(value, True, "csrattrs: true")
 
 
 class RenewModel(Section):
@@ -186,7 +176,7 @@ class RenewModel(Section):
 class DeferralModel(Section):
     """What a device makes of being told to come again."""
 
-    retry_after: Annotated[float, BeforeValidator(obedience)] = _DEFERRAL.obedience
+    retry_after: Annotated[float, BeforeValidator(words.obedience)] = _DEFERRAL.obedience
     spread: ShareRange = _DEFERRAL.spread
     when_missing: Duration = _DEFERRAL.when_missing_s
     max_polls: PositiveCount = _DEFERRAL.max_polls
@@ -205,7 +195,7 @@ class DeferralModel(Section):
 class RetryModel(Section):
     """Which failures are tried again, and after what wait."""
 
-    on: frozenset[Annotated[RetryOn, BeforeValidator(retry_reason)]] = _RETRY.on
+    on: frozenset[Annotated[RetryOn, BeforeValidator(words.retry_reason)]] = _RETRY.on
     backoff: Backoff = _RETRY.backoff
     base: PositiveDuration = _RETRY.base_s
     cap: PositiveDuration = _RETRY.cap_s
@@ -232,9 +222,9 @@ class CohortModel(Section):
     key: KeyKind = KeyKind.EC_P256
     bootstrap: BootstrapModel = BootstrapModel(kind=BootstrapKind.MANUFACTURER)
     tls: TlsModel = TlsModel()
-    start: Annotated[Literal["off"], BeforeValidator(only_off)] = "off"
+    start: Annotated[Literal["off"], BeforeValidator(words.only_off)] = "off"
     boot: BootModel
     enroll: EnrollModel = EnrollModel()
-    renew: Annotated[RenewModel | None, BeforeValidator(off_or_mapping)] = RenewModel()
+    renew: Annotated[RenewModel | None, BeforeValidator(words.off_or_mapping)] = RenewModel()
     deferral: DeferralModel = DeferralModel()
     retry: RetryModel = RetryModel()

@@ -4,7 +4,7 @@ Generic: works for every model of a configuration file. An unknown key suggests 
 :class:`estsim.fields.Section` lists in ``not_yet`` is refused by name.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -15,6 +15,8 @@ from estsim.errors import Mistake
 from estsim.fields import Section
 from estsim.scenario.document import Location, Step
 from estsim.units import shown
+
+_NEAR: Final = 0.65  # "retries" still means "retry", "events" no longer "devices"
 
 Tell = Callable[[Location, str], Mistake]
 
@@ -50,13 +52,23 @@ _BOUNDS: Final = {
 
 def shape_mistakes(error: ValidationError, model: type[BaseModel], tell: Tell) -> list[Mistake]:
     """Return every mistake of a failed validation; ``tell`` puts a path and a message in their place."""
-    return [tell(_path(details["loc"]), _message(details, model)) for details in error.errors(include_url=False)]
+    found = error.errors(include_url=False)
+    misspelt = {_meant(details, model) for details in found if details["type"] == "extra_forbidden"}
+    return [
+        tell(_path(details["loc"]), _message(details, model))
+        for details in found
+        if details["type"] != "missing" or details["loc"] not in misspelt
+    ]
 
 
-def suggestion(word: str, known: Mapping[str, object] | list[str] | frozenset[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'devices'?)`` where a known word is near, else nothing."""
-    nearest = get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{nearest[0]}'?)" if nearest else ""
+    nearest = _nearest(word, known)
+    return f" (did you mean '{nearest}'?)" if nearest else ""
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=_NEAR)), None)
 
 
 def _path(loc: tuple[Step, ...]) -> Location:
@@ -90,8 +102,19 @@ def _unknown_key(key: str, section: type[BaseModel] | None) -> str:
         return "unknown key"
     if issubclass(section, Section) and key in section.not_yet:
         return f"'{key}' is not supported by this version yet"
-    known = [field.alias or name for name, field in section.model_fields.items()]
-    return f"unknown key{suggestion(key, known)}"
+    return f"unknown key{suggestion(key, _keys_of(section))}"
+
+
+def _keys_of(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _meant(details: ErrorDetails, model: type[BaseModel]) -> tuple[Step, ...]:
+    """Return the place of the key that an unknown key was meant to be: one slip is told once, not also as missing."""
+    loc = details["loc"]
+    section = _section_at(model, loc[:-1])
+    nearest = _nearest(str(loc[-1]), _keys_of(section)) if section else None
+    return (*loc[:-1], nearest) if nearest else loc
 
 
 def _section_at(model: type[BaseModel], loc: tuple[Step, ...]) -> type[BaseModel] | None:

@@ -9,10 +9,10 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from estsim.errors import UnitError
 from estsim.fields import Flag, PositiveDuration, PositiveShare, Section, Text
+from estsim.scenario import words
 from estsim.scenario.cohort_model import CohortModel
 from estsim.scenario.plan import Generator, Timeouts
 from estsim.scenario.target_url import TargetUrl, parse_label, parse_url
-from estsim.scenario.words import workers
 from estsim.server.config import SandboxConfig
 from estsim.units import shown
 
@@ -91,7 +91,7 @@ class TargetModel(Section):
 class GeneratorModel(Section):
     """The generator itself."""
 
-    workers: Annotated[int, BeforeValidator(workers)] = 1
+    workers: Annotated[int, BeforeValidator(words.workers)] = 1
     groups: Annotated[tuple[Group, ...], Field(min_length=1)] = ("x25519", "p-256", "p-384")
     max_lag: PositiveDuration = _GENERATOR.max_lag_s
     max_cpu: PositiveShare = _GENERATOR.max_cpu

@@ -1,13 +1,9 @@
 """From a checked model to the frozen plan: names resolved, words turned into the values that engine and device read."""
 
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Policy, RenewPolicy, RetryPolicy
-from estsim.est.operations import Operation
 from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp
 from estsim.scenario.cohort_model import (
     BootModel,
@@ -35,11 +31,10 @@ from estsim.scenario.plan import (
     Timeouts,
     Tls,
 )
+from estsim.scenario.resolved import resolved_text, sandbox_block, yaml_text
 from estsim.scenario.subjects import compile_sans, compile_subject
 from estsim.server.config import SandboxConfig
 
-MASKED: Final = "***"
-_RESOLVED_HEAD: Final = "# As run by estsim: options and defaults are in, passwords are not.\n"
 _RENEW: Final = RenewPolicy()
 
 
@@ -47,7 +42,7 @@ def plan_scenario(model: ScenarioModel, *, name: str, source: Path, data: dict[s
     """Return the plan of a scenario; ``data`` is the merged mapping that the model was read from."""
     folder = source.parent
     authorities = {name: _authority(name, part, folder) for name, part in model.authorities.items()}
-    has_url = model.target.url is not None
+    sandbox = None if model.target.url else sandbox_block(data, authorities, model.seed, folder)
     return Scenario(
         name=name,
         description=model.description,
@@ -56,15 +51,15 @@ def plan_scenario(model: ScenarioModel, *, name: str, source: Path, data: dict[s
         until_settled=model.until is not None,
         authorities=authorities,
         target=_target(model.target, folder),
-        sandbox=None if has_url else (model.sandbox or SandboxConfig()).anchored(folder),
+        sandbox=None if sandbox is None else SandboxConfig.model_validate(sandbox),
         timeouts=_timeouts(model.target.timeouts),
         deferral_statuses=frozenset(model.target.deferral_statuses),
         generator=_generator(model.generator),
         cohorts=_cohorts(model, authorities),
         thresholds=model.thresholds,
         source=source,
-        resolved=_RESOLVED_HEAD + _yaml(_without_passwords(_resolved(data, name, model.seed, folder))),
-        sandbox_text="" if has_url else _yaml({"seed": model.seed, **data.get("sandbox", {})}),
+        resolved=resolved_text(data, sandbox, name=name, seed=model.seed, folder=folder),
+        sandbox_text="" if sandbox is None else yaml_text(sandbox),
     )
 
 
@@ -111,13 +106,7 @@ def _cohort(
 
 
 def _enroll(part: EnrollModel) -> EnrollPolicy:
-    return EnrollPolicy(
-        cacerts=part.cacerts,
-        csrattrs=False,
-        operation=Operation(part.operation),
-        deadline_s=part.deadline,
-        then=part.then,
-    )
+    return EnrollPolicy(cacerts=part.cacerts, deadline_s=part.deadline, then=part.then)
 
 
 def _renew(part: RenewModel | None) -> RenewPolicy | None:
@@ -183,40 +172,3 @@ def _timeouts(part: TimeoutsModel) -> Timeouts:
 
 def _generator(part: GeneratorModel) -> Generator:
     return Generator(groups=part.groups, max_lag_s=part.max_lag, max_cpu=part.max_cpu, request_ids=part.request_ids)
-
-
-def _resolved(data: dict[str, Any], name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Return the data with what was left out said, and with paths that hold wherever the copy lies."""
-    whole = {"version": 1, "name": name, "description": "", "seed": seed} | data
-    whole.pop("defaults", None)
-    if not whole["description"]:
-        del whole["description"]
-    if isinstance(target := whole.get("target"), dict) and isinstance(trust := target.get("trust"), dict):
-        whole["target"] = target | {"trust": {"ca": str((folder / trust["ca"]).absolute())}}
-    if "authorities" in whole:
-        whole["authorities"] = {key: _with_paths(part, folder) for key, part in whole["authorities"].items()}
-    return whole
-
-
-def _with_paths(authority: dict[str, Any], folder: Path) -> dict[str, Any]:
-    files = {key: str((folder / authority[key]).absolute()) for key in ("cert", "key") if key in authority}
-    return authority | files
-
-
-def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
-    if isinstance(value, dict):
-        return {k: MASKED if k == "password" else _without_passwords(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without_passwords(member) for member in value]
-    return value
-
-
-def _yaml(data: dict[str, Any]) -> str:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.allow_unicode = True
-    yaml.width = 120
-    text = StringIO()
-    yaml.dump(data, text)
-    return text.getvalue()

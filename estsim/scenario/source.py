@@ -22,8 +22,9 @@ _DISTRIBUTIONS: Final = frozenset({"normal", "lognormal"})
 class Overrides:
     """What the command line says differently from the file.
 
-    ``set`` holds pairs such as (``cohorts.north.devices``, ``100``), the value in YAML. ``devices`` is the whole fleet's number, shared out over the cohorts in the proportions of the file. ``url`` takes
-    the place of a sandbox. ``trust`` is a PEM file, relative to the working directory.
+    ``set`` holds pairs such as (``cohorts.north.devices``, ``100``), the value in YAML. ``devices`` is the whole fleet,
+    shared out over the cohorts in the proportions of the file. ``url`` takes the place of a sandbox. ``trust``
+    is a PEM file, relative to the working directory.
     """
 
     devices: int | None = None
@@ -71,7 +72,7 @@ class Source:
         data = self.data
         if not isinstance(data, dict) or not isinstance(data.get("cohorts"), dict):
             return
-        defaults = data.get("defaults")
+        defaults = data.get("defaults", {})
         for name, cohort in data["cohorts"].items():
             if isinstance(defaults, dict) and (cohort is None or isinstance(cohort, dict)):
                 data["cohorts"][name] = merged(defaults, cohort or {})
@@ -86,13 +87,16 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     }
     for key, value in own.items():
         default = defaults.get(key)
-        if not isinstance(value, dict) or not isinstance(default, dict) or key in _REPLACED_WHOLE:
-            result[key] = value
-        elif _DISTRIBUTIONS & (value.keys() | default.keys()):
-            result[key] = value
-        else:
+        mixes = key not in _REPLACED_WHOLE and not _is_distribution(default) and not _is_distribution(value)
+        if mixes and isinstance(value, dict) and isinstance(default, dict):
             result[key] = merged(default, value)
+        else:
+            result[key] = value
     return result
+
+
+def _is_distribution(value: object) -> bool:
+    return isinstance(value, dict) and not _DISTRIBUTIONS.isdisjoint(value)
 
 
 def overridden(document: Document, overrides: Overrides) -> Source:

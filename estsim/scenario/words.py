@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from estsim.errors import UnitError
-from estsim.est.operations import Operation
 from estsim.units import parse_rate, parse_share, shown
 
 _VERSIONS: Final = ("1.2", "1.3")
@@ -50,7 +49,7 @@ def enroll_operation(value: object) -> object:
     """Pass the first enrolment's operation on, unless it is for later."""
     if value in ("serverkeygen", "fullcmc"):
         raise later(str(value))
-    if value == Operation.SIMPLEREENROLL:
+    if value == "simplereenroll":
         raise UnitError("a first enrolment is no re-enrolment: must be simpleenroll (got simplereenroll)")
     return value
 

@@ -76,7 +76,8 @@ class HttpConnection:
     async def _first_bytes(self) -> bool:
         """Wait for a request to begin; False where none came, or the sandbox is stopping."""
         if self._http.trailing_data[0]:
-            return True
+            await trio.lowlevel.checkpoint()  # a client that pipelines shares the loop with the others
+            return not self._idle.stopping
         with self._idle.scope(self._limits.idle_s) as wait:
             await self._feed()
         return not wait.cancelled_caught

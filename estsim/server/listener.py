@@ -14,7 +14,7 @@ import trio
 from estsim.errors import TransportFailed, UsageError
 from estsim.net.connection import TlsConnection, serve_handshake
 from estsim.net.contexts import ContextKey, TlsContexts
-from estsim.net.tls import Credential
+from estsim.net.credential import Credential
 from estsim.server.admission import Peer
 from estsim.server.http import HttpConnection, IdleScopes, Limits
 from estsim.server.service import EstService
@@ -106,12 +106,5 @@ class Listener:
             self.counts.cut += 1
             raise
         finally:
-            await _closed(stream, connection)
-
-
-async def _closed(stream: trio.SocketStream, connection: TlsConnection | None) -> None:
-    """Close, with close_notify where there was a handshake; never hangs, never raises but when cancelled."""
-    if connection is None:
-        await trio.aclose_forcefully(stream)
-    else:
-        await connection.close()
+            if connection is not None:
+                connection.drop()

@@ -36,6 +36,7 @@ class Pki:
     manufacturer: Authority
     trust: Path
     bootstrap: Path
+    manufacturer_file: Path  # certificate and key, to make devices' own bootstrap certificates with
 
     @property
     def ca_certificates(self) -> tuple[x509.Certificate, ...]:
@@ -63,7 +64,7 @@ def open_pki(folder: Path, kind: KeyKind) -> Pki:
             f"{folder}: the PKI there was made with issuer.key: {kind_of(issuer.key).value}"
             f" (asked for {kind.value}); take another folder, or remove it"
         )
-    return Pki(root, issuer, manufacturer, folder / "trust.pem", folder / "bootstrap.pem")
+    return Pki(root, issuer, manufacturer, folder / "trust.pem", folder / "bootstrap.pem", home / "manufacturer.pem")
 
 
 def private_folder(folder: Path) -> None:
@@ -104,6 +105,7 @@ def _make(folder: Path, home: Path, kind: KeyKind) -> None:
     aside = folder / "pki.new"
     shutil.rmtree(aside, ignore_errors=True)
     private_folder(aside)
+    write_private(folder / ".gitignore", b"*\n", _PUBLIC_FILE)  # private keys are never committed by accident
     for name, authority in zip(_NAMES, (root, issuer, manufacturer), strict=True):
         write_private(aside / f"{name}.pem", _pem(authority.certificate) + _key_pem(authority.key))
     write_private(folder / "trust.pem", _pem(root.certificate) + _pem(issuer.certificate), _PUBLIC_FILE)

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from estsim.errors import UsageError
 from estsim.est.operations import WELL_KNOWN
-from estsim.net.contexts import ContextKey, TlsContexts
-from estsim.net.tls import Credential
+from estsim.net.contexts import ContextKey, Role, TlsContexts, Verify
+from estsim.net.credential import Credential
 from estsim.server.admission import Admission
 from estsim.server.ca import Issuer, make_key, make_server_certificate
 from estsim.server.capacity import CapacityGate, TokenBucket
@@ -41,6 +41,7 @@ _LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 _CHECKPOINT_S: Final = 5.0
 _FLUSH_S: Final = 0.5
 _GC_THRESHOLDS: Final = (50_000, 20, 1000)
+_GROUPS: Final = ("x25519", "p-256", "p-384", "p-521")  # whatever a device may come with
 _PUBLIC_FILE: Final = 0o644
 
 
@@ -180,10 +181,11 @@ def _listener(
         service,
         contexts=TlsContexts(),
         context_key=ContextKey(
-            role="server",
+            role=Role.SERVER,
             anchors=tuple(ca.public_bytes(Encoding.DER) for ca in trusted),
             chain=(pki.issuer.certificate.public_bytes(Encoding.DER),),
-            verify="require" if always else "request",
+            groups=_GROUPS,
+            verify=Verify.REQUIRE if always else Verify.REQUEST,
         ),
         credential=Credential(certificate, key),
         limits=limits,
@@ -208,7 +210,13 @@ def _announced(folder: Path, url: str, pki: Pki) -> Iterator[None]:
     """Let ``sandbox.json`` say where the sandbox is, for as long as it is there."""
     path = folder / "sandbox.json"
     paths = {"trust": str(pki.trust.absolute()), "bootstrap": str(pki.bootstrap.absolute())}
-    content = {"url": url, **paths, "labels": {}, "pid": os.getpid()}
+    content = {
+        "url": url,
+        **paths,
+        "manufacturer": str(pki.manufacturer_file.absolute()),
+        "labels": {},
+        "pid": os.getpid(),
+    }
     write_private(path, json.dumps(content, indent=1).encode() + b"\n", _PUBLIC_FILE)
     try:
         yield

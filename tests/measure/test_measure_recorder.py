@@ -1,11 +1,12 @@
 """The recorder: what it keeps, what it shows, and what it costs."""
 
 import gc
-from collections.abc import Sequence
-from time import perf_counter
+from collections.abc import Callable, Sequence
+from time import thread_time
 
 import pytest
-from hypothesis import given
+from hdrh.histogram import HdrHistogram
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from measure_builders import MS, S, a_recorder, a_sample, an_enrolment, enrolments, samples
 
@@ -87,6 +88,7 @@ def test_the_snapshot_names_saturation_and_keeps_to_it() -> None:
     assert _snapshot(recorder, 500 * S).saturated == first
 
 
+@settings(max_examples=25)
 @given(st.lists(samples(), max_size=30), enrolments(), st.integers(1, 200))
 def test_nothing_is_lost_between_batches(exchanges: list[Sample], searches: Sequence[Enrolment], at_s: int) -> None:
     """However often batches are taken, their rows are all exchanges once, and all seconds add up."""
@@ -105,8 +107,18 @@ def test_nothing_is_lost_between_batches(exchanges: list[Sample], searches: Sequ
     assert _snapshot(recorder, at_s * S).requests == len(exchanges)
 
 
+def _cost_s(act: Callable[[], None], count: int) -> float:
+    gc.collect()
+    started = thread_time()
+    act()
+    return (thread_time() - started) / count
+
+
 def test_an_exchange_costs_little() -> None:
-    """Under 15 µs of the loop's time each, deferrals and polls included (the best of five, for a shared machine)."""
+    """At most 23 times the package's own record of one value, deferrals and polls included.
+
+    On the reference machine that is 0.66 µs (SCALE.md), so the bound is 15 µs there; a ratio holds on a busy one too.
+    """
     told = RetryAfter(3.0, RetryAfterForm.SECONDS)
     exchanges = [
         a_sample(
@@ -118,12 +130,16 @@ def test_an_exchange_costs_little() -> None:
         )
         for n in range(4000)
     ]
-    costs = []
-    for _ in range(5):
+    reference = HdrHistogram(1, 86_400_000_000, 3)
+
+    def record_values() -> None:
+        for sample in exchanges:
+            reference.record_value(sample.stamps.ended_ns // 1000)
+
+    def record_exchanges() -> None:
         recorder = a_recorder()
-        gc.collect()
-        started = perf_counter()
         for sample in exchanges:
             recorder.exchange(sample)
-        costs.append((perf_counter() - started) / len(exchanges))
-    assert min(costs) < 15e-6
+
+    costs = [(_cost_s(record_exchanges, 4000), _cost_s(record_values, 4000)) for _ in range(7)]
+    assert min(ours for ours, _ in costs) < 23 * min(theirs for _, theirs in costs)

@@ -73,8 +73,8 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
         "id", "scenario", "seed", "started", "ended", "version", "workers", "target", "groups", "openssl",
     ]  # fmt: skip
     assert list(summary["operations"]["simpleenroll"]) == [
-        "requests", "ok", "deferred", "overloaded", "challenged", "unauthorized", "rejected", "server_error", "malformed",
-        "failed", "abandoned", "service_ms", "response_ms", "deferred_ms", "failed_ms",
+        "requests", "ok", "deferred", "overloaded", "challenged", "unauthorized", "rejected", "server_error",
+        "malformed", "failed", "abandoned", "service_ms", "response_ms", "deferred_ms", "failed_ms",
     ]  # fmt: skip
     assert list(summary["operations"]["simplereenroll"]["service_ms"]) == _STATISTICS
     assert list(summary["certificates"]) == ["issued", "verified", "expected_refusals", "findings"]

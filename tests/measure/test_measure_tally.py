@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from measure_builders import S, a_recorder, a_sample, enrolments, samples
 
@@ -31,6 +31,7 @@ def _figures(tallies: Sequence[Tally], saturation: Recorder) -> object:
     )
 
 
+@settings(max_examples=30)  # a fleet, its shards and two summaries each
 @given(st.lists(samples(), max_size=40), enrolments(), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_merging_shards_in_any_order_gives_the_same_figures(
     exchanges: list[Sample], searches: Sequence[Enrolment], shards: int, random: Random
@@ -51,6 +52,7 @@ def test_merging_shards_in_any_order_gives_the_same_figures(
     assert _figures(tallies, parts[0]) == _figures([*whole.tallies.values()], whole)
 
 
+@settings(max_examples=40)
 @given(st.lists(samples(), max_size=40))
 def test_requests_are_the_sum_of_the_ten_classes(exchanges: list[Sample]) -> None:
     """Each exchange falls into exactly one class."""
@@ -61,6 +63,7 @@ def test_requests_are_the_sum_of_the_ten_classes(exchanges: list[Sample]) -> Non
         assert tally.requests == sum(sample.operation is operation for sample in exchanges)
 
 
+@settings(max_examples=40)
 @given(enrolments())
 def test_enrolments_begun_are_those_ended_and_those_open(searches: Sequence[Enrolment]) -> None:
     """No enrolment is lost."""

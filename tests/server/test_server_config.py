@@ -72,9 +72,7 @@ def test_one_trust_center_stands_at_the_top_or_under_its_name(config: dict[str, 
         ({"clients": {"users": {"a:b": {"password": "b"}}}}, ("clients", "users"), "colon"),
     ],
 )
-def test_a_mistake_is_refused_where_it_stands(
-    config: dict[str, Any], where: tuple[str, ...], message: str
-) -> None:
+def test_a_mistake_is_refused_where_it_stands(config: dict[str, Any], where: tuple[str, ...], message: str) -> None:
     """The location leads to the key, the message says what is wrong."""
     with pytest.raises(ValidationError) as refusal:
         SandboxConfig.model_validate(config)

@@ -1,7 +1,5 @@
 """Deferral and capacity as one policy: tables of requests and times."""
 
-from typing import Any
-
 import pytest
 
 from estsim.server.capacity import CapacityGate, Overflow, TokenBucket
@@ -14,7 +12,7 @@ def request(number: int, *, names: bytes = b"n") -> Request:
     return Request(b"identity", number.to_bytes(4, "big"), names)
 
 
-def policy(gate: CapacityGate | None = None, *, seed: int = 1, **issue: Any) -> IssuePolicy:
+def policy(gate: CapacityGate | None = None, *, seed: int = 1, **issue: object) -> IssuePolicy:
     """Return a policy of the ``issue`` keys given."""
     return IssuePolicy(IssueConfig.model_validate(issue), gate, seed=seed)
 
@@ -42,9 +40,7 @@ def test_a_deferred_request_is_issued_when_ready_and_not_before() -> None:
     assert isinstance(it.decide(request(1), 4.0), ComeAgain), "a new request under the same key starts anew"
 
 
-@pytest.mark.parametrize(
-    ("early", "expected"), [("again", ComeAgain), ("forbid", TooEarly), ("throttle", TooEarly)]
-)
+@pytest.mark.parametrize(("early", "expected"), [("again", ComeAgain), ("forbid", TooEarly), ("throttle", TooEarly)])
 def test_a_repeat_before_the_told_time_is_early(early: str, expected: type) -> None:
     """What it gets is the scenario's to say; the request stays pending all the same."""
     it = policy(mode="deferred", delay="3s", early=early)

@@ -1,0 +1,66 @@
+"""The ``estsim`` command: its verbs, each imported only when it is the one that was asked for."""
+
+import sys
+from importlib import import_module
+from typing import Annotated, Final
+
+import typer
+
+from estsim import __version__
+
+# verb: (module and function of that name, what --help says)
+_VERBS: Final = {
+    "run": ("estsim.cli.run", "Run a scenario against an EST server, or against the sandbox."),
+    "serve": ("estsim.cli.serve", "Run the sandbox: an EST server with a CA of its own."),
+    "validate": ("estsim.cli.validate", "Check scenarios and say every mistake."),
+}
+
+
+def main() -> None:
+    """Run the command line."""
+    wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    _app(wanted)()
+
+
+def _app(wanted: str | None) -> typer.Typer:
+    """Put the command together; only the verb that is wanted is loaded, the others are known by name."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_estsim)
+    for verb, (module, summary) in _VERBS.items():
+        app.command(verb, short_help=summary)(getattr(import_module(module), verb) if verb == wanted else _unloaded)
+    return app
+
+
+def _unloaded() -> None:
+    """Stand for a verb that was not asked for."""
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"estsim {__version__}")
+        raise typer.Exit
+
+
+def _estsim(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda value: _version(asked=value), is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    r"""Simulate fleets of devices that enroll for certificates over EST (RFC 7030), and measure the server.
+
+    \b
+    Examples:
+      estsim run scenarios/quickstart.yaml      500 devices against a sandbox started for the run
+      estsim validate my-fleet.yaml             every mistake with file, line and column
+      estsim serve --port 8443                  an EST server to try things against
+    """

@@ -1,0 +1,144 @@
+"""``estsim run``: a scenario from preflight to verdict."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import trio
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from estsim.cli.exits import Exit, exit_code, flat
+from estsim.engine.run import Run, RunOptions, RunResult
+from estsim.errors import EstsimError, PreflightError, UsageError
+from estsim.measure.summary import Ending, summary_json
+from estsim.present.live import display_for
+from estsim.present.tables import print_final_tables
+from estsim.scenario.loader import load_scenario
+from estsim.scenario.plan import Scenario
+from estsim.scenario.source import Overrides
+
+_UNASKED_DEVICES: Final = 100
+_LOOPBACK: Final = ("localhost", "127.", "::1")
+
+
+def run(
+    scenario: Annotated[Path, typer.Argument(help="The scenario (YAML).", show_default=False)],
+    url: Annotated[str | None, typer.Option(help="The EST server, instead of the scenario's.")] = None,
+    trust: Annotated[Path | None, typer.Option(help="PEM file of the server's CA certificates.")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="Devices in all, in the scenario's proportions.")] = None,
+    duration: Annotated[str | None, typer.Option(help="How long at most, such as 90s or 10m.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed is another fleet of the same kind.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key: cohorts.meters.devices=100.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
+    authorised: Annotated[
+        str | None,
+        typer.Option("--i-may-test", metavar="HOST", help="You may load this host with more than 100 devices."),
+    ] = None,
+    *,
+    dashboard: Annotated[bool, typer.Option(help="Draw on a terminal; else one line a second.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else on stdout.")] = False,
+    preflight: Annotated[
+        bool, typer.Option("--preflight/--no-preflight", help="Try one exchange before the fleet.")
+    ] = True,
+    force: Annotated[bool, typer.Option(help="Run a plan that this machine cannot carry honestly.")] = False,
+) -> None:
+    r"""Run a scenario: its devices enroll, wait out deferrals, renew, and are measured.
+
+    Without target.url the run starts a sandbox EST server of its own. Ctrl-C stops in order and saves everything, a
+    second Ctrl-C stops at once.
+
+    \b
+    Exit codes:
+      0    passed
+      3    a threshold failed, or could not be judged
+      4    the generator was the limit, so the figures are not the server's
+      5    the server could not be reached or set up
+      2    a mistake in the scenario or in the options
+      130  interrupted, everything saved
+
+    \b
+    Examples:
+      estsim run scenarios/quickstart.yaml
+      estsim run fleet.yaml --url https://est.example.com:8443/.well-known/est --trust root.pem
+      estsim run fleet.yaml --devices 100 --duration 60s --set generator.max_lag=50ms
+      estsim run fleet.yaml --json > summary.json
+    """
+    out, err = Console(), Console(stderr=True)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
+    )
+    try:
+        overrides = Overrides(
+            devices=devices,
+            duration=duration,
+            seed=seed,
+            url=url,
+            trust=trust,
+            set=tuple(_setting(text) for text in settings or ()),
+        )
+        plan = load_scenario(scenario, overrides=overrides)
+        _require_permission(plan, authorised)
+        result = _play(plan, RunOptions(results, preflight=preflight, force=force), err if as_json else out, dashboard)
+    except* EstsimError as errors:
+        _fail(errors)
+    _report(result, out, err, as_json=as_json)
+    raise typer.Exit(exit_code(result))
+
+
+def _play(plan: Scenario, options: RunOptions, console: Console, dashboard: bool) -> RunResult:  # noqa: FBT001 - private
+    display = display_for(console, dashboard=dashboard)
+    live = Run(plan, options, display.update)
+    display.start()
+    try:
+        return trio.run(live.go)
+    finally:
+        display.stop()
+
+
+def _report(result: RunResult, out: Console, err: Console, *, as_json: bool) -> None:
+    """Say what a run came to; with --json the figures alone are on stdout."""
+    if as_json:
+        sys.stdout.write(summary_json(result.summary))
+    else:
+        print_final_tables(out, result.summary, results=result.folder)
+    if result.unreachable:
+        err.print(f"estsim: {result.unreachable}", markup=False, highlight=False, soft_wrap=True)
+    if result.lost:
+        err.print(f"estsim: the last rows are not in {result.folder}: {result.lost}", markup=False, soft_wrap=True)
+    if result.ending is Ending.ABORTED:
+        err.print(
+            f"estsim: interrupted; everything up to then is saved in {result.folder}", markup=False, soft_wrap=True
+        )
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """Read KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set: expected KEY=VALUE, such as cohorts.meters.devices=100 (got {text})")
+    return key, value
+
+
+def _require_permission(plan: Scenario, authorised: str | None) -> None:
+    """Refuse to load a host that is not this machine with a fleet, unless somebody answers for it."""
+    target = plan.target
+    if target is None or plan.devices <= _UNASKED_DEVICES or target.url.host.startswith(_LOOPBACK):
+        return
+    if target.authorised_by is None and authorised != target.url.host:
+        raise UsageError(
+            f"{plan.devices} devices against {target.url.host}, which is not this machine: say that you may, with "
+            f"--i-may-test {target.url.host} or target.authorised_by in the scenario"
+        )
+
+
+def _fail(errors: BaseExceptionGroup[EstsimError]) -> NoReturn:
+    """Print what the user can mend, once each, and exit."""
+    code = Exit.UNREACHABLE if errors.subgroup(PreflightError) else Exit.USAGE
+    for error in flat(errors):
+        typer.echo(str(error), err=True)
+    raise typer.Exit(code)

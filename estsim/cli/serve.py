@@ -1,0 +1,193 @@
+"""``estsim serve``: the sandbox EST server alone, until it is told to stop."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import trio
+import typer
+from pydantic import ValidationError
+
+from estsim.errors import EstsimError, ScenarioError
+from estsim.scenario.document import read_document
+from estsim.scenario.mistakes import shape_mistakes
+from estsim.server.config import RequireCertificate, SandboxConfig
+from estsim.server.lines import ReadableLines
+from estsim.server.run import Announcement, Watchers, tune_process
+from estsim.server.run import serve as serve_sandbox
+from estsim.server.store import Exchange
+
+_USAGE: Final = 2
+_DEFAULT_PORT: Final = 8443
+_STDIN: Final = 0
+_CHUNK: Final = 4096
+_HELD_S: Final = 1.0
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Argument(help="What the sandbox is to be, as YAML; without it, all defaults.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = _DEFAULT_PORT,
+    directory: Annotated[Path, typer.Option("--dir", help="Where its keys, certificates and records are kept.")] = Path(
+        "estsim-sandbox"
+    ),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; it is in the server's certificate too.")
+    ] = "127.0.0.1",
+    *,
+    with_parent: Annotated[bool, typer.Option(help="Stop when stdin ends, and print errors only.")] = False,
+) -> None:
+    r"""Run the sandbox: an EST server (RFC 7030) with a CA of its own, to try devices and scenarios against.
+
+    It makes its PKI in the folder on first use, keeps what it issued and deferred there, and logs every exchange.
+
+    \b
+    estsim serve
+    estsim serve --port 0 --dir /tmp/sandbox
+    estsim serve sandbox.yaml --host 0.0.0.0
+    """
+    try:
+        sandbox = read_config(config) if config else SandboxConfig()
+        trio.run(_run, _Running(sandbox, quiet=with_parent), directory, host, port)
+    except* EstsimError as errors:
+        _fail(errors)
+
+
+def read_config(path: Path) -> SandboxConfig:
+    """Read a configuration file; raises ``ScenarioError`` with every mistake in its place."""
+    document = read_document(path)
+    try:
+        sandbox = SandboxConfig.model_validate(document.root.value)
+    except ValidationError as error:
+        raise ScenarioError(shape_mistakes(error, SandboxConfig, document.mistake)) from error
+    return sandbox.anchored(path.parent)
+
+
+@dataclass(slots=True)
+class _Running:
+    """One run of the command: what it prints, and what it counts for its last words."""
+
+    config: SandboxConfig
+    quiet: bool
+    lines: ReadableLines = field(default_factory=ReadableLines)
+    exchanges: int = 0
+    issued: int = 0
+    deferred: int = 0
+
+    def say(self, *lines: str) -> None:
+        """Print lines unless quiet."""
+        if not self.quiet:
+            for line in lines:
+                typer.echo(line)
+
+    def saw(self, exchange: Exchange) -> None:
+        """Count an exchange and print its line, if it is not one of too many."""
+        self.exchanges += 1
+        self.issued += exchange.serial is not None
+        self.deferred += exchange.status == self.config.center.issue.status
+        if not self.quiet:
+            self.say(*self.lines.of(exchange, time.time()))
+
+    def saw_failed_handshake(self, reason: str) -> None:
+        """Print why a client did not get in."""
+        self.say(f"          handshake failed: {reason}")
+
+
+async def _run(running: _Running, directory: Path, host: str, port: int) -> None:
+    stop = trio.Event()
+    watchers = Watchers(running.saw, running.saw_failed_handshake)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_stop_on_signals, running, stop, nursery.cancel_scope)
+        if running.quiet:
+            nursery.start_soon(_stop_with_parent, stop)
+        else:
+            nursery.start_soon(_show_held_back, running)
+        async with trio.open_nursery() as serving:
+            start = partial(serve_sandbox, host=host, port=port, stop=stop, watchers=watchers)
+            here: Announcement = await serving.start(start, running.config, directory)
+            tune_process()
+            running.say(*_welcome(running.config, here))
+        nursery.cancel_scope.cancel()
+    counts = here.counts
+    running.say(
+        f"Stopped after {running.exchanges} exchanges on {counts.connections} connections:"
+        f" {running.issued} certificates issued, {running.deferred} deferrals,"
+        f" {counts.failed_handshakes} failed handshakes, {counts.cut} connections cut.",
+        f"The record is in {here.database}",
+    )
+
+
+async def _stop_on_signals(
+    running: _Running,
+    stop: trio.Event,
+    everything: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Drain at the first signal, cut at the second. A child leaves Ctrl-C to its parent, which stops it in order."""
+    if running.quiet:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals = (signal.SIGTERM,) if running.quiet else (signal.SIGINT, signal.SIGTERM)
+    with trio.open_signal_receiver(*signals) as received:
+        task_status.started()
+        async for _ in received:
+            if stop.is_set():
+                everything.cancel()
+            stop.set()
+
+
+async def _stop_with_parent(stop: trio.Event) -> None:
+    """Stop when stdin ends: whoever started us is gone, or wants us gone."""
+    while await trio.to_thread.run_sync(os.read, _STDIN, _CHUNK, abandon_on_cancel=True):
+        pass
+    stop.set()
+
+
+async def _show_held_back(running: _Running) -> None:
+    while True:
+        await trio.sleep(_HELD_S)
+        running.say(*running.lines.due(time.time()))
+
+
+def _welcome(config: SandboxConfig, here: Announcement) -> list[str]:
+    """Return where the sandbox is, and commands to try it with."""
+    always = config.center.clients.require_certificate is RequireCertificate.ALWAYS
+    pending = [f"  {here.pending} requests are still pending from before"] if here.pending else []
+    one_line = " -A" if config.base64 == "oneline" else ""
+    show = f"openssl base64 -d{one_line} | openssl pkcs7 -inform DER -print_certs"
+    curl = f"curl -sS --cacert {here.trust}"
+    identity = f"--cert {here.bootstrap}"
+    make = "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout device.key -subj /CN=device"
+    post = "-H 'Content-Type: application/pkcs10' --data-binary @-"
+    return [
+        f"The sandbox serves EST at {here.url}",
+        f"  trust      {here.trust}  (root and intermediate)",
+        f"  bootstrap  {here.bootstrap}  (a client certificate to enroll with, and its key)",
+        f"  record     {here.database}",
+        *pending,
+        "Its CA certificates:",
+        f"  {curl} {identity + ' ' if always else ''}{here.url}/cacerts | {show}",
+        "A first certificate:",
+        f"  {make} -outform DER | openssl base64 |",
+        f"    {curl} {identity} {post} {here.url}/simpleenroll | {show}",
+        "Ctrl-C stops it.",
+    ]
+
+
+def _fail(errors: BaseExceptionGroup[EstsimError]) -> NoReturn:
+    """Print what the user did wrong, once, and exit."""
+    for error in _flat(errors):
+        typer.echo(str(error), err=True)
+    raise typer.Exit(_USAGE)
+
+
+def _flat(group: BaseExceptionGroup[EstsimError]) -> list[EstsimError]:
+    found: list[EstsimError] = []
+    for error in group.exceptions:
+        found += _flat(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,132 @@
+"""What runs beside the fleet while it lives: signals, the clock of the run, the writer, the vitals, the display."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from estsim.engine.clock import RunClock
+from estsim.engine.shard import Shard
+from estsim.engine.vitals import Vitals
+from estsim.errors import StoreError
+from estsim.measure.recorder import Recorder
+from estsim.measure.snapshot import RunStage, Snapshot
+from estsim.measure.store import RunStore
+from estsim.measure.summary import GeneratorTotals
+
+DRAIN_S: Final = 10.0  # what an exchange under way at the end may still take
+_WRITE_S: Final = 0.5  # acknowledged rows are at most this old, so that a kill costs less than a second
+_SHOW_S: Final = 0.5
+_PATIENCE_WITH_DISK: Final = 10  # failed writes in a row, after which the run stops
+
+
+@dataclass(slots=True)
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first asks for a stop, the second for one at once."""
+
+    asked: trio.Event = field(default_factory=trio.Event)
+    at_once: trio.Event = field(default_factory=trio.Event)
+    _scope: trio.CancelScope | None = None
+
+    def cancels(self, scope: trio.CancelScope | None) -> None:
+        """Name the scope that the first signal cancels; None while there is something to stop in order."""
+        self._scope = scope
+        if scope is not None and self.asked.is_set():
+            scope.cancel()
+
+    async def watch(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take signals, for ever."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            task_status.started()
+            async for _ in received:
+                if self.asked.is_set():
+                    self.at_once.set()
+                self.asked.set()
+                if self._scope is not None:
+                    self._scope.cancel()
+
+
+class Live:
+    """A shard with its services. The end comes by settling, by time, by a signal, or by a disk that stays full."""
+
+    def __init__(
+        self,
+        *,
+        shard: Shard,
+        recorder: Recorder,
+        store: RunStore,
+        clock: RunClock,
+        interrupts: Interrupts,
+        snapshot: Callable[[RunStage], Snapshot],
+        show: Callable[[Snapshot], None],
+    ) -> None:
+        self._shard = shard
+        self._recorder = recorder
+        self._store = store
+        self._clock = clock
+        self._interrupts = interrupts
+        self._snapshot = snapshot
+        self._show = show
+        self._stage = RunStage.RUNNING
+        self._vitals = Vitals(clock, lambda: shard.in_flight, recorder.generator)
+        self._fleet_scope = trio.CancelScope()
+
+    async def run(self, *, duration_s: float, until_settled: bool) -> None:
+        """Let the fleet live; returns when its last exchange has ended and been recorded."""
+        async with trio.open_nursery() as services:
+            services.start_soon(self._vitals.beat)
+            services.start_soon(self._vitals.read)
+            services.start_soon(self._write)
+            services.start_soon(self._draw)
+            services.start_soon(self._stop_after, duration_s)
+            services.start_soon(self._stop_on_signal)
+            with self._fleet_scope:
+                await self._shard.run(until_settled=until_settled)
+            services.cancel_scope.cancel()
+        self._recorder.fleet(self._shard.reading())
+        self._vitals.take()
+        self._show(self._snapshot(RunStage.DONE))
+
+    def totals(self) -> GeneratorTotals:
+        """Return what the run has cost this process."""
+        return GeneratorTotals(self._vitals.cpu_s, self._vitals.peak_rss_bytes)
+
+    def _stop(self) -> None:
+        """Begin nothing more; what is under way may end within the drain."""
+        self._stage = RunStage.DRAINING
+        self._shard.stop()
+        self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + DRAIN_S)
+
+    async def _stop_after(self, duration_s: float) -> None:
+        await trio.sleep(duration_s - self._clock.now_s())
+        self._stop()
+
+    async def _stop_on_signal(self) -> None:
+        await self._interrupts.asked.wait()
+        self._stop()
+        await self._interrupts.at_once.wait()
+        self._fleet_scope.cancel()
+
+    async def _write(self) -> None:
+        failures = 0
+        while True:
+            await trio.sleep(_WRITE_S)
+            batch = self._recorder.take_batch()
+            with trio.CancelScope(shield=True):  # a batch that was taken is written
+                try:
+                    await trio.to_thread.run_sync(self._store.write, batch)
+                    failures = 0
+                except StoreError as error:
+                    self._recorder.keep(batch, error)
+                    failures += 1
+            if failures == _PATIENCE_WITH_DISK:
+                self._stop()
+
+    async def _draw(self) -> None:
+        while True:
+            self._recorder.fleet(self._shard.reading())
+            snapshot = self._snapshot(self._stage)
+            await trio.to_thread.run_sync(self._show, snapshot, abandon_on_cancel=True)  # drawing may be slow
+            await trio.sleep(_SHOW_S)

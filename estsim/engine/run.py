@@ -1,0 +1,279 @@
+"""A run from its scenario to its summary: reach the server, prepare the fleet, let it live, write down what happened.
+
+Whatever ends a run — its time, Ctrl-C, a server that cannot be reached, a full disk — its rows and summary are written
+first, and the caller is told how it ended.
+"""
+
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from estsim import __version__
+from estsim.engine.clock import RunClock
+from estsim.engine.exchange_task import ExchangeTask, request_ids
+from estsim.engine.factory import Factory
+from estsim.engine.fleet import CohortRun, Fleet, cohort_run
+from estsim.engine.ledger import Ledger
+from estsim.engine.limits import plan_problems, raise_descriptor_limit
+from estsim.engine.live import Interrupts, Live
+from estsim.engine.preflight import fly
+from estsim.engine.results import make_folder, write_scenario, write_summary
+from estsim.engine.sandbox import running_sandbox
+from estsim.engine.shard import Shard
+from estsim.engine.trust import Trust, system_trust, trust_file
+from estsim.engine.vitals import tune_process
+from estsim.engine.wire import Wire
+from estsim.errors import PreflightError, StoreError, UsageError
+from estsim.measure.recorder import Recorder
+from estsim.measure.sample import FleetReading
+from estsim.measure.snapshot import RunStage, Snapshot
+from estsim.measure.store import RunStore
+from estsim.measure.summary import Ending, GeneratorTotals, RunFacts, build_summary
+from estsim.measure.thresholds import limits_of, parse_thresholds
+from estsim.net.client_hello import check_offer
+from estsim.net.connection import Deadlines
+from estsim.net.openssl import openssl_version, require_openssl
+from estsim.net.resolver import Endpoint
+from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario
+from estsim.scenario.target_url import TargetUrl
+
+_DEVICES_BETWEEN_YIELDS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line decides beside the scenario."""
+
+    results: Path
+    preflight: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended. ``unreachable`` is the reason of a failed preflight, ``lost`` of rows that were not written."""
+
+    folder: Path
+    summary: dict[str, Any]
+    ending: Ending
+    unreachable: str | None = None
+    lost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """The server of a run, as the fleet needs it."""
+
+    url: TargetUrl
+    trust: Trust
+    factories: dict[str | None, Factory]  # by the authority's name, None for the sandbox's own
+
+
+class Run:
+    """One run of a scenario in this process. ``show`` takes snapshots, from a thread, twice a second."""
+
+    def __init__(self, scenario: Scenario, options: RunOptions, show: Callable[[Snapshot], None]) -> None:
+        require_openssl()
+        raise_descriptor_limit()
+        problems = [] if options.force else plan_problems(scenario)
+        if problems:
+            raise UsageError(
+                "\n".join([*problems, "this plan cannot be honest on this machine; --force runs it anyway"])
+            )
+        self._scenario = scenario
+        self._options = options
+        self._show = show
+        self._thresholds = parse_thresholds(scenario.thresholds, cohorts={c.name for c in scenario.cohorts})
+        self._id = secrets.token_hex(4)
+        self._ids = request_ids(self._id) if scenario.generator.request_ids else None
+        self._interrupts = Interrupts()
+        self._recorder = Recorder(
+            cohorts={cohort.name: cohort.devices for cohort in scenario.cohorts},
+            within_s=limits_of(self._thresholds),
+            max_lag_s=scenario.generator.max_lag_s,
+            max_cpu=scenario.generator.max_cpu,
+        )
+        self._recorder.fleet(FleetReading(0, {"off": scenario.devices}))
+        self._started = datetime.now(UTC)
+        self._target = str(scenario.target.url) if scenario.target else "sandbox"
+        self._totals = GeneratorTotals(0.0, 0)
+        self._ended_ns = 0
+
+    async def go(self) -> RunResult:
+        """Do the run. Raises UsageError for what the user can mend before anything was started."""
+        folder = make_folder(self._options.results, self._scenario.name, self._started)
+        write_scenario(folder, self._scenario.resolved)
+        ending, unreachable, lost = Ending.FINISHED, None, None
+        with RunStore(folder / "run.sqlite") as store:
+            store.put("id", self._id)
+            store.put("scenario", self._scenario.name)
+            store.put("seed", str(self._scenario.seed))
+            store.put("started", self._started.isoformat())
+            store.put("version", __version__)
+            store.put("groups_offered", ",".join(self._scenario.generator.groups))
+            try:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self._interrupts.watch)
+                    await self._play(folder, store)
+                    nursery.cancel_scope.cancel()
+            except* PreflightError as errors:
+                ending, unreachable = Ending.UNREACHABLE, _first(errors)
+            if self._interrupts.asked.is_set():
+                ending = Ending.ABORTED
+            try:
+                store.write(self._recorder.take_batch())
+                store.put("ended", datetime.now(UTC).isoformat())
+                store.put("ending", ending.value)
+            except StoreError as error:
+                lost = str(error)
+        summary = self._summary(ending)
+        write_summary(folder, summary)
+        return RunResult(folder, summary, ending, unreachable, lost)
+
+    # -- the acts of a run
+
+    async def _play(self, folder: Path, store: RunStore) -> None:
+        with trio.CancelScope() as setting_up:
+            self._interrupts.cancels(setting_up)
+            async with self._server(folder) as server:
+                self._target = str(server.url) if self._scenario.target else f"sandbox {server.url}"
+                store.put("target", self._target)
+                cohorts = [self._cohort(plan, server) for plan in self._scenario.cohorts]
+                if self._options.preflight:
+                    await self._preflight(cohorts, server)
+                fleet = await self._prepare(cohorts)
+                self._interrupts.cancels(None)
+                await self._live(fleet, server, store)
+
+    async def _preflight(self, cohorts: list[CohortRun], server: _Server) -> None:
+        clock = RunClock.start()
+        wire = self._wire(server, clock)
+        for cohort in cohorts:
+            check_offer(wire.context(cohort, None))
+        flight = await fly(
+            cohorts,
+            wire,
+            clock,
+            seed=self._scenario.seed,
+            request_id=f"{self._id}-preflight" if self._ids else None,
+        )
+        for sample in flight.samples:
+            self._recorder.exchange(sample)
+        flight.check(str(server.url))
+
+    async def _prepare(self, cohorts: list[CohortRun]) -> Fleet:
+        """Make all devices, giving way to signals and the display in between."""
+        fleet = Fleet()
+        for cohort in cohorts:
+            for number, _ in enumerate(fleet.add(self._scenario, cohort)):
+                if number % _DEVICES_BETWEEN_YIELDS == 0:
+                    await trio.lowlevel.checkpoint()
+        tune_process()
+        return fleet
+
+    async def _live(self, fleet: Fleet, server: _Server, store: RunStore) -> None:
+        clock = RunClock.start()
+        ledger = Ledger(self._recorder)
+        exchanges = ExchangeTask(self._wire(server, clock), ledger, clock, request_ids=self._ids)
+        live = Live(
+            shard=Shard(fleet, exchanges, ledger, clock),
+            recorder=self._recorder,
+            store=store,
+            clock=clock,
+            interrupts=self._interrupts,
+            snapshot=lambda stage: self._snapshot(clock.now_ns(), stage),
+            show=self._show,
+        )
+        try:
+            await live.run(duration_s=self._scenario.duration_s, until_settled=self._scenario.until_settled)
+        finally:
+            self._ended_ns = clock.now_ns()
+            self._totals = live.totals()
+
+    # -- the parts
+
+    @asynccontextmanager
+    async def _server(self, folder: Path) -> AsyncGenerator[_Server, None]:
+        """Give the server of the run: somebody else's, or a sandbox started for it and stopped after."""
+        scenario = self._scenario
+        factories: dict[str | None, Factory] = {
+            name: _factory(authority) for name, authority in scenario.authorities.items()
+        }
+        target = scenario.target
+        if target is not None:
+            yield _Server(target.url, trust_file(target.ca) if target.ca else system_trust(), factories)
+            return
+        made = {name: factories[name] for name, how in scenario.authorities.items() if isinstance(how, MadeAuthority)}
+        async with running_sandbox(scenario.sandbox_text, made, keep_log_in=folder) as sandbox:
+            yield _Server(sandbox.url, trust_file(sandbox.trust), {**factories, None: sandbox.factory})
+
+    def _wire(self, server: _Server, clock: RunClock) -> Wire:
+        timeouts = self._scenario.timeouts
+        return Wire(
+            endpoint=Endpoint(server.url.host, server.url.port),
+            deadlines=Deadlines(timeouts.connect_s, timeouts.handshake_s, timeouts.answer_s),
+            anchors=server.trust.anchors,
+            explicit=server.trust.explicit,
+            groups=self._scenario.generator.groups,
+            clock=clock,
+        )
+
+    def _cohort(self, plan: Cohort, server: _Server) -> CohortRun:
+        factory = None
+        if isinstance(plan.bootstrap, Manufacturer):
+            authority = plan.bootstrap.authority
+            factory = server.factories[authority.name if authority else None]
+        return cohort_run(self._scenario, plan, server.url, server.trust.authorities, factory)
+
+    def _snapshot(self, at_ns: int, stage: RunStage) -> Snapshot:
+        return self._recorder.snapshot(
+            name=self._scenario.name,
+            target=self._target,
+            stage=stage,
+            at_ns=at_ns,
+            duration_s=self._scenario.duration_s,
+        )
+
+    def _summary(self, ending: Ending) -> dict[str, Any]:
+        recorder, scenario = self._recorder, self._scenario
+        facts = RunFacts(
+            id=self._id,
+            scenario=scenario.name,
+            seed=scenario.seed,
+            started=self._started.isoformat(),
+            ended=datetime.now(UTC).isoformat(),
+            version=__version__,
+            workers=1,
+            target=self._target,
+            groups=scenario.generator.groups,
+            openssl=openssl_version(),
+        )
+        return build_summary(
+            facts,
+            recorder.scope(self._ended_ns),
+            recorder.cohort_scopes(self._ended_ns),
+            generator=self._totals,
+            saturation=recorder.saturation.verdict(),
+            thresholds=self._thresholds,
+            ending=ending,
+        )
+
+
+def _factory(authority: FileAuthority | MadeAuthority) -> Factory:
+    if isinstance(authority, MadeAuthority):
+        return Factory.made(authority.name)
+    return Factory.read(authority.cert, authority.key)
+
+
+def _first(errors: BaseExceptionGroup[PreflightError]) -> str:
+    """Return the text of the first error in a group."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)

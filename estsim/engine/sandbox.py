@@ -1,0 +1,125 @@
+"""The sandbox as a process of its own: started for a run in a private folder, and gone with it, even if we are killed.
+
+The child stops when its standard input ends, which the kernel sees to even if this process dies of SIGKILL.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from estsim.engine.factory import Factory
+from estsim.errors import PreflightError
+from estsim.scenario.target_url import TargetUrl, parse_url
+
+_START_S: Final = 20.0
+_STOP_S: Final = 6.0
+_POLL_S: Final = 0.02
+_LAST_WORDS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox: where it is, what trusts it, and the manufacturer whose devices it trusts."""
+
+    url: TargetUrl
+    trust: Path
+    factory: Factory
+    database: Path
+    pid: int
+
+
+@asynccontextmanager
+async def running_sandbox(
+    config: str, factories: Mapping[str, Factory], *, keep_log_in: Path
+) -> AsyncGenerator[Sandbox, None]:
+    """Start a sandbox from the text of its configuration; stop it at the end, and keep its exchange log.
+
+    ``factories`` are authorities made for this run, which the configuration names; their certificates, not their keys,
+    go to the sandbox. Raises PreflightError when it does not come up.
+    """
+    private = Path(tempfile.mkdtemp(prefix="estsim-"))  # 0700
+    try:
+        settings = private / "sandbox.yaml"
+        settings.touch(mode=0o600)
+        settings.write_text(config, encoding="utf-8")
+        for name, factory in factories.items():
+            (private / name).write_bytes(factory.certificate_pem)
+        folder = private / "sandbox"
+        process = await _start(settings, folder, private / "stderr")
+        try:
+            yield await _announced(process, folder, private / "stderr")
+        finally:
+            with trio.CancelScope(shield=True):
+                await _stop(process)
+            _keep(folder / "sandbox.sqlite", keep_log_in)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+async def _start(settings: Path, folder: Path, errors: Path) -> trio.Process:
+    command = [
+        sys.executable,
+        "-m",
+        "estsim",
+        "serve",
+        str(settings),
+        "--port",
+        "0",
+        "--dir",
+        str(folder),
+        "--with-parent",
+    ]
+    with errors.open("wb") as stderr:
+        return await trio.lowlevel.open_process(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,  # the terminal's Ctrl-C is ours; the sandbox serves until we have drained
+        )
+
+
+async def _announced(process: trio.Process, folder: Path, errors: Path) -> Sandbox:
+    """Wait until the sandbox says where it listens."""
+    announcement = folder / "sandbox.json"
+    with trio.move_on_after(_START_S):
+        while process.poll() is None:
+            if announcement.exists():
+                said = json.loads(announcement.read_text(encoding="utf-8"))
+                manufacturer = Factory.read(Path(said["manufacturer"]))
+                return Sandbox(
+                    parse_url(said["url"]), Path(said["trust"]), manufacturer, folder / "sandbox.sqlite", process.pid
+                )
+            await trio.sleep(_POLL_S)
+    ending = f"ended with code {process.returncode}" if process.returncode is not None else "did not come up"
+    raise PreflightError(f"the sandbox {ending} within {_START_S:g} s: {_last_words(errors)}")
+
+
+def _last_words(errors: Path) -> str:
+    return errors.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:] or "it said nothing"
+
+
+async def _stop(process: trio.Process) -> None:
+    """End its input, and its life if that is not enough."""
+    if process.stdin is not None:
+        await process.stdin.aclose()
+    with trio.move_on_after(_STOP_S):
+        await process.wait()
+        return
+    process.kill()
+    await process.wait()
+
+
+def _keep(log: Path, folder: Path) -> None:
+    """Copy the exchange log beside the run's own rows: who wants to check one against the other needs both."""
+    if log.exists() and folder.is_dir():
+        shutil.copyfile(log, folder / "sandbox.sqlite")

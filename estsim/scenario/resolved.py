@@ -1,0 +1,82 @@
+"""A scenario written back: the copy that a run keeps, and the configuration of the sandbox that a run starts."""
+
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from estsim.scenario.plan import Authority, MadeAuthority
+
+MASKED: Final = "***"
+_HEAD: Final = "# As run by estsim: options and defaults are in, passwords are not.\n"
+
+
+def sandbox_block(
+    data: dict[str, Any], authorities: Mapping[str, Authority], seed: int, folder: Path
+) -> dict[str, Any]:
+    """Return the sandbox's configuration with what it takes from the scenario: the seed, and whom it trusts.
+
+    An entry of ``bootstrap_cas`` becomes an absolute path, but the name of an authority that is made stays a name: the
+    engine writes its certificate and puts the path there.
+    """
+    block = {"seed": seed} | (data.get("sandbox") or {})
+    centers = block.get("trust_centers")
+    if isinstance(centers, dict):
+        return block | {"trust_centers": {k: _trusting(part, authorities, folder) for k, part in centers.items()}}
+    return _trusting(block, authorities, folder)
+
+
+def _trusting(center: dict[str, Any], authorities: Mapping[str, Authority], folder: Path) -> dict[str, Any]:
+    clients = center.get("clients") or {}
+    if "bootstrap_cas" not in clients:
+        return center
+    named = [_ca(entry, authorities, folder) for entry in clients["bootstrap_cas"]]
+    return center | {"clients": clients | {"bootstrap_cas": named}}
+
+
+def _ca(entry: str, authorities: Mapping[str, Authority], folder: Path) -> str:
+    authority = authorities.get(entry)
+    if isinstance(authority, MadeAuthority):
+        return entry
+    return str((authority.cert if authority else folder / entry).absolute())
+
+
+def resolved_text(data: dict[str, Any], sandbox: dict[str, Any] | None, *, name: str, seed: int, folder: Path) -> str:
+    """Return the scenario as run: options and defaults in, paths absolute, passwords masked."""
+    whole: dict[str, Any] = {"version": 1, "name": name} | data | {"name": name, "seed": seed}
+    whole.pop("defaults", None)
+    if "sandbox" in whole:
+        whole["sandbox"] = sandbox
+    target = whole.get("target", {})
+    if isinstance(trust := target.get("trust"), dict):
+        whole["target"] = target | {"trust": _with_paths(trust, folder)}
+    if "authorities" in whole:
+        whole["authorities"] = {key: _with_paths(part, folder) for key, part in whole["authorities"].items()}
+    return _HEAD + yaml_text(_without_passwords(whole))
+
+
+def yaml_text(data: dict[str, Any]) -> str:
+    """Return plain data as a YAML file."""
+    yaml: Any = YAML(typ="safe", pure=True)  # ruamel's settings are plain attributes that its annotations get wrong
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.allow_unicode = True
+    yaml.width = 120
+    text = StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()
+
+
+def _with_paths(part: dict[str, Any], folder: Path) -> dict[str, Any]:
+    named = {key: part.get(key) for key in ("ca", "cert", "key")}
+    return part | {key: str((folder / path).absolute()) for key, path in named.items() if isinstance(path, str)}
+
+
+def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+    if isinstance(value, dict):
+        return {k: MASKED if k == "password" else _without_passwords(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_passwords(member) for member in value]
+    return value

@@ -1,0 +1,59 @@
+"""Served exchanges as lines that a person can follow, however fast they come: pure, time is passed in."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from estsim.server.store import Exchange
+
+_LINES_PER_S: Final = 20
+
+
+class ReadableLines:
+    """Lets so many lines a second through, and says how many it held back."""
+
+    def __init__(self, per_s: int = _LINES_PER_S) -> None:
+        self._per_s = per_s
+        self._second = -1
+        self._shown = 0
+        self._held = 0
+
+    def of(self, exchange: Exchange, now_s: float) -> list[str]:
+        """Return the lines to print for an exchange served now: none, one, or one more about those held back."""
+        lines = self.due(now_s)
+        if self._shown >= self._per_s:
+            self._held += 1
+            return lines
+        self._shown += 1
+        return [*lines, line_of(exchange)]
+
+    def due(self, now_s: float) -> list[str]:
+        """Return the line about exchanges held back, once their second is over."""
+        second = int(now_s)
+        if second == self._second:
+            return []
+        held, self._second, self._shown, self._held = self._held, second, 0, 0
+        return [f"          … and {held} more"] if held else []
+
+
+def line_of(exchange: Exchange) -> str:
+    """Return ``12:00:01Z 202 simpleenroll CN=meter-7: come again in 3 s``."""
+    clock = datetime.fromtimestamp(exchange.at_unix, UTC).strftime("%H:%M:%SZ")
+    who = exchange.user or exchange.peer_subject or "nobody known"
+    what = exchange.operation or f"{exchange.method} {exchange.path}"
+    status = exchange.status or "---"
+    return f"{clock} {status} {what} {_harmless(who)}{_harmless(_result(exchange))}"
+
+
+def _result(exchange: Exchange) -> str:
+    if exchange.serial:
+        return f": certificate {exchange.serial}"
+    if exchange.detail:
+        return f": {exchange.detail}"
+    if exchange.retry_after:
+        return f": come again, Retry-After {exchange.retry_after}{' (was early)' if exchange.early else ''}"
+    return ""
+
+
+def _harmless(text: str) -> str:
+    """Return text from a client without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,61 @@
+"""Host names against certificates, as a table."""
+
+import pytest
+from cryptography import x509
+from net_kit import WORLD, make_credential
+
+from estsim.net.hostname import check_host, has_cmc_ra, is_ip_literal, reference_name, server_name
+
+
+@pytest.mark.parametrize(
+    ("named", "host", "fits"),
+    [
+        (("est.example.com",), "est.example.com", True),
+        (("est.example.com",), "EST.Example.com", True),
+        (("est.example.com",), "est.example.com.", True),
+        (("*.example.com",), "est.example.com", True),
+        (("*.example.com",), "a.b.example.com", False),
+        (("other.example.com",), "est.example.com", False),
+        (("192.0.2.1",), "192.0.2.1", True),
+        (("192.0.2.1",), "192.0.2.2", False),
+        (("2001:db8::1",), "2001:db8::1", True),
+        (("2001:db8::1",), "[2001:db8::1]", True),
+        (("est.example.com",), "192.0.2.1", False),
+        ((), "est.example.com", False),
+        (("est.example.com",), "", False),
+    ],
+)
+def test_a_certificate_is_for_the_hosts_it_names(named: tuple[str, ...], host: str, fits: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Exact, wildcard and address names count; the common name does not; a reason says why not."""
+    certificate = make_credential(WORLD.server_ca, host or "nobody", hosts=named).certificate
+    reason = check_host(certificate, host)
+    assert (reason is None) is fits
+    assert reason is None or reference_name(host) in reason
+
+
+@pytest.mark.parametrize(
+    ("host", "indicated"),
+    [
+        ("est.example.com", b"est.example.com"),
+        ("est.example.com.", b"est.example.com"),
+        ("192.0.2.1", None),
+        ("::1", None),
+    ],
+)
+def test_only_dns_names_are_indicated(host: str, indicated: bytes | None) -> None:
+    """RFC 6066 §3."""
+    assert server_name(host) == indicated
+
+
+def test_addresses_are_told_from_names() -> None:
+    """Brackets and zones belong to URLs, not to addresses."""
+    assert is_ip_literal(reference_name("[fe80::1%eth0]"))
+    assert not is_ip_literal("10.example")
+
+
+def test_the_registration_authority_is_recognised_by_its_usage() -> None:
+    """id-kp-cmcRA among the extended key usages."""
+    usage = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
+    assert has_cmc_ra(make_credential(WORLD.server_ca, "RA", usages=(usage,)).certificate)
+    assert not has_cmc_ra(WORLD.server.certificate)
+    assert not has_cmc_ra(WORLD.device.certificate)

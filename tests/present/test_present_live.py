@@ -1,0 +1,221 @@
+"""The displays: a terminal taken and given back, and lines for everything else."""
+
+import errno
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from estsim.measure.snapshot import OperationFigures, Quantiles, RunStage, Snapshot
+from estsim.present.live import LineDisplay, LiveDisplay, display_for, line
+
+SNAPSHOT = Snapshot(
+    name="quickstart",
+    target="https://127.0.0.1:41873/.well-known/est",
+    stage=RunStage.RUNNING,
+    elapsed_s=23.4,
+    duration_s=60.0,
+    devices=500,
+    states={"OFF": 0, "BACKING_OFF": 12, "operational": 488},
+    requests=1834,
+    certificates=1123,
+    requests_per_s=(1, 87),
+    certificates_per_s=(1, 43),
+    operations=(OperationFigures("simpleenroll", 634, {"ok": 634}, Quantiles(), Quantiles(634, 5, 9, 34.3, 71.8)),),
+    waiting_deferred=64,
+    exchanges_per_certificate=1.42,
+    time_to_certificate_s=Quantiles(),
+    wakeups=(0,) * 60,
+    errors=(("rejected 403", 12), ("failed connect", 3)),
+    schedule_lag_ms=Quantiles(1000, 0.12, 2.1, 3.8, 4.4),
+    loop_delay_p99_ms=1.3,
+    cpu_share=0.45,
+    max_cpu=0.9,
+    max_lag_ms=50.0,
+    rss_mib=123.4,
+    in_flight=45,
+    saturated=None,
+)
+TAKES, GIVES_BACK = "\x1b[?1049h", "\x1b[?1049l"
+HIDES_CURSOR, SHOWS_CURSOR = "\x1b[?25l", "\x1b[?25h"
+
+
+def terminal() -> tuple[Console, StringIO]:
+    """Return a console that believes in its terminal, and what it writes there."""
+    stream = StringIO()
+    return Console(file=stream, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"}), stream
+
+
+def pipe() -> tuple[Console, StringIO]:
+    """Return a console on no terminal, and what it writes there."""
+    stream = StringIO()
+    return Console(file=stream, _environ={}), stream
+
+
+def test_the_terminal_is_taken_and_given_back() -> None:
+    """Alternate screen and cursor, once each, however often it is asked."""
+    console, stream = terminal()
+    display = LiveDisplay(console)
+    display.start()
+    display.start()
+    display.update(SNAPSHOT)
+    display.stop()
+    display.stop()
+    written = stream.getvalue()
+    assert "quickstart" in written
+    for code in (TAKES, GIVES_BACK, HIDES_CURSOR, SHOWS_CURSOR):
+        assert written.count(code) == 1
+
+
+def test_nothing_is_drawn_before_the_start_or_after_the_stop() -> None:
+    """A late snapshot from a thread does not land in the final tables."""
+    console, stream = terminal()
+    display = LiveDisplay(console)
+    display.update(SNAPSHOT)
+    assert stream.getvalue() == ""
+    display.start()
+    display.stop()
+    written = stream.getvalue()
+    display.update(SNAPSHOT)
+    assert stream.getvalue() == written
+
+
+def test_the_dashboard_may_be_driven_from_many_threads() -> None:
+    """Frames come whole, one after the other."""
+    console, stream = terminal()
+    display = LiveDisplay(console)
+    display.start()
+    threads = [threading.Thread(target=display.update, args=(SNAPSHOT,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    display.stop()
+    frames = stream.getvalue().split("\x1b[H")[-8:]
+    assert {re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", frame).strip().count("\n") for frame in frames} == {23}
+
+
+class HungUp(StringIO):
+    """A terminal whose line is gone."""
+
+    def write(self, text: str) -> int:
+        """Fail as the kernel does."""
+        raise OSError(errno.EIO, f"cannot write {len(text)} characters")
+
+
+@pytest.mark.parametrize("kind", [LiveDisplay, LineDisplay])
+def test_a_terminal_that_went_away_ends_no_run(kind: type[LiveDisplay | LineDisplay]) -> None:
+    """The display falls silent."""
+    display = kind(Console(file=HungUp(), force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"}))
+    display.start()
+    display.update(SNAPSHOT)
+    display.stop()
+
+
+CHILD = """
+import sys
+from dataclasses import replace
+from rich.console import Console
+sys.path.insert(0, {tests!r})
+from test_present_live import SNAPSHOT
+from estsim.present.live import display_for
+display = display_for(Console())
+display.start()
+display.update(SNAPSHOT)
+sys.stdin.readline()
+display.update(replace(SNAPSHOT, name="after the resize"))
+raise SystemExit(3)
+"""
+
+
+def resize(terminal_fd: int, width: int, height: int) -> None:
+    """Give a terminal another size."""
+    fcntl.ioctl(terminal_fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+
+def read_until(terminal_fd: int, mark: str) -> str:
+    """Return what comes from a terminal, up to the piece that holds the mark."""
+    text = b""
+    give_up_at_s = time.monotonic() + 20
+    while mark.encode() not in text and time.monotonic() < give_up_at_s:
+        if select.select([terminal_fd], [], [], 1)[0]:
+            text += os.read(terminal_fd, 65536)
+    return text.decode(errors="replace")
+
+
+def test_a_resize_is_followed_and_a_crash_restores_the_terminal() -> None:
+    """On a real terminal: the second frame has the new size, and leaving without a stop gives the screen back."""
+    ours, theirs = pty.openpty()
+    resize(theirs, 80, 24)
+    clean = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD.format(tests=str(Path(__file__).parent))],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**clean, "TERM": "xterm-256color"},
+    )
+    first = read_until(ours, "in flight")
+    resize(theirs, 130, 40)
+    os.write(ours, b"\n")
+    second = read_until(ours, GIVES_BACK)
+    assert child.wait(timeout=20) == 3
+    os.close(theirs)
+    os.close(ours)
+    assert TAKES in first
+    frame = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", second[second.rindex("\x1b[H") :])
+    assert "after the resize" in frame
+    assert [len(row) for row in frame.rstrip("\r\n").split("\r\n")] == [130] * 40
+
+
+def test_a_pipe_gets_one_line_a_second_and_one_for_each_stage() -> None:
+    """However often the engine calls; the last moment is never lost."""
+    console, stream = pipe()
+    display = display_for(console)
+    display.update(SNAPSHOT)
+    display.start()
+    for elapsed_s in (0.1, 0.4, 1.0, 1.3, 1.9):
+        display.update(replace(SNAPSHOT, elapsed_s=elapsed_s))
+    display.update(replace(SNAPSHOT, elapsed_s=1.9, stage=RunStage.DRAINING))
+    display.update(replace(SNAPSHOT, elapsed_s=1.95, stage=RunStage.DRAINING, waiting_deferred=7))
+    display.stop()
+    lines = stream.getvalue().splitlines()
+    assert [row.split("|")[0].split() for row in lines] == [
+        ["0:00", "running"],
+        ["0:01", "running"],
+        ["0:01", "draining"],
+        ["0:01", "draining"],
+    ]
+    assert "waiting 7" in lines[-1]
+
+
+def test_a_line_holds_the_figures_of_its_moment() -> None:
+    """In one line, whatever the width of the terminal that it does not go to."""
+    assert line(SNAPSHOT).strip() == (
+        "0:23 running | backing off 12, operational 488 | 87 req/s 43 cert/s | response p99: simpleenroll 34ms"
+        " | waiting 64 | errors 15 | lag p99 3.8ms"
+    )
+    assert line(replace(SNAPSHOT, saturated="CPU 97%\nof 90%")).endswith("| SATURATED: CPU 97%·of 90%")
+
+
+def test_the_dashboard_is_for_terminals_that_can_show_it() -> None:
+    """Pipes, dumb terminals and people who do not want it get lines."""
+    able, _ = terminal()
+    dumb = Console(file=StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
+    assert isinstance(display_for(able), LiveDisplay)
+    assert isinstance(display_for(able, dashboard=False), LineDisplay)
+    assert isinstance(display_for(dumb), LineDisplay)
+    assert isinstance(display_for(pipe()[0]), LineDisplay)

@@ -1,0 +1,100 @@
+"""What the design knows and this version does not is refused by name, in its place, never ignored."""
+
+from pathlib import Path
+
+import pytest
+
+from estsim.errors import ScenarioError
+from estsim.scenario.loader import load_scenario
+
+HEAD = "version: 1\nduration: 1m\n"
+COHORT = "cohorts: {{a: {{devices: 1, boot: {{burst: 0s}}, {}}}}}\n"
+
+TOP = [
+    ("include: [other.yaml]", "include"),
+    ("events: [{at: 5m, power_cut: {cohorts: [a], share: 40%, off: 30s}}]", "events"),
+    ("phases: {calm: 0s..5m}", "phases"),
+    ("expect: {}", "expect"),
+    ("target: {url: 'https://est.example', trust: {fingerprint: 'sha256:00'}}", "fingerprint"),
+    ("generator: {workers: 4}", "workers: 4"),
+    ("description: 'from ${HOME}'", "${...}"),
+]
+OF_A_COHORT = [
+    ("keys: {prepare: 0}", "keys"),
+    ("bootstrap: {kind: shared, path: k.pem}", "shared"),
+    ("bootstrap: {kind: files, path: keys}", "files"),
+    ("bootstrap: {kind: basic, user: a, password: b, scheme: digest}", "digest"),
+    ("tls: {resume: true}", "resume: true"),
+    ("start: {operational: {age: 0%..100%}}", "operational"),
+    ("start: operational", "operational"),
+    ("enroll: {csrattrs: true}", "csrattrs: true"),
+    ("enroll: {operation: serverkeygen}", "serverkeygen"),
+    ("enroll: {operation: fullcmc}", "fullcmc"),
+    ("on_boot: [cacerts, {renew_if: 50%}]", "on_boot"),
+    ("network: {rtt: 40ms..120ms}", "network"),
+    ("clock: {skew: -30s..30s}", "clock"),
+    ("faults: {expired_bootstrap: 0.1%}", "faults"),
+    ("stations: 3", "stations"),
+]
+OF_BOOT = [("steps: [1/s]", "steps"), ("trace: f.csv", "trace"), ("stations: 3", "stations")]
+OF_THE_SANDBOX = [
+    "trust_centers: {meters: {}}",
+    "faults: []",
+    "issue: {mode: manual}",
+    "issuer: {intermediates: 2}",
+    "clients: {refuse_at: application}",
+    "clients: {users: {a: {password: b, schemes: [digest]}}}",
+    "capacity: {rate: 5/s, signers: 1}",
+]
+
+
+def _told(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("yaml", "name"), TOP)
+def test_a_key_of_the_top_level_that_is_for_later_is_named(tmp_path: Path, yaml: str, name: str) -> None:
+    """Events, phases, workers and the like."""
+    text = HEAD + COHORT.format("bootstrap: {kind: none}") + yaml + "\n"
+    told = _told(tmp_path, text)
+    assert "fleet.yaml:4:" in told
+    assert f"'{name}' is not supported by this version yet" in told
+
+
+@pytest.mark.parametrize(("yaml", "name"), OF_A_COHORT)
+def test_a_key_of_a_cohort_that_is_for_later_is_named(tmp_path: Path, yaml: str, name: str) -> None:
+    """Where it stands, in a cohort and in the defaults alike."""
+    in_cohort = _told(tmp_path, HEAD + COHORT.format(yaml))
+    assert f"'{name}' is not supported by this version yet" in in_cohort
+    assert "fleet.yaml:3:" in in_cohort
+    in_defaults = _told(tmp_path, f"{HEAD}{COHORT.format('')}defaults:\n  {yaml}\n")
+    assert f"'{name}' is not supported by this version yet" in in_defaults
+    assert "fleet.yaml:5:" in in_defaults
+    assert ": defaults." in in_defaults
+
+
+@pytest.mark.parametrize(("yaml", "name"), OF_BOOT)
+def test_an_arrival_process_that_is_for_later_is_named(tmp_path: Path, yaml: str, name: str) -> None:
+    """Steps, traces, closed loops."""
+    told = _told(tmp_path, f"{HEAD}cohorts: {{a: {{devices: 1, boot: {{{yaml}}}}}}}\n")
+    assert f"cohorts.a.boot.{name}: '{name}' is not supported by this version yet" in told
+
+
+@pytest.mark.parametrize("yaml", OF_THE_SANDBOX)
+def test_a_sandbox_key_that_is_for_later_is_refused_in_its_place(tmp_path: Path, yaml: str) -> None:
+    """The sandbox's model says it, the scenario's loader says where."""
+    told = _told(tmp_path, f"{HEAD}{COHORT.format('')}sandbox:\n  {yaml}\n")
+    assert "fleet.yaml:5:" in told
+    assert "not supported" in told
+
+
+def test_the_values_that_ask_for_nothing_are_allowed(tmp_path: Path) -> None:
+    """``resume: false``, ``csrattrs: false``, ``workers: auto``, ``start: off`` say what this version does anyway."""
+    path = tmp_path / "fleet.yaml"
+    cohort = COHORT.format("tls: {resume: false}, enroll: {csrattrs: false}, start: off")
+    path.write_text(f"{HEAD}{cohort}generator: {{workers: auto}}\n", encoding="utf-8")
+    assert load_scenario(path).devices == 1
