@@ -1,7 +1,9 @@
 """The ``estsim`` command: its verbs, each imported only when it is the one that was asked for."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from inspect import getdoc
 from typing import Annotated, Final
 
 import typer
@@ -31,10 +33,16 @@ def _app(wanted: str | None) -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_estsim)
+    app.callback(help=_help(_estsim))(_estsim)
     for verb, (module, summary) in _VERBS.items():
-        app.command(verb, short_help=summary)(getattr(import_module(module), verb) if verb == wanted else _unloaded)
+        function = getattr(import_module(module), verb) if verb == wanted else _unloaded
+        app.command(verb, short_help=summary, help=_help(function))(function)
     return app
+
+
+def _help(function: Callable[..., None]) -> str:
+    r"""Return a docstring as help; ``\b`` keeps the lines that follow it as they are."""
+    return (getdoc(function) or "").replace("\\b\n", "\b\n")
 
 
 def _unloaded() -> None:

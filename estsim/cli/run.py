@@ -37,7 +37,7 @@ def run(
     results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
     authorised: Annotated[
         str | None,
-        typer.Option("--i-may-test", metavar="HOST", help="You may load this host with more than 100 devices."),
+        typer.Option("--i-may-test", metavar="HOST", help="You may load this host with over 100 devices."),
     ] = None,
     *,
     dashboard: Annotated[bool, typer.Option(help="Draw on a terminal; else one line a second.")] = True,

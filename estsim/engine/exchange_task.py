@@ -110,6 +110,7 @@ class Errand:
             stamps=stamps,
             status=status_of(outcome),
             phase=outcome.phase if isinstance(outcome, Failed) else None,
+            trouble=outcome.trouble if isinstance(outcome, Failed) else None,
             detail=detail_of(outcome),
             tls_version=self.line.tls_version,
             tls_group=self.line.tls_group,

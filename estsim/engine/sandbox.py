@@ -48,15 +48,15 @@ async def running_sandbox(
     """
     private = Path(tempfile.mkdtemp(prefix="estsim-"))  # 0700
     try:
-        settings = private / "sandbox.yaml"
+        settings = private / ".sandbox.yaml"  # no authority can have a name that begins with a dot
         settings.touch(mode=0o600)
         settings.write_text(config, encoding="utf-8")
         for name, factory in factories.items():
             (private / name).write_bytes(factory.certificate_pem)
-        folder = private / "sandbox"
-        process = await _start(settings, folder, private / "stderr")
+        folder = private / ".sandbox"
+        process = await _start(settings, folder, private / ".stderr")
         try:
-            yield await _announced(process, folder, private / "stderr")
+            yield await _announced(process, folder, private / ".stderr")
         finally:
             with trio.CancelScope(shield=True):
                 await _stop(process)

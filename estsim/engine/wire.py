@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-import httpx
-
 from estsim.device.identity import LoadedCredential
 from estsim.engine.clock import RunClock
 from estsim.engine.fleet import CohortRun
@@ -16,7 +14,7 @@ from estsim.net.connection import Close, Deadlines, TlsConnection, WireStamps, o
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
 from estsim.net.credential import Credential
 from estsim.net.resolver import Endpoint
-from estsim.net.transport import exchange, new_client, reusable
+from estsim.net.transport import Client, exchange, new_client, reusable
 
 _CONTEXTS_KEPT: Final = 256  # one for each trust store, chain and policy in the fleet, 24 KiB each
 
@@ -36,7 +34,7 @@ class Wire:
     clock: RunClock
 
     @cached_property
-    def client(self) -> httpx.AsyncClient:
+    def client(self) -> Client:
         """The one HTTP client of all devices."""
         return new_client()
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from estsim.errors import StoreError
+from estsim.errors import StoreError, Trouble
 from estsim.est.enrolment import Cause, EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
@@ -70,6 +70,8 @@ class Recorder:
         self.tallies[sample.cohort].exchange(sample)
         lag_ns = stamps.schedule_lag_ns
         self.saturation.exchange(stamps.started_ns, lag_ns)
+        if sample.trouble is Trouble.GENERATOR:
+            self.saturation.out_of(stamps.ended_ns, sample.detail)
         second = stamps.ended_ns // _NS
         self._requests[second] += 1
         lags = self._lags.get(second)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Final
 
-from estsim.errors import Phase
+from estsim.errors import Phase, Trouble
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
@@ -20,7 +20,8 @@ Row = tuple[Any, ...]
 
 _STAMPS: Final = tuple(stamp.name for stamp in fields(Stamps))
 _FLAT: Final = (
-    "device", "cohort", "operation", "cause", "enrolment", "attempt", "request_id", "kind", "status", "phase", "detail",
+    "device", "cohort", "operation", "cause", "enrolment", "attempt", "request_id", "kind", "status", "phase",
+    "trouble", "detail",
     "tls_version", "tls_group", "resumed", "reused",
 )  # fmt: skip
 _RETRY_AFTER: Final = ("retry_after_s", "retry_after_form", "retry_after_past")
@@ -59,7 +60,7 @@ def exchange_row(sample: Sample) -> Row:
     return (
         sample.device, sample.cohort, sample.operation.value, sample.cause.value, sample.enrolment, sample.attempt,
         sample.request_id, sample.kind.value, sample.status, sample.phase.value if sample.phase else None,
-        sample.detail, sample.tls_version, sample.tls_group, int(sample.resumed), int(sample.reused),
+        sample.trouble.value if sample.trouble else None, sample.detail, sample.tls_version, sample.tls_group, int(sample.resumed), int(sample.reused),
         stamps.intended_ns, stamps.ready_ns, stamps.started_ns, stamps.connected_ns, stamps.handshaken_ns,
         stamps.sent_ns, stamps.first_byte_ns, stamps.ended_ns, stamps.client_work_ns,
         *((told.wait_s, told.form.value, int(told.past)) if told else (None, None, None)),
@@ -86,6 +87,7 @@ def sample_of(row: Row) -> Sample:
         stamps=Stamps(**{name: column[name] for name in _STAMPS}),
         status=column["status"],
         phase=Phase(column["phase"]) if column["phase"] else None,
+        trouble=Trouble(column["trouble"]) if column["trouble"] else None,
         detail=column["detail"],
         tls_version=column["tls_version"],
         tls_group=column["tls_group"],

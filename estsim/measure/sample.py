@@ -6,7 +6,7 @@ properties, so that rows, histograms and thresholds cannot disagree on a definit
 
 from dataclasses import dataclass, field
 
-from estsim.errors import Phase
+from estsim.errors import Phase, Trouble
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter
@@ -79,6 +79,7 @@ class Sample:
     stamps: Stamps
     status: int | None = None
     phase: Phase | None = None  # where it failed
+    trouble: Trouble | None = None  # what kind of failure; GENERATOR is our own machine's
     detail: str = ""  # one line for people: reason, alert, the server's first words
     tls_version: str | None = None
     tls_group: str | None = None

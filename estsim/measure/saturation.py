@@ -47,6 +47,7 @@ class SaturationWatch:
         self._last_reading_s = 0.0
         self._unjudged: set[int] = set()  # seconds with late starts that `so_far` has not looked at
         self._found: Saturation | None = None
+        self.ran_out: Saturation | None = None  # of ports, descriptors or memory: the first time
 
     def exchange(self, started_ns: int, lag_ns: int) -> None:
         """Count the lag of one exchange."""
@@ -58,6 +59,13 @@ class SaturationWatch:
             if late is None:
                 late = self.late[second] = Histogram(LATENCY)
             late.record_ns(lag_ns)
+
+    def out_of(self, at_ns: int, reason: str) -> None:
+        """Take note that our own machine ran out of something, at ``at_ns``."""
+        if self.ran_out is None:
+            second = at_ns // _NS
+            why = f"{reason}, first after {second} s: exchanges failed here that the server never saw"
+            self.ran_out = Saturation(second, second + 1, why)
 
     def reading(self, reading: GeneratorReading) -> None:
         """Count the CPU since the reading before."""
@@ -81,17 +89,19 @@ class SaturationWatch:
             self.late.setdefault(second, Histogram(LATENCY)).merge(late)
         self._unjudged.update(other.late)
         self.busiest = max(self.busiest, other.busiest)
+        ran_out = [found for found in (self.ran_out, other.ran_out) if found]
+        self.ran_out = min(ran_out, key=lambda found: (found.from_s, found.why), default=None)
 
     def so_far(self) -> Saturation | None:
         """Return the first verdict found and keep to it: for a display that asks each second."""
         if self._found is None:
-            self._found = self._late_window(self._unjudged) or self._busy_window()
+            self._found = self.ran_out or self._late_window(self._unjudged) or self._busy_window()
             self._unjudged.clear()
         return self._found
 
     def verdict(self) -> Saturation | None:
-        """Return the worst window, lag before CPU; None if the generator kept up throughout."""
-        return self._late_window(self.late) or self._busy_window()
+        """Return what it ran out of, else the worst window, lag before CPU; None if it kept up throughout."""
+        return self.ran_out or self._late_window(self.late) or self._busy_window()
 
     def _late_window(self, seconds: Iterable[int]) -> Saturation | None:
         worst, start = 0.0, None

@@ -17,6 +17,8 @@ import trio
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
 
+Client = httpx.AsyncClient  # for those who hold the client and may not import httpx
+
 CONNECTION: Final = "estsim.connection"  # TlsConnection
 STAMPS: Final = "estsim.stamps"  # WireStamps
 ANSWER_S: Final = "estsim.answer_s"  # float
@@ -159,13 +161,13 @@ class _Exchange:
         """Return h11's next event, receiving as it needs."""
         while (event := self._http.next_event()) is h11.NEED_DATA:
             received = await self._connection.receive(self.phase)
-            self._arrived_ns = self._clock()
+            is_first, self._arrived_ns = self._arrived_ns is None, self._clock()
             if not received:
                 self._ended = True
+            elif is_first and not received.startswith(_START[: len(received)]):  # h11 would wait for an empty line
+                raise TransportFailed(self.phase, Trouble.PROTOCOL, f"not an HTTP/1.1 answer: {received[:40]!r}")
             elif self._stamps.first_byte_ns is None:
                 self._stamps.first_byte_ns = self._arrived_ns
-                if not received.startswith(_START[: len(received)]):  # h11 would wait for an empty line
-                    raise TransportFailed(self.phase, Trouble.PROTOCOL, f"not an HTTP/1.1 answer: {received[:40]!r}")
             self._http.receive_data(received)
         return event
 

@@ -109,7 +109,7 @@ class HttpConnection:
 
     async def _read_head(self) -> EstRequest | None:
         event = await self._next_event()
-        if not isinstance(event, h11.Request):
+        if type(event) is not h11.Request:
             return None
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
         return EstRequest(event.method.decode("latin-1"), event.target.decode("latin-1"), headers, b"")
@@ -129,12 +129,12 @@ class HttpConnection:
             except (_Gone, TransportFailed):
                 self._service.give_up(exchange, f"the client closed after {size} bytes of the body")
                 raise
-            if isinstance(event, h11.Data):
+            if type(event) is h11.Data:
                 size += len(event.data)
                 if size > limit:
                     raise too_large
                 parts.append(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
+            elif type(event) is h11.EndOfMessage:
                 return EstRequest(request.method, request.path, request.headers, b"".join(parts))
 
     async def _next_event(self) -> h11.Event:
@@ -142,7 +142,7 @@ class HttpConnection:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 await self._feed()
-            elif isinstance(event, h11.ConnectionClosed) or not isinstance(event, h11.Event):
+            elif event is h11.PAUSED or type(event) is h11.ConnectionClosed or isinstance(event, type):
                 raise _Gone
             else:
                 return event

@@ -87,3 +87,17 @@ def test_shards_add_up_to_one_verdict() -> None:
     assert one.so_far() is None
     one.merge(two)
     assert one.so_far() is not None
+
+
+def test_what_our_own_machine_ran_out_of_comes_before_lag_and_cpu() -> None:
+    """Failures that the server never saw spoil more than lateness, and the first is told."""
+    watch, other = _watch(), _watch()
+    watch.exchange(0, 500 * _MS)
+    watch.exchange(0, 500 * _MS)
+    watch.out_of(7 * _S, "this process ran out of file descriptors")
+    other.out_of(3 * _S, "this machine ran out of local ports")
+    watch.merge(other)
+    verdict = watch.verdict()
+    assert verdict is not None
+    assert verdict == watch.so_far()
+    assert verdict.why.startswith("this machine ran out of local ports, first after 3 s")

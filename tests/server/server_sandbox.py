@@ -154,7 +154,7 @@ class Client:
         while True:
             event = self.http.next_event()
             if event is h11.NEED_DATA:
-                self.http.receive_data(await self.stream.receive_some())
+                self.http.receive_data(bytes(await self.stream.receive_some()))
             elif isinstance(event, h11.Response):
                 head = event
             elif isinstance(event, h11.Data):

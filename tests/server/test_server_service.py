@@ -192,9 +192,7 @@ async def test_a_full_authority_makes_its_clients_wait(tmp_path: Path) -> None:
         ("POST", "fullcmc", 501, "fullcmc is not implemented"),
     ],
 )
-async def test_what_is_not_served_says_what_is(
-    tmp_path: Path, method: str, path: str, status: int, text: str
-) -> None:
+async def test_what_is_not_served_says_what_is(tmp_path: Path, method: str, path: str, status: int, text: str) -> None:
     """One readable line, under the right status."""
     async with running(tmp_path) as sandbox, sandbox.connect(sandbox.tls(sandbox.here.bootstrap)) as client:
         response = await client.send(method, path)
