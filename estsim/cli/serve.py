@@ -40,7 +40,9 @@ def serve(
         str, typer.Option(help="Address to listen on; it is in the server's certificate too.")
     ] = "127.0.0.1",
     *,
-    with_parent: Annotated[bool, typer.Option(help="Stop when stdin ends, and print errors only.")] = False,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="Stop when stdin ends, and print errors only.")
+    ] = False,
 ) -> None:
     r"""Run the sandbox: an EST server (RFC 7030) with a CA of its own, to try devices and scenarios against.
 

@@ -1,10 +1,11 @@
 """The state diagram of the README, drawn from the transition table in Mermaid's language.
 
-Edges that every state shares (a power cut, a retirement) would hide the rest; they are told in words instead.
+The steps of an enrolment are drawn as one composite state, and edges that every state shares (a power cut, a
+retirement) are told in words: drawn one by one they would hide the rest.
 """
 
 from collections import defaultdict
-from itertools import groupby
+from itertools import pairwise
 from typing import Final
 
 from estsim.device.events import EventType, PowerCut, Retire
@@ -13,27 +14,41 @@ from estsim.device.table import TABLE
 
 BEGIN: Final = "<!-- diagram: made from estsim/device/table.py, do not edit -->"
 END: Final = "<!-- end of diagram -->"
+_SEEKING: Final = "seeking"
+_STEPS: Final = (State.FETCHING_CA, State.FETCHING_ATTRS, State.ENROLLING)
 _SHARED: Final[frozenset[EventType]] = frozenset({PowerCut, Retire})
+_WORDS: Final = (
+    "From every state but `retired` a power cut leads to `off`; a retirement leads to `retired`, from an exchange once "
+    "its answer is there. A deferral or a failure repeats the step that it interrupted."
+)
 
 
 def mermaid() -> str:
     """Return the diagram as a fenced Mermaid block between its markers."""
-    lines = ["stateDiagram-v2", "    [*] --> off"]
-    lines += [f"    {source} --> {target}: {label}" for (source, target), label in sorted(_edges().items())]
+    edges = _edges()
+    inside = [f"        {step} --> {later}" for step, later in pairwise(_STEPS)]
+    lines = ["stateDiagram-v2", f"    [*] --> {State.OFF}", f"    state {_SEEKING} {{", *inside, "    }"]
+    for (source, target), names in sorted(edges.items()):
+        lines.append(f"    {source} --> {target}: {', '.join(sorted(names))}")
     lines.append(f"    {State.RETIRED} --> [*]")
-    words = "From every state but `retired` a power cut leads to `off` and a retirement to `retired`."
-    return "\n".join([BEGIN, "```mermaid", *lines, "```", "", words, END])
+    return "\n".join([BEGIN, "```mermaid", *lines, "```", "", _WORDS, END])
 
 
-def _edges() -> dict[tuple[State, State], str]:
-    labels: dict[tuple[State, State], list[str]] = defaultdict(list)
+def _edges() -> dict[tuple[str, str], set[str]]:
+    """Return the events of every edge between states, or composite states, that differ."""
+    edges: dict[tuple[str, str], set[str]] = defaultdict(set)
     for source, row in TABLE.items():
         for event, transition in row.items():
             if event in _SHARED:
                 continue
-            for target in transition.leads_to - {source}:
-                labels[source, target].append(_name(event))
-    return {edge: ", ".join(name for name, _ in groupby(sorted(names))) for edge, names in labels.items()}
+            for target in transition.leads_to:
+                if _drawn(source) != _drawn(target):
+                    edges[_drawn(source), _drawn(target)].add(_name(event))
+    return edges
+
+
+def _drawn(state: State) -> str:
+    return _SEEKING if state in _STEPS else state.value
 
 
 def _name(event: EventType) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from estsim.device.commands import WaitUntil
 from estsim.device.exchange import BasicUser, Profile
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
@@ -58,10 +59,11 @@ def new_device(cohort: CohortRun, index: int, *, seed: int) -> Device:
 
 @dataclass(slots=True)
 class Fleet:
-    """All devices of this process, and when each is meant to boot, in seconds."""
+    """All devices of this process, when each is meant to boot (seconds), and those that wait already as it begins."""
 
     devices: list[Device] = field(default_factory=list)
     boots: list[tuple[float, Device]] = field(default_factory=list)
+    waiting: list[tuple[WaitUntil, Device]] = field(default_factory=list)
 
     def add(self, scenario: Scenario, cohort: CohortRun) -> Iterator[None]:
         """Make a cohort's devices, yielding after each; a manufacturer's certificate is minted for each."""

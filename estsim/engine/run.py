@@ -28,7 +28,7 @@ from estsim.engine.sandbox import running_sandbox
 from estsim.engine.shard import Shard
 from estsim.engine.trust import Trust, system_trust, trust_file
 from estsim.engine.vitals import tune_process
-from estsim.engine.wire import Wire
+from estsim.engine.wire import Wire, groups_offered
 from estsim.errors import PreflightError, StoreError, UsageError
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import FleetReading
@@ -90,6 +90,7 @@ class Run:
         self._options = options
         self._show = show
         self._thresholds = parse_thresholds(scenario.thresholds, cohorts={c.name for c in scenario.cohorts})
+        self._groups = groups_offered(scenario)
         self._id = secrets.token_hex(4)
         self._ids = request_ids(self._id) if scenario.generator.request_ids else None
         self._interrupts = Interrupts()
@@ -116,7 +117,7 @@ class Run:
             store.put("seed", str(self._scenario.seed))
             store.put("started", self._started.isoformat())
             store.put("version", __version__)
-            store.put("groups_offered", ",".join(self._scenario.generator.groups))
+            store.put("groups_offered", ",".join(self._groups))
             try:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self._interrupts.watch)
@@ -220,7 +221,7 @@ class Run:
             deadlines=Deadlines(timeouts.connect_s, timeouts.handshake_s, timeouts.answer_s),
             anchors=server.trust.anchors,
             explicit=server.trust.explicit,
-            groups=self._scenario.generator.groups,
+            groups=self._groups,
             clock=clock,
         )
 
@@ -251,7 +252,7 @@ class Run:
             version=__version__,
             workers=1,
             target=self._target,
-            groups=scenario.generator.groups,
+            groups=self._groups,
             openssl=openssl_version(),
         )
         return build_summary(

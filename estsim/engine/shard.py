@@ -46,6 +46,8 @@ class Shard:
         self._sleeping_until_s = -inf
         for at_s, device in fleet.boots:
             self._agenda.push(at_s, device, FIRST_BOOT)
+        for wait, device in fleet.waiting:
+            self._agenda.push(wait.at_s, device, wait.turn)
 
     async def run(self, *, until_settled: bool) -> None:
         """Keep the fleet going; returns when the last exchange has ended after :meth:`stop`, or all is settled.

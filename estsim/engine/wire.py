@@ -15,7 +15,9 @@ from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVe
 from estsim.net.credential import Credential
 from estsim.net.resolver import Endpoint
 from estsim.net.transport import Client, exchange, new_client, reusable
+from estsim.scenario.plan import KeyKind, Scenario
 
+_CURVES: Final = {KeyKind.EC_P256: "p-256", KeyKind.EC_P384: "p-384"}
 _CONTEXTS_KEPT: Final = 256  # one for each trust store, chain and policy in the fleet, 24 KiB each
 
 
@@ -59,6 +61,15 @@ class Wire:
             cmc_ra=self.explicit,
         )
         return self.contexts.get(key)
+
+
+def groups_offered(scenario: Scenario) -> tuple[str, ...]:
+    """Return the scenario's groups and the curve of every key in it, without which TLS 1.2 fails (TLS.md, rule 4)."""
+    kinds = {cohort.key for cohort in scenario.cohorts}
+    if scenario.sandbox is not None:
+        kinds.add(scenario.sandbox.center.issuer.key)
+    curves = [_CURVES[kind] for kind in sorted(kinds) if kind in _CURVES]
+    return tuple(dict.fromkeys([*scenario.generator.groups, *curves]))
 
 
 class Line:

@@ -60,7 +60,8 @@ def exchange_row(sample: Sample) -> Row:
     return (
         sample.device, sample.cohort, sample.operation.value, sample.cause.value, sample.enrolment, sample.attempt,
         sample.request_id, sample.kind.value, sample.status, sample.phase.value if sample.phase else None,
-        sample.trouble.value if sample.trouble else None, sample.detail, sample.tls_version, sample.tls_group, int(sample.resumed), int(sample.reused),
+        sample.trouble.value if sample.trouble else None,
+        sample.detail, sample.tls_version, sample.tls_group, int(sample.resumed), int(sample.reused),
         stamps.intended_ns, stamps.ready_ns, stamps.started_ns, stamps.connected_ns, stamps.handshaken_ns,
         stamps.sent_ns, stamps.first_byte_ns, stamps.ended_ns, stamps.client_work_ns,
         *((told.wait_s, told.form.value, int(told.past)) if told else (None, None, None)),

@@ -5,16 +5,11 @@ loop, and a receive waits once. A connection belongs to the task that uses it, w
 await here leaves a connection that :meth:`TlsConnection.drop` still closes, and :func:`open_connection` leaks nothing.
 """
 
-import errno
-import os
 import socket
-import struct
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 import h11
 import trio
@@ -22,15 +17,11 @@ import trio
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.contexts import TlsContext
 from estsim.net.credential import Credential
-from estsim.net.resolver import SHARED, Address, Endpoint, Resolver
+from estsim.net.resolver import SHARED, Endpoint, Resolver
+from estsim.net.tcp import RECEIVE_BYTES, connect, prepare_reset, receive_stamped, stamp_arrivals, take_over, vanish
 from estsim.net.tls import END, Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
-from estsim.net.troubles import is_ours, transport_failure
-
-_RECEIVE_BYTES: Final = 16 * 1024
-_VANISHED_AT_MOST: Final = 256  # descriptors given to devices that went without a word
-_vanished: Final[deque[int]] = deque()
-_LINGER_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
+from estsim.net.troubles import transport_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +45,11 @@ class WireStamps:
 
 
 class Close(StrEnum):
-    """How a device leaves: in order, by a reset, or (power cut) without any packet."""
+    """How a device leaves: in order, by a reset, or (power cut) without a word.
 
-    # The kernel still acknowledges what a vanished device is sent; nobody reads or answers it.
+    Of a vanished device the kernel still acknowledges what it is sent; nobody reads or answers it.
+    """
+
     FIN = "fin"
     RST = "rst"
     VANISH = "vanish"
@@ -65,10 +58,11 @@ class Close(StrEnum):
 class TlsConnection:
     """An open connection: TLS over a socket of ours. Made by :func:`open_connection` or :func:`serve_handshake`.
 
-    ``http`` is where the transport above keeps its HTTP/1.1 state between requests.
+    ``http`` is where the transport above keeps its HTTP/1.1 state between requests. ``lain_ns`` is for how long the
+    bytes last received had lain in the kernel before we came to read them.
     """
 
-    __slots__ = ("_lost", "_socket", "closed", "http", "tls")
+    __slots__ = ("_lost", "_socket", "closed", "http", "lain_ns", "tls")
 
     def __init__(self, sock: socket.socket, tls: TlsSession) -> None:
         self._socket = sock
@@ -76,6 +70,8 @@ class TlsConnection:
         self.tls = tls
         self.http: h11.Connection | None = None
         self.closed = False
+        self.lain_ns = 0
+        stamp_arrivals(sock)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"TLS {self.tls.version or 'in handshake'}"
@@ -143,7 +139,7 @@ class TlsConnection:
         if self.closed or self._lost is not None:
             return False
         try:
-            received = self._socket.recv(_RECEIVE_BYTES)
+            received = self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return True
         except OSError:
@@ -167,10 +163,9 @@ class TlsConnection:
                     self._socket.send(farewell)
         else:
             self.tls.abandon()
-            with suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            prepare_reset(self._socket)
             if how is Close.VANISH:
-                _vanish(self._socket)
+                vanish(self._socket)
         self._socket.close()
 
     async def _say_why(self, failed: TlsFailed, phase: Phase) -> TransportFailed:
@@ -200,7 +195,7 @@ class TlsConnection:
         while True:
             await trio.lowlevel.wait_readable(self._socket)
             try:
-                received = self._socket.recv(_RECEIVE_BYTES)
+                received, self.lain_ns = receive_stamped(self._socket)
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -230,7 +225,7 @@ async def open_connection(
     with trio.CancelScope(deadline=trio.current_time() + deadlines.connect_s) as scope:
         addresses = resolver.known(endpoint) or await resolver.resolve(endpoint)
         phase = Phase.CONNECT
-        sock = await _connect(endpoint, addresses, resolver)
+        sock = await connect(endpoint, addresses, resolver)
         stamps.connected_ns = clock()
         phase = Phase.HANDSHAKE
         scope.deadline = trio.current_time() + deadlines.handshake_s
@@ -252,19 +247,10 @@ async def serve_handshake(
 
     Raises :class:`TransportFailed` in phase handshake, the alert sent; whatever happens, nothing stays open.
     """
-    accepted = stream.socket
-    sock = socket.socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-    sock.setblocking(False)
+    sock = take_over(stream)
     with trio.move_on_after(deadline_s):
         return await _shake(sock, context, credential)
     raise TransportFailed(Phase.HANDSHAKE, Trouble.TIMEOUT, f"the client did not finish within {deadline_s:g} s")
-
-
-def _vanish(sock: socket.socket) -> None:
-    """Keep the socket open unseen, so that the kernel says nothing to the peer; the oldest such one is reset."""
-    if len(_vanished) == _VANISHED_AT_MOST:
-        os.close(_vanished.popleft())
-    _vanished.append(sock.detach())
 
 
 async def _shake(
@@ -291,41 +277,3 @@ async def _shake(
         connection.drop()
         raise
     return connection
-
-
-async def _connect(endpoint: Endpoint, addresses: tuple[Address, ...], resolver: Resolver) -> socket.socket:
-    """Connect to the first address that answers; raises the last one's failure."""
-    failure: OSError | None = None
-    for address in addresses:
-        try:
-            sock = await _connect_to(address)
-        except OSError as error:
-            failure = error
-            if is_ours(error) and error.errno != errno.EADDRNOTAVAIL:
-                break
-        else:
-            if len(addresses) > 1:
-                resolver.prefer(endpoint, address)
-            return sock
-    if failure is None:
-        raise TransportFailed(Phase.RESOLVE, Trouble.REFUSED, f"{endpoint.host}: the name has no address")
-    raise transport_failure(failure, Phase.CONNECT, str(endpoint)) from failure
-
-
-async def _connect_to(address: Address) -> socket.socket:
-    """Connect a new socket to one address; raises ``OSError`` with nothing left open."""
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a flight and a request never wait for an ACK
-        code = sock.connect_ex(address.sockaddr)
-        if code == errno.EINPROGRESS:
-            await trio.lowlevel.wait_writable(sock)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    except BaseException:
-        sock.close()
-        raise
-    if code:
-        sock.close()
-        raise OSError(code, os.strerror(code))
-    return sock

@@ -51,7 +51,9 @@ class RefuseAt(StrEnum):
 class ContextKey:
     """What makes two contexts the same. Certificates are DER; ``chain`` is what follows the leaf, issuer first.
 
-    ``cmc_ra`` lets a server certificate pass whose only purpose is id-kp-cmcRA (RFC 7030 §3.6.1, explicit anchors).
+    ``cmc_ra`` (explicit anchors only) lets id-kp-cmcRA in the server's certificate stand for its host name (RFC 7030
+    §3.6.1). ``cmc_ra_alone`` besides lets a certificate pass that has no other purpose, which OpenSSL refuses with code
+    26; it costs a callback per handshake, so it is for servers that were seen to need it.
     ``leaf_alone`` sends the leaf with no chain whatever the trust store holds: a fault for tests of servers.
     ``tickets`` (server) hands out stateless session tickets.
     """
@@ -65,6 +67,7 @@ class ContextKey:
     verify: Verify = Verify.REQUIRE
     refuse_at: RefuseAt = RefuseAt.HANDSHAKE
     cmc_ra: bool = False
+    cmc_ra_alone: bool = False
     leaf_alone: bool = False
     tickets: bool = True
 
@@ -144,7 +147,7 @@ def _set_verification(context: SSL.Context, key: ContextKey) -> None:
     mode = _VERIFY_MODES[key.verify]
     if key.role is Role.SERVER and key.refuse_at is RefuseAt.APPLICATION:
         context.set_verify(mode, _record_and_accept)
-    elif key.role is Role.CLIENT and key.cmc_ra:
+    elif key.role is Role.CLIENT and key.cmc_ra_alone:
         context.set_verify(mode, _forgive_purpose)
     else:
         context.set_verify(mode)

@@ -4,10 +4,9 @@ httpx pools no connections here: a device's connection carries its identity, so 
 in with each request. The answer's body is read whole, since every EST message is small.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import TracebackType
 from typing import Final
 
 import h11
@@ -16,6 +15,7 @@ import trio
 
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
+from estsim.net.lean_client import LeanClient
 
 Client = httpx.AsyncClient  # for those who hold the client and may not import httpx
 
@@ -23,7 +23,7 @@ CONNECTION: Final = "estsim.connection"  # TlsConnection
 STAMPS: Final = "estsim.stamps"  # WireStamps
 ANSWER_S: Final = "estsim.answer_s"  # float
 CLOCK: Final = "estsim.clock"  # Callable[[], int]
-BODY: Final = "estsim.body"  # bytes, in the response's extensions
+ANSWER: Final = "estsim.answer"  # WireAnswer, in the response's extensions
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024  # a CA certificate set of 500 certificates stays below
 _OK: Final = 200
@@ -53,14 +53,19 @@ class ConnectionTransport(httpx.AsyncBaseTransport):
         exchange = _Exchange(extensions[CONNECTION], extensions[STAMPS], extensions[CLOCK])
         body = request.read() if isinstance(request.stream, httpx.ByteStream) else await request.aread()
         answer_s: float = extensions[ANSWER_S]
-        with trio.move_on_after(answer_s):
+        with trio.CancelScope(deadline=trio.current_time() + answer_s):
             head = await exchange.run(request, body)
             whole = b"".join(exchange.parts)
+            headers = tuple([(name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers])
             return httpx.Response(
                 head.status_code,
                 headers=head.headers.raw_items(),
                 stream=_WholeBody(whole),
-                extensions={BODY: whole, "reason_phrase": head.reason, "http_version": b"HTTP/" + head.http_version},
+                extensions={
+                    ANSWER: WireAnswer(head.status_code, headers, whole),
+                    "reason_phrase": head.reason,
+                    "http_version": b"HTTP/" + head.http_version,
+                },
             )
         raise TransportFailed(exchange.phase, Trouble.TIMEOUT, f"no whole answer within {answer_s:g} s")
 
@@ -130,6 +135,7 @@ class _Exchange:
 
     async def _read_head(self) -> h11.Response:
         """Read up to the final answer's header, past any 1xx (RFC 9110 §15.2)."""
+        await self._receive()  # h11 holds nothing yet, so asking it first would be a wasted step
         while True:
             event = await self._next_event()
             if isinstance(event, h11.Response):
@@ -160,16 +166,20 @@ class _Exchange:
     async def _next_event(self) -> object:
         """Return h11's next event, receiving as it needs."""
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            received = await self._connection.receive(self.phase)
-            is_first, self._arrived_ns = self._arrived_ns is None, self._clock()
-            if not received:
-                self._ended = True
-            elif is_first and not received.startswith(_START[: len(received)]):  # h11 would wait for an empty line
-                raise TransportFailed(self.phase, Trouble.PROTOCOL, f"not an HTTP/1.1 answer: {received[:40]!r}")
-            elif self._stamps.first_byte_ns is None:
-                self._stamps.first_byte_ns = self._arrived_ns
-            self._http.receive_data(received)
+            await self._receive()
         return event
+
+    async def _receive(self) -> None:
+        """Receive once and hand it to h11, with the stamps and a look at the very first bytes."""
+        received = await self._connection.receive(self.phase)
+        is_first, self._arrived_ns = self._arrived_ns is None, self._clock() - self._connection.lain_ns
+        if not received:
+            self._ended = True
+        elif is_first and not received.startswith(_START[: len(received)]):  # h11 would wait for an empty line
+            raise TransportFailed(self.phase, Trouble.PROTOCOL, f"not an HTTP/1.1 answer: {received[:40]!r}")
+        elif self._stamps.first_byte_ns is None:
+            self._stamps.first_byte_ns = self._arrived_ns
+        self._http.receive_data(received)
 
     def _broken(self, error: h11.RemoteProtocolError) -> TransportFailed:
         """Tell an answer that was cut off from one that is no HTTP/1.1."""
@@ -198,68 +208,9 @@ def reusable(connection: TlsConnection) -> bool:
     return kept_alive and connection.is_quiet()
 
 
-class _NoCookies(httpx.Cookies):
-    """Keeps no cookie: devices are strangers to each other, and the jar costs more than the exchange."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Ignore what the answer sets."""
-
-
-class _NoAuth(httpx.Auth):
-    """Sends a request as it is: how a device answers a challenge is its own business, an exchange each."""
-
-    def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Return a flow of one step; a real async generator would pass through trio's finalizer hooks each time."""
-        return _OneStep(request)
-
-
-class _OneStep(AsyncGenerator[httpx.Request, httpx.Response]):
-    """The generator ``yield request``, without being one."""
-
-    __slots__ = ("_request",)
-
-    def __init__(self, request: httpx.Request) -> None:
-        self._request = request
-
-    async def __anext__(self) -> httpx.Request:
-        return self._request
-
-    async def asend(self, _response: httpx.Response | None) -> httpx.Request:
-        raise StopAsyncIteration
-
-    async def athrow(
-        self,
-        _type: type[BaseException] | BaseException,
-        _value: object = None,
-        _traceback: TracebackType | None = None,
-    ) -> httpx.Request:
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        pass
-
-
-class _Client(httpx.AsyncClient):
-    """The shared client, without the parts that devices have no use for."""
-
-    @property
-    def cookies(self) -> httpx.Cookies:
-        """An empty jar that stays empty."""
-        return _NO_COOKIES
-
-    @cookies.setter
-    def cookies(self, cookies: object) -> None:
-        raise NotImplementedError("devices keep no cookies")
-
-
-_NO_COOKIES: Final = _NoCookies()
-
-
 def new_client() -> httpx.AsyncClient:
     """Return the client that all devices of a process share: no redirects, no cookies, no environment, no pool."""
-    return _Client(
-        transport=ConnectionTransport(), auth=_NoAuth(), trust_env=False, follow_redirects=False, timeout=None
-    )
+    return LeanClient(ConnectionTransport())
 
 
 @lru_cache(maxsize=64)
@@ -297,5 +248,5 @@ async def exchange(
         extensions={CONNECTION: connection, STAMPS: stamps, ANSWER_S: answer_s, CLOCK: clock, "timeout": {}},
     )
     response = await client.send(request, stream=True)
-    answered = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
-    return WireAnswer(response.status_code, answered, response.extensions[BODY])
+    answer: WireAnswer = response.extensions[ANSWER]
+    return answer

@@ -39,7 +39,11 @@ class Limits:
 
 
 class Wire(Protocol):
-    """The part of a TLS connection that HTTP needs."""
+    """The part of a TLS connection that HTTP needs; ``lain_ns``: how long ago the last bytes came to this machine."""
+
+    @property
+    def lain_ns(self) -> int:
+        """Nanoseconds that the last bytes received had lain in the kernel."""
 
     async def send_all(self, payload: bytes, /) -> None:
         """Send everything."""
@@ -151,7 +155,7 @@ class HttpConnection:
         received = await self._wire.receive()
         if not received:
             raise _Gone
-        self._received_ns = time.monotonic_ns()
+        self._received_ns = time.monotonic_ns() - self._wire.lain_ns
         self._http.receive_data(received)
 
     async def _refuse(self, exchange: Exchange | None, refusal: Refused) -> None:

@@ -11,7 +11,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -21,7 +21,7 @@ from typing import Final
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from estsim.errors import UsageError
+from estsim.errors import StoreError, UsageError
 from estsim.est.operations import WELL_KNOWN
 from estsim.net.contexts import ContextKey, Role, TlsContexts, Verify
 from estsim.net.credential import Credential
@@ -124,13 +124,15 @@ async def _keep(listener: Listener, listeners: list[trio.SocketListener], store:
 async def _flush(store: Store) -> None:
     while True:
         await trio.sleep(_FLUSH_S)
-        store.flush()
+        with suppress(StoreError):  # a full disk: each exchange that needs room says so itself
+            store.flush()
 
 
 async def _checkpoint(store: Store) -> None:
     while True:
         await trio.sleep(_CHECKPOINT_S)
-        await trio.to_thread.run_sync(store.checkpoint)
+        with suppress(StoreError):
+            await trio.to_thread.run_sync(store.checkpoint)
 
 
 def _policy(config: SandboxConfig) -> IssuePolicy:
@@ -185,6 +187,7 @@ def _listener(
             anchors=tuple(ca.public_bytes(Encoding.DER) for ca in trusted),
             chain=(pki.issuer.certificate.public_bytes(Encoding.DER),),
             groups=_GROUPS,
+            tickets=False,  # no device resumes yet, and two tickets cost an eighth of a handshake
             verify=Verify.REQUIRE if always else Verify.REQUEST,
         ),
         credential=Credential(certificate, key),

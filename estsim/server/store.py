@@ -8,7 +8,7 @@ a wait for the disk, so it survives the death of the process; moving the log int
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -126,9 +126,7 @@ class Store:
         ``settled`` is a pending request that is pending no longer. Raises ``StoreError`` (a full disk), with nothing
         written.
         """
-        db = self._db
-        try:
-            db.execute("BEGIN IMMEDIATE")
+        with self._transaction() as db:
             self._write_handled()
             if issued is not None:
                 db.execute(_ISSUED, _issued_values(issued))
@@ -137,11 +135,6 @@ class Store:
             if pending is not None:
                 db.execute(_KEEP, _pending_values(pending))
             row = db.execute(_LOG, tuple(getattr(exchange, name) for name in _NAMES)).lastrowid
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise StoreError(f"{self._path}: {error}") from error
         self._handled.clear()
         return row or 0
 
@@ -150,12 +143,11 @@ class Store:
         self._handled.append((handling_us, row))
 
     def flush(self) -> None:
-        """Write the handling times noted so far."""
+        """Write the handling times noted so far; raises ``StoreError``, and they wait for the next time."""
         if not self._handled:
             return
-        self._db.execute("BEGIN IMMEDIATE")
-        self._write_handled()
-        self._db.execute("COMMIT")
+        with self._transaction():
+            self._write_handled()
         self._handled.clear()
 
     def pending(self) -> Iterator[Pending]:
@@ -168,15 +160,35 @@ class Store:
             yield Pending(Request(identity, key, names), ready_s, told_s, polls, has_token=bool(has_token))
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the database file; for a thread of its own, with a connection of its own."""
-        with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        """Move the write-ahead log into the database file; for a thread of its own, with a connection of its own.
+
+        Raises ``StoreError`` where there is no room: nothing is lost, the log only stays long.
+        """
+        try:
+            with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
+                db.execute("PRAGMA synchronous = NORMAL")
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
 
     def close(self) -> None:
-        """Write what is left and close."""
-        self.flush()
+        """Write what is left, if it can be written, and close; SQLite then folds the log into the file."""
+        with suppress(StoreError):
+            self.flush()
         self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold a transaction: all of it is written, or none and ``StoreError`` says why."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise StoreError(f"{self._path}: {error}") from error
 
     def _write_handled(self) -> None:
         if self._handled:

@@ -158,7 +158,8 @@ def test_disobedience_is_the_devices_own_part_of_the_wait(obedience: float, poll
     """Ignoring, impatient and late devices wait a share of what they were told."""
     device = ScriptedDevice(Policy(enroll=PLAIN, deferral=DeferralPolicy(obedience=obedience)), [deferred(10)])
     wait = wait_of(device.run()[1])
-    assert (wait.at_s, wait.told_s) == (pytest.approx(polls_at_s), 10.0)
+    assert wait.at_s == pytest.approx(polls_at_s)
+    assert wait.told_s == 10.0
 
 
 def test_a_deferral_without_retry_after_waits_as_the_scenario_says() -> None:
@@ -199,10 +200,9 @@ def test_backoff_doubles_up_to_its_cap_and_ends_exhausted() -> None:
 
 def test_a_deferral_resets_the_count_of_failures() -> None:
     """Consecutive means consecutive."""
-    script = [RESET, RESET, deferred(1), RESET, RESET, ISSUED]
+    script: list[Outcome] = [RESET, RESET, deferred(1), RESET, RESET, ISSUED]
     device = ScriptedDevice(Policy(enroll=PLAIN, retry=RetryPolicy(attempts=3, jitter=Jitter.NONE)), script)
     device.run()
-    assert device.machine.state is State.OPERATIONAL or device.machine.renewals == 0
     assert wait_of(device.commands[len(script) * 2 - 1]).ends is EnrolmentEnd.ISSUED
 
 

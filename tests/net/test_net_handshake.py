@@ -234,19 +234,30 @@ async def test_refusing_at_the_application_lets_a_bad_certificate_in_and_notes_w
     assert server.connections[0].tls.peer_certificate == expired.certificate
 
 
-@pytest.mark.parametrize("usages", [("cmcRA", "serverAuth"), ("cmcRA",)], ids="+".join)
-async def test_a_registration_authority_needs_no_host_name(usages: tuple[str, ...]) -> None:
-    """With explicit anchors id-kp-cmcRA stands for the host name, also as the only purpose; else it does not."""
-    oids = {"cmcRA": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28"), "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH}
-    authority = make_credential(
-        WORLD.server_ca, "RA", hosts=("elsewhere.example",), usages=tuple(oids[name] for name in usages)
-    )
+CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_registration_authority_needs_no_host_name(*, alone: bool) -> None:
+    """With explicit anchors id-kp-cmcRA stands for the host name, also as the only purpose if asked; else never."""
+    usages = (CMC_RA,) if alone else (CMC_RA, ExtendedKeyUsageOID.SERVER_AUTH)
+    authority = make_credential(WORLD.server_ca, "RA", hosts=("elsewhere.example",), usages=usages)
     async with tls_server(answering(OK), credential=authority) as server:
-        connection = await dial(server.endpoint, WORLD.client_context(cmc_ra=True))
+        connection = await dial(server.endpoint, WORLD.client_context(cmc_ra=True, cmc_ra_alone=alone))
         assert (await ask(connection)).status == 200
         connection.drop()
-        with pytest.raises(TransportFailed):
+        with pytest.raises(TransportFailed) as caught:
             await dial(server.endpoint, WORLD.client_context())
+        assert caught.value.verify_code == (26 if alone else 62)
+
+
+async def test_another_purpose_is_not_forgiven() -> None:
+    """A client's certificate does not serve, whatever is forgiven to registration authorities."""
+    client = make_credential(WORLD.server_ca, "client", hosts=("127.0.0.1",), usages=(ExtendedKeyUsageOID.CLIENT_AUTH,))
+    async with tls_server(answering(OK), credential=client) as server:
+        with pytest.raises(TransportFailed) as caught:
+            await dial(server.endpoint, WORLD.client_context(cmc_ra=True, cmc_ra_alone=True))
+    assert (caught.value.alert, caught.value.verify_code) == ("unsupported_certificate", 26)
 
 
 @pytest.mark.parametrize("group", ["x25519", "p-256", "p-384", "p-521"])

@@ -1,0 +1,71 @@
+"""The PKI on disk: who may read it, and what is made of what is there."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from estsim.errors import UsageError
+from estsim.server.config import KeyKind
+from estsim.server.pki import open_pki, read_certificates
+
+
+def test_private_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    """Every file that holds one is 0600, the folder 0700."""
+    folder = tmp_path / "s"
+    open_pki(folder, KeyKind.EC_P256)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    secret = [path for path in folder.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
+    assert {path.name for path in secret} == {"root.pem", "issuer.pem", "manufacturer.pem", "bootstrap.pem"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
+
+
+def test_it_is_made_once_and_read_after(tmp_path: Path) -> None:
+    """The second time gives the same authorities."""
+    first, second = (open_pki(tmp_path, KeyKind.EC_P256) for _ in range(2))
+    assert first.ca_certificates == second.ca_certificates
+    assert first.manufacturer.certificate == second.manufacturer.certificate
+
+
+def test_the_trust_file_holds_root_and_intermediate(tmp_path: Path) -> None:
+    """In that order, the second issued by the first."""
+    pki = open_pki(tmp_path, KeyKind.EC_P384)
+    root, issuer = read_certificates(pki.trust)
+    root.verify_directly_issued_by(root)
+    issuer.verify_directly_issued_by(root)
+
+
+def test_the_bootstrap_file_is_a_whole_identity(tmp_path: Path) -> None:
+    """Certificate, its key, and the manufacturer's CA."""
+    pki = open_pki(tmp_path, KeyKind.EC_P256)
+    content = pki.bootstrap.read_bytes()
+    leaf, maker = x509.load_pem_x509_certificates(content)
+    leaf.verify_directly_issued_by(maker)
+    assert leaf.public_key() == load_pem_private_key(content, None).public_key()
+    assert maker == pki.manufacturer.certificate
+
+
+def test_a_pki_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
+    """Devices out there trust it."""
+    open_pki(tmp_path, KeyKind.EC_P256)
+    with pytest.raises(UsageError, match=r"made with issuer\.key: ec-p256 \(asked for rsa-2048\)"):
+        open_pki(tmp_path, KeyKind.RSA_2048)
+
+
+def test_a_damaged_pki_is_said_to_be_so(tmp_path: Path) -> None:
+    """No traceback of a library."""
+    open_pki(tmp_path, KeyKind.EC_P256)
+    (tmp_path / "pki" / "root.pem").write_text("nothing")
+    with pytest.raises(UsageError, match="expected PEM files made by estsim"):
+        open_pki(tmp_path, KeyKind.EC_P256)
+
+
+def test_a_missing_or_foreign_bootstrap_ca_is_named(tmp_path: Path) -> None:
+    """With the path, and what was expected."""
+    with pytest.raises(UsageError, match=r"none\.pem: cannot be read: No such file"):
+        read_certificates(tmp_path / "none.pem")
+    (tmp_path / "text.pem").write_text("hello")
+    with pytest.raises(UsageError, match=r"text\.pem: expected CA certificates in PEM"):
+        read_certificates(tmp_path / "text.pem")

@@ -1,0 +1,108 @@
+"""``estsim serve`` as others start it: a process with a command line, files and signals."""
+
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from estsim.server.lines import ReadableLines
+from estsim.server.store import Exchange
+
+DEADLINE_S = 15
+COMMAND = [sys.executable, "-m", "estsim", "serve"]
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run ``estsim serve`` on a free port until the block ends."""
+    command = [*COMMAND, "--port", "0", "--dir", str(folder), *options]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_with(process: "subprocess.Popen[str]", words: str) -> str:
+    """Read its output up to a line with ``words``."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return line
+    raise AssertionError(f"it never said {words!r}")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_is_and_what_it_did(tmp_path: Path, how: signal.Signals) -> None:
+    """Url, files, curl lines; on a signal it ends in order, with a count, and takes its announcement away."""
+    with serving(tmp_path) as process:
+        assert "https://127.0.0.1:" in line_with(process, "serves EST at")
+        assert "--cert " in line_with(process, "simpleenroll")
+        assert "Ctrl-C" in line_with(process, "Ctrl-C")
+        announced = tmp_path / "sandbox.json"
+        said = json.loads(announced.read_text())
+        assert {"url", "trust", "bootstrap", "labels"} <= said.keys()
+        assert all(Path(said[name]).is_file() for name in ("trust", "bootstrap"))
+        process.send_signal(how)
+        assert line_with(process, "Stopped").startswith("Stopped after 0 exchanges on 0 connections: 0 certificates")
+        assert process.wait(DEADLINE_S) == 0
+        assert not announced.exists()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_with_parent_it_lives_as_long_as_its_stdin(tmp_path: Path) -> None:
+    """It says nothing, leaves Ctrl-C to its parent, and ends when the pipe does."""
+    with serving(tmp_path, "--with-parent") as process:
+        announced = tmp_path / "sandbox.json"
+        while not announced.exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        url = json.loads(announced.read_text())["url"]
+        socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0])), DEADLINE_S).close()
+        out, err = process.communicate(timeout=DEADLINE_S)  # closes its stdin
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_port_in_use_is_a_usage_error(tmp_path: Path) -> None:
+    """Exit code 2 and one line, no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [*COMMAND, "--port", port, "--dir", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"cannot listen on 127.0.0.1 port {port}: the port is in use; give another with --port, or 0 for any free one\n"
+    )
+
+
+def test_mistakes_in_the_configuration_are_told_in_their_places(tmp_path: Path) -> None:
+    """All at once; a key of a later version by its name."""
+    config = tmp_path / "s.yaml"
+    config.write_text("issue:\n  mode: manual\ncapacity: {rate: 5}\nfaults: []\n")
+    command = [*COMMAND, str(config), "--dir", str(tmp_path / "d")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 2
+    lines = [line.removeprefix(f"{config}:") for line in done.stderr.splitlines()]
+    assert [line.split(": ")[0] for line in lines] == ["2:3", "3:12", "4:1"]
+    assert "manual is not supported yet" in lines[0]
+    assert "5/s" in lines[1]
+    assert "'faults' is not supported" in lines[2]
+
+
+def test_lines_are_few_enough_to_read() -> None:
+    """Two a second here; the rest is counted when its second is over."""
+    lines = ReadableLines(per_s=2)
+    exchange = Exchange(0.0, operation="cacerts", status=200, user="evil\x1b[2J")
+    shown = [lines.of(exchange, 10.1) for _ in range(5)]
+    assert [len(found) for found in shown] == [1, 1, 0, 0, 0]
+    assert shown[0] == ["00:00:00Z 200 cacerts evil\N{REPLACEMENT CHARACTER}[2J"]
+    assert lines.due(10.9) == []
+    assert lines.due(11.0) == ["          … and 3 more"]

@@ -1,0 +1,155 @@
+"""Who may import whom: the table of the design, read from the source itself."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import estsim
+
+ROOT: Final = Path(estsim.__file__).parent
+
+# The rooms, and whom each may import besides itself and what is open to all.
+ROOMS: Final[dict[str, frozenset[str]]] = {
+    "est": frozenset(),
+    "load": frozenset(),
+    "device": frozenset({"est", "load"}),
+    "net": frozenset(),
+    "measure": frozenset({"est"}),
+    "server": frozenset({"est", "net", "load"}),
+    "scenario": frozenset({"device", "load", "server", "measure"}),
+    "engine": frozenset({"est", "load", "device", "net", "measure", "scenario", "server"}),
+    "link": frozenset({"engine", "scenario", "measure"}),
+    "locust": frozenset({"est", "load", "device", "net", "measure", "scenario"}),
+    "present": frozenset({"measure"}),
+}
+EVERYTHING: Final = frozenset({"cli", "testing", "__main__"})  # may import all
+FOR_ALL: Final = frozenset({"units", "errors", "fields", "__init__"})  # and import only each other
+
+PURE: Final = frozenset({"est", "load", "device", "units"})
+IMPURE: Final = frozenset({"trio", "gevent", "httpx", "locust", "rich", "socket", "ssl", "OpenSSL", "time", "random"})
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One name that a module imports, wherever in the module it does so."""
+
+    path: Path
+    line: int
+    name: str
+
+    @property
+    def importer(self) -> str:
+        """The room that imports, or the module at the top."""
+        first = self.path.relative_to(ROOT).parts[0]
+        return first.removesuffix(".py")
+
+    @property
+    def top(self) -> str:
+        """The distribution that is imported from."""
+        return self.name.split(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The room of ours that is imported; the package itself is its ``__init__``."""
+        parts = self.name.split(".")
+        return parts[1] if len(parts) > 1 and (parts[1] in ROOMS or _is_ours(parts[1])) else "__init__"
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(ROOT.parent)}:{self.line} imports {self.name}"
+
+
+def _is_ours(name: str) -> bool:
+    return (ROOT / name).is_dir() or (ROOT / f"{name}.py").is_file()
+
+
+def imports() -> Iterator[Import]:
+    """Yield every import of every module, those inside functions and for annotations too."""
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (Import(path, node.lineno, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+                yield from (Import(path, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+OURS: Final = tuple(each for each in imports() if each.top == "estsim")
+FOREIGN: Final = tuple(each for each in imports() if each.top != "estsim")
+
+
+def test_every_folder_is_a_room() -> None:
+    """A new folder or module at the top needs a line in the table."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    modules = {path.stem for path in ROOT.glob("*.py")}
+    assert folders == {*ROOMS, "cli"}
+    assert modules == (EVERYTHING | FOR_ALL) - {"cli"}
+    assert len(OURS) > 300, "the imports were not found"
+
+
+def test_rooms_import_whom_they_may() -> None:
+    """The table of the design holds, line by line."""
+    wrong = [
+        each
+        for each in OURS
+        if each.importer not in EVERYTHING
+        and each.room not in ROOMS.get(each.importer, frozenset()) | FOR_ALL | {each.importer}
+    ]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_pure_rooms_know_no_clock_no_chance_and_no_wire() -> None:
+    """What the machine, the protocol and the arrivals do follows from what they are given."""
+    wrong = [each for each in FOREIGN if each.importer in PURE and each.top in IMPURE]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_locust_stays_in_its_room() -> None:
+    """Importing locust patches the interpreter with gevent, in which trio cannot run."""
+    wrong = [each for each in FOREIGN if each.top in {"locust", "gevent"} and each.importer != "locust"]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_trio_and_the_engine_stay_out_of_locust_s_room() -> None:
+    """The other way round: nothing of trio's in a process of Locust's."""
+    wrong = [each for each in FOREIGN if each.importer == "locust" and each.top == "trio"]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_httpx_is_used_in_net_only() -> None:
+    """The HTTP client is a detail of the wire."""
+    wrong = [each for each in FOREIGN if each.top == "httpx" and each.importer != "net"]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    """``print``, ``sys.exit`` and the like are in cli/ alone."""
+    found = [
+        f"{path.relative_to(ROOT.parent)}:{node.lineno}: {node.func.id}"
+        for path in sorted(ROOT.rglob("*.py"))
+        if path.relative_to(ROOT).parts[0] != "cli"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"print", "exit", "quit"}
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("estsim.engine.run", "locust gevent"),
+        ("estsim.device.exchange", "trio httpx rich locust gevent OpenSSL pydantic"),
+        ("estsim.load.arrivals", "trio httpx rich locust gevent OpenSSL pydantic"),
+    ],
+)
+def test_what_a_module_loads(module: str, unwanted: str) -> None:
+    """What the source says holds at run time too, with all that is imported on the way."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert loaded & set(unwanted.split()) == set()
