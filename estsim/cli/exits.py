@@ -3,7 +3,6 @@
 from enum import IntEnum
 
 from estsim.engine.run import RunResult
-from estsim.errors import EstsimError
 from estsim.measure.summary import Ending, Verdict
 
 
@@ -32,11 +31,3 @@ def exit_code(result: RunResult) -> Exit:
     if result.ending is not Ending.ABORTED and result.lost is not None:
         return Exit.USAGE
     return _OF_VERDICT[Verdict(result.summary["verdict"])]
-
-
-def flat(group: BaseExceptionGroup[EstsimError]) -> list[EstsimError]:
-    """Return the errors of nested groups, in order."""
-    found: list[EstsimError] = []
-    for error in group.exceptions:
-        found += flat(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

@@ -3,14 +3,15 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import trio
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from estsim.cli.exits import Exit, exit_code, flat
+from estsim.cli.complaints import complain
+from estsim.cli.exits import Exit, exit_code
 from estsim.engine.run import Run, RunOptions, RunResult
 from estsim.errors import EstsimError, PreflightError, UsageError
 from estsim.measure.summary import Ending, summary_json
@@ -85,7 +86,7 @@ def run(
         _require_permission(plan, authorised)
         result = _play(plan, RunOptions(results, preflight=preflight, force=force), err if as_json else out, dashboard)
     except* EstsimError as errors:
-        _fail(errors)
+        complain(errors, Exit.UNREACHABLE if errors.subgroup(PreflightError) else Exit.USAGE)
     _report(result, out, err, as_json=as_json)
     raise typer.Exit(exit_code(result))
 
@@ -134,11 +135,3 @@ def _require_permission(plan: Scenario, authorised: str | None) -> None:
             f"{plan.devices} devices against {target.url.host}, which is not this machine: say that you may, with "
             f"--i-may-test {target.url.host} or target.authorised_by in the scenario"
         )
-
-
-def _fail(errors: BaseExceptionGroup[EstsimError]) -> NoReturn:
-    """Print what the user can mend, once each, and exit."""
-    code = Exit.UNREACHABLE if errors.subgroup(PreflightError) else Exit.USAGE
-    for error in flat(errors):
-        typer.echo(str(error), err=True)
-    raise typer.Exit(code)

@@ -1,17 +1,19 @@
 """``estsim serve``: the sandbox EST server alone, until it is told to stop."""
 
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import trio
 import typer
 from pydantic import ValidationError
 
+from estsim.cli.complaints import complain
 from estsim.errors import EstsimError, ScenarioError
 from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
@@ -26,6 +28,7 @@ _DEFAULT_PORT: Final = 8443
 _STDIN: Final = 0
 _CHUNK: Final = 4096
 _HELD_S: Final = 1.0
+_LOG: Final = "sandbox.sqlite"
 
 
 def serve(
@@ -43,21 +46,27 @@ def serve(
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="Stop when stdin ends, and print errors only.")
     ] = False,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Leave nothing in the folder at the end but the exchange log.")
+    ] = False,
 ) -> None:
     r"""Run the sandbox: an EST server (RFC 7030) with a CA of its own, to try devices and scenarios against.
 
     It makes its PKI in the folder on first use, keeps what it issued and deferred there, and logs every exchange.
 
     \b
-    estsim serve
-    estsim serve --port 0 --dir /tmp/sandbox
-    estsim serve sandbox.yaml --host 0.0.0.0
+    Examples:
+      estsim serve                                 on port 8443, its PKI in ./estsim-sandbox
+      estsim serve --port 0 --dir my-sandbox       on a free port, written to my-sandbox/sandbox.json
+      estsim serve sandbox.yaml --host 0.0.0.0     as configured, for other machines
     """
     try:
         sandbox = read_config(config) if config else SandboxConfig()
         trio.run(_run, _Running(sandbox, quiet=with_parent), directory, host, port)
+        if ephemeral:
+            _leave_only_the_log(directory)
     except* EstsimError as errors:
-        _fail(errors)
+        complain(errors, _USAGE)
 
 
 def read_config(path: Path) -> SandboxConfig:
@@ -124,6 +133,15 @@ async def _run(running: _Running, directory: Path, host: str, port: int) -> None
     )
 
 
+def _leave_only_the_log(directory: Path) -> None:
+    """Remove the PKI, its keys above all, which served one run and nobody else."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOG:
+            path.unlink()
+
+
 async def _stop_on_signals(
     running: _Running,
     stop: trio.Event,
@@ -179,17 +197,3 @@ def _welcome(config: SandboxConfig, here: Announcement) -> list[str]:
         f"    {curl} {identity} {post} {here.url}/simpleenroll | {show}",
         "Ctrl-C stops it.",
     ]
-
-
-def _fail(errors: BaseExceptionGroup[EstsimError]) -> NoReturn:
-    """Print what the user did wrong, once, and exit."""
-    for error in _flat(errors):
-        typer.echo(str(error), err=True)
-    raise typer.Exit(_USAGE)
-
-
-def _flat(group: BaseExceptionGroup[EstsimError]) -> list[EstsimError]:
-    found: list[EstsimError] = []
-    for error in group.exceptions:
-        found += _flat(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

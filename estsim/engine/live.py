@@ -85,7 +85,7 @@ class Live:
             with self._fleet_scope:
                 await self._shard.run(until_settled=until_settled)
             services.cancel_scope.cancel()
-        self._recorder.fleet(self._shard.reading())
+        self._recorder.fleet(self._shard.last_reading())
         self._vitals.take()
         self._show(self._snapshot(RunStage.DONE))
 

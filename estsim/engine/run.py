@@ -100,7 +100,8 @@ class Run:
             max_lag_s=scenario.generator.max_lag_s,
             max_cpu=scenario.generator.max_cpu,
         )
-        self._recorder.fleet(FleetReading(0, {"off": scenario.devices}))
+        off = {cohort.name: {"off": cohort.devices} for cohort in scenario.cohorts}
+        self._recorder.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
         self._started = datetime.now(UTC)
         self._target = str(scenario.target.url) if scenario.target else "sandbox"
         self._totals = GeneratorTotals(0.0, 0)

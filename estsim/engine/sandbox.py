@@ -56,7 +56,9 @@ async def running_sandbox(
         folder = private / ".sandbox"
         process = await _start(settings, folder, private / ".stderr")
         try:
-            yield await _announced(process, folder, private / ".stderr")
+            sandbox = await _announced(process, folder, private / ".stderr")
+            settings.unlink()  # it was read, and may hold passwords
+            yield sandbox
         finally:
             with trio.CancelScope(shield=True):
                 await _stop(process)
@@ -77,6 +79,7 @@ async def _start(settings: Path, folder: Path, errors: Path) -> trio.Process:
         "--dir",
         str(folder),
         "--with-parent",
+        "--ephemeral",
     ]
     with errors.open("wb") as stderr:
         return await trio.lowlevel.open_process(

@@ -9,6 +9,7 @@ A device has one outstanding command. A new one cancels the exchange under way, 
 """
 
 from collections import Counter
+from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -69,6 +70,13 @@ class Shard:
             if not device.machine.stopped:
                 self._step(device, StopAsked(), self._clock.now_s())
         self._something_new.set()
+
+    def last_reading(self) -> FleetReading:
+        """Say where the fleet stands at the end, also by cohort, which takes a look at every device."""
+        cohorts: dict[str, Counter[str]] = {}
+        for device in self._devices:
+            cohorts.setdefault(device.cohort.plan.name, Counter())[device.machine.state.value] += 1
+        return replace(self.reading(), cohorts={name: dict(states) for name, states in cohorts.items()})
 
     def reading(self) -> FleetReading:
         """Say where the fleet stands and who is about to wake."""

@@ -165,7 +165,11 @@ class Recorder:
 
     def cohort_scopes(self, ended_ns: int) -> dict[str, Scope]:
         """Return each cohort as it stands at ``ended_ns``."""
-        return {name: Scope(tally, self.devices[name], ended_ns) for name, tally in self.tallies.items()}
+        states = self.fleet_reading.cohorts
+        return {
+            name: Scope(tally, self.devices[name], ended_ns, states.get(name, {}))
+            for name, tally in self.tallies.items()
+        }
 
     def snapshot(self, *, name: str, target: str, stage: RunStage, at_ns: int, duration_s: float | None) -> Snapshot:
         """Return what the dashboard shows now: cumulative figures and the last minute, for once a second."""

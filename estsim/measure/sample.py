@@ -136,9 +136,13 @@ class GeneratorReading:
 
 @dataclass(frozen=True, slots=True)
 class FleetReading:
-    """Where the fleet stands: devices by state (their sum is the fleet), and how many wake in each second to come."""
+    """Where the fleet stands: devices by state (their sum is the fleet), and how many wake in each second to come.
+
+    ``cohorts`` has the states of each cohort; it is counted at the end only.
+    """
 
     at_ns: int
     states: dict[str, int] = field(default_factory=dict)
     wakeups: tuple[int, ...] = ()  # 60 entries: due within the 1st, 2nd, … second from now
     waiting_deferred: int = 0
+    cohorts: dict[str, dict[str, int]] = field(default_factory=dict)

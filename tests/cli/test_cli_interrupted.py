@@ -97,6 +97,17 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
     assert not sandbox.is_running()
 
 
+def test_an_interrupt_in_the_first_moment(tmp_path: Path) -> None:
+    """Before the command has even loaded all of itself: exit 130, and no word of Python's."""
+    scenario = write_scenario(tmp_path)
+    with started("run", scenario, "--results", tmp_path / "results") as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        until(lambda: "_pydantic_core" in maps.read_text(encoding="utf-8"))  # there is more to load after it
+        interrupt(process)
+        done = ended(process, within_s=GONE_S)
+    assert done.code == 130
+
+
 def test_an_interrupt_before_the_fleet_lives(tmp_path: Path) -> None:
     """While the sandbox starts there is nothing to drain: it ends, leaves a summary, and no process."""
     scenario, results = write_scenario(tmp_path, cohort=BUSY), tmp_path / "results"
