@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import trio
@@ -77,7 +78,7 @@ class Live:
         """Let the fleet live; returns when its last exchange has ended and been recorded."""
         async with trio.open_nursery() as services:
             services.start_soon(self._vitals.beat)
-            services.start_soon(self._vitals.read)
+            services.start_soon(partial(self._vitals.read, ramp_s=self._shard.ramp_s))
             services.start_soon(self._write)
             services.start_soon(self._draw)
             services.start_soon(self._stop_after, duration_s)

@@ -44,6 +44,7 @@ from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufactu
 from estsim.scenario.target_url import TargetUrl
 
 _DEVICES_BETWEEN_YIELDS: Final = 16
+_SHOW_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,7 @@ class Run:
         write_scenario(folder, self._scenario.resolved)
         ending, unreachable, lost = Ending.FINISHED, None, None
         with RunStore(folder / "run.sqlite") as store:
-            store.put("id", self._id)
-            store.put("scenario", self._scenario.name)
-            store.put("seed", str(self._scenario.seed))
-            store.put("started", self._started.isoformat())
-            store.put("version", __version__)
-            store.put("groups_offered", ",".join(self._groups))
+            self._introduce(store)
             try:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self._interrupts.watch)
@@ -137,6 +133,19 @@ class Run:
         summary = self._summary(ending)
         write_summary(folder, summary)
         return RunResult(folder, summary, ending, unreachable, lost)
+
+    def _introduce(self, store: RunStore) -> None:
+        """Write what is known of the run before it begins."""
+        facts = {
+            "id": self._id,
+            "scenario": self._scenario.name,
+            "seed": str(self._scenario.seed),
+            "started": self._started.isoformat(),
+            "version": __version__,
+            "groups_offered": ",".join(self._groups),
+        }
+        for key, value in facts.items():
+            store.put(key, value)
 
     # -- the acts of a run
 
@@ -170,12 +179,17 @@ class Run:
         flight.check(str(server.url))
 
     async def _prepare(self, cohorts: list[CohortRun]) -> Fleet:
-        """Make all devices, giving way to signals and the display in between."""
-        fleet = Fleet()
+        """Make all devices, giving way to signals and showing how many there are in between."""
+        fleet, clock = Fleet(), RunClock.start()
+        shown_s = 0.0
         for cohort in cohorts:
-            for number, _ in enumerate(fleet.add(self._scenario, cohort)):
-                if number % _DEVICES_BETWEEN_YIELDS == 0:
+            for _ in fleet.add(self._scenario, cohort):
+                if len(fleet.devices) % _DEVICES_BETWEEN_YIELDS == 0:
                     await trio.lowlevel.checkpoint()
+                if clock.now_s() > shown_s + _SHOW_S:
+                    shown_s = clock.now_s()
+                    self._recorder.fleet(FleetReading(0, {"off": len(fleet.devices)}))
+                    await trio.to_thread.run_sync(self._show, self._snapshot(clock.now_ns(), RunStage.PREPARING))
         tune_process()
         return fleet
 

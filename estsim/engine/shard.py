@@ -36,6 +36,7 @@ class Shard:
 
     def __init__(self, fleet: Fleet, exchanges: ExchangeTask, ledger: Ledger, clock: RunClock) -> None:
         self.in_flight = 0
+        self.ramp_s = max((at_s for at_s, _ in fleet.boots), default=0.0)  # the last device's boot
         self._devices = fleet.devices
         self._exchanges = exchanges
         self._ledger = ledger

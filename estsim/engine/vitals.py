@@ -52,13 +52,14 @@ class Vitals:
             if late > HEARTBEAT_S:
                 due += late  # one stall is one delay, not a row of them
 
-    async def read(self) -> None:
-        """Take a reading each second, for ever."""
+    async def read(self, *, ramp_s: float) -> None:
+        """Take a reading each second, for ever; until ``ramp_s``, while the fleet grows, tidy up as well."""
         while True:
             await trio.sleep(_READING_S)
             self.take()
-            gc.collect(1)
-            gc.freeze()
+            if self._clock.now_s() <= ramp_s + _READING_S:
+                gc.collect(1)
+                gc.freeze()
 
     def take(self) -> None:
         """Take a reading now."""

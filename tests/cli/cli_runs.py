@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,22 +44,27 @@ class Done:
         return self.err.splitlines()
 
 
-def estsim(
-    *words: str | Path, cwd: Path | None = None, stdin: str = "", before: Callable[[], None] | None = None
-) -> Done:
-    """Run a command to its end. A traceback is never what a user should see."""
+def estsim(*words: str | Path, cwd: Path | None = None, limit: tuple[str, int] | None = None) -> Done:
+    """Run a command to its end, under a hard limit of ``ulimit`` if given. A traceback is never what a user should see."""
+    limited = ["bash", "-c", f'ulimit -{limit[0]} {limit[1]} && exec "$@"', "bash"] if limit else []
     done = subprocess.run(
-        [*COMMAND, *map(str, words)],
+        [*limited, *COMMAND, *map(str, words)],
         capture_output=True,
         text=True,
         timeout=3 * DEADLINE_S,
         check=False,
         cwd=cwd,
-        input=stdin,
-        preexec_fn=before,
+        stdin=subprocess.DEVNULL,
     )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def at_once(commands: Mapping[str, Callable[[], Done]]) -> dict[str, Done]:
+    """Run commands by name, as many at a time as there are cores here at least: most of their time is Python's start."""
+    with ThreadPoolExecutor(max_workers=2) as two:
+        running = {name: two.submit(command) for name, command in commands.items()}
+        return {name: future.result() for name, future in running.items()}
 
 
 @contextmanager

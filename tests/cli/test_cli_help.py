@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
+from functools import partial
 
-import pytest
-from cli_runs import estsim
+from cli_runs import at_once, estsim
 
 HEAVY = {"trio", "httpx", "cryptography", "OpenSSL", "pydantic", "ruamel", "hdrh", "locust", "gevent", "plotly"}
 
@@ -22,15 +22,14 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
     assert {name for name in loaded if name.startswith("estsim")} == {"estsim", "estsim.cli", "estsim.cli.app"}
 
 
-@pytest.mark.parametrize("verb", ["", "run", "serve", "validate"])
-def test_help_has_examples(verb: str) -> None:
+def test_help_has_examples() -> None:
     """Every verb shows commands to copy."""
-    done = estsim(*verb.split(), "--help")
-    assert (done.code, done.err) == (0, "")
-    _, heading, examples = done.out.partition("Examples:\n")
-    assert heading, done.out
-    first = examples.splitlines()[0]
-    assert first.strip().startswith(f"estsim {verb}".strip())
+    pages = at_once({verb: partial(estsim, *verb.split(), "--help") for verb in ("", "run", "serve", "validate")})
+    for verb, done in pages.items():
+        assert (done.code, done.err) == (0, "")
+        _, heading, examples = done.out.partition("Examples:\n")
+        assert heading, done.out
+        assert examples.splitlines()[0].strip().startswith(f"estsim {verb}".strip())
 
 
 def test_nothing_at_all_is_answered_with_help() -> None:
