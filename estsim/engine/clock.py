@@ -16,9 +16,9 @@ class RunClock:
     wall_epoch_s: float
 
     @classmethod
-    def start(cls) -> "RunClock":
-        """Return a clock whose epoch is now."""
-        return cls(time.perf_counter_ns(), time.time())
+    def start(cls, *, in_s: float = 0.0) -> "RunClock":
+        """Return a clock whose epoch is now, or soon: what is planned for time 0 must not find us still setting up."""
+        return cls(time.perf_counter_ns() + to_ns(in_s), time.time() + in_s)
 
     def now_ns(self) -> int:
         """Return nanoseconds since the epoch."""

@@ -45,6 +45,7 @@ from estsim.scenario.target_url import TargetUrl
 
 _DEVICES_BETWEEN_YIELDS: Final = 16
 _SHOW_S: Final = 0.5
+_LEAD_S: Final = 0.2  # between setting up and the first boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ class Run:
         return fleet
 
     async def _live(self, fleet: Fleet, server: _Server, store: RunStore) -> None:
-        clock = RunClock.start()
+        clock = RunClock.start(in_s=_LEAD_S)
         ledger = Ledger(self._recorder)
         exchanges = ExchangeTask(self._wire(server, clock), ledger, clock, request_ids=self._ids)
         live = Live(
@@ -203,7 +204,7 @@ class Run:
             store=store,
             clock=clock,
             interrupts=self._interrupts,
-            snapshot=lambda stage: self._snapshot(clock.now_ns(), stage),
+            snapshot=lambda stage: self._snapshot(max(0, clock.now_ns()), stage),
             show=self._show,
         )
         try:

@@ -45,7 +45,7 @@ class Done:
 
 
 def estsim(*words: str | Path, cwd: Path | None = None, limit: tuple[str, int] | None = None) -> Done:
-    """Run a command to its end, under a hard limit of ``ulimit`` if given. A traceback is never what a user should see."""
+    """Run a command to its end, under a limit of bash's ``ulimit`` if given. No user should ever see a traceback."""
     limited = ["bash", "-c", f'ulimit -{limit[0]} {limit[1]} && exec "$@"', "bash"] if limit else []
     done = subprocess.run(
         [*limited, *COMMAND, *map(str, words)],
@@ -61,7 +61,7 @@ def estsim(*words: str | Path, cwd: Path | None = None, limit: tuple[str, int] |
 
 
 def at_once(commands: Mapping[str, Callable[[], Done]]) -> dict[str, Done]:
-    """Run commands by name, as many at a time as there are cores here at least: most of their time is Python's start."""
+    """Run commands by name, two at a time: much of what they take is the start of Python."""
     with ThreadPoolExecutor(max_workers=2) as two:
         running = {name: two.submit(command) for name, command in commands.items()}
         return {name: future.result() for name, future in running.items()}

@@ -28,7 +28,7 @@ STARTING_S = 1.0  # what a run may take beside the wait itself: keys, store, the
 
 
 @pytest.fixture(scope="module")
-def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> Attempts:
     """Five devices each against servers that nobody can use, and what the one good server behind them has seen."""
     folders: dict[str, Path] = {}
 
@@ -55,7 +55,7 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
         }
         done = at_once(commands)
         assert server.log("SELECT * FROM exchanges") == [], "something was sent"
-    yield {
+    return {
         name: (each, results_in(folder / "results"))
         for (name, each), folder in zip(done.items(), folders.values(), strict=True)
     }

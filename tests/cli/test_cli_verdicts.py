@@ -1,6 +1,5 @@
 """Exit codes that judge: thresholds that cannot be judged, and a generator that was itself the limit."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,18 +22,18 @@ Ended = dict[str, tuple[Done, Results]]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """Three runs against one server: too small to judge, with 40 descriptors, and with files of 128 KiB at most."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("small", "descriptors", "disk")}
     with serving(tmp_path_factory.mktemp("server")) as server:
         keys = server.target()
         write_scenario(folders["small"], **keys, cohort=MADE_BY_MAKER, thresholds=THRESHOLDS)
         write_scenario(folders["descriptors"], **keys, cohort=MANY)
-        write_scenario(folders["disk"], **keys, cohort={**MANY, "boot": {"burst": "2s"}})
+        write_scenario(folders["disk"], **keys, cohort={**MANY, "boot": {"burst": "1s"}})
         limits = {"small": None, "descriptors": ("n", 40), "disk": ("f", 128)}
         command = partial(estsim, "run", "scenario.yaml", "--force")
         done = at_once({name: partial(command, cwd=folders[name], limit=limits[name]) for name in folders})
-    yield {name: (done[name], results_in(folders[name] / "results")) for name in folders}
+    return {name: (done[name], results_in(folders[name] / "results")) for name in folders}
 
 
 def test_a_threshold_that_cannot_be_judged(runs: Ended) -> None:

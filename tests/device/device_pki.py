@@ -82,7 +82,9 @@ def template(subject: x509.Name, key: CertificatePublicKeyTypes) -> x509.Certifi
 def make_authority(name: str, issuer: Authority | None = None) -> Authority:
     """Make a CA, self-signed without an issuer."""
     key = new_key()
-    builder = template(cn(name), key.public_key()).add_extension(x509.BasicConstraints(True, None), critical=True)  # noqa: FBT003
+    builder = template(cn(name), key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
     if issuer is not None:
         return Authority(issuer.sign(builder), key)
     return Authority(builder.issuer_name(cn(name)).sign(key, hashes.SHA256()), key)
@@ -106,7 +108,9 @@ def trust() -> CertificateAuthorities:
     return CertificateAuthorities([root().certificate, issuing().certificate])
 
 
-def stored(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, chain: Iterable[bytes] = ()) -> StoredCredential:
+def stored(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, chain: Iterable[bytes] = ()
+) -> StoredCredential:
     """Return a credential as a device keeps it."""
     return StoredCredential(certificate.public_bytes(Encoding.DER), pkcs8(key), tuple(chain))
 
@@ -126,7 +130,7 @@ def san_of(source: x509.Certificate | x509.CertificateSigningRequest) -> x509.Su
 
 def csr_of(request: EstRequest) -> x509.CertificateSigningRequest:
     """Return the CSR of a request, whose body must be base64."""
-    return x509.load_der_x509_csr(base64.b64decode(request.body.replace(b"\r\n", b""), validate=True))
+    return x509.load_der_x509_csr(base64.b64decode(b"".join(request.body.split()), validate=True))
 
 
 def certs_only(*certificates: x509.Certificate) -> EstResponse:

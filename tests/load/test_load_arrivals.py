@@ -110,7 +110,10 @@ def test_a_ramp_reaches_its_rate_and_keeps_it() -> None:
 
 
 @given(
-    st.one_of(st.just(0.0), RATES), RATES, st.floats(min_value=0.1, max_value=1e4), st.integers(min_value=1, max_value=400)
+    st.one_of(st.just(0.0), RATES),
+    RATES,
+    st.floats(min_value=0.1, max_value=1e4),
+    st.integers(min_value=1, max_value=400),
 )
 def test_any_ramp_inverts_its_integral(start: float, end: float, over_s: float, devices: int) -> None:
     """Also where it is nearly flat, falls, or is over before the second device."""

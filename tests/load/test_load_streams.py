@@ -80,7 +80,6 @@ def test_neighbours_are_strangers(stream: Callable[[int], float]) -> None:
 def test_purposes_are_independent(other: Purpose) -> None:
     """When a device arrives says nothing about anything else it draws."""
     together = sum(
-        (uniform(1, device, Purpose.ARRIVAL, 0) - 0.5) * (uniform(1, device, other, 0) - 0.5)
-        for device in range(DRAWS)
+        (uniform(1, device, Purpose.ARRIVAL, 0) - 0.5) * (uniform(1, device, other, 0) - 0.5) for device in range(DRAWS)
     )
     assert abs(together / DRAWS * 12) < 4 / DRAWS**0.5
