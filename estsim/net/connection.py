@@ -6,6 +6,7 @@ await here leaves a connection that :meth:`TlsConnection.drop` still closes, and
 """
 
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,11 +59,10 @@ class Close(StrEnum):
 class TlsConnection:
     """An open connection: TLS over a socket of ours. Made by :func:`open_connection` or :func:`serve_handshake`.
 
-    ``http`` is where the transport above keeps its HTTP/1.1 state between requests. ``lain_ns`` is for how long the
-    bytes last received had lain in the kernel before we came to read them.
+    ``http`` is where the transport above keeps its HTTP/1.1 state between requests.
     """
 
-    __slots__ = ("_lost", "_socket", "closed", "http", "lain_ns", "tls")
+    __slots__ = ("_heard_ns", "_lost", "_socket", "closed", "http", "tls")
 
     def __init__(self, sock: socket.socket, tls: TlsSession) -> None:
         self._socket = sock
@@ -70,7 +70,7 @@ class TlsConnection:
         self.tls = tls
         self.http: h11.Connection | None = None
         self.closed = False
-        self.lain_ns = 0
+        self._heard_ns = 0  # when the bytes last received came to this machine, by the performance counter
         stamp_arrivals(sock)
 
     def __repr__(self) -> str:
@@ -81,6 +81,11 @@ class TlsConnection:
     def truncated(self) -> bool:
         """Whether the peer ended the stream without close_notify."""
         return self.tls.truncated
+
+    @property
+    def heard_ago_ns(self) -> int:
+        """How long ago the bytes last received came to this machine, by the kernel's stamp where it gives one."""
+        return time.perf_counter_ns() - self._heard_ns
 
     @property
     def local_port(self) -> int:
@@ -195,7 +200,8 @@ class TlsConnection:
         while True:
             await trio.lowlevel.wait_readable(self._socket)
             try:
-                received, self.lain_ns = receive_stamped(self._socket)
+                received, lain_ns = receive_stamped(self._socket)
+                self._heard_ns = time.perf_counter_ns() - lain_ns
             except BlockingIOError:
                 continue
             except OSError as error:

@@ -172,7 +172,7 @@ class _Exchange:
     async def _receive(self) -> None:
         """Receive once and hand it to h11, with the stamps and a look at the very first bytes."""
         received = await self._connection.receive(self.phase)
-        is_first, self._arrived_ns = self._arrived_ns is None, self._clock() - self._connection.lain_ns
+        is_first, self._arrived_ns = self._arrived_ns is None, self._clock() - self._connection.heard_ago_ns
         if not received:
             self._ended = True
         elif is_first and not received.startswith(_START[: len(received)]):  # h11 would wait for an empty line

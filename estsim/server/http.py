@@ -39,11 +39,11 @@ class Limits:
 
 
 class Wire(Protocol):
-    """The part of a TLS connection that HTTP needs; ``lain_ns``: how long ago the last bytes came to this machine."""
+    """The part of a TLS connection that HTTP needs."""
 
     @property
-    def lain_ns(self) -> int:
-        """Nanoseconds that the last bytes received had lain in the kernel."""
+    def heard_ago_ns(self) -> int:
+        """How long ago the last bytes received came to this machine."""
 
     async def send_all(self, payload: bytes, /) -> None:
         """Send everything."""
@@ -108,8 +108,10 @@ class HttpConnection:
         received_ns = self._received_ns
         answer = await self._service.answer(whole, self._peer, exchange)
         head, body = self._frame(answer.response, head_only=whole.method == "HEAD")
-        self._service.handled(answer, time.monotonic_ns() - received_ns)
-        await self._send(head + body)
+        try:
+            await self._send(head + body)
+        finally:
+            self._service.handled(answer, time.monotonic_ns() - received_ns)
 
     async def _read_head(self) -> EstRequest | None:
         event = await self._next_event()
@@ -155,7 +157,7 @@ class HttpConnection:
         received = await self._wire.receive()
         if not received:
             raise _Gone
-        self._received_ns = time.monotonic_ns() - self._wire.lain_ns
+        self._received_ns = time.monotonic_ns() - self._wire.heard_ago_ns
         self._http.receive_data(received)
 
     async def _refuse(self, exchange: Exchange | None, refusal: Refused) -> None:

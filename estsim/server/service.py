@@ -125,7 +125,7 @@ class EstService:
         self._log(exchange)
 
     def handled(self, answer: Answer, handling_ns: int) -> None:
-        """Note the time from the request's last byte to the moment its answer was handed over for sending."""
+        """Note the time from the request's last byte, by the kernel's stamp, to its answer in the kernel's hands."""
         if answer.row:
             self._store.handled(answer.row, handling_ns // 1000)
 

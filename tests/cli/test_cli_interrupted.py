@@ -23,7 +23,7 @@ from cli_runs import (
     write_scenario,
 )
 
-BUSY = {"devices": 10, "boot": {"burst": "1s"}, "renew": {"after": "500ms"}}  # and so on until somebody stops it
+BUSY = {"devices": 10, "boot": {"burst": "200ms"}, "renew": {"after": "300ms"}}  # and so on until somebody stops it
 GONE_S = 5.0
 WORTH_S = 1.0  # of the work of a run that is killed, as promised
 ISSUED = "SELECT COUNT(*) FROM enrolments WHERE end = 'issued'"
@@ -94,6 +94,7 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
     assert [tuple(row) for row in kinds] == [("abandoned", 4), ("ok", 1)]
     assert run.one("SELECT COUNT(*) FROM enrolments WHERE end IS NULL OR end = 'cut'") == 4
     assert_books_balance(run)
+    assert_log_agrees(run)  # what was cut has a line too, with no status
     assert not sandbox.is_running()
 
 
