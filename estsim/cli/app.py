@@ -10,6 +10,7 @@ import typer
 
 from estsim import __version__
 
+_INTERRUPTED: Final = 130
 # verb: (module and function of that name, what --help says)
 _VERBS: Final = {
     "run": ("estsim.cli.run", "Run a scenario against an EST server, or against the sandbox."),
@@ -21,7 +22,10 @@ _VERBS: Final = {
 def main() -> None:
     """Run the command line."""
     wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
-    _app(wanted)()
+    try:
+        _app(wanted)()
+    except KeyboardInterrupt:  # before the verb could take it
+        sys.exit(_INTERRUPTED)
 
 
 def _app(wanted: str | None) -> typer.Typer:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from estsim.cli.complaints import complain
+from estsim.cli.complaints import complain, output
 from estsim.cli.exits import Exit, exit_code
 from estsim.engine.run import Run, RunOptions, RunResult
 from estsim.errors import EstsimError, PreflightError, UsageError
@@ -22,7 +23,6 @@ from estsim.scenario.plan import Scenario
 from estsim.scenario.source import Overrides
 
 _UNASKED_DEVICES: Final = 100
-_LOOPBACK: Final = ("localhost", "127.", "::1")
 
 
 def run(
@@ -103,10 +103,11 @@ def _play(plan: Scenario, options: RunOptions, console: Console, dashboard: bool
 
 def _report(result: RunResult, out: Console, err: Console, *, as_json: bool) -> None:
     """Say what a run came to; with --json the figures alone are on stdout."""
-    if as_json:
-        sys.stdout.write(summary_json(result.summary))
-    else:
-        print_final_tables(out, result.summary, results=result.folder)
+    with output():
+        if as_json:
+            sys.stdout.write(summary_json(result.summary))
+        else:
+            print_final_tables(out, result.summary, results=result.folder)
     if result.unreachable:
         err.print(f"estsim: {result.unreachable}", markup=False, highlight=False, soft_wrap=True)
     if result.lost:
@@ -128,10 +129,17 @@ def _setting(text: str) -> tuple[str, str]:
 def _require_permission(plan: Scenario, authorised: str | None) -> None:
     """Refuse to load a host that is not this machine with a fleet, unless somebody answers for it."""
     target = plan.target
-    if target is None or plan.devices <= _UNASKED_DEVICES or target.url.host.startswith(_LOOPBACK):
+    if target is None or plan.devices <= _UNASKED_DEVICES or _is_loopback(target.url.host):
         return
     if target.authorised_by is None and authorised != target.url.host:
         raise UsageError(
             f"{plan.devices} devices against {target.url.host}, which is not this machine: say that you may, with "
             f"--i-may-test {target.url.host} or target.authorised_by in the scenario"
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from estsim.cli.complaints import output
 from estsim.errors import ScenarioError
 from estsim.load.arrivals import boot_window_s
 from estsim.scenario.loader import load_scenario
@@ -37,7 +38,8 @@ def validate(
             typer.echo(str(error), err=True)
             wrong = True
         else:
-            typer.echo(summary_line(scenario))
+            with output():
+                typer.echo(summary_line(scenario))
     if wrong:
         raise typer.Exit(_SCENARIO_ERROR)
 

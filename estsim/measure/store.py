@@ -7,7 +7,7 @@ a time. `RunReader` never changes a file. Foreign errors become `StoreError`.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -99,8 +99,13 @@ class RunStore:
             connection.execute(_insert("run", ("key", "value")), (key, value))
 
     def close(self) -> None:
-        """Fold the log into the file and close it. A second call does nothing."""
+        """Fold the log into the file and close it. A second call does nothing.
+
+        The finished file is an ordinary one: reading it leaves nothing beside it.
+        """
         with _mapped(self.path):
+            with suppress(sqlite3.ProgrammingError):  # closed before
+                self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.close()
 
     @contextmanager

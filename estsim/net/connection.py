@@ -62,7 +62,7 @@ class TlsConnection:
     ``http`` is where the transport above keeps its HTTP/1.1 state between requests.
     """
 
-    __slots__ = ("_heard_ns", "_lost", "_socket", "closed", "http", "tls")
+    __slots__ = ("_heard_ns", "_lost", "_socket", "_spoke_ns", "closed", "http", "tls")
 
     def __init__(self, sock: socket.socket, tls: TlsSession) -> None:
         self._socket = sock
@@ -70,6 +70,7 @@ class TlsConnection:
         self.tls = tls
         self.http: h11.Connection | None = None
         self.closed = False
+        self._spoke_ns = 0  # when the last bytes sent were given to the kernel
         self._heard_ns = 0  # when the bytes last received came to this machine, by the performance counter
         stamp_arrivals(sock)
 
@@ -81,6 +82,11 @@ class TlsConnection:
     def truncated(self) -> bool:
         """Whether the peer ended the stream without close_notify."""
         return self.tls.truncated
+
+    @property
+    def spoke_ago_ns(self) -> int:
+        """How long ago the last bytes sent were given to the kernel."""
+        return time.perf_counter_ns() - self._spoke_ns
 
     @property
     def heard_ago_ns(self) -> int:
@@ -184,6 +190,7 @@ class TlsConnection:
         """Send what TLS has to say. A send error is kept: the peer's reason, an alert, comes by reading on."""
         data = self.tls.outgoing()
         while data and self._lost is None:
+            self._spoke_ns = time.perf_counter_ns()  # before, not after: the peer may have read it when send returns
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:

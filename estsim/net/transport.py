@@ -106,7 +106,7 @@ class _Exchange:
         except TransportFailed as failed:
             unsent = failed
         else:
-            self._stamps.sent_ns = self._clock()
+            self._stamps.sent_ns = self._clock() - self._connection.spoke_ago_ns
         self.phase = Phase.WAIT
         try:
             head = await self._read_head()

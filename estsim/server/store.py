@@ -172,9 +172,11 @@ class Store:
             raise StoreError(f"{self._path}: {error}") from error
 
     def close(self) -> None:
-        """Write what is left, if it can be written, and close; SQLite then folds the log into the file."""
+        """Write what is left, if it can be written, and close; the log is folded into the file, for any reader."""
         with suppress(StoreError):
             self.flush()
+        with suppress(sqlite3.Error):  # somebody reads it, or the disk is full: it stays as it is
+            self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
 
     @contextmanager

@@ -1,7 +1,7 @@
 """A fleet and its books for the tests of the engine, with a sandbox beside it, over real TLS on loopback."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -253,6 +253,13 @@ async def silence() -> AsyncIterator[Silent]:
             nursery.start_soon(trio.serve_listeners, listen, [listener])
             yield server
             nursery.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a state that nothing announces."""
+    with trio.fail_after(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - see above
+            await trio.sleep(0.001)
 
 
 def closed_port() -> TargetUrl:

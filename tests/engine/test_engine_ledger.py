@@ -190,7 +190,7 @@ TIMES = st.integers(min_value=0, max_value=2 * NS_PER_S)
     st.booleans(),
 )
 def test_the_parts_add_up_in_any_life(script: list[Outcome], took: Took, obedience: float, rekey: bool) -> None:  # noqa: FBT001 - a draw
-    """Of every certificate in it, first or next, to 1 ms; and what begins has an end, or a place among the open ones."""
+    """Of every certificate in it, first or next, to 1 ms; and what begins has an end or is left open."""
     life = Life(
         policy(
             deferral=DeferralPolicy(obedience=obedience, spread=Uniform(0.0, 0.2), when_missing_s=1.0),

@@ -1,0 +1,303 @@
+"""What runs beside the fleet: the writer and its disk, signals, the clock of the run, the vitals."""
+
+import gc
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+from engine_kit import NOWHERE, ONCE, Rig, closed_port, cohort, rig, sandbox, silence, until
+
+from estsim.device.policy import Policy, RetryPolicy
+from estsim.engine import live as live_module
+from estsim.engine.clock import RunClock
+from estsim.engine.live import Interrupts, Live
+from estsim.engine.vitals import HEARTBEAT_S, Vitals
+from estsim.errors import StoreError
+from estsim.load.arrivals import Even
+from estsim.measure.sample import GeneratorReading
+from estsim.measure.snapshot import RunStage, Snapshot
+from estsim.measure.store import RunReader, RunStore
+from estsim.scenario.plan import NoBootstrap
+
+NS: Final = 1_000_000_000
+RETRYING: Final = replace(ONCE, retry=RetryPolicy(attempts=10**6, base_s=0.005, cap_s=0.01))
+
+
+@dataclass
+class Run:
+    """A live fleet with its store."""
+
+    made: Rig
+    store: RunStore
+    live: Live
+    interrupts: Interrupts
+    shown: list[Snapshot] = field(default_factory=list)
+
+    def fill_disk(self) -> None:
+        """Leave SQLite no room; it is a full disk to it."""
+        (pages,) = self.store._connection.execute("PRAGMA page_count").fetchone()
+        self.store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def free_disk(self) -> None:
+        """Make room again."""
+        self.store._connection.execute("PRAGMA max_page_count = 1000000")
+
+
+def run_of(made: Rig, store: RunStore) -> Run:
+    """Put the services around a fleet."""
+    shown: list[Snapshot] = []
+    interrupts = Interrupts()
+
+    def snapshot(stage: RunStage) -> Snapshot:
+        return made.recorder.snapshot(name="t", target="x", stage=stage, at_ns=made.clock.now_ns(), duration_s=None)
+
+    live = Live(
+        shard=made.shard,
+        recorder=made.recorder,
+        store=store,
+        clock=made.clock,
+        interrupts=interrupts,
+        snapshot=snapshot,
+        show=shown.append,
+    )
+    return Run(made, store, live, interrupts, shown)
+
+
+@pytest.fixture(name="store")
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "RunStore":
+    """Open a store; the writer is quick, so that its patience is short."""
+    monkeypatch.setattr(live_module, "_WRITE_S", 0.02)
+    monkeypatch.setattr(live_module, "_SHOW_S", 0.02)
+    return RunStore(tmp_path / "run.sqlite")
+
+
+@asynccontextmanager
+async def going(run: Run, *, duration_s: float = 60.0, until_settled: bool = False) -> AsyncIterator[None]:
+    """Let it live beside the block."""
+    with trio.fail_after(15):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(run.live.run, duration_s=duration_s, until_settled=until_settled))
+            yield
+
+
+def written(run: Run) -> list[str | None]:
+    """Write what is left, close, and return the request ids of all rows in the file."""
+    run.store.write(run.made.recorder.take_batch())
+    run.store.close()
+    with RunReader(run.store.path) as reader:
+        return [sample.request_id for sample in reader.exchanges()]
+
+
+def unreachable(devices: int, policy: Policy = RETRYING) -> Rig:
+    """Return a fleet that finds nobody."""
+    return rig(closed_port(), NOWHERE, None, cohort(devices, policy, bootstrap=NoBootstrap()))
+
+
+# -- the store
+
+
+async def test_rows_are_written_while_the_fleet_lives(tmp_path: Path, store: RunStore) -> None:
+    """Readable before the end, whole after it."""
+    async with sandbox(tmp_path / "s") as server:
+        run = run_of(server.rig(cohort(10, Policy(renew=None), arrivals=Even(100.0))), store)
+        async with going(run):
+            with RunReader(store.path) as reader:
+                await until(lambda: len(list(reader.exchanges())) == 20)
+            run.interrupts.asked.set()
+    ids = written(run)
+    assert len(ids) == len(set(ids)) == len(run.made.recorder.samples) == 20
+    with RunReader(store.path) as reader:
+        assert sorted(each.device for each in reader.enrolments()) == list(range(10))
+
+
+async def test_a_disk_that_stays_full_stops_the_run(store: RunStore) -> None:
+    """After ten tries in a row, in good order, with every row still in hand; with room they can be written."""
+    run = run_of(unreachable(20), store)
+    run.fill_disk()
+    async with going(run):
+        pass
+    recorder = run.made.recorder
+    assert recorder.write_failures >= live_module._PATIENCE_WITH_DISK
+    assert "the disk is full" in str(recorder.write_error)
+    assert len(recorder._pending.exchanges) == len(recorder.samples)
+    run.free_disk()
+    assert written(run) == [sample.request_id for sample in recorder.samples]
+
+
+async def test_a_disk_that_recovers_has_lost_nothing(store: RunStore) -> None:
+    """Each row once, in order; the failures before do not count against the next."""
+    run = run_of(unreachable(20), store)
+    recorder = run.made.recorder
+    async with going(run):
+        for _ in range(3):
+            run.fill_disk()
+            seen = recorder.write_failures
+            await until(lambda: recorder.write_failures >= seen + 4)  # noqa: B023 - awaited in the loop
+            run.free_disk()
+            await until(lambda: recorder.write_error is None)
+        assert recorder.write_failures >= 12
+        run.interrupts.asked.set()
+    assert written(run) == [sample.request_id for sample in recorder.samples]
+
+
+async def test_a_store_that_is_gone_stops_the_run(store: RunStore) -> None:
+    """Whatever SQLite says of it is a StoreError and not the end of the process."""
+    run = run_of(unreachable(2), store)
+    store.close()
+    async with going(run):
+        pass
+    assert isinstance(run.made.recorder.write_error, StoreError)
+
+
+# -- the end
+
+
+async def test_the_duration_is_the_end(store: RunStore) -> None:
+    """Whoever has not booted by then does not; the last picture says done."""
+    made = rig(closed_port(), NOWHERE, None, cohort(100, ONCE, bootstrap=NoBootstrap(), arrivals=Even(20.0)))
+    run = run_of(made, store)
+    async with going(run, duration_s=0.2):
+        pass
+    assert 1 <= len(made.recorder.samples) <= 5
+    assert made.clock.now_s() < 2.0
+    assert run.shown[-1].stage is RunStage.DONE
+    assert sum(run.shown[-1].states.values()) == 100
+    assert run.live.totals().cpu_s > 0.0
+    assert run.live.totals().peak_rss_bytes > 10**7
+
+
+async def test_an_end_that_is_over_already_is_the_end(store: RunStore) -> None:
+    """Preparing a fleet takes time; the clock was started before the run."""
+    made = unreachable(1)
+    run = run_of(replace(made, clock=RunClock(made.clock.mono_epoch_ns - 60 * NS, 0.0)), store)
+    async with going(run, duration_s=1.0):
+        pass
+    assert made.recorder.device_counts <= {1}
+
+
+async def test_a_settled_fleet_ends_before_its_time(store: RunStore) -> None:
+    """Nothing is planned, so there is nothing to wait for."""
+    run = run_of(unreachable(3, ONCE), store)
+    async with going(run, until_settled=True):
+        pass
+    assert run.made.clock.now_s() < 5.0
+    assert run.shown[-1].states == {"gave_up": 3}
+
+
+async def test_the_drain_has_an_end(monkeypatch: pytest.MonkeyPatch, store: RunStore) -> None:
+    """An answer that does not come in that time is abandoned, and its row written; so is the open search's."""
+    monkeypatch.setattr(live_module, "DRAIN_S", 0.05)
+    async with silence() as server:
+        run = run_of(rig(server.url, NOWHERE, None, cohort(3, bootstrap=NoBootstrap())), store)
+        async with going(run):
+            await server.has(3)
+            run.interrupts.asked.set()
+            await until(lambda: bool(run.shown) and run.shown[-1].stage is not RunStage.RUNNING)
+    assert run.made.recorder.kinds() == ["abandoned"] * 3
+    assert run.shown[-1].stage is RunStage.DONE
+    assert len(written(run)) == 3
+    with RunReader(store.path) as reader:
+        assert [each.exchanges for each in reader.enrolments()] == [1, 1, 1]
+
+
+async def test_a_second_signal_ends_at_once(store: RunStore) -> None:
+    """Within the drain; what was under way is abandoned."""
+    async with silence() as server:
+        run = run_of(rig(server.url, NOWHERE, None, cohort(3, bootstrap=NoBootstrap())), store)
+        began = time.monotonic()
+        async with going(run):
+            await server.has(3)
+            run.interrupts.asked.set()
+            run.interrupts.at_once.set()
+    assert time.monotonic() - began < live_module.DRAIN_S / 2
+    assert run.made.recorder.kinds() == ["abandoned"] * 3
+    assert len(written(run)) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_signals_ask_first_and_then_insist(number: signal.Signals) -> None:
+    """The first asks, the second insists; before the fleet lives, the first ends the preparation."""
+    interrupts = Interrupts()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(interrupts.watch)
+            with trio.CancelScope() as setting_up:
+                interrupts.cancels(setting_up)
+                os.kill(os.getpid(), number)
+                await trio.sleep_forever()
+            assert interrupts.asked.is_set()
+            assert not interrupts.at_once.is_set()
+            interrupts.cancels(None)
+            os.kill(os.getpid(), number)
+            await interrupts.at_once.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_signal_that_came_first_still_counts() -> None:
+    """Between two preparations nobody listens; the next is not begun."""
+    interrupts = Interrupts()
+    interrupts.asked.set()
+    with trio.move_on_after(1), trio.CancelScope() as scope:
+        interrupts.cancels(scope)
+        await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+# -- the vitals
+
+
+async def test_a_stall_of_the_loop_shows() -> None:
+    """Fifty milliseconds in which nothing else ran are one delay of about that; a calm loop has small ones."""
+    readings: list[GeneratorReading] = []
+    clock = RunClock.start()
+    vitals = Vitals(clock, lambda: 7, readings.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vitals.beat)
+        await trio.sleep(5 * HEARTBEAT_S)
+        time.sleep(0.05)  # noqa: ASYNC251 - the stall
+        await trio.sleep(5 * HEARTBEAT_S)
+        nursery.cancel_scope.cancel()
+    vitals.take()
+    vitals.take()
+    stalled, empty = readings
+    assert 0.03 * NS < stalled.loop_delay_p99_ns < 0.5 * NS
+    assert empty.loop_delay_p99_ns == 0
+    assert stalled.in_flight == 7
+    assert 0 < stalled.at_ns <= empty.at_ns <= clock.now_ns()
+
+
+async def test_a_reading_is_of_the_time_since_the_last() -> None:
+    """A loop that worked is busy, one that slept is not; the memory's peak is kept."""
+    readings: list[GeneratorReading] = []
+    vitals = Vitals(RunClock.start(), lambda: 0, readings.append)
+    until_s = time.process_time() + 0.1
+    while time.process_time() < until_s:
+        pass
+    vitals.take()
+    await trio.sleep(0.1)
+    vitals.take()
+    busy, idle = readings
+    assert busy.cpu_share > 2 * idle.cpu_share
+    assert vitals.cpu_s >= 0.1
+    assert vitals.peak_rss_bytes == max(busy.rss_bytes, idle.rss_bytes) > 10**7
+
+
+async def test_a_reading_comes_each_second() -> None:
+    """And what has lived that long is kept from the collector."""
+    readings: list[GeneratorReading] = []
+    frozen = gc.get_freeze_count()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Vitals(RunClock.start(), lambda: 0, readings.append).read)
+        await until(lambda: bool(readings))
+        nursery.cancel_scope.cancel()
+    assert readings[0].at_ns >= 0.99 * NS
+    assert gc.get_freeze_count() > frozen
+    gc.unfreeze()
