@@ -24,6 +24,8 @@ from estsim.net.tls import END, Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
 from estsim.net.troubles import transport_failure
 
+Clock = Callable[[], int]  # nanoseconds, never going back
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
@@ -59,19 +61,22 @@ class Close(StrEnum):
 class TlsConnection:
     """An open connection: TLS over a socket of ours. Made by :func:`open_connection` or :func:`serve_handshake`.
 
-    ``http`` is where the transport above keeps its HTTP/1.1 state between requests.
+    ``http`` is where the transport above keeps its HTTP/1.1 state between requests. By the caller's clock ``spoke_ns``
+    is when the last bytes sent were given to the kernel, ``heard_ns`` when the last bytes received came to this
+    machine; a busy loop may have read them much later.
     """
 
-    __slots__ = ("_heard_ns", "_lost", "_socket", "_spoke_ns", "closed", "http", "tls")
+    __slots__ = ("_clock", "_lost", "_socket", "closed", "heard_ns", "http", "spoke_ns", "tls")
 
-    def __init__(self, sock: socket.socket, tls: TlsSession) -> None:
+    def __init__(self, sock: socket.socket, tls: TlsSession, clock: Clock) -> None:
         self._socket = sock
+        self._clock = clock
         self._lost: TransportFailed | None = None  # a send failed; the reason may still be there to read
         self.tls = tls
         self.http: h11.Connection | None = None
         self.closed = False
-        self._spoke_ns = 0  # when the last bytes sent were given to the kernel
-        self._heard_ns = 0  # when the bytes last received came to this machine, by the performance counter
+        self.spoke_ns = 0
+        self.heard_ns = 0
         stamp_arrivals(sock)
 
     def __repr__(self) -> str:
@@ -82,16 +87,6 @@ class TlsConnection:
     def truncated(self) -> bool:
         """Whether the peer ended the stream without close_notify."""
         return self.tls.truncated
-
-    @property
-    def spoke_ago_ns(self) -> int:
-        """How long ago the last bytes sent were given to the kernel."""
-        return time.perf_counter_ns() - self._spoke_ns
-
-    @property
-    def heard_ago_ns(self) -> int:
-        """How long ago the bytes last received came to this machine, by the kernel's stamp where it gives one."""
-        return time.perf_counter_ns() - self._heard_ns
 
     @property
     def local_port(self) -> int:
@@ -190,7 +185,7 @@ class TlsConnection:
         """Send what TLS has to say. A send error is kept: the peer's reason, an alert, comes by reading on."""
         data = self.tls.outgoing()
         while data and self._lost is None:
-            self._spoke_ns = time.perf_counter_ns()  # before, not after: the peer may have read it when send returns
+            self.spoke_ns = self._clock()  # before, not after: the peer may have read it when send returns
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
@@ -208,7 +203,7 @@ class TlsConnection:
             await trio.lowlevel.wait_readable(self._socket)
             try:
                 received, lain_ns = receive_stamped(self._socket)
-                self._heard_ns = time.perf_counter_ns() - lain_ns
+                self.heard_ns = self._clock() - lain_ns
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -223,7 +218,7 @@ async def open_connection(
     credential: Credential | None,
     *,
     deadlines: Deadlines,
-    clock: Callable[[], int],
+    clock: Clock,
     stamps: WireStamps,
     resume: Resumable | None = None,
     check_host: bool = True,
@@ -242,7 +237,9 @@ async def open_connection(
         stamps.connected_ns = clock()
         phase = Phase.HANDSHAKE
         scope.deadline = trio.current_time() + deadlines.handshake_s
-        connection = await _shake(sock, context, credential, endpoint.host, resume=resume, check_host=check_host)
+        connection = await _shake(
+            sock, context, credential, clock, host=endpoint.host, resume=resume, check_host=check_host
+        )
         stamps.handshaken_ns = clock()
         return connection
     limit_s = deadlines.handshake_s if phase is Phase.HANDSHAKE else deadlines.connect_s
@@ -255,6 +252,7 @@ async def serve_handshake(
     credential: Credential,
     *,
     deadline_s: float,
+    clock: Clock = time.monotonic_ns,
 ) -> TlsConnection:
     """Shake hands as a server on an accepted stream, whose socket is taken over; the caller closes what comes back.
 
@@ -262,7 +260,7 @@ async def serve_handshake(
     """
     sock = take_over(stream)
     with trio.move_on_after(deadline_s):
-        return await _shake(sock, context, credential)
+        return await _shake(sock, context, credential, clock)
     raise TransportFailed(Phase.HANDSHAKE, Trouble.TIMEOUT, f"the client did not finish within {deadline_s:g} s")
 
 
@@ -270,8 +268,9 @@ async def _shake(
     sock: socket.socket,
     context: TlsContext,
     credential: Credential | None,
-    host: str = "",
+    clock: Clock,
     *,
+    host: str = "",
     resume: Resumable | None = None,
     check_host: bool = False,
 ) -> TlsConnection:
@@ -283,7 +282,7 @@ async def _shake(
         if isinstance(failed, TlsFailed):
             raise failed.as_transport_failure() from failed
         raise
-    connection = TlsConnection(sock, tls)
+    connection = TlsConnection(sock, tls, clock)
     try:
         await connection.handshake(check_host=check_host)
     except BaseException:

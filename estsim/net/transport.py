@@ -106,7 +106,7 @@ class _Exchange:
         except TransportFailed as failed:
             unsent = failed
         else:
-            self._stamps.sent_ns = self._clock() - self._connection.spoke_ago_ns
+            self._stamps.sent_ns = self._connection.spoke_ns
         self.phase = Phase.WAIT
         try:
             head = await self._read_head()
@@ -172,13 +172,13 @@ class _Exchange:
     async def _receive(self) -> None:
         """Receive once and hand it to h11, with the stamps and a look at the very first bytes."""
         received = await self._connection.receive(self.phase)
-        is_first, self._arrived_ns = self._arrived_ns is None, self._clock() - self._connection.heard_ago_ns
+        is_first, self._arrived_ns = self._arrived_ns is None, self._connection.heard_ns
         if not received:
             self._ended = True
         elif is_first and not received.startswith(_START[: len(received)]):  # h11 would wait for an empty line
             raise TransportFailed(self.phase, Trouble.PROTOCOL, f"not an HTTP/1.1 answer: {received[:40]!r}")
         elif self._stamps.first_byte_ns is None:
-            self._stamps.first_byte_ns = self._arrived_ns
+            self._stamps.first_byte_ns = max(self._arrived_ns, self._stamps.sent_ns or 0)  # the wall clock may be set
         self._http.receive_data(received)
 
     def _broken(self, error: h11.RemoteProtocolError) -> TransportFailed:

@@ -42,8 +42,8 @@ class Wire(Protocol):
     """The part of a TLS connection that HTTP needs."""
 
     @property
-    def heard_ago_ns(self) -> int:
-        """How long ago the last bytes received came to this machine."""
+    def heard_ns(self) -> int:
+        """When the last bytes received came to this machine, by the monotonic clock."""
 
     async def send_all(self, payload: bytes, /) -> None:
         """Send everything."""
@@ -157,7 +157,7 @@ class HttpConnection:
         received = await self._wire.receive()
         if not received:
             raise _Gone
-        self._received_ns = time.monotonic_ns() - self._wire.heard_ago_ns
+        self._received_ns = self._wire.heard_ns
         self._http.receive_data(received)
 
     async def _refuse(self, exchange: Exchange | None, refusal: Refused) -> None:

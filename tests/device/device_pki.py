@@ -135,7 +135,7 @@ def csr_of(request: EstRequest) -> x509.CertificateSigningRequest:
 
 def certs_only(*certificates: x509.Certificate) -> EstResponse:
     """Answer with certificates."""
-    der = pkcs7.serialize_certificates(certificates, Encoding.DER)
+    der = pkcs7.serialize_certificates(list(certificates), Encoding.DER)
     return EstResponse(200, CERTS_ONLY, base64.b64encode(der))
 
 

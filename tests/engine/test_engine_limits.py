@@ -109,6 +109,13 @@ def test_the_clock_counts_from_its_start_and_never_back() -> None:
     assert clock.wall_s(10.0) == clock.wall_epoch_s + 10.0
 
 
+def test_a_clock_may_start_soon() -> None:
+    """Below zero until then, with both of its epochs at the same moment."""
+    clock = RunClock.start(in_s=5.0)
+    assert -5.0 <= clock.now_s() < 0.0
+    assert clock.wall_s(clock.now_s()) == pytest.approx(time.time(), abs=0.1)
+
+
 def test_the_start_is_a_date_in_utc() -> None:
     """For the name of the results folder."""
     assert RunClock(0, 1_780_000_000.0).started() == datetime(2026, 5, 28, 20, 26, 40, tzinfo=UTC)

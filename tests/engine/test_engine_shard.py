@@ -199,7 +199,7 @@ async def test_a_herd_starts_eight_at_a_time() -> None:
 
 
 async def test_a_herd_s_queue_is_our_lag_and_not_the_server_s() -> None:
-    """Eight after eight in the plan's order, each later than those before it, and the service time knows nothing of it."""
+    """Eight after eight in the plan's order, ever later, and the service time knows nothing of it."""
     made = rig(closed_port(), NOWHERE, None, cohort(64, bootstrap=NoBootstrap()))
     with trio.fail_after(5):
         await made.shard.run(until_settled=True)
