@@ -2,7 +2,7 @@
 
 It never sleeps, reads a clock, draws from a generator or touches a socket, so the same machine runs live under trio,
 inside a Locust user, and in virtual time. What may happen where is :data:`estsim.device.table.TABLE`; this module
-holds the memory of one device and the decisions.
+holds the decisions, over the memory that :class:`estsim.device.memory.Memory` is.
 
 Beside the state there is the *goal* (no certificate sought, enroll, renew) and the *step* of the chain it stands at, so
 that waiting states need no copies. There is no expiry event: every wait ends at the earliest of the next step and the
@@ -13,7 +13,8 @@ from math import inf
 
 from estsim.device.commands import CONTINUE, Command, Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, Lifetime, Woke
-from estsim.device.policy import AfterExpiry, AfterFailure, AfterRenewals, Fetch, Policy
+from estsim.device.memory import Memory
+from estsim.device.policy import AfterExpiry, AfterFailure, AfterRenewals
 from estsim.device.states import CredentialChoice, KeyChoice, State, Step, StopReason, Why
 from estsim.device.table import TABLE
 from estsim.device.timing import age_share, aged, backoff_wait, deferral_wait, renewal_time
@@ -21,84 +22,16 @@ from estsim.errors import IllegalTransition
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import Deferred, RetryAfter
-from estsim.load.streams import Purpose, uniform
 
 _STATE_OF_STEP = {Step.CACERTS: State.FETCHING_CA, Step.CSRATTRS: State.FETCHING_ATTRS}
 _OPERATION_OF_STEP = {Step.CACERTS: Operation.CACERTS, Step.CSRATTRS: Operation.CSRATTRS}
 _CAUSE_OF_WAIT = {State.DEFERRED: Cause.POLL, State.BACKING_OFF: Cause.RETRY}
 
 
-class Machine:
-    """One device's memory. ``device`` is its fleet-wide index; with ``seed`` it keys every draw."""
+class Machine(Memory):
+    """One device: its memory, and what it decides."""
 
-    __slots__ = (
-        "attempt",
-        "cuts",
-        "deferrals",
-        "deferred_since_s",
-        "device",
-        "draws",
-        "enrolment",
-        "failures",
-        "gave_up",
-        "goal",
-        "has_ca",
-        "keeps_goal",
-        "key_made",
-        "lifetime",
-        "next_s",
-        "now_s",
-        "opened_s",
-        "policy",
-        "renew_asked",
-        "renew_at_s",
-        "renewals",
-        "retire_asked",
-        "seed",
-        "started",
-        "state",
-        "step_of_chain",
-        "stop_asked",
-        "stopped",
-        "turn",
-        "wake_at_s",
-    )
-
-    def __init__(self, policy: Policy, *, seed: int, device: int) -> None:
-        self.policy = policy
-        self.seed = seed
-        self.device = device
-        self.state = State.OFF
-        self.now_s = -inf
-        self.turn = 0
-        self.started = False
-        self.stopped = False
-        self.stop_asked = False
-        self.retire_asked = False
-        self.renew_asked = False
-        self.gave_up = False
-        self.cuts = 0
-        self.goal: Goal | None = None
-        self.keeps_goal: Goal | None = None  # of a pending request that survived a power cut
-        self.step_of_chain = Step.CERTIFICATE
-        self.enrolment = 0
-        self.opened_s = 0.0
-        self.attempt = 0
-        self.failures = 0  # in a row
-        self.deferrals = 0
-        self.deferred_since_s = inf
-        self.next_s = inf  # when the waiting device is to act
-        self.wake_at_s = inf  # when it is to wake: the next step or a limit before it
-        self.key_made = False
-        self.has_ca = False
-        self.lifetime: Lifetime | None = None
-        self.renew_at_s = inf
-        self.renewals = 0
-        self.draws = 0
-
-    def __repr__(self) -> str:
-        goal = self.goal.value if self.goal else "nothing"
-        return f"<Machine {self.device} {self.state.value}, seeks {goal}, turn {self.turn}>"
+    __slots__ = ()
 
     def step(self, event: Event, now_s: float) -> Command:
         """Take an event at a time and say what to do.
@@ -125,8 +58,8 @@ class Machine:
 
     def begin(self, goal: Goal, planned_s: float, cause: Cause, ends: EnrolmentEnd | None = None) -> Command:
         """Seek a certificate: open an enrolment and send its first exchange."""
-        self._open(goal, planned_s)
-        self.step_of_chain = self._first_step()
+        self.open_enrolment(goal, planned_s)
+        self.step_of_chain = self.first_step()
         return self.exchange(cause, planned_s, opens_s=planned_s, ends=ends)
 
     def exchange(
@@ -142,13 +75,13 @@ class Machine:
         assert goal is not None  # noqa: S101 - an exchange belongs to an enrolment
         step = self.step_of_chain
         self.state = _STATE_OF_STEP.get(step) or (State.RENEWING if goal is Goal.RENEW else State.ENROLLING)
-        key = self._key_choice()
+        key = self.key_choice()
         self.key_made = self.key_made or key is KeyChoice.NEW
         self.attempt += 1
         self.turn += 1
         return Exchange(
             turn=self.turn,
-            operation=_OPERATION_OF_STEP.get(step) or self._certificate_operation(),
+            operation=_OPERATION_OF_STEP.get(step) or self.certificate_operation(),
             key=key,
             credential=CredentialChoice.ISSUED if goal is Goal.RENEW else CredentialChoice.BOOTSTRAP,
             goal=goal,
@@ -174,12 +107,12 @@ class Machine:
         if self.goal is Goal.RENEW:
             self.renewals += 1
         self.renew_asked = False  # whoever asked for a new certificate has one
-        self._close()
+        self.close_enrolment()
         self.lifetime = aged(lifetime, self.now_s, self.policy.renew.lifetime_scale if self.policy.renew else 1.0)
         self.state = State.OPERATIONAL
         renew = self.policy.renew
         if renew is not None and (renew.times is None or self.renewals < renew.times):
-            self.renew_at_s = renewal_time(renew, self.lifetime, self.now_s, self._draw)
+            self.renew_at_s = renewal_time(renew, self.lifetime, self.now_s, self.draw)
             return self.stay_operational(ends=EnrolmentEnd.ISSUED)
         self.renew_at_s = inf
         if renew is not None and renew.then is AfterRenewals.LEAVE:
@@ -202,10 +135,10 @@ class Machine:
         self.deferred_since_s = min(self.deferred_since_s, self.now_s)
         if self.deferrals > policy.max_polls:
             return self.fail(EnrolmentEnd.IMPATIENT)
-        told_s, device_s = deferral_wait(policy, deferral.retry_after, self._draw)
+        told_s, device_s = deferral_wait(policy, deferral.retry_after, self.draw)
         self.next_s = self.now_s + told_s + device_s
         self.state = State.DEFERRED
-        return self.wait(self._next_or_limit(), Why.DEFERRAL, told_s=told_s, device_s=device_s)
+        return self.wait(self.next_or_limit(), Why.DEFERRAL, told_s=told_s, device_s=device_s)
 
     def back_off(self, told: RetryAfter | None) -> Command:
         """Wait before another try: as an overloaded server says, else by the policy's backoff."""
@@ -214,10 +147,10 @@ class Machine:
             return self.fail(EnrolmentEnd.EXHAUSTED)
         wait_s = told.wait_s if told is not None else None
         if wait_s is None:
-            wait_s = backoff_wait(self.policy.retry, self.failures, self._draw)
+            wait_s = backoff_wait(self.policy.retry, self.failures, self.draw)
         self.next_s = self.now_s + wait_s
         self.state = State.BACKING_OFF
-        return self.wait(self._next_or_limit(), Why.BACKOFF, backoff_s=wait_s)
+        return self.wait(self.next_or_limit(), Why.BACKOFF, backoff_s=wait_s)
 
     def repeat(self) -> Command:
         """Poll or retry, the wait being over."""
@@ -226,7 +159,7 @@ class Machine:
     def fail(self, how: EnrolmentEnd) -> Command:
         """End the enrolment without a certificate; a device whose certificate still holds goes on with it."""
         goal = self.goal
-        self._close()
+        self.close_enrolment()
         if goal is Goal.ENROLL:
             return self.give_up(ends=how)
         if self.now_s >= self.not_after_s:
@@ -258,7 +191,7 @@ class Machine:
         """Leave service for good."""
         if ends is None and self.goal is not None:
             ends = EnrolmentEnd.RETIRED
-        self._close()
+        self.close_enrolment()
         self.state = State.RETIRED
         return self.stop(StopReason.RETIRED, ends)
 
@@ -274,7 +207,7 @@ class Machine:
             self.keeps_goal = self.goal
         ends = EnrolmentEnd.CUT if self.goal is not None else None
         key_survives = self.key_made and keeps_key
-        self._close()
+        self.close_enrolment()
         self.key_made = key_survives
         self.state = State.OFF
         return self.wait(inf, Why.POWER, ends=ends)
@@ -319,75 +252,18 @@ class Machine:
             return self.stop(StopReason.ASKED, command.ends)
         return command
 
-    def limit_reached(self) -> EnrolmentEnd | None:
-        """Return which limit of the goal has passed: deadline and patience, or expiry and patience."""
-        if self.goal is Goal.ENROLL and self.now_s >= self.opened_s + self.policy.enroll.deadline_s:
-            return EnrolmentEnd.DEADLINE
-        if self.goal is Goal.RENEW and self.now_s >= self.not_after_s:
-            return EnrolmentEnd.EXPIRED
-        if self.now_s >= self.deferred_since_s + self.policy.deferral.max_wait_s:
-            return EnrolmentEnd.IMPATIENT
-        return None
-
-    @property
-    def not_after_s(self) -> float:
-        """When the certificate in hand expires; minus infinity without one."""
-        return self.lifetime.not_after_s if self.lifetime else -inf
-
     # -- the small print
-
-    def _open(self, goal: Goal, planned_s: float) -> None:
-        self.goal = goal
-        self.enrolment += 1
-        self.opened_s = planned_s
-        self.attempt = 0
-        self.failures = 0
-        self.deferrals = 0
-        self.deferred_since_s = inf
-
-    def _close(self) -> None:
-        self.goal = None
-        self.key_made = False
-        self.failures = 0
-        self.deferred_since_s = inf
-
-    def _first_step(self) -> Step:
-        policy = self.policy.enroll
-        wants_ca = policy.cacerts is Fetch.ALWAYS or (policy.cacerts is Fetch.ONCE and not self.has_ca)
-        if wants_ca:
-            return Step.CACERTS
-        return Step.CSRATTRS if policy.csrattrs else Step.CERTIFICATE
-
-    def _key_choice(self) -> KeyChoice:
-        if self.step_of_chain is not Step.CERTIFICATE:
-            return KeyChoice.NONE
-        if self.goal is Goal.RENEW and self.policy.renew is not None and not self.policy.renew.rekey:
-            return KeyChoice.HELD
-        return KeyChoice.PENDING if self.key_made else KeyChoice.NEW
-
-    def _certificate_operation(self) -> Operation:
-        return Operation.SIMPLEREENROLL if self.goal is Goal.RENEW else self.policy.enroll.operation
-
-    def _next_or_limit(self) -> float:
-        patience_s = self.deferred_since_s + self.policy.deferral.max_wait_s
-        if self.goal is Goal.RENEW:
-            return min(self.next_s, self.not_after_s, patience_s)
-        return min(self.next_s, self.opened_s + self.policy.enroll.deadline_s, patience_s)
-
-    def _draw(self, purpose: Purpose) -> float:
-        self.draws += 1
-        return uniform(self.seed, self.device, purpose, self.draws)
 
     def _resume(self, goal: Goal, planned_s: float) -> Command:
         """Come back to a pending request, as a new enrolment with the told time kept."""
-        self._open(goal, planned_s)
+        self.open_enrolment(goal, planned_s)
         self.step_of_chain = Step.CERTIFICATE
         self.deferrals = 1
         self.deferred_since_s = self.now_s
         self.next_s = max(self.next_s, planned_s)
         self.state = State.DEFERRED
         told_s = self.next_s - planned_s
-        return self.wait(self._next_or_limit(), Why.DEFERRAL, told_s=told_s, opens_s=planned_s)
+        return self.wait(self.next_or_limit(), Why.DEFERRAL, told_s=told_s, opens_s=planned_s)
 
     def _boot_with_certificate(self, lifetime: Lifetime, planned_s: float) -> Command:
         renew_if = self.policy.boot.renew_if

@@ -21,6 +21,7 @@ from estsim.device.events import (
     Woke,
 )
 from estsim.device.machine import Machine
+from estsim.device.memory import Memory
 from estsim.device.policy import (
     AfterExpiry,
     AfterFailure,
@@ -540,14 +541,14 @@ def test_any_sequence_of_events_is_answered_by_the_table_or_refused_whole(
     for choice, outcome, pause_s in events:
         now_s += pause_s
         event = _event(choice, outstanding, outcome, now_s)
-        before = {name: getattr(machine, name) for name in Machine.__slots__}
+        before = {name: getattr(machine, name) for name in Memory.__slots__}
         late = isinstance(event, Woke | Answered) and event.turn != machine.turn
         known = not machine.stopped and type(event) in TABLE[machine.state]
         try:
             command = machine.step(event, now_s)
         except IllegalTransition:
             assert not late
-            assert {name: getattr(machine, name) for name in Machine.__slots__} == before
+            assert {name: getattr(machine, name) for name in Memory.__slots__} == before
             continue
         assert late or known
         assert machine.now_s >= before["now_s"]
