@@ -47,7 +47,8 @@ def serve(
         bool, typer.Option("--with-parent", help="Stop when stdin ends, and print errors only.")
     ] = False,
     ephemeral: Annotated[
-        bool, typer.Option("--ephemeral", help="Leave nothing in the folder at the end but the exchange log.")
+        bool,
+        typer.Option("--ephemeral", help="For one run: remove CONFIG once read, at the end all but the log."),
     ] = False,
 ) -> None:
     r"""Run the sandbox: an EST server (RFC 7030) with a CA of its own, to try devices and scenarios against.
@@ -62,6 +63,8 @@ def serve(
     """
     try:
         sandbox = read_config(config) if config else SandboxConfig()
+        if config and ephemeral:
+            config.unlink()  # it may hold passwords
         trio.run(_run, _Running(sandbox, quiet=with_parent), directory, host, port)
         if ephemeral:
             _leave_only_the_log(directory)

@@ -1,11 +1,14 @@
 """How long a device waits: deferral, backoff and renewal times as pure functions of policy and draws."""
 
 from collections.abc import Callable
+from typing import Final
 
 from estsim.device.events import Lifetime
 from estsim.device.policy import Backoff, DeferralPolicy, Jitter, RenewPolicy, RetryPolicy
 from estsim.est.outcome import RetryAfter
 from estsim.load.streams import Purpose
+
+_DOUBLINGS: Final = 62  # beyond every cap, and still a number
 
 Draw = Callable[[Purpose], float]
 
@@ -24,7 +27,7 @@ def deferral_wait(policy: DeferralPolicy, retry_after: RetryAfter, draw: Draw) -
 
 def backoff_wait(policy: RetryPolicy, failures: int, draw: Draw) -> float:
     """Return the wait after ``failures`` ≥ 1 failures in a row, in seconds."""
-    factor = 2.0 ** (failures - 1) if policy.backoff is Backoff.EXPONENTIAL else 1.0
+    factor = 2.0 ** min(failures - 1, _DOUBLINGS) if policy.backoff is Backoff.EXPONENTIAL else 1.0
     wait_s = min(policy.cap_s, policy.base_s * factor)
     return wait_s * draw(Purpose.BACKOFF) if policy.jitter is Jitter.FULL else wait_s
 

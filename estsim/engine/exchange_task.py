@@ -46,15 +46,10 @@ class ExchangeTask:
 
         Never raises for what a server or a network does; a cancellation is recorded as abandoned and goes on.
         """
-        woke_ns = self._clock.now_ns()
-        conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
-        key = conversation.own_key()
-        if key is None and command.key is not KeyChoice.NONE:
-            key = await make_key_beside(device.cohort.plan.key)
-        errand = Errand(device, conversation, key, self._wire.line(device.cohort, conversation.credential))
-        # Ready is when all was there, had we been on time: our lateness is lag, the making of a key is not.
         now_ns, intended_ns = self._clock.now_ns(), to_ns(command.intended_s)
-        stamps = Stamps(intended_ns, intended_ns + now_ns - woke_ns, now_ns)
+        stamps = Stamps(intended_ns, intended_ns, now_ns)
+        conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
+        errand = Errand(device, conversation, self._wire.line(device.cohort, conversation.credential))
         cause = command.cause
         try:
             while True:
@@ -74,25 +69,43 @@ class ExchangeTask:
         request_id = next(self._request_ids) if self._request_ids else None
         answer = Answer(Abandoned("cut by estsim"))
         try:
-            response = await errand.line.ask(lambda: conversation.request(errand.key, request_id), stamps)
+            key = await self._key(errand, stamps)
+            response = await errand.line.ask(lambda: conversation.request(key, request_id), stamps)
             now_s = self._clock.now_s()
             answer = conversation.answered(response, now_s=now_s, wall_now_s=self._clock.wall_s(now_s))
         except TransportFailed as failure:
             conversation.keep_key()
             answer = Answer(Failed(failure.phase, failure.trouble, failure.reason, failure.alert))
         finally:
+            stamps.ended_ns = stamps.ended_ns or self._clock.now_ns()
             self._books.exchange(errand.device.enrolment, errand.sample(answer, stamps, cause, request_id))
         return answer
 
+    async def _key(self, errand: "Errand", stamps: Stamps) -> PrivateKey | None:
+        """Return the key that the request is about, made now if it has to be.
 
-@dataclass(frozen=True, slots=True)
+        Ready is when all was there, had we been on time: our lateness is lag, the making of a key is not.
+        """
+        command = errand.conversation.command
+        key = errand.key or errand.conversation.own_key()
+        if key is None and command.key is not KeyChoice.NONE:
+            key = await make_key_beside(errand.device.cohort.plan.key)
+        if errand.key is None:
+            errand.key = key
+            now_ns = self._clock.now_ns()
+            stamps.ready_ns = stamps.intended_ns + now_ns - stamps.started_ns
+            stamps.started_ns = now_ns
+        return key
+
+
+@dataclass(slots=True)
 class Errand:
-    """A device under way with one exchange."""
+    """A device under way with one exchange; the key is there once it is needed."""
 
     device: Device
     conversation: Conversation
-    key: PrivateKey | None
     line: Line
+    key: PrivateKey | None = None
 
     def sample(self, answer: Answer, stamps: Stamps, cause: Cause, request_id: str | None) -> Sample:
         """Return the row of a request that went out as this errand."""

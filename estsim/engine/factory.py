@@ -1,11 +1,13 @@
 """The factory: a manufacturer's authority that mints each device's bootstrap certificate, in memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -14,6 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from estsim.device.identity import PrivateKey, StoredCredential, dump_key
 from estsim.errors import UsageError
 from estsim.est.csr import signature_hash
+
+T = TypeVar("T")
 
 _BACKDATED: Final = timedelta(hours=1)  # devices were made before they boot, and clocks differ
 _VALIDITY: Final = timedelta(days=3650)
@@ -40,16 +44,11 @@ class Factory:
     @classmethod
     def read(cls, cert: Path, key: Path | None = None) -> "Factory":
         """Read a manufacturer from PEM files, one for both if ``key`` is None; raises UsageError."""
-        try:
-            certificates = x509.load_pem_x509_certificates(cert.read_bytes())
-            private = load_pem_private_key((key or cert).read_bytes(), password=None)
-        except OSError as error:
-            raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"{key or cert}: expected a certificate and an unencrypted key in PEM: {error}") from error
+        certificates = _read(cert, x509.load_pem_x509_certificates, "certificates")
+        private = _read(key or cert, lambda pem: load_pem_private_key(pem, password=None), "an unencrypted key")
         if not isinstance(private, PrivateKey):
             raise UsageError(f"{key or cert}: expected an EC, RSA or Ed25519 key (got {type(private).__name__})")
-        if private.public_key() != certificates[0].public_key():
+        if private.public_key() != _read(cert, lambda _: certificates[0].public_key(), "a key that can be read"):
             raise UsageError(f"{key or cert}: the key does not belong to the certificate in {cert}")
         above = tuple(c.public_bytes(Encoding.DER) for c in certificates if c.subject != c.issuer)
         return cls(certificates[0], private, above)
@@ -78,3 +77,13 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey) -> x509.Cer
         .not_valid_before(now - _BACKDATED)
         .not_valid_after(now + _VALIDITY)
     )
+
+
+def _read(path: Path, load: Callable[[bytes], T], what: str) -> T:
+    """Load something from a PEM file; raises UsageError that names the file."""
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{path}: expected {what} in PEM: {error}") from error

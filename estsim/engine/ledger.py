@@ -5,6 +5,7 @@ generator's lag, may wait for its key, is served, and the wait that follows is t
 """
 
 from hashlib import sha256
+from math import isfinite
 
 from estsim.device.commands import Exchange, Stop, WaitUntil
 from estsim.device.states import Why
@@ -50,9 +51,7 @@ class Ledger:
         if command.opens_s is not None:
             self._open(device, command)
         if isinstance(command, WaitUntil) and device.enrolment is not None:
-            device.enrolment.told_ns += to_ns(command.told_s)
-            device.enrolment.device_ns += to_ns(command.device_s)
-            device.enrolment.backoff_ns += to_ns(command.backoff_s)
+            _book_wait(device.enrolment, command, now_ns)
             device.poll = _poll_plan(command, settled)
 
     def open_at_the_end(self, device: Device) -> None:
@@ -82,6 +81,20 @@ class Ledger:
             enrolment.client_ns += settled.verified_ns - settled.stamps.ended_ns
             _describe(enrolment, settled)
         self._recorder.enrolment_ended(enrolment)
+
+
+def _book_wait(enrolment: Enrolment, wait: WaitUntil, now_ns: int) -> None:
+    """Book a wait as it will run: one that a limit cuts short counts up to there, the told part first."""
+    parts_s = (wait.told_s, wait.device_s, wait.backoff_s)
+    told_ns, device_ns, backoff_ns = map(to_ns, parts_s)
+    if isfinite(wait.at_s) and to_ns(wait.at_s) < now_ns + told_ns + device_ns + backoff_ns:
+        runs_ns = max(0, to_ns(wait.at_s) - now_ns)
+        told_ns = min(told_ns, runs_ns)
+        device_ns = min(device_ns, runs_ns - told_ns)
+        backoff_ns = min(backoff_ns, runs_ns - told_ns)
+    enrolment.told_ns += told_ns
+    enrolment.device_ns += device_ns
+    enrolment.backoff_ns += backoff_ns
 
 
 def _describe(enrolment: Enrolment, settled: Settled) -> None:

@@ -101,7 +101,7 @@ class Live:
         self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + DRAIN_S)
 
     async def _stop_after(self, duration_s: float) -> None:
-        await trio.sleep(duration_s - self._clock.now_s())
+        await trio.sleep(max(0.0, duration_s - self._clock.now_s()))
         self._stop()
 
     async def _stop_on_signal(self) -> None:

@@ -65,7 +65,7 @@ async def fly(cohorts: list[CohortRun], wire: Wire, clock: RunClock, *, seed: in
 
 async def _knock(device: Device, command: Exchange, wire: Wire, flight: Preflight, clock: RunClock) -> None:
     conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
-    errand = Errand(device, conversation, None, wire.line(device.cohort, conversation.credential))
+    errand = Errand(device, conversation, wire.line(device.cohort, conversation.credential))
     stamps = Stamps(clock.now_ns(), clock.now_ns(), clock.now_ns())
     answer = Answer(Abandoned("only the connection was tried"))
     try:

@@ -45,7 +45,8 @@ from estsim.scenario.target_url import TargetUrl
 
 _DEVICES_BETWEEN_YIELDS: Final = 16
 _SHOW_S: Final = 0.5
-_LEAD_S: Final = 0.2  # between setting up and the first boot
+_LEAD_S: Final = 0.2  # between setting up and the first boot, and for the agenda to be filled
+_LEAD_PER_DEVICE_S: Final = 5e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class Run:
         return fleet
 
     async def _live(self, fleet: Fleet, server: _Server, store: RunStore) -> None:
-        clock = RunClock.start(in_s=_LEAD_S)
+        clock = RunClock.start(in_s=_LEAD_S + len(fleet.devices) * _LEAD_PER_DEVICE_S)
         ledger = Ledger(self._recorder)
         exchanges = ExchangeTask(self._wire(server, clock), ledger, clock, request_ids=self._ids)
         live = Live(
@@ -210,7 +211,7 @@ class Run:
         try:
             await live.run(duration_s=self._scenario.duration_s, until_settled=self._scenario.until_settled)
         finally:
-            self._ended_ns = clock.now_ns()
+            self._ended_ns = max(0, clock.now_ns())
             self._totals = live.totals()
 
     # -- the parts

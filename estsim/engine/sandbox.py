@@ -4,12 +4,14 @@ The child stops when its standard input ends, which the kernel sees to even if t
 """
 
 import json
+import logging
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,7 @@ from estsim.engine.factory import Factory
 from estsim.errors import PreflightError
 from estsim.scenario.target_url import TargetUrl, parse_url
 
+_LOG: Final = logging.getLogger(__name__)
 _START_S: Final = 20.0
 _STOP_S: Final = 6.0
 _POLL_S: Final = 0.02
@@ -57,7 +60,6 @@ async def running_sandbox(
         process = await _start(settings, folder, private / ".stderr")
         try:
             sandbox = await _announced(process, folder, private / ".stderr")
-            settings.unlink()  # it was read, and may hold passwords
             yield sandbox
         finally:
             with trio.CancelScope(shield=True):
@@ -124,5 +126,10 @@ async def _stop(process: trio.Process) -> None:
 
 def _keep(log: Path, folder: Path) -> None:
     """Copy the exchange log beside the run's own rows: who wants to check one against the other needs both."""
-    if log.exists() and folder.is_dir():
-        shutil.copyfile(log, folder / "sandbox.sqlite")
+    if not (log.exists() and folder.is_dir()):
+        return
+    try:
+        with closing(sqlite3.connect(log)) as source, closing(sqlite3.connect(folder / log.name)) as copy:
+            source.backup(copy)  # also what one that was killed had not folded into its file
+    except sqlite3.Error as error:
+        _LOG.warning("the sandbox's exchange log could not be kept: %s", error)

@@ -56,10 +56,12 @@ class Shard:
 
         Cancelled from outside, what it cuts is recorded as abandoned.
         """
-        async with trio.open_nursery() as nursery:
-            await self._schedule(nursery, until_settled=until_settled)
-        for device in self._devices:
-            self._ledger.open_at_the_end(device)
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._schedule(nursery, until_settled=until_settled)
+        finally:
+            for device in self._devices:
+                self._ledger.open_at_the_end(device)
 
     def stop(self) -> None:
         """Ask every device to stop: nothing new is begun, exchanges under way may end."""

@@ -65,7 +65,7 @@ class RunStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _mapped(path):
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = NORMAL")

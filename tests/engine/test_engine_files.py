@@ -140,12 +140,12 @@ def old_key() -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (lambda: b"", "expected a certificate and an unencrypted key in PEM"),
+        (lambda: b"", "expected an unencrypted key in PEM"),
         (
             lambda: b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-            "expected a certificate and an unen",
+            "expected an unen",
         ),
-        (locked_key, "expected a certificate and an unencrypted key in PEM"),
+        (locked_key, "expected an unencrypted key in PEM"),
         (agreement_key, "expected an EC, RSA or Ed25519 key (got X25519PrivateKey)"),
         (old_key, "expected an EC, RSA or Ed25519 key (got DSAPrivateKey)"),
         (other_key, "the key does not belong to the certificate in"),
