@@ -219,6 +219,9 @@ def _url(host: str, path: str) -> httpx.URL:
     return httpx.URL(f"https://{host}{path}")
 
 
+_NO_STREAM: Final = httpx.ByteStream(b"")
+
+
 async def exchange(
     client: httpx.AsyncClient,
     connection: TlsConnection,
@@ -249,4 +252,5 @@ async def exchange(
     )
     response = await client.send(request, stream=True)
     answer: WireAnswer = response.extensions[ANSWER]
+    response.stream = _NO_STREAM  # httpx ties answer and stream in a ring, which would hold the connection for the GC
     return answer

@@ -1,5 +1,6 @@
 """HTTP/1.1 over a connection: whole answers, and a phase and a kind of trouble for every other end."""
 
+import gc
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,6 +9,7 @@ import httpx
 import pytest
 import trio
 from net_kit import CLIENT, TLS12, TLS13, WORLD, answering, ask, dial, read_request, tls_server
+from OpenSSL import SSL
 
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import Close, TlsConnection, WireStamps
@@ -394,3 +396,17 @@ async def test_the_transport_serves_any_httpx_client() -> None:
     assert isinstance(response, httpx.Response)
     assert (response.status_code, response.text, response.reason_phrase) == (200, "ok", "OK")
     assert response.http_version == "HTTP/1.1"
+
+
+async def test_a_connection_is_freed_without_the_garbage_collector() -> None:
+    """A fleet collects rarely, and a TLS connection that waits for it holds 50 KiB."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(thing, SSL.Connection) for thing in gc.get_objects())
+        for _ in range(3):
+            await exchange_with(saying(OK))
+        after = sum(isinstance(thing, SSL.Connection) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after == before
