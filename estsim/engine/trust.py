@@ -1,6 +1,8 @@
 """What the fleet trusts in the server, before it has fetched anything: a PEM file's authorities, or the system's."""
 
 import ssl
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +39,21 @@ def trust_file(path: Path) -> Trust:
 
 def system_trust() -> Trust:
     """Trust what this machine trusts on the web; it says nothing about who may issue device certificates."""
-    anchors = tuple(ssl.create_default_context().get_ca_certs(binary_form=True))
+    anchors = _usable(ssl.create_default_context().get_ca_certs(binary_form=True))
     if not anchors:
         raise UsageError("this machine has no trusted certificates: name the server's with target.trust: {ca: FILE}")
     return Trust(anchors, explicit=False, authorities=None)
+
+
+def _usable(found: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return the certificates that the library reads without complaint: a system's store may hold odd old ones."""
+    sound = []
+    for der in found:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                x509.load_der_x509_certificate(der)
+            except (ValueError, Warning):
+                continue
+        sound.append(der)
+    return tuple(sound)

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
 from typing import Final
 
 import pytest
@@ -228,6 +229,23 @@ def test_the_system_s_trust_is_the_web_s(monkeypatch: pytest.MonkeyPatch, maker:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
     with pytest.raises(UsageError, match=r"target\.trust"):
         system_trust()
+
+
+def test_what_the_library_warns_of_in_the_system_s_trust_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, maker: Factory, tmp_path: Path
+) -> None:
+    """A root with a negative serial number, as old ones have: nobody who names no trust should read a warning of Python's."""
+    der = maker.certificate.public_bytes(Encoding.DER)
+    serial = maker.certificate.serial_number
+    octets = serial.to_bytes(serial.bit_length() // 8 + 1)
+    odd = der.replace(octets, b"\x80" + octets[1:], 1)
+    with pytest.warns(UserWarning, match="serial number"):
+        x509.load_der_x509_certificate(odd)
+    path = tmp_path / "web.pem"
+    path.write_text(DER_cert_to_PEM_cert(odd) + DER_cert_to_PEM_cert(der), encoding="ascii")
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    assert system_trust().anchors == (der,)
 
 
 # -- the results folder
