@@ -234,7 +234,7 @@ def test_the_system_s_trust_is_the_web_s(monkeypatch: pytest.MonkeyPatch, maker:
 def test_what_the_library_warns_of_in_the_system_s_trust_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, maker: Factory, tmp_path: Path
 ) -> None:
-    """A root with a negative serial number, as old ones have: nobody who names no trust should read a warning of Python's."""
+    """A root with a negative serial number, as old ones have: no warning of Python's for whoever names no trust."""
     der = maker.certificate.public_bytes(Encoding.DER)
     serial = maker.certificate.serial_number
     octets = serial.to_bytes(serial.bit_length() // 8 + 1)
