@@ -25,6 +25,8 @@ from estsim.units import (
 
 Parse = Callable[[object], float]
 
+_TLS_VERSIONS: Final = ("1.2", "1.3")
+
 
 class Section(BaseModel):
     """A mapping of a configuration file: frozen, closed, and honest about what it does not support yet."""
@@ -83,6 +85,17 @@ def parse_number(value: object) -> float:
     return number
 
 
+def parse_tls_versions(value: object) -> tuple[str, str]:
+    """Return the oldest and newest version of ``1.2..1.3`` or ``1.3``."""
+    text = str(value) if isinstance(value, str | float) else ""
+    oldest, dots, newest = (part.strip() for part in text.partition(".."))
+    newest = newest if dots else oldest
+    # RFC 8996: TLS 1.0 and 1.1 are not to be used.
+    if oldest not in _TLS_VERSIONS or newest not in _TLS_VERSIONS or oldest > newest:
+        raise UnitError(f"expected 1.2, 1.3 or 1.2..1.3 (got {shown(value)})")
+    return oldest, newest
+
+
 def _reaching(end: float, spread: Distribution, value: object, written: Callable[[float], str]) -> str:
     """Say what came, and for a distribution whose ends are not written, how far it reaches."""
     return f" (got {shown(value)})" if isinstance(value, str) else f" (this {_kind(spread)} reaches {written(end)})"
@@ -137,3 +150,6 @@ Count = Annotated[int, Field(strict=True, ge=0)]
 PositiveCount = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
+
+# The oldest and the newest version of TLS.
+TlsVersions = Annotated[tuple[str, str], BeforeValidator(parse_tls_versions), _text("1.2..1.3")]

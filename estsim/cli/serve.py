@@ -17,7 +17,7 @@ from estsim.cli.complaints import complain
 from estsim.errors import EstsimError, ScenarioError
 from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
-from estsim.server.config import RequireCertificate, SandboxConfig
+from estsim.server.config import DEFAULT, RequireCertificate, SandboxConfig
 from estsim.server.lines import ReadableLines
 from estsim.server.run import Announcement, Watchers, tune_process
 from estsim.server.run import serve as serve_sandbox
@@ -29,6 +29,7 @@ _STDIN: Final = 0
 _CHUNK: Final = 4096
 _HELD_S: Final = 1.0
 _LOG: Final = "sandbox.sqlite"
+_DEFERRALS: Final = (202, 206)
 
 
 def serve(
@@ -103,7 +104,7 @@ class _Running:
         """Count an exchange and print its line, if it is not one of too many."""
         self.exchanges += 1
         self.issued += exchange.serial is not None
-        self.deferred += exchange.status == self.config.center.issue.status
+        self.deferred += exchange.status in _DEFERRALS
         if not self.quiet:
             self.say(*self.lines.of(exchange, time.time()))
 
@@ -179,7 +180,7 @@ async def _show_held_back(running: _Running) -> None:
 
 def _welcome(config: SandboxConfig, here: Announcement) -> list[str]:
     """Return where the sandbox is, and commands to try it with."""
-    always = config.center.clients.require_certificate is RequireCertificate.ALWAYS
+    always = config.centers[DEFAULT].clients.require_certificate is RequireCertificate.ALWAYS
     pending = [f"  {here.pending} requests are still pending from before"] if here.pending else []
     one_line = " -A" if config.base64 == "oneline" else ""
     show = f"openssl base64 -d{one_line} | openssl pkcs7 -inform DER -print_certs"

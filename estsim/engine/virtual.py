@@ -61,7 +61,7 @@ class ServerModel:
             return True
         slot_s = self._slots.pop(device, None)
         if slot_s is None:
-            if self._bucket.try_take(now_s):
+            if self._bucket.try_take(now_s) is not None:
                 return True
             if self.overflow is Overflow.DEFER_FORGET:
                 return False

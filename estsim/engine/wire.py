@@ -67,7 +67,7 @@ def groups_offered(scenario: Scenario) -> tuple[str, ...]:
     """Return the scenario's groups and the curve of every key in it, without which TLS 1.2 fails (TLS.md, rule 4)."""
     kinds = {cohort.key for cohort in scenario.cohorts}
     if scenario.sandbox is not None:
-        kinds.add(scenario.sandbox.center.issuer.key)
+        kinds |= {center.issuer.key for center in scenario.sandbox.centers.values()}
     curves = [_CURVES[kind] for kind in sorted(kinds) if kind in _CURVES]
     return tuple(dict.fromkeys([*scenario.generator.groups, *curves]))
 

@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     SELECTION = 5
     SERVER = 6
     SUBJECT = 7
+    FAULT = 8
 
 
 _KEY: Final = Struct("<qqqq")

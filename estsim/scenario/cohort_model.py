@@ -33,6 +33,7 @@ from estsim.fields import (
     Section,
     ShareRange,
     Text,
+    TlsVersions,
 )
 from estsim.scenario import words
 from estsim.scenario.plan import Close
@@ -96,7 +97,7 @@ class BootstrapModel(Section):
 class TlsModel(Section):
     """How a device speaks TLS."""
 
-    versions: Annotated[tuple[str, str], BeforeValidator(words.tls_versions)] = ("1.2", "1.3")
+    versions: TlsVersions = ("1.2", "1.3")
     resume: Flag = False
     keep_alive: Duration = 0.0
     close: Close = Close.FIN

@@ -4,12 +4,9 @@ Every function takes a value as YAML gave it and returns what the model keeps; a
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 from estsim.errors import UnitError
 from estsim.units import parse_rate, parse_share, shown
-
-_VERSIONS: Final = ("1.2", "1.3")
 
 
 def later(what: str) -> UnitError:
@@ -52,17 +49,6 @@ def enroll_operation(value: object) -> object:
     if value == "simplereenroll":
         raise UnitError("a first enrolment is no re-enrolment: must be simpleenroll (got simplereenroll)")
     return value
-
-
-def tls_versions(value: object) -> object:
-    """Return the oldest and newest version of ``1.2..1.3`` or ``1.3``."""
-    text = str(value) if isinstance(value, str | float) else ""
-    oldest, dots, newest = (part.strip() for part in text.partition(".."))
-    newest = newest if dots else oldest
-    # RFC 8996: TLS 1.0 and 1.1 are not to be used.
-    if oldest not in _VERSIONS or newest not in _VERSIONS or oldest > newest:
-        raise UnitError(f"expected 1.2, 1.3 or 1.2..1.3 (got {shown(value)})")
-    return oldest, newest
 
 
 def ramp(value: object) -> object:

@@ -16,42 +16,19 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from estsim.errors import EstsimError
-from estsim.est.csr import CertificateParts, CSRFacts, parts_of, read_csr
+from estsim.est.csr import CertificateParts, CSRFacts, read_csr
 from estsim.est.messages import EstRequest
 from estsim.est.operations import PKCS10, Operation
 from estsim.est.transfer import TransferError, decode_body
 from estsim.server.ca import weakness_of
 from estsim.server.config import ClientsConfig, RequireCertificate
 from estsim.server.names import Names, NamesError, requested_names
+from estsim.server.peer import Peer
+from estsim.server.peer_trust import PeerTrust
 from estsim.server.policy import Request
+from estsim.server.refused import Refused
 
 REALM: Final = "estsim sandbox"
-
-
-class Refused(EstsimError):  # noqa: N818 - reads as the event it is
-    """A request that is answered with an error status and a readable line."""
-
-    def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        self.status = status
-        self.headers = headers
-        super().__init__(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The client at the other end of a connection, as its TLS handshake showed it."""
-
-    subject: str | None = None
-    serial: str | None = None
-    parts: CertificateParts | None = None
-
-    @classmethod
-    def of(cls, certificate: x509.Certificate | None) -> "Peer":
-        """Read the facts of a verified client certificate, once per connection."""
-        if certificate is None:
-            return cls()
-        serial = f"{certificate.serial_number:x}"
-        return cls(certificate.subject.rfc4514_string(), serial, parts_of(certificate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +47,24 @@ def header_of(request: EstRequest, name: str) -> str | None:
 
 
 class Admission:
-    """The ``clients`` key of one trust center, applied to requests."""
+    """The ``clients`` key of one trust center, applied to requests.
 
-    def __init__(self, clients: ClientsConfig, issuer_name: x509.Name) -> None:
+    ``anchors`` are whose certificates it takes. ``verified`` says that the handshake has checked a client's certificate
+    against just these.
+    """
+
+    def __init__(
+        self,
+        clients: ClientsConfig,
+        issuer_name: x509.Name,
+        anchors: tuple[x509.Certificate, ...],
+        *,
+        verified: bool,
+    ) -> None:
         self._clients = clients
         self._issuer_der = issuer_name.public_bytes()
+        self._trust = PeerTrust(anchors)
+        self._verified = verified
 
     def user_of(self, request: EstRequest) -> str | None:
         """Return the user whose Basic credentials the request carries, or None where it carries none (RFC 7617)."""
@@ -96,13 +86,34 @@ class Admission:
 
     def authorize(self, operation: Operation, peer: Peer, user: str | None) -> None:
         """Refuse a client that may not use ``operation``."""
+        rule = self._clients.require_certificate
+        issues = operation.seeks_certificate
+        if not issues and rule is not RequireCertificate.ALWAYS:
+            return  # RFC 7030 §4.1: who asks for the CA certificates need not say who it is
+        if peer.certificate is not None:
+            self._check_certificate(peer)
         if operation is Operation.SIMPLEREENROLL:
             self._is_renewing(peer)
-        elif peer.parts is None and self._clients.require_certificate is not RequireCertificate.NEVER:
-            rule = self._clients.require_certificate.value
+        elif peer.certificate is None and rule is RequireCertificate.ALWAYS:
             raise Refused(403, f"expected a client certificate in the TLS handshake (require_certificate: {rule})")
-        elif peer.parts is None and user is None and self._clients.users:
+        elif peer.certificate is None and user is None:
+            self._needs_somebody(rule)
+
+    def _needs_somebody(self, rule: RequireCertificate) -> None:
+        """Refuse a client that shows neither a certificate nor a user, where one of them is asked for."""
+        if self._clients.users:
             raise self._challenge("expected a client certificate in the TLS handshake, or a user and password")
+        if rule is not RequireCertificate.NEVER:
+            raise Refused(403, f"expected a client certificate in the TLS handshake (require_certificate: {rule})")
+
+    def _check_certificate(self, peer: Peer) -> None:
+        if peer.problem is not None:
+            raise Refused(403, f"expected a valid client certificate (got {peer.subject}: {peer.problem})")
+        if not self._verified and not self._trust.takes(peer):
+            raise Refused(
+                403,
+                f"expected a client certificate of a CA that is trusted here, see bootstrap_cas (got {peer.subject})",
+            )
 
     def apply(self, operation: Operation, request: EstRequest, peer: Peer, user: str | None) -> Application:
         """Read and check the CSR of an authorized client."""
@@ -119,7 +130,7 @@ class Admission:
             raise Refused(400, str(error)) from error
         wanted = sha256(names.subject_der + b"\0" + (names.san_der or b"")).digest()
         key = sha256(facts.public_key_der).digest()
-        return Application(Request(_identity(peer, user, facts), key, wanted), der, public_key, names)
+        return Application(Request(identity_of(peer, user, facts), key, wanted), der, public_key, names)
 
     def _is_renewing(self, peer: Peer) -> None:
         if peer.parts is None:
@@ -169,10 +180,10 @@ def _keeps_names(facts: CSRFacts, parts: CertificateParts) -> None:
         raise Refused(403, f"expected the SubjectAltName of the certificate presented, byte for byte{asked}")
 
 
-def _identity(peer: Peer, user: str | None, facts: CSRFacts) -> bytes:
+def identity_of(peer: Peer, user: str | None, facts: CSRFacts | None = None) -> bytes:
     """Digest who asks: the certificate's names, else the user, else the name asked for."""
-    if peer.parts is not None:
-        return sha256(b"certificate\0" + peer.parts.issuer_der + peer.parts.subject_der).digest()
+    if peer.identity is not None:
+        return peer.identity
     if user is not None:
         return sha256(b"user\0" + user.encode()).digest()
-    return sha256(b"subject\0" + facts.subject_der).digest()
+    return sha256(b"subject\0" + (facts.subject_der if facts else b"")).digest()

@@ -111,7 +111,8 @@ class Issuer:
 
     def __init__(self, authority: Authority, validity_s: float) -> None:
         self.authority = authority
-        self._validity = timedelta(seconds=int(validity_s))
+        self.validity_s = int(validity_s)
+        self._validity = timedelta(seconds=self.validity_s)
         self._last = authority.certificate.not_valid_after_utc
         self._hash = signature_hash(authority.key)
         template = _template(authority, ExtendedKeyUsageOID.CLIENT_AUTH)

@@ -1,32 +1,58 @@
 """How much a certification authority can sign, and what becomes of requests beyond that: pure, time is passed in.
 
-Owns the token bucket and the overflow rules of the ``capacity`` key. Knows no network, no clock, no trio, so the
-sandbox and the virtual-time driver share it and cannot disagree on what "100/s, burst 10" means.
+Owns the two models of a signer and the overflow rules of the ``capacity`` key. Knows no network, no clock, no trio, so
+the sandbox and the virtual-time driver share it and cannot disagree on what "100/s, burst 10" means. Nothing is signed
+here and no CPU is burnt: a slot is a time, and whoever is given one waits for it.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from heapq import heapify, heappop, heappush, heapreplace
+from math import ceil
+from typing import Final, Protocol
+
+from estsim.units import Distribution
 
 _SLACK_S: Final = 1e-9  # arrivals spaced exactly 1/rate must not fall on the wrong side of a rounding
 
 
 class Overflow(StrEnum):
-    """What happens to a request that finds no token."""
+    """What happens to a request that finds no token, and no room in the queue."""
 
-    WAIT = "wait"  # it queues inside the server and is answered late
+    WAIT = "wait"  # it queues inside the server and is answered late; 503 where the queue is full
     DEFER = "defer"  # it is kept and given a slot in order, as RFC 7030 §4.2.3 wants
     DEFER_FORGET = "defer_forget"  # it is told to come again and forgotten
     REFUSE = "refuse"  # 503
     THROTTLE = "throttle"  # 429
 
 
+class Signers(Protocol):
+    """What signs: gives each request the time at which its certificate is there. Times passed in never decrease.
+
+    ``u`` is a uniform draw, for models whose signing takes a random time.
+    """
+
+    def try_take(self, now_s: float, u: float = 0.0) -> float | None:
+        """Take a request in if it need not queue, and return when it is signed (≥ ``now_s``)."""
+
+    def reserve(self, now_s: float, u: float = 0.0) -> float:
+        """Take a request in whatever is there already, and return when it is signed (≥ ``now_s``)."""
+
+    def next_free(self, now_s: float) -> float:
+        """Return when a request could next be taken in without queueing (≥ ``now_s``), taking none."""
+
+    def backlog(self, now_s: float) -> int:
+        """Return how many requests taken in have to queue."""
+
+    def resume_after(self, slot_s: float) -> None:
+        """Count a slot that was given before a restart."""
+
+
 class TokenBucket:
     """A token bucket of ``rate_per_s`` and ``burst``, full at the start, that can also lend future tokens.
 
-    Kept as one number, the theoretical arrival time of GCRA: exactly a continuously filled bucket, with no tick, and
-    lending a token is the same step as taking one. Times must not decrease by more than a rounding.
+    Who has a token is signed at once. Kept as one number, the theoretical arrival time of GCRA: exactly a continuously
+    filled bucket, with no tick, and lending a token is the same step as taking one.
     """
 
     __slots__ = ("_full_at_s", "_gap_s", "_tolerance_s")
@@ -38,14 +64,13 @@ class TokenBucket:
         self._tolerance_s = (burst - 1) * self._gap_s
         self._full_at_s = float("-inf")  # when the bucket would be full, if nothing more were taken
 
-    def try_take(self, now_s: float) -> bool:
+    def try_take(self, now_s: float, u: float = 0.0) -> float | None:  # noqa: ARG002 - tokens take no time
         """Take a token if there is one now."""
         if self._slot(now_s) > now_s + _SLACK_S:
-            return False
-        self._full_at_s = max(self._full_at_s, now_s) + self._gap_s
-        return True
+            return None
+        return self.reserve(now_s)
 
-    def reserve(self, now_s: float) -> float:
+    def reserve(self, now_s: float, u: float = 0.0) -> float:  # noqa: ARG002 - the same
         """Take the next token, now or in the future, and return when it is there (≥ ``now_s``)."""
         slot_s = self._slot(now_s)
         self._full_at_s = max(self._full_at_s, now_s) + self._gap_s
@@ -55,6 +80,11 @@ class TokenBucket:
         """Return when a token could next be taken (≥ ``now_s``), taking none."""
         return self._slot(now_s)
 
+    def backlog(self, now_s: float) -> int:
+        """Return how many tokens are lent that are not there yet."""
+        ahead = (self._slot(now_s) - now_s) / self._gap_s
+        return max(0, ceil(ahead - _SLACK_S) - 1)
+
     def resume_after(self, slot_s: float) -> None:
         """Count a slot that was lent before a restart: the tokens up to it are gone."""
         self._full_at_s = max(self._full_at_s, slot_s + self._tolerance_s + self._gap_s)
@@ -63,14 +93,65 @@ class TokenBucket:
         return max(now_s, self._full_at_s - self._tolerance_s)
 
 
+class SignerPool:
+    """So many signers, each busy for a ``sign_time`` with every certificate, that serve in the order of arrival.
+
+    An HSM with a session or two. ``burst`` more than one takes in that many more requests than there are signers before
+    a request counts as one too many.
+    """
+
+    __slots__ = ("_free_at_s", "_room", "_sign_time", "_under_way")
+
+    def __init__(self, signers: int, sign_time: Distribution, burst: int = 1) -> None:
+        if signers < 1 or burst < 1 or sign_time.low < 0 or sign_time.high <= 0:
+            raise ValueError("there must be a signer, a burst of at least 1, and a sign time greater than 0")
+        self._sign_time = sign_time
+        self._room = signers - 1 + burst
+        self._free_at_s = [float("-inf")] * signers
+        self._under_way: list[float] = []  # when each request taken in is signed
+        heapify(self._free_at_s)
+
+    def try_take(self, now_s: float, u: float = 0.0) -> float | None:
+        """Take a request in if a signer is free, or the burst has room, and return when it is signed."""
+        return self.reserve(now_s, u) if self._in_system(now_s) < self._room else None
+
+    def reserve(self, now_s: float, u: float = 0.0) -> float:
+        """Take a request in behind all others, and return when it is signed."""
+        signed_s = max(now_s, self._free_at_s[0]) + self._sign_time.at(u)
+        heapreplace(self._free_at_s, signed_s)
+        heappush(self._under_way, signed_s)
+        return signed_s
+
+    def next_free(self, now_s: float) -> float:
+        """Return when there would be room, if nobody else came."""
+        excess = self._in_system(now_s) - self._room
+        if excess < 0:
+            return now_s
+        return sorted(self._under_way)[excess] if excess else self._under_way[0]
+
+    def backlog(self, now_s: float) -> int:
+        """Return how many requests were taken in beyond the room."""
+        return max(0, self._in_system(now_s) - self._room)
+
+    def resume_after(self, slot_s: float) -> None:
+        """Count a certificate promised before a restart: a signer is busy until then."""
+        heapreplace(self._free_at_s, max(self._free_at_s[0], slot_s))
+        heappush(self._under_way, slot_s)
+
+    def _in_system(self, now_s: float) -> int:
+        while self._under_way and self._under_way[0] <= now_s + _SLACK_S:
+            heappop(self._under_way)
+        return len(self._under_way)
+
+
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A token is there: sign now."""
+    """Sign now."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrantedAt:
-    """Sign at ``slot_s``; the connection waits until then."""
+    """Its certificate is there at ``slot_s``; the connection waits until then."""
 
     slot_s: float
 
@@ -84,7 +165,7 @@ class KeptUntil:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """Nothing kept, or the queue is full; ``free_s`` is when a token could next be had."""
+    """Nothing kept, and the queue is full; ``free_s`` is when a token could next be had."""
 
     free_s: float
 
@@ -94,41 +175,30 @@ GRANTED: Final = Granted()
 
 
 class CapacityGate:
-    """The ``capacity`` of one certification authority: a token bucket and the rule for what finds it empty."""
+    """The ``capacity`` of one certification authority: its signers, a queue, and the rule for what finds it full."""
 
-    __slots__ = ("_bucket", "_queue_limit", "_waiting", "overflow")
+    __slots__ = ("_queue_limit", "_signers", "overflow")
 
-    def __init__(self, bucket: TokenBucket, overflow: Overflow, queue_limit: int = 1000) -> None:
-        self._bucket = bucket
+    def __init__(self, signers: Signers, overflow: Overflow, queue_limit: int) -> None:
+        self._signers = signers
         self._queue_limit = queue_limit
-        self._waiting: deque[float] = deque()  # slots of requests that wait, ascending
         self.overflow = overflow
 
-    def admit(self, now_s: float) -> Admission:
+    def admit(self, now_s: float, u: float = 0.0) -> Admission:
         """Say what becomes of a request that arrives now and would be signed at once."""
-        if self.overflow is Overflow.WAIT:
-            return self._queue(now_s)
-        if self._bucket.try_take(now_s):
-            return GRANTED
+        slot_s = self._signers.try_take(now_s, u)
+        if slot_s is None and self._signers.backlog(now_s) < self._queue_limit:
+            slot_s = self._signers.reserve(now_s, u)
+        if slot_s is not None:
+            return GRANTED if slot_s <= now_s else GrantedAt(slot_s)
         if self.overflow is Overflow.DEFER:
-            return KeptUntil(self._bucket.reserve(now_s))
-        return NoToken(self._bucket.next_free(now_s))
+            return KeptUntil(self._signers.reserve(now_s, u))
+        return NoToken(self._signers.next_free(now_s))
 
     def resume_after(self, slot_s: float) -> None:
         """Count a slot that was given before a restart."""
-        self._bucket.resume_after(slot_s)
+        self._signers.resume_after(slot_s)
 
-    def waiting(self, now_s: float) -> int:
-        """Return how many requests wait for their slot now."""
-        while self._waiting and self._waiting[0] <= now_s:
-            self._waiting.popleft()
-        return len(self._waiting)
-
-    def _queue(self, now_s: float) -> Admission:
-        if self._bucket.try_take(now_s):
-            return GRANTED
-        if self.waiting(now_s) >= self._queue_limit:
-            return NoToken(self._bucket.next_free(now_s))
-        slot_s = self._bucket.reserve(now_s)
-        self._waiting.append(slot_s)
-        return GrantedAt(slot_s)
+    def backlog(self, now_s: float) -> int:
+        """Return how many requests wait for their slot now, on their connections or deferred."""
+        return self._signers.backlog(now_s)

@@ -1,20 +1,30 @@
 """What the sandbox is told to be: its configuration file, or a scenario's ``sandbox:`` block, as a pydantic model.
 
-Keys and values of the design that this version does not support are refused by name (``not_yet``, and validators),
-unknown ones too. Nothing is ever ignored.
+Here are the whole, its trust centers and their clients; issuing and faults have modules of their own. Keys and values
+of the design that this version does not support are refused by name, unknown ones too. Nothing is ever ignored.
 """
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from estsim.fields import Count, DurationRange, PositiveCount, PositiveDuration, Rate, Section, Share, Text
-from estsim.server.capacity import Overflow
-from estsim.units import Constant
+from estsim.est.operations import Operation
+from estsim.fields import Count, Flag, PositiveDuration, Section, Text, TlsVersions
+from estsim.server.fault_config import FaultConfig
+from estsim.server.issuing_config import CapacityConfig, IssueConfig
+from estsim.units import shown
+
+DEFAULT: Final = "default"
+"""The trust center that is served without a label."""
 
 _DAY_S: Final = 86_400.0
+_MOST_INTERMEDIATES: Final = 8
+_LABEL: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_OPERATIONS: Final = frozenset(operation.value for operation in Operation)
 
 
 class KeyKind(StrEnum):
@@ -37,9 +47,9 @@ class IssuerConfig(Section):
 
     @field_validator("intermediates")
     @classmethod
-    def _one(cls, count: int) -> int:
-        if count != 1:
-            raise ValueError(f"anything but 1 is not supported yet (got {count})")
+    def _few(cls, count: int) -> int:
+        if count > _MOST_INTERMEDIATES:
+            raise ValueError(f"must be at most {_MOST_INTERMEDIATES} (got {count})")
         return count
 
     @field_validator("validity")
@@ -72,7 +82,18 @@ class RequireCertificate(StrEnum):
 
     ENROLL = "enroll"  # on every operation that issues
     NEVER = "never"  # a user name will do, or nothing where there are no users; re-enrolment needs one by nature
-    ALWAYS = "always"  # already in the handshake, so even for cacerts
+    ALWAYS = "always"  # on every operation, even cacerts
+
+
+class RefuseAt(StrEnum):
+    """Where a client certificate that will not do is refused.
+
+    The handshake comes before the label: with several trust centers it refuses what none of them would take, and each
+    of them refuses the rest as ``application`` does.
+    """
+
+    HANDSHAKE = "handshake"  # by a TLS alert
+    APPLICATION = "application"  # by 403, or 401 where there are users, with a reason
 
 
 class ClientsConfig(Section):
@@ -81,7 +102,7 @@ class ClientsConfig(Section):
     require_certificate: RequireCertificate = RequireCertificate.ENROLL
     bootstrap_cas: list[Path] = Field(default=[])
     users: dict[Text, UserConfig] = Field(default={})
-    refuse_at: Literal["handshake", "application"] = "handshake"
+    refuse_at: RefuseAt = RefuseAt.HANDSHAKE
 
     @field_validator("users")
     @classmethod
@@ -91,121 +112,51 @@ class ClientsConfig(Section):
                 raise ValueError(f"a user name cannot hold a colon (RFC 7617 §2): {name}")
         return users
 
-    @field_validator("refuse_at")
-    @classmethod
-    def _handshake_only(cls, where: str) -> str:
-        if where != "handshake":
-            raise ValueError(f"{where} is not supported yet")
-        return where
 
+class TlsConfig(Section):
+    """How the sandbox speaks TLS: versions, and whether it hands out tickets to resume sessions with."""
 
-class IssueMode(StrEnum):
-    """Whether a certificate is handed out at the first request."""
-
-    IMMEDIATE = "immediate"
-    DEFERRED = "deferred"
-
-
-class RetryAfterKind(StrEnum):
-    """How the told wait is chosen."""
-
-    FIXED = "fixed"
-    RANDOM = "random"
-    NEXT_SLOT = "next_slot"  # when the certificate is ready, rounded up
-
-
-class RetryAfterConfig(Section):
-    """What a deferral tells the client to wait."""
-
-    kind: RetryAfterKind = RetryAfterKind.FIXED
-    seconds: Count = 3
-    from_: Count | None = Field(default=None, alias="from")
-    to: Count | None = None
-    form: Literal["seconds", "http-date"] = "seconds"
-
-    @model_validator(mode="after")
-    def _parts_fit_the_kind(self) -> Self:
-        if self.kind is RetryAfterKind.RANDOM:
-            if self.from_ is None or self.to is None or self.from_ > self.to:
-                raise ValueError("kind: random needs from and to, whole seconds, from not above to")
-        elif self.from_ is not None or self.to is not None:
-            raise ValueError(f"from and to belong to kind: random (got kind: {self.kind.value})")
-        if "seconds" in self.model_fields_set and self.kind is not RetryAfterKind.FIXED:
-            raise ValueError(f"seconds belongs to kind: fixed (got kind: {self.kind.value})")
-        return self
-
-
-class Early(StrEnum):
-    """What a repeat before the told time gets."""
-
-    AGAIN = "again"  # another deferral, or the certificate if it is ready
-    FORBID = "forbid"
-    THROTTLE = "throttle"
-
-
-class IssueConfig(Section):
-    """When a request that is in order gets its certificate."""
-
-    mode: IssueMode = IssueMode.IMMEDIATE
-    share: Share = 1.0
-    delay: DurationRange = Constant(3.0)
-    retry_after: RetryAfterConfig = RetryAfterConfig()
-    status: Literal[202, 206] = 202
-    early: Early = Early.AGAIN
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _not_manual(cls, mode: object) -> object:
-        if mode == "manual":
-            raise ValueError("manual is not supported yet")
-        return mode
-
-    @model_validator(mode="after")
-    def _deferral_keys_need_deferral(self) -> Self:
-        idle = {"share", "delay"} & self.model_fields_set
-        if self.mode is not IssueMode.DEFERRED and idle:
-            raise ValueError(f"{' and '.join(sorted(idle))} would have no effect without mode: deferred")
-        return self
-
-
-class CapacityConfig(Section):
-    """How many certificates a second the authority can sign, and what happens beyond."""
-
-    not_yet: ClassVar[frozenset[str]] = frozenset({"signers", "sign_time"})
-
-    rate: Rate
-    burst: PositiveCount = 1
-    queue: Count = 1000
-    overflow: Overflow = Overflow.WAIT
+    versions: TlsVersions = ("1.2", "1.3")
+    resume: Flag = True
 
 
 class TrustCenterConfig(Section):
-    """One trust center: an authority, its clients, and how it issues."""
-
-    not_yet: ClassVar[frozenset[str]] = frozenset({"faults"})
+    """One trust center: an authority, its clients, how it issues, and what it does wrong."""
 
     issuer: IssuerConfig = IssuerConfig()
     clients: ClientsConfig = ClientsConfig()
     issue: IssueConfig = IssueConfig()
     capacity: CapacityConfig | None = None
+    faults: tuple[FaultConfig, ...] = ()
+
+    def anchored(self, folder: Path) -> "TrustCenterConfig":
+        """Return the same trust center with relative paths taken from ``folder``."""
+        paths = [folder / path for path in self.clients.bootstrap_cas]
+        return self.model_copy(update={"clients": self.clients.model_copy(update={"bootstrap_cas": paths})})
 
 
 class SandboxConfig(TrustCenterConfig):
-    """The sandbox: keys of the one trust center at the top, or under ``trust_centers: {default: …}``."""
+    """The sandbox: keys of its only trust center at the top, or several under ``trust_centers``, by label."""
 
     seed: int = Field(default=1, strict=True)
     base64: Literal["oneline", "wrapped"] = "oneline"
+    tls: TlsConfig = TlsConfig()
     trust_centers: dict[str, TrustCenterConfig] | None = None
 
     @field_validator("trust_centers", mode="before")
     @classmethod
-    def _only_the_default(cls, centers: object) -> object:
-        if isinstance(centers, dict):
-            others = [str(name) for name in centers if name != "default"]
-            if others:
-                raise ValueError(f"trust centers besides `default` are not supported yet: {', '.join(others)}")
-            if not centers:
-                raise ValueError("must name the trust center `default`")
+    def _labels(cls, centers: object) -> object:
+        if not isinstance(centers, Mapping):
+            return centers
+        if DEFAULT not in centers:
+            named = ", ".join(map(shown, centers)) or "none"
+            raise ValueError(f"must have one named {DEFAULT}, which is served without a label (got {named})")
+        for name in centers:
+            if not isinstance(name, str) or not _LABEL.fullmatch(name) or name in (".", ".."):
+                raise ValueError(f"a label is one part of a path: letters, digits and . _ ~ - (got {shown(name)})")
+            # RFC 7030 §3.2.2: "The <label> MUST NOT be the same as any of the defined path segments."
+            if name in _OPERATIONS:
+                raise ValueError(f"a label may not be the name of an operation (got {name})")
         return centers
 
     @model_validator(mode="after")
@@ -213,19 +164,17 @@ class SandboxConfig(TrustCenterConfig):
         doubled = set(TrustCenterConfig.model_fields) & self.model_fields_set
         if self.trust_centers is not None and doubled:
             names = ", ".join(sorted(doubled))
-            raise ValueError(f"{names}: give it at the top or under trust_centers.default, not both")
+            raise ValueError(f"{names}: give it at the top or under trust_centers.{DEFAULT}, not both")
         return self
 
     @property
-    def center(self) -> TrustCenterConfig:
-        """The one trust center, wherever its keys stand."""
-        return self.trust_centers["default"] if self.trust_centers else self
+    def centers(self) -> Mapping[str, TrustCenterConfig]:
+        """The trust centers by label, the default one among them, wherever their keys stand."""
+        return self.trust_centers if self.trust_centers is not None else {DEFAULT: self}
 
     def anchored(self, folder: Path) -> "SandboxConfig":
         """Return the same configuration with relative paths taken from ``folder``, where its file lies."""
-        clients = self.center.clients
-        paths = [folder / path for path in clients.bootstrap_cas]
-        center = self.center.model_copy(update={"clients": clients.model_copy(update={"bootstrap_cas": paths})})
-        if self.trust_centers:
-            return self.model_copy(update={"trust_centers": {"default": center}})
-        return self.model_copy(update={"clients": center.clients})
+        if self.trust_centers is not None:
+            centers = {name: center.anchored(folder) for name, center in self.trust_centers.items()}
+            return self.model_copy(update={"trust_centers": centers})
+        return self.model_copy(update={"clients": super().anchored(folder).clients})

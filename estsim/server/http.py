@@ -6,8 +6,7 @@ in bytes.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final, Protocol
@@ -17,16 +16,25 @@ import trio
 
 from estsim.errors import TransportFailed
 from estsim.est.messages import EstRequest, EstResponse
-from estsim.server.admission import Peer, Refused, header_of
-from estsim.server.service import EstService, refusal_response
+from estsim.server.admission import header_of
+from estsim.server.answer import Answer, Call, ClientLeft
+from estsim.server.crowd import Guest
+from estsim.server.faults import Delivery
+from estsim.server.peer import Peer
+from estsim.server.refused import Refused
+from estsim.server.service import EstService
 from estsim.server.store import Exchange
+
+CONNECTIONS: Final = 8192
 
 _REASONS_UNSENT: Final = b""  # the reason phrase is optional since RFC 9112 §4
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may take: seconds and bytes."""
+    """What one client may take: seconds and bytes; and how many clients there may be whose turn it is."""
+
+    connections: int = CONNECTIONS
 
     handshake_s: float = 10.0
     idle_s: float = 75.0  # nginx's keepalive_timeout
@@ -51,6 +59,9 @@ class Wire(Protocol):
     async def receive(self) -> bytes:
         """Return what came; ``b""`` is the end."""
 
+    def reset(self) -> None:
+        """End the connection with a TCP reset."""
+
 
 class _Gone(Exception):  # noqa: N818 - reads as the event it is
     """The client left, or was too slow to be answered."""
@@ -59,18 +70,18 @@ class _Gone(Exception):  # noqa: N818 - reads as the event it is
 class HttpConnection:
     """Serves the requests of one connection until it ends; closing the wire is the caller's."""
 
-    def __init__(self, wire: Wire, peer: Peer, service: EstService, limits: Limits, idle: "IdleScopes") -> None:
+    def __init__(self, wire: Wire, peer: Peer, service: EstService, limits: Limits, guest: Guest) -> None:
         self._wire = wire
         self._peer = peer
         self._service = service
         self._limits = limits
-        self._idle = idle
+        self._guest = guest
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
         self._received_ns = 0  # when the last bytes came
 
     async def serve(self) -> None:
         """Answer requests one after the other; returns when the connection should be closed."""
-        with suppress(_Gone, TransportFailed):
+        with suppress(_Gone, ClientLeft, TransportFailed):
             while await self._first_bytes():
                 await self._serve_one()
                 if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
@@ -81,8 +92,8 @@ class HttpConnection:
         """Wait for a request to begin; False where none came, or the sandbox is stopping."""
         if self._http.trailing_data[0]:
             await trio.lowlevel.checkpoint()  # a client that pipelines shares the loop with the others
-            return not self._idle.stopping
-        with self._idle.scope(self._limits.idle_s) as wait:
+            return not self._guest.is_leaving
+        with self._guest.idle(self._limits.idle_s) as wait:
             await self._feed()
         return not wait.cancelled_caught
 
@@ -106,12 +117,41 @@ class HttpConnection:
             await self._refuse(exchange, refusal)
             return
         received_ns = self._received_ns
-        answer = await self._service.answer(whole, self._peer, exchange)
-        head, body = self._frame(answer.response, head_only=whole.method == "HEAD")
-        try:
-            await self._send(head + body)
-        finally:
-            self._service.handled(answer, time.monotonic_ns() - received_ns)
+        with self._guest.being_served():
+            answer = await self._service.answer(Call(whole, self._peer, exchange, self._wait))
+            try:
+                await self._deliver(answer, head_only=whole.method == "HEAD")
+            finally:
+                self._service.handled(answer, time.monotonic_ns() - received_ns)
+
+    async def _deliver(self, answer: Answer, *, head_only: bool) -> None:
+        """Send an answer, or do what a fault has in its place; a connection that has met one is not used again."""
+        if answer.response is None or answer.delivery in (Delivery.RESET, Delivery.SILENCE):
+            if answer.delivery is Delivery.RESET:
+                self._wire.reset()
+            else:
+                await self._wait(answer.silent_s)
+            raise _Gone
+        head, body = self._frame(answer.response, head_only=head_only)
+        if answer.delivery is Delivery.TRUNCATED:
+            await self._send(head + body[: len(body) // 2])
+            raise _Gone
+        await self._send(head + body)
+
+    async def _wait(self, seconds: float) -> None:
+        """Sleep; raises ``ClientLeft`` as soon as the client closes. What it sends meanwhile is kept for later."""
+        with trio.move_on_after(max(0.0, seconds)):
+            left = self._limits.head_bytes + self._limits.body_bytes
+            while left > 0:
+                try:
+                    received = await self._wire.receive()
+                except TransportFailed as failed:
+                    raise ClientLeft from failed
+                if not received:
+                    raise ClientLeft
+                left -= len(received)
+                self._http.receive_data(received)
+            await trio.sleep_forever()  # it has sent more than it may; the kernel holds the rest back
 
     async def _read_head(self) -> EstRequest | None:
         event = await self._next_event()
@@ -166,7 +206,7 @@ class HttpConnection:
             return
         if exchange is not None:
             self._service.refuse(exchange, refusal)
-        head, body = self._frame(refusal_response(refusal), closing=True)
+        head, body = self._frame(refusal.response(), closing=True)
         await self._send(head + body)
         await self._linger()
 
@@ -179,7 +219,7 @@ class HttpConnection:
         headers.append(("date", formatdate(usegmt=True)))
         if response.status != 204:  # noqa: PLR2004 - No Content: RFC 9110 §8.6 forbids the header
             headers.append(("content-length", str(len(response.body))))
-        if closing or self._idle.stopping:
+        if closing or self._guest.is_leaving:
             headers.append(("connection", "close"))
         event = h11.Response(status_code=response.status, headers=headers, reason=_REASONS_UNSENT)
         head = self._http.send(event) or b""
@@ -200,29 +240,3 @@ class HttpConnection:
         with trio.move_on_after(self._limits.linger_s), suppress(TransportFailed):
             while left > 0 and (received := await self._wire.receive()):
                 left -= len(received)
-
-
-class IdleScopes:
-    """The connections that wait for a request, so that a stopping server can let go of them at once."""
-
-    def __init__(self) -> None:
-        self.stopping = False
-        self._scopes: set[trio.CancelScope] = set()
-
-    @contextmanager
-    def scope(self, seconds: float) -> Iterator[trio.CancelScope]:
-        """Hold a wait for a request to begin, for at most ``seconds`` or until the server stops."""
-        if self.stopping:
-            seconds = 0.0
-        with trio.move_on_after(seconds) as scope:
-            self._scopes.add(scope)
-            try:
-                yield scope
-            finally:
-                self._scopes.discard(scope)
-
-    def stop(self) -> None:
-        """End every wait for a request, now and from now on."""
-        self.stopping = True
-        for scope in tuple(self._scopes):
-            scope.cancel()

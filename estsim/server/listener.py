@@ -12,11 +12,16 @@ from typing import Final
 import trio
 
 from estsim.errors import TransportFailed, UsageError
-from estsim.net.connection import TlsConnection, serve_handshake
-from estsim.net.contexts import ContextKey, TlsContexts
-from estsim.net.credential import Credential
-from estsim.server.admission import Peer
-from estsim.server.http import HttpConnection, IdleScopes, Limits
+from estsim.net.connection import Close, TlsConnection, serve_handshake
+from estsim.net.contexts import TlsContexts
+from estsim.net.openssl import verify_reason
+from estsim.server.clock import SandboxClock
+from estsim.server.crowd import Crowd
+from estsim.server.endpoint import Endpoint
+from estsim.server.fault_config import FaultKind
+from estsim.server.faults import WrongServerName
+from estsim.server.http import HttpConnection, Limits
+from estsim.server.peer import Peer, read_peer
 from estsim.server.service import EstService
 
 _ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors or memory: as trio.serve_listeners
@@ -52,20 +57,27 @@ class Listener:
     def __init__(
         self,
         service: EstService,
+        endpoint: Endpoint,
         *,
-        contexts: TlsContexts,
-        context_key: ContextKey,
-        credential: Credential,
+        clock: SandboxClock,
+        wrong_name: WrongServerName,
         limits: Limits,
         on_refused: Callable[[str], None] | None = None,
     ) -> None:
         self._service = service
-        self._context = contexts.get(context_key)
-        self._credential = credential
+        self._endpoint = endpoint
+        self._context = TlsContexts().get(endpoint.key)
+        self._clock = clock
+        self._wrong_name = wrong_name
         self._limits = limits
         self._on_refused = on_refused
-        self._idle = IdleScopes()
+        self._crowd = Crowd(limits.connections)
         self.counts = Counts()
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return self._crowd.open
 
     async def serve(self, listeners: list[trio.SocketListener], stop: trio.Event, *, grace_s: float) -> None:
         """Serve until ``stop`` is set, then drain for at most ``grace_s``."""
@@ -75,13 +87,14 @@ class Listener:
                     accepting.start_soon(self._accept, listener, connections)
                 await stop.wait()
                 accepting.cancel_scope.cancel()
-            self._idle.stop()
+            self._crowd.stop()
             connections.cancel_scope.deadline = trio.current_time() + grace_s
 
     async def _accept(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
         """Accept; each turn of the loop takes at most one, so that requests under way are not held up by a herd."""
         async with listener:
             while True:
+                await self._crowd.room()
                 try:
                     stream = await listener.accept()
                 except OSError:
@@ -92,12 +105,17 @@ class Listener:
     async def _serve(self, stream: trio.SocketStream) -> None:
         self.counts.connections += 1
         connection: TlsConnection | None = None
+        struck = self._wrong_name.strikes(self.counts.connections, self._clock.age_s())
         try:
-            connection = await serve_handshake(
-                stream, self._context, self._credential, deadline_s=self._limits.handshake_s
-            )
-            peer = Peer.of(connection.tls.peer_certificate)
-            await HttpConnection(connection, peer, self._service, self._limits, self._idle).serve()
+            with self._crowd.guest() as guest:
+                connection = await serve_handshake(
+                    stream,
+                    self._context,
+                    self._endpoint.wrong if struck else self._endpoint.credential,
+                    deadline_s=self._limits.handshake_s,
+                )
+                peer = self._peer(connection, struck=struck)
+                await HttpConnection(_Wire(connection), peer, self._service, self._limits, guest).serve()
         except TransportFailed as error:
             self.counts.failed_handshakes += 1
             if self._on_refused is not None:
@@ -106,5 +124,38 @@ class Listener:
             self.counts.cut += 1
             raise
         finally:
+            stream.socket.close()  # of one that was taken over, nothing
             if connection is not None:
                 connection.drop()
+
+    def _peer(self, connection: TlsConnection, *, struck: bool) -> Peer:
+        tls = connection.tls
+        problem = verify_reason(tls.client_problems[0][1]) if tls.client_problems else None
+        return read_peer(
+            tls.peer_certificate,
+            chain=() if tls.peer_certificate is None else tls.peer_chain,
+            problem=problem,
+            resumed=tls.resumed,
+            fault=FaultKind.WRONG_SERVER_NAME if struck else None,
+            wall_now_s=self._clock.now_s(),
+        )
+
+
+class _Wire:
+    """A TLS connection as HTTP sees it."""
+
+    __slots__ = ("_connection", "receive", "send_all")
+
+    def __init__(self, connection: TlsConnection) -> None:
+        self._connection = connection
+        self.receive = connection.receive
+        self.send_all = connection.send_all
+
+    @property
+    def heard_ns(self) -> int:
+        """When the last bytes received came to this machine."""
+        return self._connection.heard_ns
+
+    def reset(self) -> None:
+        """End the connection with a TCP reset."""
+        self._connection.drop(Close.RST)

@@ -1,8 +1,8 @@
-"""The sandbox's PKI on disk: made on first use, reused after, private keys readable by their owner alone.
+"""The PKI of a trust center on disk: made on first use, reused after, private keys readable by their owner alone.
 
-Under the sandbox's folder (mode 0700): ``pki/`` with a PEM file per authority, certificate then key (0600);
-``trust.pem``, root and intermediate, for clients; ``bootstrap.pem``, a client certificate by the sandbox's own
-manufacturer CA with key and chain, to enroll with by hand.
+Under the sandbox's folder (mode 0700), for each trust center: ``pki/LABEL/`` with a PEM file per authority, certificate
+then key (0600); ``trust.pem``, root and intermediates, for clients; ``bootstrap.pem``, a client certificate by the
+trust center's own manufacturer CA with key and chain, to enroll with by hand. Those of a label have it in their names.
 """
 
 import os
@@ -18,53 +18,73 @@ from cryptography.hazmat.primitives import serialization
 
 from estsim.errors import UsageError
 from estsim.server.ca import Authority, Issuer, PrivateKey, common_name, kind_of, make_authority, make_key
-from estsim.server.config import KeyKind
+from estsim.server.config import DEFAULT, IssuerConfig, KeyKind
 from estsim.server.names import Names
 
 _PRIVATE_DIR: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
 _PUBLIC_FILE: Final = 0o644
 _TEN_YEARS_S: Final = 10 * 365 * 86_400.0
+_MANUFACTURER: Final = "manufacturer.pem"
 
 
 @dataclass(frozen=True, slots=True)
 class Pki:
-    """The authorities of a sandbox, and the files made for its clients."""
+    """The authorities of a trust center, and the files made for its clients. ``chain`` goes from the root down."""
 
-    root: Authority
-    issuer: Authority
+    chain: tuple[Authority, ...]
     manufacturer: Authority
     trust: Path
     bootstrap: Path
     manufacturer_file: Path  # certificate and key, to make devices' own bootstrap certificates with
 
     @property
+    def issuer(self) -> Authority:
+        """The authority that issues: the last intermediate, or the root where there is none."""
+        return self.chain[-1]
+
+    @property
     def ca_certificates(self) -> tuple[x509.Certificate, ...]:
-        """Root and intermediate: what cacerts answers and clients trust."""
-        return (self.root.certificate, self.issuer.certificate)
+        """Root and intermediates: what cacerts answers and clients trust."""
+        return tuple(authority.certificate for authority in self.chain)
 
 
-def open_pki(folder: Path, kind: KeyKind) -> Pki:
-    """Load the PKI under ``folder``, or make it there.
+def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: x509.Certificate | None = None) -> Pki:
+    """Load the PKI of a trust center under ``folder``, or make it there.
 
-    Raises ``UsageError`` where the folder cannot be used or holds a PKI of another kind of key.
+    ``tls_root`` is the root of the server's own certificate, where that is another trust center's: clients have to
+    trust it too. Raises ``UsageError`` where the folder cannot be used or holds a PKI of another kind.
     """
+    suffix = "" if label == DEFAULT else f"-{label}"
+    trust, bootstrap = folder / f"trust{suffix}.pem", folder / f"bootstrap{suffix}.pem"
     try:
         private_folder(folder)
-        home = folder / "pki"
+        home = folder / "pki" / label
         if not home.exists():
-            _make(folder, home, kind)
-        root, issuer, manufacturer = (_read_authority(home / f"{name}.pem") for name in _NAMES)
+            _make(folder, home, bootstrap, config, "" if label == DEFAULT else f" {label}")
+        files = sorted(home.glob("ca-*.pem"))
+        chain = tuple(map(_read_authority, files))
+        manufacturer = _read_authority(home / _MANUFACTURER)
+        _check_kind(folder, chain, config)
+        roots = () if tls_root is None else (tls_root,)
+        certificates = dict.fromkeys((*(authority.certificate for authority in chain), *roots))
+        write_private(trust, b"".join(map(_pem, certificates)), _PUBLIC_FILE)
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: cannot be used for the PKI: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{folder / 'pki'}: expected PEM files made by estsim: {error}") from error
-    if kind_of(issuer.key) is not kind:
+        raise UsageError(f"{folder / 'pki' / label}: expected PEM files made by estsim: {error}") from error
+    return Pki(chain, manufacturer, trust, bootstrap, home / _MANUFACTURER)
+
+
+def _check_kind(folder: Path, chain: tuple[Authority, ...], config: IssuerConfig) -> None:
+    if not chain:
+        raise ValueError("there is no authority")
+    made = (kind_of(chain[-1].key), len(chain) - 1)
+    if made != (config.key, config.intermediates):
         raise UsageError(
-            f"{folder}: the PKI there was made with issuer.key: {kind_of(issuer.key).value}"
-            f" (asked for {kind.value}); take another folder, or remove it"
+            f"{folder}: the PKI there was made with issuer.key: {made[0].value} and intermediates: {made[1]}"
+            f" (asked for {config.key.value} and {config.intermediates}); take another folder, or remove it"
         )
-    return Pki(root, issuer, manufacturer, folder / "trust.pem", folder / "bootstrap.pem", home / "manufacturer.pem")
 
 
 def private_folder(folder: Path) -> None:
@@ -93,23 +113,25 @@ def write_private(path: Path, content: bytes, mode: int = _PRIVATE_FILE) -> None
     part.replace(path)
 
 
-_NAMES: Final = ("root", "issuer", "manufacturer")
-
-
-def _make(folder: Path, home: Path, kind: KeyKind) -> None:
-    """Make everything aside and move ``pki/`` in last, so that a kill leaves no half a PKI."""
+def _make(folder: Path, home: Path, bootstrap: Path, config: IssuerConfig, name: str) -> None:
+    """Make everything aside and move it in last, so that a kill leaves no half a PKI."""
     now = datetime.now(UTC)
-    root = make_authority("estsim sandbox root CA", kind, now=now, path_length=1)
-    issuer = make_authority("estsim sandbox issuing CA", kind, now=now, parent=root, path_length=0)
-    manufacturer = make_authority("estsim sandbox manufacturer CA", KeyKind.EC_P256, now=now, path_length=0)
+    chain = [make_authority(f"estsim sandbox{name} root CA", config.key, now=now, path_length=config.intermediates)]
+    for left in reversed(range(config.intermediates)):
+        title = f"intermediate CA {config.intermediates - left}" if left else "issuing CA"
+        chain.append(
+            make_authority(f"estsim sandbox{name} {title}", config.key, now=now, parent=chain[-1], path_length=left)
+        )
+    manufacturer = make_authority(f"estsim sandbox{name} manufacturer CA", KeyKind.EC_P256, now=now, path_length=0)
+    home.parent.mkdir(mode=_PRIVATE_DIR, exist_ok=True)
     aside = folder / "pki.new"
     shutil.rmtree(aside, ignore_errors=True)
     private_folder(aside)
     write_private(folder / ".gitignore", b"*\n", _PUBLIC_FILE)  # private keys are never committed by accident
-    for name, authority in zip(_NAMES, (root, issuer, manufacturer), strict=True):
-        write_private(aside / f"{name}.pem", _pem(authority.certificate) + _key_pem(authority.key))
-    write_private(folder / "trust.pem", _pem(root.certificate) + _pem(issuer.certificate), _PUBLIC_FILE)
-    write_private(folder / "bootstrap.pem", _bootstrap(manufacturer, now))
+    for depth, authority in enumerate(chain):
+        write_private(aside / f"ca-{depth}.pem", _pem(authority.certificate) + _key_pem(authority.key))
+    write_private(aside / _MANUFACTURER, _pem(manufacturer.certificate) + _key_pem(manufacturer.key))
+    write_private(bootstrap, _bootstrap(manufacturer, now))
     aside.replace(home)
 
 

@@ -1,21 +1,22 @@
-"""When a request that is in order gets its certificate: deferral (RFC 7030 §4.2.3) and capacity, pure, time passed in.
+"""When a request that is in order gets its certificate: deferral (RFC 7030 §4.2.3), approval by a person, capacity.
 
-Owns the book of pending requests in memory; the store keeps the durable copy and hands it back after a restart. A
-repeat is recognised by identity and public key, because the bytes of a CSR change when it is linked to a new TLS
-session (§3.5). Knows nothing of HTTP or of who may enroll.
+Pure, time passed in. Owns the book of pending requests in memory; the store keeps the durable copy and hands it back
+after a restart. A repeat is recognised by identity and public key, because the bytes of a CSR change when it is linked
+to a new TLS session (§3.5). Knows nothing of HTTP or of who may enroll.
 """
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from hashlib import blake2b
 from math import ceil
 from typing import Final
 
 from estsim.load.streams import Purpose, uniform
 from estsim.server.capacity import CapacityGate, Granted, GrantedAt, KeptUntil, NoToken, Overflow
-from estsim.server.config import Early, IssueConfig, IssueMode, RetryAfterKind
+from estsim.server.issuing_config import Early, IssueConfig, IssueMode, RetryAfterKind
 
-_RANDOM_ROUND: Final = 100  # draws of told waits start here, clear of the others
+_BY_ATTEMPT: Final = 100  # draws that each attempt makes anew start here, clear of the others
 _REFUSALS: Final = {Overflow.WAIT: 503, Overflow.REFUSE: 503, Overflow.THROTTLE: 429}  # WAIT: its queue is full
 
 
@@ -24,13 +25,40 @@ class _Draw(IntEnum):
     DELAY = 1
 
 
-@dataclass(frozen=True, slots=True)
+class _DrawOfAttempt(IntEnum):
+    RETRY_AFTER = 0
+    SIGN_TIME = 1
+
+
+@dataclass(frozen=True)
 class Request:
-    """What the policy needs to know of a request: digests of who asks, for which key, and for which names."""
+    """What the policy needs to know of a request: digests of who asks, for which key, and for which names.
+
+    ``attempt`` counts the requests of this identity for this key, from 0. It tells draws apart, not requests.
+    """
 
     identity: bytes
     key: bytes
     names: bytes
+    attempt: int = 0
+
+    @cached_property
+    def who(self) -> int:
+        """Identity and key as the number that draws are keyed by."""
+        return who_draws(self.identity, self.key)
+
+
+def who_draws(identity: bytes, key: bytes) -> int:
+    """Return an identity and a key as the number that draws are keyed by, whatever the order of arrival."""
+    return int.from_bytes(blake2b(identity + key, digest_size=8).digest(), "little", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person has decided on a pending request."""
+
+    approved: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +70,7 @@ class Pending:
     told_s: float  # the earliest time at which the client was told to come again
     polls: int = 0  # repeats so far
     has_token: bool = False  # its ready time is a slot of the capacity: nothing more to wait for
+    decision: Decision | None = None  # in mode: manual
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,49 +108,90 @@ class TooEarly:
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """Refused for want of capacity: 503 or 429."""
+    """Refused for want of capacity: 503 or 429, with no word of when to come where ``wait_s`` is None."""
 
     status: int
-    wait_s: int
+    wait_s: int | None
     early: bool = False
 
 
-Verdict = IssueNow | IssueAt | ComeAgain | TooEarly | Overloaded
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Rejected by a person, who may have given a reason."""
+
+    reason: str
+    early: bool = False
+
+
+Verdict = IssueNow | IssueAt | ComeAgain | TooEarly | Overloaded | Denied
 
 
 class IssuePolicy:
-    """The ``issue`` and ``capacity`` keys of one trust center, applied to requests as they come."""
+    """The ``issue`` and ``capacity`` keys of one trust center, applied to requests as they come.
 
-    def __init__(self, issue: IssueConfig, gate: CapacityGate | None, *, seed: int) -> None:
+    ``tells_overload`` says whether a request refused for want of capacity is told when to come.
+    """
+
+    def __init__(
+        self, issue: IssueConfig, gate: CapacityGate | None, *, seed: int, tells_overload: bool = True
+    ) -> None:
         self._issue = issue
         self._gate = gate
         self._seed = seed
+        self._tells_overload = tells_overload
         self._book: dict[tuple[bytes, bytes], Pending] = {}
 
     def __len__(self) -> int:
         return len(self._book)
 
+    @property
+    def is_manual(self) -> bool:
+        """Whether a person decides."""
+        return self._issue.mode is IssueMode.MANUAL
+
+    def backlog(self, now_s: float) -> int:
+        """Return how many requests have a slot of the capacity that is still to come."""
+        return self._gate.backlog(now_s) if self._gate is not None else 0
+
     def resume(self, pending: Pending) -> None:
         """Take up a request that was pending before a restart."""
-        self._book[pending.request.identity, pending.request.key] = pending
+        self._keep(pending)
         if pending.has_token and self._gate is not None:
             self._gate.resume_after(pending.ready_s)
+
+    def awaits_decision(self, request: Request) -> bool:
+        """Whether somebody may have decided on ``request`` since it was last seen."""
+        if not self.is_manual:
+            return False
+        known = self._book.get((request.identity, request.key))
+        return known is not None and (known.decision is None or not known.decision.approved)
+
+    def decided(self, request: Request, decision: Decision) -> None:
+        """Note what a person has decided on a pending request."""
+        known = self._book.get((request.identity, request.key))
+        if known is not None:
+            self._keep(replace(known, decision=decision))
 
     def decide(self, request: Request, now_s: float) -> Verdict:
         """Say what ``request`` gets now; the caller signs, or stores what is pending, before it answers."""
         known = self._book.get((request.identity, request.key))
         if known is not None and known.request.names == request.names:
-            return self._repeat(known, now_s)
+            return self._repeat(replace(known, request=request), now_s)
         # Another Subject or SAN under the same key is another request: it starts a wait of its own.
+        if self.is_manual:
+            return self._come_again(Pending(request, now_s, now_s), now_s)
         if self._is_deferred(request):
-            low_to_high = self._issue.delay
-            ready_s = now_s + max(0.0, low_to_high.at(self._draw(request, _Draw.DELAY)))
+            ready_s = now_s + max(0.0, self._issue.delay.at(self._draw(request, _Draw.DELAY)))
             return self._come_again(Pending(request, ready_s, now_s), now_s)
         return self._admit(request, now_s, early=False)
 
     def issued(self, request: Request) -> bool:
-        """Forget a request whose certificate was handed out; True if it was pending."""
+        """Forget a request whose certificate is on record as handed out; True if it was pending."""
         return self._book.pop((request.identity, request.key), None) is not None
+
+    def is_pending(self, request: Request) -> bool:
+        """Whether a request waits for its certificate."""
+        return (request.identity, request.key) in self._book
 
     def _repeat(self, known: Pending, now_s: float) -> Verdict:
         early = now_s < known.told_s
@@ -129,7 +199,11 @@ class IssuePolicy:
         if early and self._issue.early is not Early.AGAIN:
             self._keep(known)
             return TooEarly(403 if self._issue.early is Early.FORBID else 429, ceil(known.told_s - now_s))
-        if now_s < known.ready_s:
+        if known.decision is not None and not known.decision.approved:
+            self._keep(known)
+            return Denied(known.decision.reason, early)
+        waits_for_person = self.is_manual and known.decision is None
+        if waits_for_person or now_s < known.ready_s:
             return self._come_again(known, now_s, early=early)
         if known.has_token:
             return IssueNow(early)
@@ -139,21 +213,21 @@ class IssuePolicy:
         if self._gate is None:
             return IssueNow(early)
         gate = self._gate
-        match gate.admit(now_s):
+        match gate.admit(now_s, self._draw_of_attempt(request, _DrawOfAttempt.SIGN_TIME)):
             case Granted():
                 return IssueNow(early)
             case GrantedAt(slot_s):
                 return IssueAt(slot_s, early)
             case KeptUntil(slot_s):
-                polls = known.polls if known else 0
-                kept = Pending(request, slot_s, now_s, polls, has_token=True)
+                kept = replace(known or Pending(request, slot_s, now_s), ready_s=slot_s, has_token=True)
                 return self._come_again(kept, now_s, early=early)
             case NoToken() as refusal:
                 pass
         status = _REFUSALS.get(gate.overflow)
         if status is not None:
-            return Overloaded(status, max(1, ceil(refusal.free_s - now_s)), early)
-        if known is not None:  # what mode: deferred keeps stays kept, ready, and draws a token at each repeat
+            wait_s = max(1, ceil(refusal.free_s - now_s)) if self._tells_overload else None
+            return Overloaded(status, wait_s, early)
+        if known is not None:  # what was deferred is kept, ready, and draws a token at each repeat
             return self._come_again(known, now_s, early=early)
         forgotten = Pending(request, refusal.free_s, now_s)
         return ComeAgain(self._wait_s(forgotten, now_s), None, early)
@@ -176,7 +250,7 @@ class IssuePolicy:
                 return max(1, ceil(pending.ready_s - now_s))
             case RetryAfterKind.RANDOM:
                 low, high = told.from_ or 0, told.to or 0
-                draw = self._draw(pending.request, _RANDOM_ROUND + pending.polls)
+                draw = self._draw_of_attempt(pending.request, _DrawOfAttempt.RETRY_AFTER)
                 return low + int(draw * (high - low + 1))
 
     def _is_deferred(self, request: Request) -> bool:
@@ -184,8 +258,9 @@ class IssuePolicy:
             return False
         return self._draw(request, _Draw.SHARE) < self._issue.share
 
+    def _draw_of_attempt(self, request: Request, what: _DrawOfAttempt) -> float:
+        return self._draw(request, _BY_ATTEMPT + request.attempt * len(_DrawOfAttempt) + what)
+
     def _draw(self, request: Request, counter: int) -> float:
         """Draw by (seed, identity, key), so that the order of arrival changes nothing."""
-        digest = blake2b(request.identity + request.key, digest_size=8).digest()
-        who = int.from_bytes(digest, "little", signed=True)
-        return uniform(self._seed, who, Purpose.SERVER, counter)
+        return uniform(self._seed, request.who, Purpose.SERVER, counter)

@@ -9,52 +9,96 @@ import gc
 import json
 import os
 import resource
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import trio
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography import x509
 
 from estsim.errors import StoreError, UsageError
 from estsim.est.operations import WELL_KNOWN
-from estsim.net.contexts import ContextKey, Role, TlsContexts, Verify
-from estsim.net.credential import Credential
-from estsim.server.admission import Admission
-from estsim.server.ca import Issuer, make_key, make_server_certificate
-from estsim.server.capacity import CapacityGate, TokenBucket
-from estsim.server.config import CapacityConfig, KeyKind, RequireCertificate, SandboxConfig
-from estsim.server.http import Limits
+from estsim.server.assembly import build_center
+from estsim.server.center import TrustCenter
+from estsim.server.clock import SandboxClock
+from estsim.server.config import DEFAULT, SandboxConfig, TrustCenterConfig
+from estsim.server.endpoint import is_verified, make_endpoint
+from estsim.server.fault_config import FaultConfig
+from estsim.server.faults import WrongServerName
+from estsim.server.http import CONNECTIONS, Limits
 from estsim.server.listener import Counts, Listener, bind
-from estsim.server.pki import Pki, open_pki, read_certificates, write_private
-from estsim.server.policy import IssuePolicy
+from estsim.server.pki import Pki, open_pki, private_folder, read_certificates, write_private
 from estsim.server.service import EstService
 from estsim.server.store import Exchange, Store
 
 GRACE_S: Final = 2.0
-_LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 _CHECKPOINT_S: Final = 5.0
 _FLUSH_S: Final = 0.5
 _GC_THRESHOLDS: Final = (50_000, 20, 1000)
-_GROUPS: Final = ("x25519", "p-256", "p-384", "p-521")  # whatever a device may come with
+_OWN_FILES: Final = 64
 _PUBLIC_FILE: Final = 0o644
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
-    """Where a running sandbox is, and the files that its clients need."""
+class CenterReading:
+    """What a trust center has in hand at a moment: requests pending, undecided by a person, waiting for a signer."""
+
+    label: str
+    pending: int
+    undecided: int
+    backlog: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a trust center is, and the files that its clients need."""
 
     url: str
     trust: Path
     bootstrap: Path
+    manufacturer: Path
+
+    def as_json(self) -> dict[str, str]:
+        """Return the same as ``sandbox.json`` says it."""
+        paths = {"trust": self.trust, "bootstrap": self.bootstrap, "manufacturer": self.manufacturer}
+        return {"url": self.url, **{name: str(path.absolute()) for name, path in paths.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A running sandbox: where its trust centers are, and what can be asked of it while it serves."""
+
+    places: Mapping[str, Place]
     database: Path
     pending: int  # requests taken up from before
     counts: Counts
+    clock: SandboxClock
+    read: Callable[[], tuple[CenterReading, ...]]
+    trouble: Callable[[], str | None]
+    open_connections: Callable[[], int]
+
+    @property
+    def place(self) -> Place:
+        """The default trust center's."""
+        return self.places[DEFAULT]
+
+    @property
+    def url(self) -> str:
+        """Where the default trust center is."""
+        return self.place.url
+
+    @property
+    def trust(self) -> Path:
+        """What clients of the default trust center trust."""
+        return self.place.trust
+
+    @property
+    def bootstrap(self) -> Path:
+        """A client certificate for the default trust center."""
+        return self.place.bootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +135,111 @@ async def serve(
     Cancelled, it cuts its connections at once; the store is whole in either case.
     """
     watchers = watchers or Watchers()
-    pki = open_pki(folder, config.center.issuer.key)
     with _sole_user_of(folder):
+        pkis = _open_pkis(folder, config)
         listeners = await bind(host, port)
         name = _name_in_url(host)
-        url = f"https://{_bracketed(name)}:{_port_of(listeners)}{WELL_KNOWN}"
+        base = f"https://{_bracketed(name)}:{_port_of(listeners)}{WELL_KNOWN}"
+        places = {label: _place(base, label, pki) for label, pki in pkis.items()}
         database = folder / "sandbox.sqlite"
         store = Store(database)
         try:
-            policy = _policy(config)
-            for pending in store.pending():
-                policy.resume(pending)
-            service = _service(config, pki, policy, store, watchers.on_exchange)
-            listener = _listener(config, pki, service, name=name, limits=limits or Limits(), watchers=watchers)
-            with _announced(folder, url, pki):
-                task_status.started(Announcement(url, pki.trust, pki.bootstrap, database, len(policy), listener.counts))
+            clock = SandboxClock()
+            anchors = {label: _anchors(config.centers[label], pki) for label, pki in pkis.items()}
+            centers = {
+                label: build_center(
+                    label,
+                    config,
+                    pki,
+                    anchors[label],
+                    verified=is_verified(config),
+                    clock=clock,
+                    decision=store.decision,
+                )
+                for label, pki in pkis.items()
+            }
+            taken_up = _take_up(store, centers)
+            service = EstService(centers, store, clock, watchers.on_exchange)
+            listener = Listener(
+                service,
+                make_endpoint(config, pkis[DEFAULT], anchors, name=name),
+                clock=clock,
+                wrong_name=WrongServerName(_all_faults(config), seed=config.seed),
+                limits=limits or _limits(),
+                on_refused=watchers.on_failed_handshake,
+            )
+            with _announced(folder, places):
+                task_status.started(
+                    Announcement(
+                        places,
+                        database,
+                        taken_up,
+                        listener.counts,
+                        clock,
+                        lambda: _read(centers, store, clock),
+                        lambda: service.trouble,
+                        lambda: listener.open,
+                    )
+                )
                 await _keep(listener, listeners, store, stop)
         finally:
             for each in listeners:
                 each.socket.close()
             store.close()
+
+
+def _open_pkis(folder: Path, config: SandboxConfig) -> dict[str, Pki]:
+    """Open the PKI of each trust center; the default one's also issues the server's own certificate."""
+    default = open_pki(folder, DEFAULT, config.centers[DEFAULT].issuer)
+    root = default.chain[0].certificate
+    others = {
+        label: open_pki(folder, label, center.issuer, tls_root=root)
+        for label, center in config.centers.items()
+        if label != DEFAULT
+    }
+    return {DEFAULT: default, **others}
+
+
+def _anchors(center: TrustCenterConfig, pki: Pki) -> tuple[x509.Certificate, ...]:
+    """Return whose certificates a trust center takes: its own, its manufacturer's, and those it was given."""
+    given = [ca for path in center.clients.bootstrap_cas for ca in read_certificates(path)]
+    return (*pki.ca_certificates, pki.manufacturer.certificate, *given)
+
+
+def _place(base: str, label: str, pki: Pki) -> Place:
+    url = base if label == DEFAULT else f"{base}/{label}"
+    return Place(url, pki.trust, pki.bootstrap, pki.manufacturer_file)
+
+
+def _take_up(store: Store, centers: Mapping[str, TrustCenter]) -> int:
+    """Hand what was pending back to its trust center, where there still is one of that name."""
+    taken = 0
+    for label, pending in store.pending():
+        if label in centers:
+            centers[label].policy.resume(pending)
+            taken += 1
+    return taken
+
+
+def _all_faults(config: SandboxConfig) -> list[FaultConfig]:
+    return [fault for center in config.centers.values() for fault in center.faults]
+
+
+def _limits() -> Limits:
+    """Return the limits for this process: no more connections than it may have files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Limits(connections=max(16, min(CONNECTIONS, files - _OWN_FILES)))
+
+
+def _read(centers: Mapping[str, TrustCenter], store: Store, clock: SandboxClock) -> tuple[CenterReading, ...]:
+    undecided: dict[str, int] = {}
+    if any(center.policy.is_manual for center in centers.values()):
+        with suppress(StoreError):
+            undecided = store.undecided()
+    return tuple(
+        CenterReading(label, len(center.policy), undecided.get(label, 0), center.policy.backlog(clock.now_s()))
+        for label, center in centers.items()
+    )
 
 
 async def _keep(listener: Listener, listeners: list[trio.SocketListener], store: Store, stop: trio.Event) -> None:
@@ -135,71 +264,10 @@ async def _checkpoint(store: Store) -> None:
             await trio.to_thread.run_sync(store.checkpoint)
 
 
-def _policy(config: SandboxConfig) -> IssuePolicy:
-    center = config.center
-    return IssuePolicy(center.issue, _gate(center.capacity), seed=config.seed)
-
-
-def _gate(capacity: CapacityConfig | None) -> CapacityGate | None:
-    if capacity is None:
-        return None
-    return CapacityGate(TokenBucket(capacity.rate, capacity.burst), capacity.overflow, capacity.queue)
-
-
-def _service(
-    config: SandboxConfig,
-    pki: Pki,
-    policy: IssuePolicy,
-    store: Store,
-    on_exchange: Callable[[Exchange], None] | None,
-) -> EstService:
-    center = config.center
-    offset_s = time.time() - time.monotonic()  # wall time that no correction of the clock moves while we serve
-    return EstService(
-        admission=Admission(center.clients, pki.issuer.certificate.subject),
-        policy=policy,
-        issuer=Issuer(pki.issuer, center.issuer.validity),
-        ca_certificates=pki.ca_certificates,
-        store=store,
-        wrapped=config.base64 == "wrapped",
-        deferral_status=center.issue.status,
-        http_dates=center.issue.retry_after.form == "http-date",
-        clock=lambda: offset_s + time.monotonic(),
-        on_exchange=on_exchange,
-    )
-
-
-def _listener(
-    config: SandboxConfig, pki: Pki, service: EstService, *, name: str, limits: Limits, watchers: Watchers
-) -> Listener:
-    clients = config.center.clients
-    given = [ca for path in clients.bootstrap_cas for ca in read_certificates(path)]
-    trusted = (*pki.ca_certificates, pki.manufacturer.certificate, *given)
-    key = make_key(KeyKind.EC_P256)
-    hosts = tuple(dict.fromkeys((*_LOCAL_NAMES, name)))
-    certificate = make_server_certificate(pki.issuer, key.public_key(), hosts, now=datetime.now(UTC))
-    always = clients.require_certificate is RequireCertificate.ALWAYS
-    return Listener(
-        service,
-        contexts=TlsContexts(),
-        context_key=ContextKey(
-            role=Role.SERVER,
-            anchors=tuple(ca.public_bytes(Encoding.DER) for ca in trusted),
-            chain=(pki.issuer.certificate.public_bytes(Encoding.DER),),
-            groups=_GROUPS,
-            tickets=False,  # no device resumes yet, and two tickets cost an eighth of a handshake
-            verify=Verify.REQUIRE if always else Verify.REQUEST,
-        ),
-        credential=Credential(certificate, key),
-        limits=limits,
-        on_refused=watchers.on_failed_handshake,
-    )
-
-
 @contextmanager
 def _sole_user_of(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the kernel lets go of it when the process dies."""
-    with (folder / "lock").open("w") as lock:
+    with _lock_file(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -208,18 +276,20 @@ def _sole_user_of(folder: Path) -> Iterator[None]:
         yield
 
 
+def _lock_file(folder: Path) -> TextIO:
+    try:
+        private_folder(folder)
+        return (folder / "lock").open("w")
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder}: cannot be used for the PKI: {error.strerror}") from error
+
+
 @contextmanager
-def _announced(folder: Path, url: str, pki: Pki) -> Iterator[None]:
+def _announced(folder: Path, places: Mapping[str, Place]) -> Iterator[None]:
     """Let ``sandbox.json`` say where the sandbox is, for as long as it is there."""
     path = folder / "sandbox.json"
-    paths = {"trust": str(pki.trust.absolute()), "bootstrap": str(pki.bootstrap.absolute())}
-    content = {
-        "url": url,
-        **paths,
-        "manufacturer": str(pki.manufacturer_file.absolute()),
-        "labels": {},
-        "pid": os.getpid(),
-    }
+    labels = {label: place.as_json() for label, place in places.items() if label != DEFAULT}
+    content = {**places[DEFAULT].as_json(), "labels": labels, "pid": os.getpid()}
     write_private(path, json.dumps(content, indent=1).encode() + b"\n", _PUBLIC_FILE)
     try:
         yield

@@ -3,7 +3,8 @@
 What an answer promises (a certificate, a place in the queue) and the line of the exchange log that says so are one
 transaction, committed before the answer is sent. WAL with synchronous NORMAL: a commit is a write to the log without
 a wait for the disk, so it survives the death of the process; moving the log into the file is done in a thread, by
-:meth:`Store.checkpoint`. The store is used from one thread, but for that method.
+:meth:`Store.checkpoint`. The store is used from one thread, but for that method. It never waits for other processes
+that write (:mod:`estsim.server.approval` does): ``StoreBusy`` says so at once, and the caller has a loop to sleep in.
 """
 
 import sqlite3
@@ -14,22 +15,27 @@ from pathlib import Path
 from typing import Final
 
 from estsim.errors import StoreError
-from estsim.server.policy import Pending, Request
+from estsim.server.policy import Decision, Pending, Request
 
-_SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE exchanges (
-    id INTEGER PRIMARY KEY, at_unix REAL, request_id TEXT, peer_subject TEXT, peer_serial TEXT, user TEXT,
+    id INTEGER PRIMARY KEY, at_unix REAL, request_id TEXT, center TEXT, peer_subject TEXT, peer_serial TEXT, user TEXT,
     operation TEXT, method TEXT, path TEXT, status INTEGER, retry_after TEXT, early INTEGER, fault TEXT,
     serial TEXT, detail TEXT, handling_us INTEGER);
 CREATE TABLE issued (
-    serial TEXT PRIMARY KEY, at_unix REAL, identity BLOB, key_hash BLOB, subject TEXT, not_after REAL,
+    serial TEXT PRIMARY KEY, at_unix REAL, center TEXT, identity BLOB, key_hash BLOB, subject TEXT, not_after REAL,
     certificate BLOB);
 CREATE TABLE pending (
-    identity BLOB, key_hash BLOB, names_hash BLOB, ready_unix REAL, told_unix REAL, polls INTEGER,
-    has_token INTEGER, subject TEXT, csr BLOB, since_unix REAL,
-    PRIMARY KEY (identity, key_hash)) WITHOUT ROWID;
+    id INTEGER PRIMARY KEY, center TEXT, identity BLOB, key_hash BLOB, names_hash BLOB, ready_unix REAL,
+    told_unix REAL, polls INTEGER, has_token INTEGER, subject TEXT, csr BLOB, since_unix REAL,
+    approved INTEGER, reason TEXT, decided_unix REAL,
+    UNIQUE (center, identity, key_hash));
 """
+
+
+class StoreBusy(StoreError):  # noqa: N818 - a moment, not a fault
+    """Another process writes at this moment; nothing was written, and trying again may do."""
 
 
 @dataclass(slots=True)
@@ -38,6 +44,7 @@ class Exchange:
 
     at_unix: float
     request_id: str | None = None
+    center: str | None = None
     peer_subject: str | None = None
     peer_serial: str | None = None
     user: str | None = None
@@ -59,6 +66,7 @@ class IssuedRow:
 
     serial: str
     at_unix: float
+    center: str
     identity: bytes
     key_hash: bytes
     subject: str
@@ -70,6 +78,7 @@ class IssuedRow:
 class PendingRow:
     """A pending request to keep, with what a person needs to judge it by."""
 
+    center: str
     pending: Pending
     subject: str
     csr: bytes
@@ -80,13 +89,20 @@ _NAMES: Final = tuple(field.name for field in fields(Exchange))
 _COLUMNS: Final = ", ".join(_NAMES)
 _MARKS: Final = ", ".join("?" * len(_NAMES))
 _LOG: Final = f"INSERT INTO exchanges ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608 - names of our own
-_ISSUED: Final = "INSERT INTO issued VALUES (?, ?, ?, ?, ?, ?, ?)"
-_FORGET: Final = "DELETE FROM pending WHERE identity = ? AND key_hash = ?"
+_ISSUED: Final = "INSERT INTO issued VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_FORGET: Final = "DELETE FROM pending WHERE center = ? AND identity = ? AND key_hash = ?"
+_DECISION: Final = "SELECT approved, reason FROM pending WHERE center = ? AND identity = ? AND key_hash = ?"
 _HANDLED: Final = "UPDATE exchanges SET handling_us = ? WHERE id = ?"
+# What was decided on a request holds for that request: for other names under the same key somebody has to decide anew.
 _KEEP: Final = """
-INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (identity, key_hash) DO UPDATE SET names_hash = excluded.names_hash, ready_unix = excluded.ready_unix,
-    told_unix = excluded.told_unix, polls = excluded.polls, has_token = excluded.has_token, csr = excluded.csr
+INSERT INTO pending (center, identity, key_hash, names_hash, ready_unix, told_unix, polls, has_token, subject, csr,
+    since_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (center, identity, key_hash) DO UPDATE SET
+    approved = CASE WHEN names_hash = excluded.names_hash THEN approved END,
+    reason = CASE WHEN names_hash = excluded.names_hash THEN reason END,
+    since_unix = CASE WHEN names_hash = excluded.names_hash THEN since_unix ELSE excluded.since_unix END,
+    names_hash = excluded.names_hash, ready_unix = excluded.ready_unix, told_unix = excluded.told_unix,
+    polls = excluded.polls, has_token = excluded.has_token, subject = excluded.subject, csr = excluded.csr
 """
 
 
@@ -100,6 +116,7 @@ class Store:
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._prepare()
+            self._db.execute("PRAGMA busy_timeout = 0")
         except sqlite3.Error as error:
             raise StoreError(f"{path}: cannot be used as the sandbox's store: {error}") from error
 
@@ -109,9 +126,9 @@ class Store:
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
-            raise StoreError(f"{self._path}: expected schema version {_SCHEMA_VERSION} (got {version})")
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise StoreError(f"{self._path}: expected schema version {SCHEMA_VERSION} (got {version})")
 
     def commit(
         self,
@@ -123,15 +140,15 @@ class Store:
     ) -> int:
         """Write one exchange with what it changed, durably, and return its id.
 
-        ``settled`` is a pending request that is pending no longer. Raises ``StoreError`` (a full disk), with nothing
-        written.
+        ``settled`` is a pending request of the exchange's trust center that is pending no longer. Raises ``StoreError``
+        (a full disk) or ``StoreBusy``, with nothing written.
         """
         with self._transaction() as db:
             self._write_handled()
             if issued is not None:
                 db.execute(_ISSUED, _issued_values(issued))
             if settled is not None:
-                db.execute(_FORGET, (settled.identity, settled.key))
+                db.execute(_FORGET, (exchange.center, settled.identity, settled.key))
             if pending is not None:
                 db.execute(_KEEP, _pending_values(pending))
             row = db.execute(_LOG, tuple(getattr(exchange, name) for name in _NAMES)).lastrowid
@@ -150,14 +167,32 @@ class Store:
             self._write_handled()
         self._handled.clear()
 
-    def pending(self) -> Iterator[Pending]:
-        """Yield the requests that were pending when the sandbox last ran, in the order of their ready times."""
+    def pending(self) -> Iterator[tuple[str, Pending]]:
+        """Yield what was pending when the sandbox last ran, with its trust center, in the order of the ready times."""
         rows = self._db.execute(
-            "SELECT identity, key_hash, names_hash, ready_unix, told_unix, polls, has_token"
+            "SELECT center, identity, key_hash, names_hash, ready_unix, told_unix, polls, has_token, approved, reason"
             " FROM pending ORDER BY ready_unix"
         )
-        for identity, key, names, ready_s, told_s, polls, has_token in rows:
-            yield Pending(Request(identity, key, names), ready_s, told_s, polls, has_token=bool(has_token))
+        for center, identity, key, names, ready_s, told_s, polls, has_token, approved, reason in rows:
+            decision = _decision(approved, reason)
+            request = Request(identity, key, names)
+            yield center, Pending(request, ready_s, told_s, polls, has_token=bool(has_token), decision=decision)
+
+    def decision(self, center: str, request: Request) -> Decision | None:
+        """Return what a person has decided on a pending request, None as long as nobody has; raises ``StoreError``."""
+        try:
+            found = self._db.execute(_DECISION, (center, request.identity, request.key)).fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        return None if found is None else _decision(*found)
+
+    def undecided(self) -> dict[str, int]:
+        """Return how many pending requests nobody has decided on, by trust center."""
+        try:
+            counts = self._db.execute("SELECT center, count(*) FROM pending WHERE approved IS NULL GROUP BY center")
+            return dict(counts.fetchall())
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database file; for a thread of its own, with a connection of its own.
@@ -190,7 +225,8 @@ class Store:
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            raise StoreError(f"{self._path}: {error}") from error
+            busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            raise (StoreBusy if busy else StoreError)(f"{self._path}: {error}") from error
 
     def _write_handled(self) -> None:
         if self._handled:
@@ -201,6 +237,7 @@ def _issued_values(row: IssuedRow) -> tuple[object, ...]:
     return (
         row.serial,
         row.at_unix,
+        row.center,
         row.identity,
         row.key_hash,
         row.subject,
@@ -212,6 +249,7 @@ def _issued_values(row: IssuedRow) -> tuple[object, ...]:
 def _pending_values(row: PendingRow) -> tuple[object, ...]:
     kept, request = row.pending, row.pending.request
     return (
+        row.center,
         request.identity,
         request.key,
         request.names,
@@ -223,3 +261,7 @@ def _pending_values(row: PendingRow) -> tuple[object, ...]:
         row.csr,
         row.since_unix,
     )
+
+
+def _decision(approved: int | None, reason: str | None) -> Decision | None:
+    return None if approved is None else Decision(bool(approved), reason or "")

@@ -61,12 +61,12 @@ def test_the_quickstart_opens_with_its_question_and_is_what_it_promises() -> Non
     assert scenario.until_settled
     assert scenario.duration_s < 60
     assert scenario.sandbox is not None
-    issue = scenario.sandbox.center.issue
+    issue = scenario.sandbox.centers["default"].issue
     assert (issue.mode, issue.share, issue.delay.low, issue.delay.high) == ("deferred", 0.2, 2, 4)
     renew = scenario.cohorts[0].policy.renew
     assert renew is not None
     assert (renew.times, renew.then) == (1, "leave")
-    assert (renew.at + renew.spread.high) * scenario.sandbox.center.issuer.validity < 20
+    assert (renew.at + renew.spread.high) * scenario.sandbox.centers["default"].issuer.validity < 20
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from estsim.server.capacity import Overflow
-from estsim.server.config import CapacityConfig, SandboxConfig, TrustCenterConfig
+from estsim.server.config import SandboxConfig
+from estsim.server.issuing_config import CapacityConfig
 from estsim.units import Uniform
 
 FULL: dict[str, Any] = {
@@ -33,8 +34,8 @@ FULL: dict[str, Any] = {
 def test_an_empty_configuration_is_a_working_sandbox() -> None:
     """Every key has a default."""
     config = SandboxConfig.model_validate({})
-    assert config.center.issuer.validity == 86_400
-    assert config.center.capacity is None
+    assert config.centers["default"].issuer.validity == 86_400
+    assert config.centers["default"].capacity is None
 
 
 @pytest.mark.parametrize("config", [{"seed": 7, **FULL}, {"seed": 7, "trust_centers": {"default": FULL}}])
@@ -42,27 +43,44 @@ def test_one_trust_center_stands_at_the_top_or_under_its_name(config: dict[str, 
     """Both forms mean the same."""
     read = SandboxConfig.model_validate(config)
     assert read.seed == 7
-    assert read.center.issue.delay == Uniform(2.0, 4.0)
-    assert read.center.capacity is not None
-    assert read.center.capacity.overflow is Overflow.DEFER_FORGET
-    assert read.anchored(Path("/etc/x")).center.clients.bootstrap_cas == [Path("/etc/x/pki/mfg.pem")]
-    assert read.anchored(Path("/etc/x")).center.issue == read.center.issue
+    assert read.centers["default"].issue.delay == Uniform(2.0, 4.0)
+    assert read.centers["default"].capacity is not None
+    assert read.centers["default"].capacity.overflow is Overflow.DEFER_FORGET
+    assert read.anchored(Path("/etc/x")).centers["default"].clients.bootstrap_cas == [Path("/etc/x/pki/mfg.pem")]
+    assert read.anchored(Path("/etc/x")).centers["default"].issue == read.centers["default"].issue
 
 
 @pytest.mark.parametrize(
     ("config", "where", "message"),
     [
-        ({"trust_centers": {"meters": {}}}, ("trust_centers",), "not supported yet: meters"),
-        ({"trust_centers": {}}, ("trust_centers",), "must name"),
+        ({"trust_centers": {"meters": {}}}, ("trust_centers",), "must have one named default"),
+        ({"trust_centers": {}}, ("trust_centers",), "(got none)"),
+        ({"trust_centers": {"default": {}, "a/b": {}}}, ("trust_centers",), "a label is one part of a path"),
+        ({"trust_centers": {"default": {}, "cacerts": {}}}, ("trust_centers",), "the name of an operation"),
         ({"trust_centers": {"default": {}}, "issue": {}}, (), "not both"),
-        ({"issue": {"mode": "manual"}}, ("issue", "mode"), "manual is not supported yet"),
+        ({"issue": {"mode": "manual", "retry_after": {"kind": "next_slot"}}}, ("issue",), "nobody knows when"),
         ({"issue": {"mode": "immediate", "share": "20%"}}, ("issue",), "no effect without mode: deferred"),
         ({"issue": {"retry_after": {"kind": "random"}}}, ("issue", "retry_after"), "needs from and to"),
         ({"issue": {"retry_after": {"to": 3}}}, ("issue", "retry_after"), "belong to kind: random"),
-        ({"clients": {"refuse_at": "application"}}, ("clients", "refuse_at"), "not supported yet"),
-        ({"issuer": {"intermediates": 2}}, ("issuer", "intermediates"), "not supported yet"),
+        ({"tls": {"versions": "1.1..1.2"}}, ("tls", "versions"), "expected 1.2, 1.3"),
+        ({"issuer": {"intermediates": 9}}, ("issuer", "intermediates"), "at most 8"),
         ({"issuer": {"validity": "500ms"}}, ("issuer", "validity"), "at least 1s"),
         ({"capacity": {"rate": "0/s"}}, ("capacity", "rate"), "greater than 0"),
+        ({"capacity": {"queue": 5}}, ("capacity",), "either rate, or sign_time"),
+        ({"capacity": {"rate": "5/s", "sign_time": "20ms"}}, ("capacity",), "(got both)"),
+        ({"capacity": {"rate": "5/s", "signers": 2}}, ("capacity",), "signers belongs to sign_time"),
+        ({"capacity": {"sign_time": "0s"}}, ("capacity",), "greater than 0"),
+        ({"capacity": {"rate": "5/s", "overflow": "defer", "retry_after": "none"}}, ("capacity",), "a deferral has"),
+        ({"faults": [{"kind": "explode"}]}, ("faults", 0, "kind"), "'latency'"),
+        ({"faults": [{"kind": "reset", "add": "1s"}]}, ("faults", 0), "add belongs to kind: latency"),
+        ({"faults": [{"kind": "latency", "for": "1s"}]}, ("faults", 0), "for belongs to kind: stall"),
+        ({"faults": [{"kind": "stall", "from": "9s", "to": "9s"}]}, ("faults", 0), "to must be later than from"),
+        ({"faults": [{"kind": "wrong_status", "status": 100}]}, ("faults", 0, "status"), "from 200 to 599"),
+        (
+            {"faults": [{"kind": "wrong_server_name", "match": {"subject": "CN=a"}}]},
+            ("faults", 0),
+            "before it knows who asks",
+        ),
         ({"capcity": {}}, ("capcity",), "not permitted"),
         (
             {"clients": {"users": {"a": {"password": "b", "schemes": ["digest"]}}}},
@@ -81,18 +99,19 @@ def test_a_mistake_is_refused_where_it_stands(config: dict[str, Any], where: tup
     assert message in mistake["msg"]
 
 
-@pytest.mark.parametrize("key", ["signers", "sign_time"])
-def test_keys_of_later_versions_are_known_by_name(key: str) -> None:
-    """The loader tells them from slips of the pen; pydantic refuses them in any case."""
-    assert key in CapacityConfig.not_yet
-    with pytest.raises(ValidationError):
-        CapacityConfig.model_validate({"rate": "1/s", key: 1})
+def test_two_signers_are_a_capacity() -> None:
+    """And the queue's length depends on what it is for, unless it is said."""
+    capacity = CapacityConfig.model_validate({"signers": 2, "sign_time": "30ms..50ms", "burst": 3})
+    assert (capacity.sign_time, capacity.queue_limit) == (Uniform(0.03, 0.05), 1000)
+    assert CapacityConfig.model_validate({"rate": "5/s", "overflow": "refuse"}).queue_limit == 0
+    assert CapacityConfig.model_validate({"rate": "5/s", "overflow": "refuse", "queue": 7}).queue_limit == 7
 
 
-def test_faults_are_known_by_name_in_both_places() -> None:
-    """At the top and under a trust center."""
-    assert "faults" in SandboxConfig.not_yet
-    assert "faults" in TrustCenterConfig.not_yet
+def test_relative_paths_are_taken_from_where_the_file_lies_in_every_trust_center() -> None:
+    """Under a label too."""
+    clients = {"clients": {"bootstrap_cas": ["a.pem"]}}
+    config = SandboxConfig.model_validate({"trust_centers": {"default": {}, "meters": clients}})
+    assert config.anchored(Path("/etc/x")).centers["meters"].clients.bootstrap_cas == [Path("/etc/x/a.pem")]
 
 
 def test_a_password_never_shows() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from estsim.server.capacity import CapacityGate, Overflow, TokenBucket
-from estsim.server.config import IssueConfig
+from estsim.server.issuing_config import IssueConfig
 from estsim.server.policy import ComeAgain, IssueAt, IssueNow, IssuePolicy, Overloaded, Request, TooEarly
 
 
@@ -17,7 +17,7 @@ def policy(gate: CapacityGate | None = None, *, seed: int = 1, **issue: object) 
     return IssuePolicy(IssueConfig.model_validate(issue), gate, seed=seed)
 
 
-def gate(overflow: Overflow, queue: int = 1000) -> CapacityGate:
+def gate(overflow: Overflow, queue: int = 0) -> CapacityGate:
     """Return a gate of 1/s, burst 1."""
     return CapacityGate(TokenBucket(1.0, 1), overflow, queue)
 

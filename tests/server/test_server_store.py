@@ -26,10 +26,10 @@ def test_a_commit_is_there_for_others_at_once(tmp_path: Path) -> None:
     """Exchange, certificate and the end of the pending request are one transaction."""
     path = tmp_path / "s.sqlite"
     store = Store(path)
-    store.commit(Exchange(1.0, "a", status=202), pending=PendingRow(PENDING, "CN=m", b"csr", 1.0))
-    assert list(store.pending()) == [PENDING]
-    issued = IssuedRow("ff", 2.0, b"identity", b"key", "CN=m", 9.0, b"der")
-    row = store.commit(Exchange(2.0, "b", status=200, serial="ff"), issued=issued, settled=REQUEST)
+    store.commit(Exchange(1.0, "a", "default", status=202), pending=PendingRow("default", PENDING, "CN=m", b"csr", 1.0))
+    assert list(store.pending()) == [("default", PENDING)]
+    issued = IssuedRow("ff", 2.0, "default", b"identity", b"key", "CN=m", 9.0, b"der")
+    row = store.commit(Exchange(2.0, "b", "default", status=200, serial="ff"), issued=issued, settled=REQUEST)
     assert rows(path, "SELECT id, request_id, status, serial FROM exchanges") == [
         (1, "a", 202, None),
         (row, "b", 200, "ff"),
@@ -42,7 +42,7 @@ def test_a_commit_is_there_for_others_at_once(tmp_path: Path) -> None:
 def test_a_failed_commit_leaves_nothing(tmp_path: Path) -> None:
     """A serial twice is refused, and so is the line that came with it; the store works on."""
     store = Store(tmp_path / "s.sqlite")
-    issued = IssuedRow("ff", 2.0, b"i", b"k", "CN=m", 9.0, b"der")
+    issued = IssuedRow("ff", 2.0, "default", b"i", b"k", "CN=m", 9.0, b"der")
     store.commit(Exchange(1.0, "a"), issued=issued)
     with pytest.raises(StoreError, match="UNIQUE"):
         store.commit(Exchange(2.0, "b"), issued=issued)
@@ -56,8 +56,8 @@ def test_a_repeat_updates_its_pending_row(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite")
     for told_s in (1.0, 2.0):
         again = Pending(REQUEST, 5.0, told_s)
-        store.commit(Exchange(0.0), pending=PendingRow(again, "CN=m", b"csr", 0.0))
-    assert [pending.told_s for pending in store.pending()] == [2.0]
+        store.commit(Exchange(0.0), pending=PendingRow("default", again, "CN=m", b"csr", 0.0))
+    assert [pending.told_s for _, pending in store.pending()] == [2.0]
     store.close()
 
 

@@ -1,0 +1,66 @@
+"""A trust center put together from its configuration."""
+
+from collections.abc import Callable
+
+from cryptography import x509
+
+from estsim.server.admission import Admission
+from estsim.server.ca import Issuer
+from estsim.server.capacity import CapacityGate, SignerPool, Signers, TokenBucket
+from estsim.server.center import Manners, TrustCenter
+from estsim.server.clock import SandboxClock
+from estsim.server.config import SandboxConfig
+from estsim.server.faults import FaultPlan
+from estsim.server.issuing_config import CapacityConfig
+from estsim.server.pki import Pki
+from estsim.server.policy import Decision, IssuePolicy, Request
+
+_WRAPPED_COLUMNS = 64
+
+
+def build_center(
+    label: str,
+    config: SandboxConfig,
+    pki: Pki,
+    anchors: tuple[x509.Certificate, ...],
+    *,
+    verified: bool,
+    clock: SandboxClock,
+    decision: Callable[[str, Request], Decision | None],
+) -> TrustCenter:
+    """Build the trust center of a label; ``verified`` and ``decision`` are those of its parts."""
+    center = config.centers[label]
+    capacity, retry_after = center.capacity, center.issue.retry_after
+    return TrustCenter(
+        label,
+        admission=Admission(center.clients, pki.issuer.certificate.subject, anchors, verified=verified),
+        policy=IssuePolicy(
+            center.issue,
+            None if capacity is None else build_gate(capacity),
+            seed=config.seed,
+            tells_overload=capacity is None or capacity.retry_after != "none",
+        ),
+        issuer=Issuer(pki.issuer, center.issuer.validity),
+        faults=FaultPlan(center.faults, seed=config.seed),
+        ca_certificates=pki.ca_certificates,
+        manners=Manners(
+            columns=_WRAPPED_COLUMNS if config.base64 == "wrapped" else None,
+            deferral_status=center.issue.status,
+            http_dates=retry_after.form == "http-date",
+        ),
+        clock=clock,
+        decision=decision,
+    )
+
+
+def build_gate(capacity: CapacityConfig) -> CapacityGate:
+    """Return the gate of a ``capacity`` key."""
+    return CapacityGate(_signers(capacity), capacity.overflow, capacity.queue_limit)
+
+
+def _signers(capacity: CapacityConfig) -> Signers:
+    if capacity.sign_time is not None:
+        return SignerPool(capacity.signers or 1, capacity.sign_time, capacity.burst)
+    if capacity.rate is None:
+        raise AssertionError("the model has seen to it that one of the two is there")
+    return TokenBucket(capacity.rate, capacity.burst)

@@ -1,0 +1,280 @@
+"""One trust center's EST service, without wire and store: from a call to its outcome.
+
+The order is always: check, draw the faults, decide, wait where the capacity says so, sign. The service around it
+commits the outcome before it is answered.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from math import ceil
+from typing import Final, assert_never
+
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from estsim.est.certs_only import encode_certs_only
+from estsim.est.messages import EstResponse
+from estsim.est.operations import CERTS_ONLY, PKCS7_MIME, Operation
+from estsim.est.transfer import encode_body
+from estsim.server import faults as faulty
+from estsim.server.admission import Admission, Application, identity_of
+from estsim.server.answer import Call, Outcome
+from estsim.server.ca import Issuer, make_key
+from estsim.server.clock import SandboxClock
+from estsim.server.config import KeyKind
+from estsim.server.fault_config import FaultKind
+from estsim.server.faults import Attempts, Delivery, Fault, FaultPlan
+from estsim.server.policy import (
+    ComeAgain,
+    Decision,
+    Denied,
+    IssueAt,
+    IssueNow,
+    IssuePolicy,
+    Overloaded,
+    Request,
+    TooEarly,
+    Verdict,
+    who_draws,
+)
+from estsim.server.refused import Refused, text_response
+from estsim.server.store import IssuedRow, PendingRow
+
+_NOT_IMPLEMENTED: Final = frozenset({Operation.SERVERKEYGEN, Operation.FULLCMC})
+_IN_HAND_WAIT_S: Final = 1
+_OVER_FOR_S: Final = 60.0  # how long an expired certificate has been expired
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How a trust center writes its answers."""
+
+    columns: int | None  # of base64, None for one line
+    deferral_status: int
+    http_dates: bool
+
+
+class TrustCenter:
+    """An authority, whom it takes, when it issues, and what it does wrong. ``decision`` asks the store."""
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        admission: Admission,
+        policy: IssuePolicy,
+        issuer: Issuer,
+        faults: FaultPlan,
+        ca_certificates: tuple[x509.Certificate, ...],
+        manners: Manners,
+        clock: SandboxClock,
+        decision: Callable[[str, Request], Decision | None],
+    ) -> None:
+        self.label = label
+        self.policy = policy
+        self._admission = admission
+        self._issuer = issuer
+        self._faults = faults
+        self._attempts = Attempts()
+        self._manners = manners
+        self._clock = clock
+        self._decision = decision
+        self._in_hand: set[tuple[bytes, bytes]] = set()
+        self._ca_certificates = self._certificates(PKCS7_MIME, ca_certificates)
+        self._root_alone = self._certificates(PKCS7_MIME, ca_certificates[:1])
+        self._has_chain = len(ca_certificates) > 1
+
+    async def answer(self, operation: Operation, call: Call) -> Outcome:
+        """Answer a call; raises ``ClientLeft`` where nobody is left to answer, and StoreError."""
+        application: Application | None = None
+        refusal: Refused | None = None
+        try:
+            application = self._admit(operation, call)
+        except Refused as refused:
+            refusal = refused
+        faults = self._faults_of(operation, call, application)
+        if (silence := _unanswered(faults)) is not None:
+            return silence
+        if refusal is None:
+            try:
+                outcome = await self._serve(operation, call, application, faults)
+            except Refused as refused:
+                refusal = refused
+        if refusal is not None:
+            outcome = Outcome(refusal.response(), detail=str(refusal))
+        return _spoilt(outcome, faults)
+
+    def committed(self, outcome: Outcome) -> None:
+        """Forget what was pending and is issued, now that the store knows."""
+        if outcome.settled is not None:
+            self.policy.issued(outcome.settled)
+
+    # -- before the decision
+
+    def _admit(self, operation: Operation, call: Call) -> Application | None:
+        """Check who asks and for what; None where nothing is applied for."""
+        user = self._admission.user_of(call.request) if operation.seeks_certificate else None
+        call.exchange.user = user
+        self._admission.authorize(operation, call.peer, user)
+        if operation in _NOT_IMPLEMENTED:
+            raise Refused(501, f"{operation.value} is not implemented by this server")
+        if not operation.seeks_certificate:
+            return None
+        application = self._admission.apply(operation, call.request, call.peer, user)
+        request = application.request
+        return replace(
+            application, request=replace(request, attempt=self._attempts.next(request.identity, request.key))
+        )
+
+    def _faults_of(self, operation: Operation, call: Call, application: Application | None) -> tuple[Fault, ...]:
+        if application is not None:
+            request, name = application.request, application.names.subject
+            met = faulty.Request(request.who, request.attempt, operation, lambda: name)
+        else:
+            identity, certificate = identity_of(call.peer, call.exchange.user), call.peer.certificate
+            who = who_draws(identity, operation.value.encode())
+            attempt = self._attempts.next(identity, operation.value.encode())
+            met = faulty.Request(who, attempt, operation, lambda: certificate.subject if certificate else None)
+        return self._faults.drawn(met, self._clock.age_s())
+
+    # -- the decision, and what follows
+
+    async def _serve(
+        self, operation: Operation, call: Call, application: Application | None, faults: tuple[Fault, ...]
+    ) -> Outcome:
+        if application is None:
+            if operation is Operation.CSRATTRS:
+                return Outcome(EstResponse(204, (), b""))
+            if self._has_chain and faulty.find(faults, FaultKind.CHAIN_MISSING):
+                return Outcome(self._root_alone, injected=(FaultKind.CHAIN_MISSING,))
+            return Outcome(self._ca_certificates)
+        with self._taken_in_hand(application.request) as first:
+            verdict = self._decide(application.request) if first else ComeAgain(_IN_HAND_WAIT_S, None)
+            return await self._carry_out(verdict, application, call, faults)
+
+    @contextmanager
+    def _taken_in_hand(self, request: Request) -> Iterator[bool]:
+        """Say whether this is the only request of its identity for its key: two must not become two certificates."""
+        name = (request.identity, request.key)
+        if name in self._in_hand:
+            yield False
+            return
+        self._in_hand.add(name)
+        try:
+            yield True
+        finally:
+            self._in_hand.discard(name)
+
+    def _decide(self, request: Request) -> Verdict:
+        if self.policy.awaits_decision(request):
+            decision = self._decision(self.label, request)
+            if decision is not None:
+                self.policy.decided(request, decision)
+        return self.policy.decide(request, self._clock.now_s())
+
+    async def _carry_out(
+        self, verdict: Verdict, application: Application, call: Call, faults: tuple[Fault, ...]
+    ) -> Outcome:
+        call.exchange.early = int(verdict.early)
+        match verdict:
+            case IssueNow():
+                return await self._issue(application, faults)
+            case IssueAt(slot_s):
+                await call.wait(slot_s - self._clock.now_s())
+                return await self._issue(application, faults)
+            case ComeAgain():
+                return self._defer(verdict, application, call)
+            case TooEarly(status, wait_s):
+                text = "expected the request to be repeated when the Retry-After had passed"
+                raise Refused(status, text, self._retry_after(wait_s))
+            case Overloaded(status, told_s):
+                headers = () if told_s is None else self._retry_after(told_s)
+                raise Refused(status, "the certification authority has no capacity left", headers)
+            case Denied(reason):
+                raise Refused(403, f"the request was rejected: {reason or 'no reason was given'}")
+        assert_never(verdict)
+
+    async def _issue(self, application: Application, faults: tuple[Fault, ...]) -> Outcome:
+        public_key, age_s, injected = self._wrongs(application, faults)
+        wall_now_s = self._clock.now_s()
+        names = application.names
+        sign = self._issuer.issue
+        if self._issuer.is_slow:
+            certificate = await trio.to_thread.run_sync(sign, public_key, names, wall_now_s - age_s)
+        else:
+            certificate = sign(public_key, names, wall_now_s - age_s)
+        request = application.request
+        issued = IssuedRow(
+            serial=f"{certificate.serial_number:x}",
+            at_unix=wall_now_s,
+            center=self.label,
+            identity=request.identity,
+            key_hash=request.key,
+            subject=names.subject.rfc4514_string(),
+            not_after=certificate.not_valid_after_utc.timestamp(),
+            certificate=certificate.public_bytes(Encoding.DER),
+        )
+        settled = request if self.policy.is_pending(request) else None
+        return Outcome(
+            self._certificates(CERTS_ONLY, (certificate,)), injected=injected, issued=issued, settled=settled
+        )
+
+    def _wrongs(
+        self, application: Application, faults: tuple[Fault, ...]
+    ) -> tuple[CertificatePublicKeyTypes, float, tuple[FaultKind, ...]]:
+        """Return the key to certify, how old the certificate is to be, and the faults that made them so."""
+        injected: tuple[FaultKind, ...] = ()
+        public_key, age_s = application.public_key, 0.0
+        if faulty.find(faults, FaultKind.WRONG_KEY):
+            public_key, injected = make_key(KeyKind.EC_P256).public_key(), (FaultKind.WRONG_KEY,)
+        if faulty.find(faults, FaultKind.EXPIRED_CERTIFICATE):
+            age_s, injected = self._issuer.validity_s + _OVER_FOR_S, (*injected, FaultKind.EXPIRED_CERTIFICATE)
+        return public_key, age_s, injected
+
+    def _defer(self, verdict: ComeAgain, application: Application, call: Call) -> Outcome:
+        """RFC 7030 §4.2.3: "the server responds with 202 [...] MUST include a Retry-After header"."""
+        line = f"deferred: come again in {verdict.wait_s} s"
+        response = text_response(self._manners.deferral_status, line, self._retry_after(verdict.wait_s))
+        if verdict.pending is None:
+            return Outcome(response)
+        subject = application.names.subject.rfc4514_string()
+        pending = PendingRow(self.label, verdict.pending, subject, application.csr_der, call.exchange.at_unix)
+        return Outcome(response, pending=pending)
+
+    def _retry_after(self, wait_s: int) -> tuple[tuple[str, str], ...]:
+        if not self._manners.http_dates:
+            return (("retry-after", str(wait_s)),)
+        # Whole seconds: rounded up, a client that obeys is never early.
+        return (("retry-after", formatdate(ceil(self._clock.now_s() + wait_s), usegmt=True)),)
+
+    def _certificates(self, content_type: str, certificates: tuple[x509.Certificate, ...]) -> EstResponse:
+        body = encode_body(encode_certs_only(certificates), columns=self._manners.columns)
+        headers = (("content-type", content_type), ("content-transfer-encoding", "base64"))
+        return EstResponse(200, headers, body)
+
+
+def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:
+    """Return the outcome of a call that is not to be looked at: a reset at once, or silence."""
+    for fault in faults:
+        if fault.kind is FaultKind.STALL:
+            return Outcome(None, Delivery.SILENCE, silent_s=fault.config.for_, injected=(FaultKind.STALL,))
+        if fault.kind is FaultKind.RESET and fault.config.when == "before":
+            return Outcome(None, Delivery.RESET, injected=(FaultKind.RESET,))
+    return None
+
+
+def _spoilt(outcome: Outcome, faults: tuple[Fault, ...]) -> Outcome:
+    if outcome.response is None or not faults:
+        return outcome
+    spoilt = faulty.spoil(outcome.response, faults)
+    return replace(
+        outcome,
+        response=spoilt.response,
+        delivery=spoilt.delivery,
+        add_s=spoilt.add_s,
+        injected=(*outcome.injected, *spoilt.injected),
+    )

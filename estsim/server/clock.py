@@ -1,0 +1,23 @@
+"""The sandbox's clock: wall time that no correction moves while it serves, and the age that fault windows count in."""
+
+import time
+
+
+class SandboxClock:
+    """Seconds: UNIX time, which means the same after a restart, and the age since the sandbox, or a run, began."""
+
+    def __init__(self) -> None:
+        self._offset_s = time.time() - time.monotonic()
+        self._began_s = self.now_s()
+
+    def now_s(self) -> float:
+        """Return the time as UNIX seconds, never going back."""
+        return self._offset_s + time.monotonic()
+
+    def age_s(self) -> float:
+        """Return the seconds since the beginning; negative before it."""
+        return self.now_s() - self._began_s
+
+    def begin_at(self, unix_s: float) -> None:
+        """Count ages from this moment on: a run that started the sandbox tells when its own clock begins."""
+        self._began_s = unix_s

@@ -1,0 +1,106 @@
+"""The connections that are open, by whose turn it is.
+
+So a stopping server lets go of the idle ones at once, and slow clients cannot keep the others out. A client whose turn
+it is (to shake hands, to ask, to end its request) may be cut when room is needed; one that is being served never is.
+All waits have deadlines of their own; this is about what happens long before they end.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+_SLOW_S: Final = 5.0  # whose turn it has been for so long may be cut; a herd's handshakes take no longer
+
+
+class Crowd:
+    """All open connections; at most ``limit`` at a time whose clients are to do something."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._theirs: OrderedDict[Guest, float] = OrderedDict()  # since when it is their turn, oldest first
+        self._idle: set[trio.CancelScope] = set()
+        self._less = trio.Event()
+        self.stopping = False
+        self.open = 0
+        self.cut = 0  # to make room
+
+    async def room(self) -> None:
+        """Wait until there is room for one more, made by cutting the slowest client once it is too slow."""
+        while len(self._theirs) >= self._limit:
+            slowest, since_s = next(iter(self._theirs.items()))
+            self._less = trio.Event()
+            with trio.move_on_at(since_s + _SLOW_S) as patience:
+                await self._less.wait()
+            if patience.cancelled_caught and self._theirs.get(slowest) == since_s:
+                self._theirs.pop(slowest)
+                self.cut += 1
+                slowest.scope.cancel()
+
+    @contextmanager
+    def guest(self) -> Iterator["Guest"]:
+        """Hold a connection's place; inside, the client may be cut, which ends the block early."""
+        guest = Guest(self)
+        self.open += 1
+        self._theirs[guest] = trio.current_time()
+        try:
+            with guest.scope:
+                yield guest
+        finally:
+            self.open -= 1
+            self.their_turn(guest, over=True)
+
+    def stop(self) -> None:
+        """End every wait for a request, now and from now on."""
+        self.stopping = True
+        for scope in tuple(self._idle):
+            scope.cancel()
+
+    def their_turn(self, guest: "Guest", *, over: bool) -> None:
+        """Note that a client has something to do, from now on, or that it has done it."""
+        self._theirs.pop(guest, None)
+        if over:
+            self._less.set()
+        else:
+            self._theirs[guest] = trio.current_time()
+
+    @contextmanager
+    def idling(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Hold a wait for a request to begin, for at most ``seconds`` or until the server stops."""
+        with trio.move_on_after(0.0 if self.stopping else seconds) as scope:
+            self._idle.add(scope)
+            try:
+                yield scope
+            finally:
+                self._idle.discard(scope)
+
+
+class Guest:
+    """One connection in the crowd."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self.scope = trio.CancelScope()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this is its last request: the server stops."""
+        return self._crowd.stopping
+
+    @contextmanager
+    def idle(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Hold a wait for a request to begin; where bytes come, it is the client's turn anew, to end the request."""
+        with self._crowd.idling(seconds) as scope:
+            yield scope
+        self._crowd.their_turn(self, over=False)
+
+    @contextmanager
+    def being_served(self) -> Iterator[None]:
+        """Hold the time in which the server has something to do."""
+        self._crowd.their_turn(self, over=True)
+        try:
+            yield
+        finally:
+            self._crowd.their_turn(self, over=False)

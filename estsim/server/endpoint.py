@@ -1,0 +1,81 @@
+"""The one TLS endpoint that all trust centers share: whom its handshake lets in, and what it shows.
+
+The label of a request is known only after the handshake. So the handshake refuses what no trust center would take, and
+each trust center refuses the rest above TLS; a trust center that refuses there in any case lets everybody in here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from estsim.net import contexts
+from estsim.net.contexts import ContextKey, Role, TlsVersion, Verify
+from estsim.net.credential import Credential
+from estsim.server.ca import make_key, make_server_certificate
+from estsim.server.config import KeyKind, RefuseAt, RequireCertificate, SandboxConfig, TrustCenterConfig
+from estsim.server.pki import Pki
+
+_GROUPS: Final = ("x25519", "p-256", "p-384", "p-521")  # whatever a device may come with
+_LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+_WRONG_NAME: Final = "wrong.invalid"  # RFC 6761 §6.4: nobody's name
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What the listener needs for its handshakes; ``wrong`` is shown where a fault says so."""
+
+    key: ContextKey
+    credential: Credential
+    wrong: Credential
+
+
+def make_endpoint(
+    config: SandboxConfig, pki: Pki, anchors: Mapping[str, tuple[x509.Certificate, ...]], *, name: str
+) -> Endpoint:
+    """Put the endpoint together; ``pki`` issues its certificate, ``anchors`` are those of each trust center."""
+    trusted = dict.fromkeys(anchor for group in anchors.values() for anchor in group)
+    oldest, newest = config.tls.versions
+    key = ContextKey(
+        role=Role.SERVER,
+        anchors=_der(trusted),
+        chain=_der(reversed(pki.ca_certificates[1:])),
+        versions=(TlsVersion(oldest), TlsVersion(newest)),
+        groups=_GROUPS,
+        tickets=config.tls.resume,
+        verify=_verify(config.centers.values()),
+        refuse_at=contexts.RefuseAt(_refuse_at(config.centers.values())),
+    )
+    return Endpoint(key, _credential(pki, *_LOCAL_NAMES, name), _credential(pki, _WRONG_NAME))
+
+
+def is_verified(config: SandboxConfig) -> bool:
+    """Whether a certificate that the handshake has let pass is one that the only trust center takes."""
+    return len(config.centers) == 1 and _refuse_at(config.centers.values()) is RefuseAt.HANDSHAKE
+
+
+def _verify(centers: Iterable[TrustCenterConfig]) -> Verify:
+    demanded = all(
+        center.clients.require_certificate is RequireCertificate.ALWAYS
+        and center.clients.refuse_at is RefuseAt.HANDSHAKE
+        for center in centers
+    )
+    return Verify.REQUIRE if demanded else Verify.REQUEST
+
+
+def _refuse_at(centers: Iterable[TrustCenterConfig]) -> RefuseAt:
+    lenient = any(center.clients.refuse_at is RefuseAt.APPLICATION for center in centers)
+    return RefuseAt.APPLICATION if lenient else RefuseAt.HANDSHAKE
+
+
+def _credential(pki: Pki, *hosts: str) -> Credential:
+    key = make_key(KeyKind.EC_P256)
+    names = tuple(dict.fromkeys(hosts))
+    return Credential(make_server_certificate(pki.issuer, key.public_key(), names, now=datetime.now(UTC)), key)
+
+
+def _der(certificates: Iterable[x509.Certificate]) -> tuple[bytes, ...]:
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)

@@ -1,0 +1,229 @@
+"""Faults that the sandbox injects: which ones a request meets, and what they make of its answer. Pure, time passed in.
+
+A draw is keyed by (seed, identity, key, attempt) and the fault's place in the configuration, so that the order in which
+requests arrive changes nothing: the same fleet meets the same faults again.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from typing import Final
+
+from cryptography import x509
+
+from estsim.est.messages import EstResponse
+from estsim.est.operations import Operation
+from estsim.load.streams import Purpose, uniform
+from estsim.server.fault_config import FaultConfig, FaultKind
+
+_FAULTS_AT_MOST: Final = 1 << 20  # counters of an attempt lie this far from those of the next
+_AMOUNT: Final = 1 << 19  # draws of how much, apart from those of whether
+_REMEMBERED_ATTEMPTS: Final = 50_000
+_COLUMNS: Final = 64
+_OCTETS_OF_GARBAGE: Final = 300
+_ON_CERTIFICATES: Final = frozenset({FaultKind.WRONG_KEY, FaultKind.EXPIRED_CERTIFICATE})
+_ON_BODIES: Final = frozenset(
+    {
+        FaultKind.GARBAGE,
+        FaultKind.PEM_ARMOUR,
+        FaultKind.WRAPPED_BASE64,
+        FaultKind.WRONG_CONTENT_TYPE,
+        FaultKind.TRUNCATED_BODY,
+    }
+)
+_ON_RETRY_AFTER: Final = frozenset({FaultKind.RETRY_AFTER_MISSING, FaultKind.RETRY_AFTER_ABSURD})
+_OK: Final = 200
+
+
+class Delivery(Enum):
+    """How an answer reaches the client."""
+
+    WHOLE = "whole"
+    TRUNCATED = "truncated"  # half of its body, then the end of the connection
+    RESET = "reset"  # not at all: a TCP reset in its place
+    SILENCE = "silence"  # not at all: nothing, for a while, then the end of the connection
+
+
+class Attempts:
+    """Counts the requests of an identity for a key; of those not seen for long it forgets the count."""
+
+    def __init__(self, remembered: int = _REMEMBERED_ATTEMPTS) -> None:
+        self._remembered = remembered
+        self._counts: OrderedDict[bytes, int] = OrderedDict()
+
+    def next(self, identity: bytes, key: bytes) -> int:
+        """Return how many there were before this one."""
+        name = blake2b(identity + key, digest_size=16).digest()
+        count = self._counts.get(name, -1) + 1
+        self._counts[name] = count
+        self._counts.move_to_end(name)
+        if len(self._counts) > self._remembered:
+            self._counts.popitem(last=False)
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that a request has met; ``amount`` is a draw for what has a distribution."""
+
+    config: FaultConfig
+    amount: float = 0.0
+
+    @property
+    def kind(self) -> FaultKind:
+        """What goes wrong."""
+        return self.config.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What faults are drawn and matched by; ``subject`` is asked for where a fault names one."""
+
+    who: int
+    attempt: int
+    operation: Operation
+    subject: Callable[[], x509.Name | None]
+
+
+class FaultPlan:
+    """The ``faults`` of one trust center."""
+
+    def __init__(self, faults: Sequence[FaultConfig], *, seed: int) -> None:
+        self._faults = tuple(enumerate(fault for fault in faults if fault.kind is not FaultKind.WRONG_SERVER_NAME))
+        self._seed = seed
+
+    def drawn(self, request: Request, age_s: float) -> tuple[Fault, ...]:
+        """Return the faults that a request meets, ``age_s`` seconds into the run, in the order of the configuration."""
+        return tuple(
+            Fault(fault, self._draw(request, number + _AMOUNT))
+            for number, fault in self._faults
+            if _is_on(fault, age_s) and self._draw(request, number) < fault.rate and _concerns(fault, request)
+        )
+
+    def _draw(self, request: Request, counter: int) -> float:
+        return uniform(self._seed, request.who, Purpose.FAULT, request.attempt * _FAULTS_AT_MOST + counter)
+
+
+class WrongServerName:
+    """The fault that comes before anybody is known: drawn by the number of the connection."""
+
+    def __init__(self, faults: Iterable[FaultConfig], *, seed: int) -> None:
+        self._faults = tuple(fault for fault in faults if fault.kind is FaultKind.WRONG_SERVER_NAME)
+        self._seed = seed
+
+    def strikes(self, connection: int, age_s: float) -> bool:
+        """Whether a connection is to be shown the wrong certificate."""
+        return any(
+            _is_on(fault, age_s) and uniform(self._seed, number, Purpose.FAULT, connection) < fault.rate
+            for number, fault in enumerate(self._faults)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """An answer after the faults: what is sent, how, how much later, and which faults had something to spoil."""
+
+    response: EstResponse
+    delivery: Delivery = Delivery.WHOLE
+    add_s: float = 0.0
+    injected: tuple[FaultKind, ...] = ()
+
+
+def spoil(response: EstResponse, faults: Iterable[Fault]) -> Spoilt:
+    """Apply faults to an answer; those that find nothing to act on are not injected."""
+    spoilt = Spoilt(response)
+    for fault in faults:
+        if _applies(fault.kind, spoilt.response):
+            spoilt = _spoil_once(spoilt, fault)
+    return spoilt
+
+
+def find(faults: Iterable[Fault], kind: FaultKind) -> Fault | None:
+    """Return the first fault of a kind."""
+    return next((fault for fault in faults if fault.kind is kind), None)
+
+
+def written_order(name: x509.Name) -> list[str]:
+    """Return a name's parts as scenarios write them, in the order of the encoding: ``CN=meter-1``, ``O=Example``."""
+    return [rdn.rfc4514_string() for rdn in name.rdns]
+
+
+def _is_on(fault: FaultConfig, age_s: float) -> bool:
+    return fault.from_ <= age_s and (fault.to is None or age_s < fault.to)
+
+
+def _concerns(fault: FaultConfig, request: Request) -> bool:
+    match = fault.match
+    if match.operation is not None and match.operation is not request.operation:
+        return False
+    if match.subject is None:
+        return True
+    name = request.subject()
+    if name is None:
+        return False
+    parts = written_order(name)
+    return any(fnmatchcase(text, match.subject) for text in (",".join(parts), *parts))
+
+
+def _applies(kind: FaultKind, response: EstResponse) -> bool:
+    """Whether a fault has something to act on in an answer; those on certificates acted when it was issued."""
+    if kind in _ON_BODIES:
+        return response.status == _OK
+    if kind in _ON_RETRY_AFTER:
+        return response.header("retry-after") is not None
+    return kind in (FaultKind.LATENCY, FaultKind.RESET, FaultKind.WRONG_STATUS)
+
+
+def _spoil_once(spoilt: Spoilt, fault: Fault) -> Spoilt:
+    response, kind = spoilt.response, fault.kind
+    injected = (*spoilt.injected, kind)
+    match kind:
+        case FaultKind.LATENCY:
+            return replace(spoilt, add_s=spoilt.add_s + fault.config.add.at(fault.amount), injected=injected)
+        case FaultKind.RESET:
+            return replace(spoilt, delivery=Delivery.RESET, injected=injected)
+        case FaultKind.TRUNCATED_BODY:
+            return replace(spoilt, delivery=Delivery.TRUNCATED, injected=injected)
+        case FaultKind.WRONG_STATUS:
+            return replace(spoilt, response=replace(response, status=fault.config.status), injected=injected)
+        case _:
+            return replace(spoilt, response=_rewritten(response, fault), injected=injected)
+
+
+def _rewritten(response: EstResponse, fault: Fault) -> EstResponse:
+    match fault.kind:
+        case FaultKind.GARBAGE:
+            return replace(response, body=_garbage(fault.amount))
+        case FaultKind.PEM_ARMOUR:
+            lines = _wrapped(response.body)
+            return replace(response, body=b"-----BEGIN PKCS7-----\n" + lines + b"-----END PKCS7-----\n")
+        case FaultKind.WRAPPED_BASE64:
+            return replace(response, body=_wrapped(response.body))
+        case FaultKind.WRONG_CONTENT_TYPE:
+            return _with_header(response, "content-type", "text/html")
+        case FaultKind.RETRY_AFTER_MISSING:
+            return _with_header(response, "retry-after", None)
+        case FaultKind.RETRY_AFTER_ABSURD:
+            return _with_header(response, "retry-after", str(fault.config.seconds))
+        case _:
+            raise AssertionError(fault.kind)
+
+
+def _with_header(response: EstResponse, name: str, value: str | None) -> EstResponse:
+    others = tuple(header for header in response.headers if header[0] != name)
+    return replace(response, headers=others if value is None else (*others, (name, value)))
+
+
+def _wrapped(body: bytes) -> bytes:
+    line = body.translate(None, b"\r\n")
+    return b"".join(line[at : at + _COLUMNS] + b"\n" for at in range(0, len(line), _COLUMNS))
+
+
+def _garbage(amount: float) -> bytes:
+    """Return bytes that no reader of base64 takes, different for each draw."""
+    seed = repr(amount).encode()
+    noise = b"".join(blake2b(seed, salt=bytes([n])).digest() for n in range(5))[:_OCTETS_OF_GARBAGE]
+    return b"\x00\xff!" + noise

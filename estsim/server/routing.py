@@ -1,0 +1,62 @@
+"""From the path of a request to the trust center and the operation that it asks for (RFC 7030 §3.2.2)."""
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from estsim.est.messages import EstRequest
+from estsim.est.operations import WELL_KNOWN, Operation
+from estsim.server.config import DEFAULT
+from estsim.server.refused import Refused
+
+HEALTH: Final = "/healthz"
+_SHOWN: Final = 200  # of a path, which a client may make as long as it likes
+_OPERATIONS: Final = ", ".join(operation.value for operation in Operation)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes."""
+
+    label: str
+    operation: Operation
+
+
+def path_of(request: EstRequest) -> str:
+    """Return a request's path without its query; a server MUST accept the absolute form too (RFC 9112 §3.2.2)."""
+    path = request.path.partition("?")[0]
+    if path.startswith(("https://", "http://")):
+        return "/" + path.partition("://")[2].partition("/")[2]
+    return path
+
+
+def route(request: EstRequest, labels: Iterable[str]) -> Route:
+    """Return where a request goes; raises ``Refused`` with what was expected."""
+    known = tuple(labels)
+    path = path_of(request)
+    tail = path.removeprefix(f"{WELL_KNOWN}/")
+    if tail == path:
+        raise Refused(404, f"expected a path under {WELL_KNOWN}/ (got {path[:_SHOWN]})")
+    label, slash, rest = tail.partition("/")
+    if not slash:
+        return Route(DEFAULT, _operation(tail, known))
+    if label == DEFAULT or label not in known:
+        others = [name for name in known if name != DEFAULT]
+        has = f"the labels {', '.join(others)}" if others else "no labels"
+        raise Refused(404, f"got label {label[:40]}, and this sandbox has {has}")
+    return Route(label, _operation(rest, known))
+
+
+def expect_method(request: EstRequest, operation: Operation) -> None:
+    """Refuse a request with the wrong method."""
+    if request.method != operation.method:
+        text = f"expected {operation.method} for {operation.value} (got {request.method[:20]})"
+        raise Refused(405, text, (("allow", operation.method),))
+
+
+def _operation(name: str, labels: Container[str]) -> Operation:
+    try:
+        return Operation(name)
+    except ValueError:
+        hint = f"; {name[:40]} is a label, the operation comes after it" if name in labels else ""
+        raise Refused(404, f"expected one of {_OPERATIONS} (got {name[:40] or 'nothing'}{hint})") from None
