@@ -24,7 +24,7 @@ from estsim.engine.limits import plan_problems, raise_descriptor_limit
 from estsim.engine.live import Interrupts, Live
 from estsim.engine.preflight import fly
 from estsim.engine.results import make_folder, write_scenario, write_summary
-from estsim.engine.sandbox import running_sandbox
+from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.engine.shard import Shard
 from estsim.engine.trust import Trust, system_trust, trust_file
 from estsim.engine.vitals import tune_process
@@ -76,6 +76,7 @@ class _Server:
     url: TargetUrl
     trust: Trust
     factories: dict[str | None, Factory]  # by the authority's name, None for the sandbox's own
+    sandbox: Sandbox | None = None  # where it was started for the run
 
 
 class Run:
@@ -197,6 +198,8 @@ class Run:
 
     async def _live(self, fleet: Fleet, server: _Server, store: RunStore) -> None:
         clock = RunClock.start(in_s=_LEAD_S + len(fleet.devices) * _LEAD_PER_DEVICE_S)
+        if server.sandbox is not None:
+            await server.sandbox.begin(clock.wall_epoch_s)
         ledger = Ledger(self._recorder)
         exchanges = ExchangeTask(self._wire(server, clock), ledger, clock, request_ids=self._ids)
         live = Live(
@@ -228,8 +231,10 @@ class Run:
             yield _Server(target.url, trust_file(target.ca) if target.ca else system_trust(), factories)
             return
         made = {name: factories[name] for name, how in scenario.authorities.items() if isinstance(how, MadeAuthority)}
-        async with running_sandbox(scenario.sandbox_text, made, keep_log_in=folder) as sandbox:
-            yield _Server(sandbox.url, trust_file(sandbox.trust), {**factories, None: sandbox.factory})
+        async with running_sandbox(
+            scenario.sandbox_text, made, keep_log_in=folder, label=scenario.sandbox_label
+        ) as sandbox:
+            yield _Server(sandbox.url, trust_file(sandbox.trust), {**factories, None: sandbox.factory}, sandbox)
 
     def _wire(self, server: _Server, clock: RunClock) -> Wire:
         timeouts = self._scenario.timeouts

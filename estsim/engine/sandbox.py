@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,16 +37,23 @@ class Sandbox:
     trust: Path
     factory: Factory
     database: Path
-    pid: int
+    process: trio.Process
+
+    async def begin(self, wall_epoch_s: float) -> None:
+        """Tell when the run's clock begins (UNIX seconds): windows of faults count from there."""
+        if self.process.stdin is None:
+            return
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # it has died; the fleet will notice
+            await self.process.stdin.send_all(f"{json.dumps({'begin': wall_epoch_s})}\n".encode())
 
 
 @asynccontextmanager
 async def running_sandbox(
-    config: str, factories: Mapping[str, Factory], *, keep_log_in: Path
+    config: str, factories: Mapping[str, Factory], *, keep_log_in: Path, label: str | None = None
 ) -> AsyncGenerator[Sandbox, None]:
     """Start a sandbox from the text of its configuration; stop it at the end, and keep its exchange log.
 
-    ``factories`` are authorities made for this run, which the configuration names; their certificates, not their keys,
+    ``label`` is the trust center that the fleet goes to, None for the default one. ``factories`` are authorities made for this run, which the configuration names; their certificates, not their keys,
     go to the sandbox. Raises PreflightError when it does not come up.
     """
     private = Path(tempfile.mkdtemp(prefix="estsim-"))  # 0700
@@ -59,7 +66,7 @@ async def running_sandbox(
         folder = private / ".sandbox"
         process = await _start(settings, folder, private / ".stderr")
         try:
-            sandbox = await _announced(process, folder, private / ".stderr")
+            sandbox = await _announced(process, folder, private / ".stderr", label)
             yield sandbox
         finally:
             with trio.CancelScope(shield=True):
@@ -93,17 +100,17 @@ async def _start(settings: Path, folder: Path, errors: Path) -> trio.Process:
         )
 
 
-async def _announced(process: trio.Process, folder: Path, errors: Path) -> Sandbox:
+async def _announced(process: trio.Process, folder: Path, errors: Path, label: str | None) -> Sandbox:
     """Wait until the sandbox says where it listens."""
     announcement = folder / "sandbox.json"
     with trio.move_on_after(_START_S):
         while process.poll() is None:
             if announcement.exists():
                 said = json.loads(announcement.read_text(encoding="utf-8"))
-                manufacturer = Factory.read(Path(said["manufacturer"]))
-                return Sandbox(
-                    parse_url(said["url"]), Path(said["trust"]), manufacturer, folder / "sandbox.sqlite", process.pid
-                )
+                place = said if label is None else said["labels"][label]
+                manufacturer = Factory.read(Path(place["manufacturer"]))
+                database = folder / "sandbox.sqlite"
+                return Sandbox(parse_url(place["url"]), Path(place["trust"]), manufacturer, database, process)
             await trio.sleep(_POLL_S)
     ending = f"ended with code {process.returncode}" if process.returncode is not None else "did not come up"
     raise PreflightError(f"the sandbox {ending} within {_START_S:g} s: {_last_words(errors)}")

@@ -24,6 +24,7 @@ from estsim.scenario.mistakes import suggestion
 from estsim.scenario.model import AuthorityModel, TargetModel
 from estsim.scenario.planning import arrivals_of
 from estsim.scenario.subjects import compile_sans, compile_subject
+from estsim.server.config import DEFAULT
 from estsim.units import format_duration, shown
 
 M = TypeVar("M", bound=BaseModel)
@@ -119,9 +120,20 @@ def _server(parts: Parts) -> Iterator[Finding]:
             yield ("target", "label"), f"the URL already ends with the label {url.label} (got {parts.target.label})"
         return
     target = parts.raw.get("target")
-    for key in ("label", "trust", "authorised_by"):
+    for key in ("trust", "authorised_by"):
         if isinstance(target, dict) and key in target:
             yield ("target", key), "needs target.url: without it the sandbox is the server"
+    if parts.target and parts.target.label is not None:
+        yield from _label_of_the_sandbox(parts, parts.target.label)
+
+
+def _label_of_the_sandbox(parts: Parts, label: str) -> Iterator[Finding]:
+    sandbox = parts.raw.get("sandbox")
+    centers = sandbox.get("trust_centers") if isinstance(sandbox, dict) else None
+    known = [name for name in centers if name != DEFAULT] if isinstance(centers, dict) else []
+    if label not in known:
+        hint = suggestion(label, known)
+        yield ("target", "label"), f"the sandbox has no trust center '{shown(label)}' under trust_centers{hint}"
 
 
 def _authority_files(parts: Parts) -> Iterator[Finding]:

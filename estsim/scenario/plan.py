@@ -145,7 +145,8 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A whole scenario. Exactly one of ``target`` and ``sandbox`` is there.
+    """A whole scenario. Exactly one of ``target`` and ``sandbox`` is there; ``sandbox_label`` is the trust center
+    of the sandbox that the fleet goes to, None for the default one.
 
     ``resolved`` is the file as run: overrides and defaults in, passwords out. ``sandbox_text`` is the ``sandbox:``
     block as a configuration file for ``estsim serve``, passwords in: for a private directory only.
@@ -167,6 +168,7 @@ class Scenario:
     source: Path
     resolved: str
     sandbox_text: str = field(default="", repr=False)
+    sandbox_label: str | None = None
 
     @property
     def devices(self) -> int:

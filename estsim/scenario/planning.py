@@ -60,6 +60,7 @@ def plan_scenario(model: ScenarioModel, *, name: str, source: Path, data: dict[s
         source=source,
         resolved=resolved_text(data, sandbox, name=name, seed=model.seed, folder=folder),
         sandbox_text="" if sandbox is None else yaml_text(sandbox),
+        sandbox_label=None if sandbox is None else model.target.label,
     )
 
 

@@ -38,15 +38,7 @@ OF_A_COHORT = [
     ("stations: 3", "stations"),
 ]
 OF_BOOT = [("steps: [1/s]", "steps"), ("trace: f.csv", "trace"), ("stations: 3", "stations")]
-OF_THE_SANDBOX = [
-    "trust_centers: {meters: {}}",
-    "faults: []",
-    "issue: {mode: manual}",
-    "issuer: {intermediates: 2}",
-    "clients: {refuse_at: application}",
-    "clients: {users: {a: {password: b, schemes: [digest]}}}",
-    "capacity: {rate: 5/s, signers: 1}",
-]
+OF_THE_SANDBOX = ["clients: {users: {a: {password: b, schemes: [digest]}}}"]
 
 
 def _told(tmp_path: Path, text: str) -> str:
