@@ -1,9 +1,11 @@
 """``estsim serve``: the sandbox EST server alone, until it is told to stop."""
 
+import json
 import os
 import shutil
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,12 +14,16 @@ from typing import Annotated, Final
 import trio
 import typer
 from pydantic import ValidationError
+from rich.console import Console
 
 from estsim.cli.complaints import complain
+from estsim.cli.sandbox_view import Sources, draw
 from estsim.errors import EstsimError, ScenarioError
 from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
+from estsim.server.account import Account
 from estsim.server.config import DEFAULT, RequireCertificate, SandboxConfig
+from estsim.server.issuing_config import IssueMode
 from estsim.server.lines import ReadableLines
 from estsim.server.run import Announcement, Watchers, tune_process
 from estsim.server.run import serve as serve_sandbox
@@ -29,7 +35,6 @@ _STDIN: Final = 0
 _CHUNK: Final = 4096
 _HELD_S: Final = 1.0
 _LOG: Final = "sandbox.sqlite"
-_DEFERRALS: Final = (202, 206)
 
 
 def serve(
@@ -66,7 +71,7 @@ def serve(
         sandbox = read_config(config) if config else SandboxConfig()
         if config and ephemeral:
             config.unlink()  # it may hold passwords
-        trio.run(_run, _Running(sandbox, quiet=with_parent), directory, host, port)
+        trio.run(_run, _Running(sandbox, directory, with_parent=with_parent), host, port)
         if ephemeral:
             _leave_only_the_log(directory)
     except* EstsimError as errors:
@@ -85,53 +90,64 @@ def read_config(path: Path) -> SandboxConfig:
 
 @dataclass(slots=True)
 class _Running:
-    """One run of the command: what it prints, and what it counts for its last words."""
+    """One run of the command: what it is to be, and what it shows."""
 
     config: SandboxConfig
-    quiet: bool
+    directory: Path
+    with_parent: bool
+    console: Console = field(default_factory=Console)
     lines: ReadableLines = field(default_factory=ReadableLines)
-    exchanges: int = 0
-    issued: int = 0
-    deferred: int = 0
+    account: Account = field(default_factory=Account)
+    stop: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a terminal that the live view can be drawn on."""
+        return not self.with_parent and self.console.is_terminal and not self.console.is_dumb_terminal
 
     def say(self, *lines: str) -> None:
-        """Print lines unless quiet."""
-        if not self.quiet:
+        """Print lines, unless a parent has started us."""
+        if not self.with_parent:
             for line in lines:
                 typer.echo(line)
 
     def saw(self, exchange: Exchange) -> None:
         """Count an exchange and print its line, if it is not one of too many."""
-        self.exchanges += 1
-        self.issued += exchange.serial is not None
-        self.deferred += exchange.status in _DEFERRALS
-        if not self.quiet:
-            self.say(*self.lines.of(exchange, time.time()))
+        if self.with_parent:
+            return
+        now_s = time.time()
+        self.account.saw(exchange, now_s)
+        if not self.is_drawn:
+            self.say(*self.lines.of(exchange, now_s))
 
     def saw_failed_handshake(self, reason: str) -> None:
-        """Print why a client did not get in."""
-        self.say(f"          handshake failed: {reason}")
+        """Count a client that did not get in, and print why."""
+        self.account.saw_failed_handshake(reason)
+        if not self.is_drawn:
+            self.say(f"          handshake failed: {reason}")
 
 
-async def _run(running: _Running, directory: Path, host: str, port: int) -> None:
-    stop = trio.Event()
+async def _run(running: _Running, host: str, port: int) -> None:
     watchers = Watchers(running.saw, running.saw_failed_handshake)
     async with trio.open_nursery() as nursery:
-        await nursery.start(_stop_on_signals, running, stop, nursery.cancel_scope)
-        if running.quiet:
-            nursery.start_soon(_stop_with_parent, stop)
-        else:
-            nursery.start_soon(_show_held_back, running)
+        await nursery.start(_stop_on_signals, running, nursery.cancel_scope)
         async with trio.open_nursery() as serving:
-            start = partial(serve_sandbox, host=host, port=port, stop=stop, watchers=watchers)
-            here: Announcement = await serving.start(start, running.config, directory)
+            start = partial(serve_sandbox, host=host, port=port, stop=running.stop, watchers=watchers)
+            here: Announcement = await serving.start(start, running.config, running.directory)
             tune_process()
             running.say(*_welcome(running.config, here))
+            if running.with_parent:
+                nursery.start_soon(_obey_parent, running.stop, here)
+            elif running.is_drawn:
+                sources = Sources(running.config, here, running.account, running.directory, running.stop.is_set)
+                nursery.start_soon(draw, running.console, sources)
+            else:
+                nursery.start_soon(_show_held_back, running)
         nursery.cancel_scope.cancel()
-    counts = here.counts
+    counts, total = here.counts, running.account.total
     running.say(
-        f"Stopped after {running.exchanges} exchanges on {counts.connections} connections:"
-        f" {running.issued} certificates issued, {running.deferred} deferrals,"
+        f"Stopped after {total.requests} exchanges on {counts.connections} connections:"
+        f" {total.issued} certificates issued, {total.deferred} deferrals,"
         f" {counts.failed_handshakes} failed handshakes, {counts.cut} connections cut.",
         f"The record is in {here.database}",
     )
@@ -148,27 +164,30 @@ def _leave_only_the_log(directory: Path) -> None:
 
 async def _stop_on_signals(
     running: _Running,
-    stop: trio.Event,
     everything: trio.CancelScope,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Drain at the first signal, cut at the second. A child leaves Ctrl-C to its parent, which stops it in order."""
-    if running.quiet:
+    if running.with_parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signals = (signal.SIGTERM,) if running.quiet else (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGTERM,) if running.with_parent else (signal.SIGINT, signal.SIGTERM)
     with trio.open_signal_receiver(*signals) as received:
         task_status.started()
         async for _ in received:
-            if stop.is_set():
+            if running.stop.is_set():
                 everything.cancel()
-            stop.set()
+            running.stop.set()
 
 
-async def _stop_with_parent(stop: trio.Event) -> None:
-    """Stop when stdin ends: whoever started us is gone, or wants us gone."""
-    while await trio.to_thread.run_sync(os.read, _STDIN, _CHUNK, abandon_on_cancel=True):
-        pass
+async def _obey_parent(stop: trio.Event, here: Announcement) -> None:
+    """Take orders, a line of JSON each, and stop when stdin ends: whoever started us is gone, or wants us gone."""
+    rest = b""
+    while received := await trio.to_thread.run_sync(os.read, _STDIN, _CHUNK, abandon_on_cancel=True):
+        *lines, rest = (rest + received).split(b"\n")
+        for line in lines:
+            with suppress(ValueError, KeyError, TypeError):
+                here.clock.begin_at(float(json.loads(line)["begin"]))
     stop.set()
 
 
@@ -180,18 +199,19 @@ async def _show_held_back(running: _Running) -> None:
 
 def _welcome(config: SandboxConfig, here: Announcement) -> list[str]:
     """Return where the sandbox is, and commands to try it with."""
-    always = config.centers[DEFAULT].clients.require_certificate is RequireCertificate.ALWAYS
     pending = [f"  {here.pending} requests are still pending from before"] if here.pending else []
     one_line = " -A" if config.base64 == "oneline" else ""
     show = f"openssl base64 -d{one_line} | openssl pkcs7 -inform DER -print_certs"
     curl = f"curl -sS --cacert {here.trust}"
     identity = f"--cert {here.bootstrap}"
+    always = config.centers[DEFAULT].clients.require_certificate is RequireCertificate.ALWAYS
     make = "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout device.key -subj /CN=device"
     post = "-H 'Content-Type: application/pkcs10' --data-binary @-"
     return [
         f"The sandbox serves EST at {here.url}",
-        f"  trust      {here.trust}  (root and intermediate)",
+        f"  trust      {here.trust}  (the CA certificates, for clients)",
         f"  bootstrap  {here.bootstrap}  (a client certificate to enroll with, and its key)",
+        *_other_places(here),
         f"  record     {here.database}",
         *pending,
         "Its CA certificates:",
@@ -199,5 +219,23 @@ def _welcome(config: SandboxConfig, here: Announcement) -> list[str]:
         "A first certificate:",
         f"  {make} -outform DER | openssl base64 |",
         f"    {curl} {identity} {post} {here.url}/simpleenroll | {show}",
+        f"All of it as a script: estsim recipe curl {here.url}",
+        *_approval(config, here),
         "Ctrl-C stops it.",
     ]
+
+
+def _other_places(here: Announcement) -> list[str]:
+    """Return where the trust centers with labels are."""
+    return [
+        f"  {label}: {place.url}  (trust {place.trust.name}, bootstrap {place.bootstrap.name})"
+        for label, place in here.places.items()
+        if label != DEFAULT
+    ]
+
+
+def _approval(config: SandboxConfig, here: Announcement) -> list[str]:
+    """Return how to approve requests, where they have to be."""
+    if not any(center.issue.mode is IssueMode.MANUAL for center in config.centers.values()):
+        return []
+    return [f"Requests wait for approval: estsim pending list {here.database.parent}"]

@@ -39,18 +39,17 @@ class Crowd:
                 self.cut += 1
                 slowest.scope.cancel()
 
-    @contextmanager
-    def guest(self) -> Iterator["Guest"]:
-        """Hold a connection's place; inside, the client may be cut, which ends the block early."""
+    def enter(self) -> "Guest":
+        """Take a place, before anything is awaited; it is given back by the guest's ``stay``."""
         guest = Guest(self)
         self.open += 1
         self._theirs[guest] = trio.current_time()
-        try:
-            with guest.scope:
-                yield guest
-        finally:
-            self.open -= 1
-            self.their_turn(guest, over=True)
+        return guest
+
+    def leave(self, guest: "Guest") -> None:
+        """Give a place back."""
+        self.open -= 1
+        self.their_turn(guest, over=True)
 
     def stop(self) -> None:
         """End every wait for a request, now and from now on."""
@@ -88,6 +87,15 @@ class Guest:
     def is_leaving(self) -> bool:
         """Whether this is its last request: the server stops."""
         return self._crowd.stopping
+
+    @contextmanager
+    def stay(self) -> Iterator[None]:
+        """Hold the place; inside, the client may be cut, which ends the block early."""
+        try:
+            with self.scope:
+                yield
+        finally:
+            self._crowd.leave(self)
 
     @contextmanager
     def idle(self, seconds: float) -> Iterator[trio.CancelScope]:

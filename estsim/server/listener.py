@@ -16,7 +16,7 @@ from estsim.net.connection import Close, TlsConnection, serve_handshake
 from estsim.net.contexts import TlsContexts
 from estsim.net.openssl import verify_reason
 from estsim.server.clock import SandboxClock
-from estsim.server.crowd import Crowd
+from estsim.server.crowd import Crowd, Guest
 from estsim.server.endpoint import Endpoint
 from estsim.server.fault_config import FaultKind
 from estsim.server.faults import WrongServerName
@@ -100,14 +100,14 @@ class Listener:
                 except OSError:
                     await trio.sleep(_ACCEPT_PAUSE_S)
                 else:
-                    connections.start_soon(self._serve, stream)
+                    connections.start_soon(self._serve, stream, self._crowd.enter())
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.SocketStream, guest: Guest) -> None:
         self.counts.connections += 1
         connection: TlsConnection | None = None
         struck = self._wrong_name.strikes(self.counts.connections, self._clock.age_s())
         try:
-            with self._crowd.guest() as guest:
+            with guest.stay():
                 connection = await serve_handshake(
                     stream,
                     self._context,

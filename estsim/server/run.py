@@ -237,7 +237,12 @@ def _read(centers: Mapping[str, TrustCenter], store: Store, clock: SandboxClock)
         with suppress(StoreError):
             undecided = store.undecided()
     return tuple(
-        CenterReading(label, len(center.policy), undecided.get(label, 0), center.policy.backlog(clock.now_s()))
+        CenterReading(
+            label,
+            pending=len(center.policy),
+            undecided=undecided.get(label, 0) if center.policy.is_manual else 0,
+            backlog=center.policy.backlog(clock.now_s()),
+        )
         for label, center in centers.items()
     )
 

@@ -107,13 +107,13 @@ async def test_it_serves_a_fleet_and_leaves_its_log(tmp_path: Path, temporary: P
     Meanwhile nobody else may look into the folder, and passwords are gone from it once they were read.
     """
     async with sandboxed(CONFIG, tmp_path) as sandbox:
-        assert not gone(sandbox.pid)
+        assert not gone(sandbox.process.pid)
         assert only_folder_in(temporary).stat().st_mode & 0o077 == 0
         assert files(temporary, PASSWORD) == []
         made = rig(sandbox.url, trust_file(sandbox.trust), sandbox.factory, cohort(3, Policy(renew=None)))
         await made.shard.run(until_settled=True)
     assert made.recorder.kinds() == ["ok"] * 6
-    assert gone(sandbox.pid)
+    assert gone(sandbox.process.pid)
     assert is_empty(temporary)
     with closing(sqlite3.connect(tmp_path / "sandbox.sqlite")) as log:
         lines = {row[0] for row in log.execute("SELECT request_id FROM exchanges")}
@@ -151,7 +151,7 @@ async def test_an_error_of_the_run_takes_the_sandbox_with_it(tmp_path: Path, tem
 
     async def fail() -> None:
         async with sandboxed("{}", tmp_path) as sandbox:
-            pids.append(sandbox.pid)
+            pids.append(sandbox.process.pid)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -193,7 +193,7 @@ async def test_a_sandbox_that_was_killed_is_no_obstacle(tmp_path: Path, temporar
         await made.shard.run(until_settled=True)
         with closing(sqlite3.connect(f"{sandbox.database.as_uri()}?mode=ro", uri=True)) as log:
             await until(lambda: rows_in(log) == 6)
-        os.kill(sandbox.pid, signal.SIGKILL)
+        os.kill(sandbox.process.pid, signal.SIGKILL)
     assert is_empty(temporary)
     with closing(sqlite3.connect(tmp_path / "sandbox.sqlite")) as log:
         assert rows_in(log) == 6

@@ -1,0 +1,109 @@
+"""The live view of ``estsim serve`` on a terminal: gathers the figures, and draws them twice a second."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+from rich.console import Console
+from rich.live import Live
+
+from estsim.present.ink import Frame
+from estsim.present.serving import CenterFigures, ServingSnapshot, serving_view
+from estsim.server.account import Account, CenterAccount
+from estsim.server.capacity import Overflow
+from estsim.server.config import SandboxConfig
+from estsim.server.issuing_config import CapacityConfig
+from estsim.server.run import Announcement, CenterReading
+from estsim.units import Constant, format_duration, format_rate
+
+_DRAW_S: Final = 0.5
+_REFUSALS_SHOWN: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the figures come from."""
+
+    config: SandboxConfig
+    here: Announcement
+    account: Account
+    directory: Path
+    is_stopping: Callable[[], bool]
+
+
+async def draw(console: Console, sources: Sources) -> None:
+    """Draw the live view twice a second until cancelled; the screen is given back whatever happens."""
+    began_s = time.monotonic()
+    with Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+        while True:
+            width, height = console.size
+            picture = serving_view(snapshot(sources, time.monotonic() - began_s), width=width, height=height)
+            # In a thread, because drawing may be slow and clients are waiting.
+            await trio.to_thread.run_sync(_show, live, picture, abandon_on_cancel=True)
+            await trio.sleep(_DRAW_S)
+
+
+def _show(live: Live, picture: Frame) -> None:
+    with suppress(OSError, SystemExit):  # a terminal that has gone is no reason to stop serving
+        live.update(picture, refresh=True)
+
+
+def snapshot(sources: Sources, elapsed_s: float) -> ServingSnapshot:
+    """Return the moment as the view takes it."""
+    here, account = sources.here, sources.account
+    requests, certificates = account.per_second(time.time())
+    return ServingSnapshot(
+        url=here.url,
+        elapsed_s=elapsed_s,
+        open_connections=here.open_connections(),
+        connections=here.counts.connections,
+        failed_handshakes=here.counts.failed_handshakes,
+        requests_per_s=requests,
+        certificates_per_s=certificates,
+        centers=tuple(_figures(sources, reading) for reading in here.read()),
+        refusals=tuple(account.reasons.most_common(_REFUSALS_SHOWN)),
+        recent=tuple(account.recent),
+        trouble=_trouble(here),
+        stopping=sources.is_stopping(),
+        directory=str(sources.directory),
+    )
+
+
+def _trouble(here: Announcement) -> str | None:
+    why = here.trouble()
+    return None if why is None else f"the store cannot be written: {why}"
+
+
+def _figures(sources: Sources, reading: CenterReading) -> CenterFigures:
+    served = sources.account.centers.get(reading.label, CenterAccount())
+    return CenterFigures(
+        label=reading.label,
+        requests=served.requests,
+        issued=served.issued,
+        deferred=served.deferred,
+        pending=reading.pending,
+        awaiting_approval=reading.undecided,
+        refused=served.refused,
+        early_repeats=served.early,
+        faults=served.faults,
+        queue=reading.backlog,
+        capacity=capacity_in_words(sources.config.centers[reading.label].capacity),
+    )
+
+
+def capacity_in_words(capacity: CapacityConfig | None) -> str:
+    """Return ``50/s``, ``2 signers 40ms refuse`` or ``no limit``."""
+    if capacity is None:
+        return "no limit"
+    rule = "" if capacity.overflow is Overflow.WAIT else f" {capacity.overflow.value}"
+    if capacity.sign_time is None:
+        return f"{format_rate(capacity.rate or 0.0)}{rule}"
+    low, high = capacity.sign_time.low, capacity.sign_time.high
+    constant = isinstance(capacity.sign_time, Constant)
+    spread = format_duration(low) if constant else f"{format_duration(low)}..{format_duration(high)}"
+    signers = capacity.signers or 1
+    return f"{signers} signer{'s' if signers > 1 else ''} {spread}{rule}"
