@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import trio
@@ -21,7 +22,6 @@ from estsim.server.run import Announcement, CenterReading
 from estsim.units import Constant, format_duration, format_rate
 
 _DRAW_S: Final = 0.5
-_REFUSALS_SHOWN: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ def snapshot(sources: Sources, elapsed_s: float) -> ServingSnapshot:
         requests_per_s=requests,
         certificates_per_s=certificates,
         centers=tuple(_figures(sources, reading) for reading in here.read()),
-        refusals=tuple(account.reasons.most_common(_REFUSALS_SHOWN)),
+        refusals=tuple(account.reasons.most_common()),
         recent=tuple(account.recent),
         trouble=_trouble(here),
         stopping=sources.is_stopping(),
-        directory=str(sources.directory),
+        directory=quote(str(sources.directory)),
     )
 
 

@@ -249,13 +249,14 @@ async def open_connection(
 async def serve_handshake(
     stream: trio.SocketStream,
     context: TlsContext,
-    credential: Credential,
+    credential: Credential | None = None,
     *,
     deadline_s: float,
     clock: Clock = time.monotonic_ns,
 ) -> TlsConnection:
     """Shake hands as a server on an accepted stream, whose socket is taken over; the caller closes what comes back.
 
+    Without ``credential`` the context has one, see :func:`estsim.net.contexts.server_context`.
     Raises :class:`TransportFailed` in phase handshake, the alert sent; whatever happens, nothing stays open.
     """
     sock = take_over(stream)

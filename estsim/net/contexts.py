@@ -2,7 +2,8 @@
 
 A context holds trust anchors, the chain above the certificate (pyOpenSSL sends the context's chain behind a
 connection's own leaf), versions, groups and the verification policy. New anchors are a new context: changing a used one
-would reach connections that are open. No private key and no leaf is ever in a context.
+would reach connections that are open. No device's private key and no leaf is ever in a context; a server, which shows
+the same certificate to everybody, has a context of its own that holds it.
 """
 
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from typing import Final
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
+from estsim.net.credential import Credential
 from estsim.net.groups import DEFAULT_GROUPS, set_groups
 from estsim.net.hostname import CMC_RA
 from estsim.net.openssl import INVALID_PURPOSE, MODE_NO_AUTO_CHAIN
@@ -97,6 +99,14 @@ class TlsContexts:
         else:
             self._contexts.move_to_end(key)
         return context
+
+
+def server_context(key: ContextKey, credential: Credential) -> TlsContext:
+    """Return a context that presents ``credential`` on every connection, which saves loading it each time."""
+    context = _build(key)
+    context.use_certificate(credential.certificate)  # before the key: the other way round a mismatch goes unnoticed
+    context.use_privatekey(credential.key)
+    return TlsContext(key, context)
 
 
 _METHODS: Final = {Role.CLIENT: SSL.TLS_CLIENT_METHOD, Role.SERVER: SSL.TLS_SERVER_METHOD}

@@ -13,7 +13,7 @@ import trio
 
 from estsim.errors import TransportFailed, UsageError
 from estsim.net.connection import Close, TlsConnection, serve_handshake
-from estsim.net.contexts import TlsContexts
+from estsim.net.contexts import server_context
 from estsim.net.openssl import verify_reason
 from estsim.server.clock import SandboxClock
 from estsim.server.crowd import Crowd, Guest
@@ -65,8 +65,8 @@ class Listener:
         on_refused: Callable[[str], None] | None = None,
     ) -> None:
         self._service = service
-        self._endpoint = endpoint
-        self._context = TlsContexts().get(endpoint.key)
+        self._context = server_context(endpoint.key, endpoint.credential)
+        self._wrong = server_context(endpoint.key, endpoint.wrong)
         self._clock = clock
         self._wrong_name = wrong_name
         self._limits = limits
@@ -109,10 +109,7 @@ class Listener:
         try:
             with guest.stay():
                 connection = await serve_handshake(
-                    stream,
-                    self._context,
-                    self._endpoint.wrong if struck else self._endpoint.credential,
-                    deadline_s=self._limits.handshake_s,
+                    stream, self._wrong if struck else self._context, deadline_s=self._limits.handshake_s
                 )
                 peer = self._peer(connection, struck=struck)
                 await HttpConnection(_Wire(connection), peer, self._service, self._limits, guest).serve()
