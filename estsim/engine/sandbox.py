@@ -53,8 +53,9 @@ async def running_sandbox(
 ) -> AsyncGenerator[Sandbox, None]:
     """Start a sandbox from the text of its configuration; stop it at the end, and keep its exchange log.
 
-    ``label`` is the trust center that the fleet goes to, None for the default one. ``factories`` are authorities made for this run, which the configuration names; their certificates, not their keys,
-    go to the sandbox. Raises PreflightError when it does not come up.
+    ``label`` is the trust center that the fleet goes to, None for the default one. ``factories`` are authorities made
+    for this run, which the configuration names; their certificates, not their keys, go to the sandbox. Raises
+    PreflightError when it does not come up.
     """
     private = Path(tempfile.mkdtemp(prefix="estsim-"))  # 0700
     try:

@@ -145,9 +145,9 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A whole scenario. Exactly one of ``target`` and ``sandbox`` is there; ``sandbox_label`` is the trust center
-    of the sandbox that the fleet goes to, None for the default one.
+    """A whole scenario. Exactly one of ``target`` and ``sandbox`` is there.
 
+    ``sandbox_label`` is the trust center of the sandbox that the fleet goes to, None for the default one.
     ``resolved`` is the file as run: overrides and defaults in, passwords out. ``sandbox_text`` is the ``sandbox:``
     block as a configuration file for ``estsim serve``, passwords in: for a private directory only.
     """

@@ -141,7 +141,7 @@ class Server:
     @property
     def manufacturer(self) -> Path:
         """The certificate and key of the manufacturer that it trusts; as a trust anchor, one that it does not have."""
-        return self.folder / "pki" / "manufacturer.pem"
+        return self.folder / "pki" / "default" / "manufacturer.pem"
 
     def target(self, **keys: object) -> Keys:
         """Return the keys of a scenario with this server, whose devices it knows."""

@@ -199,7 +199,7 @@ class Server:
     @property
     def factory(self) -> Factory:
         """The manufacturer that it trusts."""
-        return Factory.read(self.here.trust.parent / "pki" / "manufacturer.pem")
+        return Factory.read(self.here.place.manufacturer)
 
     def rig(self, *plans: Cohort) -> Rig:
         """Point a fleet at it."""

@@ -130,8 +130,18 @@ def test_timeouts_may_be_set_without_a_url(tmp_path: Path) -> None:
     scenario = _load(tmp_path, "target: {timeouts: {answer: 5s}}\n" + COHORT)
     assert scenario.target is None
     assert scenario.timeouts.answer_s == 5
-    told = _told(tmp_path, "target: {label: x, trust: system}\n" + COHORT)
+    told = _told(tmp_path, "target: {authorised_by: me, trust: system}\n" + COHORT)
     assert told.count("needs target.url: without it the sandbox is the server") == 2
+
+
+def test_a_label_without_a_url_is_a_trust_center_of_the_sandbox(tmp_path: Path) -> None:
+    """One that is there is taken; another is told the nearest."""
+    sandbox = "sandbox: {trust_centers: {default: {}, meters: {capacity: {signers: 2, sign_time: 40ms}}}}\n"
+    assert _load(tmp_path, "target: {label: meters}\n" + sandbox + COHORT).sandbox_label == "meters"
+    told = _told(tmp_path, "target: {label: metres}\n" + sandbox + COHORT)
+    assert "fleet.yaml:3:10: target.label: the sandbox has no trust center 'metres' under trust_centers" in told
+    assert "did you mean 'meters'?" in told
+    assert "no trust center 'x'" in _told(tmp_path, "target: {label: x}\n" + COHORT)
 
 
 def test_the_names_of_the_operations_are_those_of_the_est_room() -> None:
