@@ -7,6 +7,7 @@ command line, and re-enrolls whenever it is given a certificate. Its TLS version
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -151,9 +152,12 @@ def test_est_with_a_certificate_re_enrolls_under_a_new_key(swan: Swan) -> None:
     assert rows == [LogRow("simplereenroll", 200, None, subject, serial_of(old), serial_of(new), None, 0)]
 
 
-def test_est_polls_a_deferral_until_it_has_its_certificate(pki: str, deferring: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+def test_est_polls_a_deferral_until_it_has_its_certificate(
+    pki: str, deferring: Sandbox, tmp_path: Path, tls: str
+) -> None:
     """A 202 sends the client to sleep; its repeat, which the sandbox recognises, gets the certificate."""
-    swan = Swan(pki, tmp_path, deferring, "1.2")
+    swan = Swan(pki, tmp_path, deferring, tls)
     polling = ("--interval", "1", "--maxpolltime", "15")
     with deferring.logging() as rows:
         certificate, said = swan.enroll(swan.csr(swan.key("first")), "--userpass", f"swan:{PASSWORD}", *polling)
@@ -162,6 +166,17 @@ def test_est_polls_a_deferral_until_it_has_its_certificate(pki: str, deferring: 
         LogRow("simpleenroll", 202, "swan", None, None, None, "1", 0),
         LogRow("simpleenroll", 200, "swan", None, None, serial_of(certificate), None, 0),
     ]
+
+
+def test_est_takes_a_deferral_whose_retry_after_is_a_date(pki: str, tmp_path: Path) -> None:
+    """The client waits for the date at least, so its repeat is not early, and gets the certificate."""
+    with serving(tmp_path, DEFERRED.replace("{seconds: 1}", "{seconds: 2, form: http-date}")) as dating:
+        swan = Swan(pki, tmp_path, dating, "1.3")
+        polling = ("--interval", "4", "--maxpolltime", "15")
+        certificate, _ = swan.enroll(swan.csr(swan.key("first")), "--userpass", f"swan:{PASSWORD}", *polling)
+        first, second = dating.log()
+    assert parsedate_to_datetime(first.retry_after or "")
+    assert (first.status, second.status, second.early, second.serial) == (202, 200, 0, serial_of(certificate))
 
 
 def names_of(certificate: x509.Certificate) -> tuple[list[str | bytes], list[str]]:
