@@ -15,10 +15,10 @@ from rich.live import Live
 from estsim.present.ink import Frame
 from estsim.present.serving import CenterFigures, ServingSnapshot, serving_view
 from estsim.server.account import Account, CenterAccount
+from estsim.server.announcement import Announcement, CenterReading
 from estsim.server.capacity import Overflow
 from estsim.server.config import SandboxConfig
 from estsim.server.issuing_config import CapacityConfig
-from estsim.server.run import Announcement, CenterReading
 from estsim.units import Constant, format_duration, format_rate
 
 _DRAW_S: Final = 0.5

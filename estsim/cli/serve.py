@@ -22,10 +22,11 @@ from estsim.errors import EstsimError, ScenarioError
 from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.server.account import Account
+from estsim.server.announcement import Announcement
 from estsim.server.config import DEFAULT, RequireCertificate, SandboxConfig
 from estsim.server.issuing_config import IssueMode
 from estsim.server.lines import ReadableLines
-from estsim.server.run import Announcement, Watchers, tune_process
+from estsim.server.run import Watchers, tune_process
 from estsim.server.run import serve as serve_sandbox
 from estsim.server.store import Exchange
 

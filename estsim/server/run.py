@@ -4,23 +4,21 @@
 while it listens. One sandbox at a time uses a folder.
 """
 
-import fcntl
 import gc
-import json
-import os
 import resource
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import trio
 from cryptography import x509
 
-from estsim.errors import StoreError, UsageError
+from estsim.errors import StoreError
 from estsim.est.operations import WELL_KNOWN
+from estsim.server.announcement import Announcement, CenterReading, Place, announced, sole_user_of
 from estsim.server.assembly import build_center
 from estsim.server.center import TrustCenter
 from estsim.server.clock import SandboxClock
@@ -29,8 +27,8 @@ from estsim.server.endpoint import is_verified, make_endpoint
 from estsim.server.fault_config import FaultConfig
 from estsim.server.faults import WrongServerName
 from estsim.server.http import CONNECTIONS, Limits
-from estsim.server.listener import Counts, Listener, bind
-from estsim.server.pki import Pki, open_pki, private_folder, read_certificates, write_private
+from estsim.server.listener import Listener, bind
+from estsim.server.pki import Pki, open_pki, read_certificates
 from estsim.server.service import EstService
 from estsim.server.store import Exchange, Store
 
@@ -39,66 +37,6 @@ _CHECKPOINT_S: Final = 5.0
 _FLUSH_S: Final = 0.5
 _GC_THRESHOLDS: Final = (50_000, 20, 1000)
 _OWN_FILES: Final = 64
-_PUBLIC_FILE: Final = 0o644
-
-
-@dataclass(frozen=True, slots=True)
-class CenterReading:
-    """What a trust center has in hand at a moment: requests pending, undecided by a person, waiting for a signer."""
-
-    label: str
-    pending: int
-    undecided: int
-    backlog: int
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a trust center is, and the files that its clients need."""
-
-    url: str
-    trust: Path
-    bootstrap: Path
-    manufacturer: Path
-
-    def as_json(self) -> dict[str, str]:
-        """Return the same as ``sandbox.json`` says it."""
-        paths = {"trust": self.trust, "bootstrap": self.bootstrap, "manufacturer": self.manufacturer}
-        return {"url": self.url, **{name: str(path.absolute()) for name, path in paths.items()}}
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """A running sandbox: where its trust centers are, and what can be asked of it while it serves."""
-
-    places: Mapping[str, Place]
-    database: Path
-    pending: int  # requests taken up from before
-    counts: Counts
-    clock: SandboxClock
-    read: Callable[[], tuple[CenterReading, ...]]
-    trouble: Callable[[], str | None]
-    open_connections: Callable[[], int]
-
-    @property
-    def place(self) -> Place:
-        """The default trust center's."""
-        return self.places[DEFAULT]
-
-    @property
-    def url(self) -> str:
-        """Where the default trust center is."""
-        return self.place.url
-
-    @property
-    def trust(self) -> Path:
-        """What clients of the default trust center trust."""
-        return self.place.trust
-
-    @property
-    def bootstrap(self) -> Path:
-        """A client certificate for the default trust center."""
-        return self.place.bootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +48,7 @@ class Watchers:
 
 
 def tune_process() -> None:
-    """Set this process up to serve a herd: all descriptors allowed, no collector pauses over what never dies."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Set this process up to serve a herd: no collector pauses over what never dies."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -135,7 +70,7 @@ async def serve(
     Cancelled, it cuts its connections at once; the store is whole in either case.
     """
     watchers = watchers or Watchers()
-    with _sole_user_of(folder):
+    with sole_user_of(folder):
         pkis = _open_pkis(folder, config)
         listeners = await bind(host, port)
         name = _name_in_url(host)
@@ -168,7 +103,7 @@ async def serve(
                 limits=limits or _limits(),
                 on_refused=watchers.on_failed_handshake,
             )
-            with _announced(folder, places):
+            with announced(folder, places):
                 task_status.started(
                     Announcement(
                         places,
@@ -226,9 +161,11 @@ def _all_faults(config: SandboxConfig) -> list[FaultConfig]:
 
 
 def _limits() -> Limits:
-    """Return the limits for this process: no more connections than it may have files."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Limits(connections=max(16, min(CONNECTIONS, files - _OWN_FILES)))
+    """Return the limits for this process, which may have as many files from now on as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return Limits(connections=max(16, min(CONNECTIONS, hard - _OWN_FILES)))
 
 
 def _read(centers: Mapping[str, TrustCenter], store: Store, clock: SandboxClock) -> tuple[CenterReading, ...]:
@@ -267,39 +204,6 @@ async def _checkpoint(store: Store) -> None:
         await trio.sleep(_CHECKPOINT_S)
         with suppress(StoreError):
             await trio.to_thread.run_sync(store.checkpoint)
-
-
-@contextmanager
-def _sole_user_of(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the kernel lets go of it when the process dies."""
-    with _lock_file(folder) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{folder}: another sandbox is using it; take another folder with --dir") from None
-        (folder / "sandbox.json").unlink(missing_ok=True)  # left by one that was killed
-        yield
-
-
-def _lock_file(folder: Path) -> TextIO:
-    try:
-        private_folder(folder)
-        return (folder / "lock").open("w")
-    except OSError as error:
-        raise UsageError(f"{error.filename or folder}: cannot be used for the PKI: {error.strerror}") from error
-
-
-@contextmanager
-def _announced(folder: Path, places: Mapping[str, Place]) -> Iterator[None]:
-    """Let ``sandbox.json`` say where the sandbox is, for as long as it is there."""
-    path = folder / "sandbox.json"
-    labels = {label: place.as_json() for label, place in places.items() if label != DEFAULT}
-    content = {**places[DEFAULT].as_json(), "labels": labels, "pid": os.getpid()}
-    write_private(path, json.dumps(content, indent=1).encode() + b"\n", _PUBLIC_FILE)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _name_in_url(host: str) -> str:

@@ -16,7 +16,7 @@ FAULTS: Final[list[Keys]] = [
     {"kind": "wrong_status", "status": 500, "from": "2s", "match": {"operation": "cacerts"}},
 ]
 # What a row of the fleet says of an answer that the fault has spoilt.
-TOLD: Final = {
+TOLD: Final[dict[str | None, set[tuple[str, str | None]]]] = {
     "reset": {("failed", "reset")},
     "truncated_body": {("failed", "reset"), ("failed", "protocol")},
     "garbage": {("malformed", None)},

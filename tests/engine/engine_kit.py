@@ -29,8 +29,9 @@ from estsim.net.connection import Deadlines
 from estsim.net.resolver import Endpoint
 from estsim.scenario.plan import Bootstrap, Cohort, Generator, KeyKind, Manufacturer, Scenario, Timeouts, Tls
 from estsim.scenario.target_url import TargetUrl, parse_url
+from estsim.server.announcement import Announcement
 from estsim.server.config import SandboxConfig
-from estsim.server.run import Announcement, serve
+from estsim.server.run import serve
 
 DEADLINE_S: Final = 10.0
 NOWHERE: Final = Trust((), explicit=True, authorities=None)

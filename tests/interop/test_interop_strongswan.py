@@ -175,7 +175,7 @@ def test_est_takes_a_deferral_whose_retry_after_is_a_date(pki: str, tmp_path: Pa
         polling = ("--interval", "4", "--maxpolltime", "15")
         certificate, _ = swan.enroll(swan.csr(swan.key("first")), "--userpass", f"swan:{PASSWORD}", *polling)
         first, second = dating.log()
-    assert parsedate_to_datetime(first.retry_after or "")
+    assert parsedate_to_datetime(first.retry_after or "").tzinfo is not None
     assert (first.status, second.status, second.early, second.serial) == (202, 200, 0, serial_of(certificate))
 
 

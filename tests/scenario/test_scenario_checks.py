@@ -76,7 +76,8 @@ def test_authorities_come_from_files_or_are_made(tmp_path: Path) -> None:
     assert [cohort.bootstrap for cohort in scenario.cohorts] == [Manufacturer(old), Manufacturer(MadeAuthority("new"))]
     assert scenario.sandbox is not None
     pem = tmp_path / "mfg.pem"
-    assert [str(path) for path in scenario.sandbox.centers["default"].clients.bootstrap_cas] == ["new", str(pem), str(pem)]
+    clients = scenario.sandbox.centers["default"].clients
+    assert [str(path) for path in clients.bootstrap_cas] == ["new", str(pem), str(pem)]
 
 
 def test_files_that_are_missing_or_wrong_are_told_at_their_key(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from estsim.est.certs_only import decode_certs_only
 from estsim.est.csr import build_csr
+from estsim.server.announcement import Announcement
 from estsim.server.ca import PrivateKey, common_name
 from estsim.server.config import SandboxConfig
 from estsim.server.http import Limits
-from estsim.server.run import Announcement, Watchers, serve
+from estsim.server.run import Watchers, serve
 from estsim.server.store import Exchange
 
 DEADLINE_S = 10.0

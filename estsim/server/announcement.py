@@ -1,0 +1,113 @@
+"""Where a running sandbox is, said to its caller and, in ``sandbox.json``, to other processes.
+
+Owns the folder's lock too: one sandbox at a time uses it, and the file is there for as long as that one is.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from estsim.errors import UsageError
+from estsim.server.clock import SandboxClock
+from estsim.server.config import DEFAULT
+from estsim.server.listener import Counts
+from estsim.server.pki import private_folder, write_private
+
+_PUBLIC_FILE: Final = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class CenterReading:
+    """What a trust center has in hand at a moment: requests pending, undecided by a person, waiting for a signer."""
+
+    label: str
+    pending: int
+    undecided: int
+    backlog: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a trust center is, and the files that its clients need."""
+
+    url: str
+    trust: Path
+    bootstrap: Path
+    manufacturer: Path
+
+    def as_json(self) -> dict[str, str]:
+        """Return the same as ``sandbox.json`` says it."""
+        paths = {"trust": self.trust, "bootstrap": self.bootstrap, "manufacturer": self.manufacturer}
+        return {"url": self.url, **{name: str(path.absolute()) for name, path in paths.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A running sandbox: where its trust centers are, and what can be asked of it while it serves."""
+
+    places: Mapping[str, Place]
+    database: Path
+    pending: int  # requests taken up from before
+    counts: Counts
+    clock: SandboxClock
+    read: Callable[[], tuple[CenterReading, ...]]
+    trouble: Callable[[], str | None]
+    open_connections: Callable[[], int]
+
+    @property
+    def place(self) -> Place:
+        """The default trust center's."""
+        return self.places[DEFAULT]
+
+    @property
+    def url(self) -> str:
+        """Where the default trust center is."""
+        return self.place.url
+
+    @property
+    def trust(self) -> Path:
+        """What clients of the default trust center trust."""
+        return self.place.trust
+
+    @property
+    def bootstrap(self) -> Path:
+        """A client certificate for the default trust center."""
+        return self.place.bootstrap
+
+
+@contextmanager
+def sole_user_of(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel lets go of it when the process dies."""
+    with _lock_file(folder) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder}: another sandbox is using it; take another folder with --dir") from None
+        (folder / "sandbox.json").unlink(missing_ok=True)  # left by one that was killed
+        yield
+
+
+@contextmanager
+def announced(folder: Path, places: Mapping[str, Place]) -> Iterator[None]:
+    """Let ``sandbox.json`` say where the sandbox is, for as long as it is there."""
+    path = folder / "sandbox.json"
+    labels = {label: place.as_json() for label, place in places.items() if label != DEFAULT}
+    content = {**places[DEFAULT].as_json(), "labels": labels, "pid": os.getpid()}
+    write_private(path, json.dumps(content, indent=1).encode() + b"\n", _PUBLIC_FILE)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _lock_file(folder: Path) -> TextIO:
+    try:
+        private_folder(folder)
+        return (folder / "lock").open("w")
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder}: cannot be used for the PKI: {error.strerror}") from error
