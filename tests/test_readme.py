@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from estsim.cli.serve import read_config
 from estsim.errors import ScenarioError
 from estsim.scenario.loader import load_scenario
+from estsim.server.fault_config import FaultKind
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -47,7 +49,35 @@ def test_mistakes_read_as_the_readme_prints_them(tmp_path: Path) -> None:
     assert str(caught.value).replace(f"{tmp_path}/", "") in README
 
 
-def test_the_picture_is_there_and_asks_nobody_for_anything() -> None:
+def test_the_pictures_are_there_and_ask_nobody_for_anything() -> None:
     """No font from a host on the internet."""
-    (picture,) = re.findall(r"!\[.*\]\((.*)\)", README)
-    assert "@font-face" not in (Path(__file__).parents[1] / picture).read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[.*\]\((.*)\)", README)
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert "@font-face" not in (Path(__file__).parents[1] / picture).read_text(encoding="utf-8")
+
+
+def test_the_sandbox_s_configuration_is_one(tmp_path: Path) -> None:
+    """``estsim serve`` takes it as it is printed."""
+    path = tmp_path / "sandbox.yaml"
+    path.write_text(block("example: sandbox", "yaml"), encoding="utf-8")
+    config = read_config(path)
+    assert set(config.centers) == {"default", "meters"}
+    assert len(config.centers["meters"].faults) == 2
+
+
+def test_every_fault_there_is_is_in_the_table() -> None:
+    """Under the name that YAML has for it."""
+    (row,) = (line for line in README.splitlines() if line.startswith("| `faults[].kind`"))
+    assert set(re.findall(r"`([a-z_]+)`", row)) == {kind.value for kind in FaultKind}
+
+
+@pytest.mark.parametrize("name", ["portal", "factory"])
+def test_the_servers_that_ship_are_configurations_that_open_with_their_question(name: str) -> None:
+    """Each says what it is for, and how to run it."""
+    path = Path(__file__).parents[1] / "scenarios" / "servers" / f"{name}.yaml"
+    first, *others = path.read_text(encoding="utf-8").splitlines()
+    assert first.startswith("# ")
+    assert first.endswith("?")
+    assert any(f"estsim serve scenarios/servers/{name}.yaml" in line for line in others)
+    assert read_config(path).centers
