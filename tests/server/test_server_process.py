@@ -1,13 +1,21 @@
 """``estsim serve`` as others start it: a process with a command line, files and signals."""
 
 import json
+import os
+import re
+import select
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import termios
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -106,3 +114,50 @@ def test_lines_are_few_enough_to_read() -> None:
     assert shown[0] == ["00:00:00Z 200 cacerts evil\N{REPLACEMENT CHARACTER}[2J"]
     assert lines.due(10.9) == []
     assert lines.due(11.0) == ["          … and 3 more"]
+
+
+def test_on_a_terminal_it_draws_a_live_view_and_gives_the_screen_back(tmp_path: Path) -> None:
+    """The trust centers and what was refused; after Ctrl-C the last words are on the ordinary screen."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    command = [*COMMAND, "--port", "0", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        screen = Screen(ours)
+        try:
+            screen.until("TRUST CENTERS")
+            url = json.loads((tmp_path / "sandbox.json").read_text())["url"]
+            context = ssl.create_default_context(cafile=str(tmp_path / "trust.pem"))
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"{url}/nothing", context=context, timeout=DEADLINE_S)  # noqa: S310 - https
+            refused.value.close()
+            screen.until("404 expected one of cacerts, csrattrs")
+            process.send_signal(signal.SIGINT)
+            screen.until("Stopped after 1 exchanges")
+            assert screen.seen.index(LEAVE_ALTERNATE_SCREEN) < screen.seen.index("Stopped after")
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+LEAVE_ALTERNATE_SCREEN = "\x1b[?1049l"
+
+
+class Screen:
+    """What a terminal has been sent."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.seen = ""
+
+    def until(self, words: str) -> None:
+        """Read on until the words have come, whatever colours stand between them."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while words not in re.sub(r"\x1b\[[0-9;]*m", "", self.seen):
+            assert time.monotonic() < deadline_s, self.seen
+            ready, _, _ = select.select([self._descriptor], [], [], 0.2)
+            if ready:
+                with suppress(OSError):  # the other end has closed
+                    self.seen += os.read(self._descriptor, 65_536).decode(errors="replace")
