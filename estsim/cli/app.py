@@ -16,6 +16,8 @@ _VERBS: Final = {
     "run": ("estsim.cli.run", "Run a scenario against an EST server, or against the sandbox."),
     "serve": ("estsim.cli.serve", "Run the sandbox: an EST server with a CA of its own."),
     "validate": ("estsim.cli.validate", "Check scenarios and say every mistake."),
+    "pending": ("estsim.cli.pending", "List, approve or reject what a sandbox holds for approval."),
+    "recipe": ("estsim.cli.recipe", "Print a shell script that enrolls by hand."),
 }
 
 
@@ -75,4 +77,6 @@ def _estsim(
       estsim run scenarios/quickstart.yaml      500 devices against a sandbox started for the run
       estsim validate my-fleet.yaml             every mistake with file, line and column
       estsim serve --port 8443                  an EST server to try things against
+      estsim pending list estsim-sandbox        the requests that wait there for a person's approval
+      estsim recipe curl URL                    a shell script that enrolls there by hand
     """

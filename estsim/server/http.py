@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Final, Protocol
 
 import h11
@@ -27,7 +28,9 @@ from estsim.server.store import Exchange
 
 CONNECTIONS: Final = 8192
 
-_REASONS_UNSENT: Final = b""  # the reason phrase is optional since RFC 9112 §4
+# The case of names (RFC 9110 §5.1) and the phrase (RFC 9112 §4) mean nothing, but libest compares them to the letter.
+_SPELT: Final = {"www-authenticate": "WWW-Authenticate"}
+_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +218,14 @@ class HttpConnection:
 
     def _frame(self, response: EstResponse, *, head_only: bool = False, closing: bool = False) -> tuple[bytes, bytes]:
         """Return head and body as they go on the wire."""
-        headers = [(name, value) for name, value in response.headers]
-        headers.append(("date", formatdate(usegmt=True)))
+        headers = [(_SPELT.get(name) or name.title(), value) for name, value in response.headers]
+        headers.append(("Date", formatdate(usegmt=True)))
         if response.status != 204:  # noqa: PLR2004 - No Content: RFC 9110 §8.6 forbids the header
-            headers.append(("content-length", str(len(response.body))))
+            headers.append(("Content-Length", str(len(response.body))))
         if closing or self._guest.is_leaving:
-            headers.append(("connection", "close"))
-        event = h11.Response(status_code=response.status, headers=headers, reason=_REASONS_UNSENT)
+            headers.append(("Connection", "close"))
+        phrase = _PHRASES.get(response.status, b"")
+        event = h11.Response(status_code=response.status, headers=headers, reason=phrase)
         head = self._http.send(event) or b""
         body = b""
         if response.body and not head_only:

@@ -102,6 +102,22 @@ async def test_bodies_come_by_length_and_chunked(tmp_path: Path, chunk: int | No
 HEAD = b"POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: x\r\nContent-Type: application/pkcs10\r\n"
 
 
+async def test_an_answer_is_spelt_as_clients_that_compare_letters_want_it(tmp_path: Path) -> None:
+    """Libest takes neither lower-case header names nor a status line without its phrase."""
+    clients = {"require_certificate": "never", "users": {"alice": {"password": "secret"}}}
+    async with running(tmp_path, {"clients": clients}) as sandbox, sandbox.connect(sandbox.tls()) as client:
+        await client.write(b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = (await client.stream.receive_some()).partition(b"\r\n\r\n")[0].split(b"\r\n")
+        assert head[0] == b"HTTP/1.1 200 OK"
+        names = [line.partition(b":")[0] for line in head[1:]]
+        assert names == [b"Content-Type", b"Content-Transfer-Encoding", b"Date", b"Content-Length"]
+    async with running(tmp_path, {"clients": clients}) as sandbox, sandbox.connect(sandbox.tls()) as client:
+        await client.write(HEAD + b"Content-Length: 4\r\n\r\nAAAA")
+        head = (await client.stream.receive_some()).partition(b"\r\n\r\n")[0]
+        assert head.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+        assert b'\r\nWWW-Authenticate: Basic realm="estsim sandbox"\r\n' in head
+
+
 async def test_expect_100_continue_is_answered_before_the_body(tmp_path: Path) -> None:
     """The interim answer comes while the body is still held back."""
     body = base64.b64encode(csr_for(new_key(), "m"))

@@ -1,0 +1,72 @@
+"""``estsim recipe``: a shell script that enrolls by hand, to be saved, read and run.
+
+The scripts lie beside this module, in ``recipes/``, with a placeholder for each part of the URL. This module fills them
+in, quoted for the shell, and runs nothing.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib.resources import files
+from typing import Annotated, Final
+
+import typer
+
+from estsim.cli.complaints import output
+from estsim.errors import UnitError
+from estsim.scenario.target_url import WELL_KNOWN, TargetUrl, parse_url
+
+_USAGE: Final = 2
+_PLACEHOLDER: Final = re.compile("@([A-Z]+)@")
+
+
+class Kind(StrEnum):
+    """Whose client the script calls."""
+
+    CURL = "curl"  # with openssl
+    LIBEST = "libest"  # Cisco's estclient
+
+
+def recipe(
+    kind: Annotated[
+        Kind, typer.Argument(metavar="curl|libest", help="What the script calls: curl, or libest's estclient.")
+    ],
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where the EST server is, with a label or without.")],
+) -> None:
+    r"""Print a shell script that enrolls by hand, step by step and with comments on what EST does in each.
+
+    It fetches the CA certificates, enrolls, waits out deferrals, verifies what was issued, and re-enrolls with it.
+    Save it and run it in a folder of its own, with the CA certificates to trust and a bootstrap certificate.
+
+    \b
+    Examples:
+      estsim recipe curl https://localhost:8443/.well-known/est > enroll.sh
+      sh enroll.sh estsim-sandbox/trust.pem estsim-sandbox/bootstrap.pem
+      estsim recipe libest https://localhost:8443/.well-known/est/meters
+    """
+    try:
+        script = script_for(kind, parse_url(url))
+    except UnitError as error:
+        typer.echo(f"URL: {error}", err=True)
+        raise typer.Exit(_USAGE) from error
+    with output():
+        typer.echo(script, nl=False)
+
+
+def script_for(kind: Kind, target: TargetUrl) -> str:
+    """Return the script for a server. Raises UnitError for one that the client cannot ask."""
+    parts = {"URL": str(target)} if kind is Kind.CURL else _parts_for_libest(target)
+    return _filled_in(files("estsim.cli").joinpath("recipes", f"{kind}.sh").read_text(encoding="utf-8"), parts)
+
+
+def _parts_for_libest(target: TargetUrl) -> Mapping[str, str]:
+    """Return what estclient wants to know one by one; the path up to the label it knows itself."""
+    if target.base != WELL_KNOWN:
+        raise UnitError(f"libest knows no path before {WELL_KNOWN} (got {target.base})")
+    return {"SERVER": target.host, "PORT": str(target.port), "LABEL": target.label or ""}
+
+
+def _filled_in(template: str, parts: Mapping[str, str]) -> str:
+    """Put each part in its place, as one word of the shell."""
+    return _PLACEHOLDER.sub(lambda found: shlex.quote(parts[found[1]]), template)
