@@ -14,29 +14,12 @@ from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from estsim.errors import UnitError
 from estsim.load.streams import Purpose, uniform
+from estsim.server.attributes import ATTRIBUTES
 from estsim.units import shown
 
-_ATTRIBUTES: Final = {
-    "CN": NameOID.COMMON_NAME,
-    "O": NameOID.ORGANIZATION_NAME,
-    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
-    "C": NameOID.COUNTRY_NAME,
-    "L": NameOID.LOCALITY_NAME,
-    "ST": NameOID.STATE_OR_PROVINCE_NAME,
-    "STREET": NameOID.STREET_ADDRESS,
-    "DC": NameOID.DOMAIN_COMPONENT,
-    "UID": NameOID.USER_ID,
-    "SERIALNUMBER": NameOID.SERIAL_NUMBER,
-    "EMAILADDRESS": NameOID.EMAIL_ADDRESS,
-    "E": NameOID.EMAIL_ADDRESS,
-    "GN": NameOID.GIVEN_NAME,
-    "SN": NameOID.SURNAME,
-    "TITLE": NameOID.TITLE,
-}
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _PLACEHOLDER: Final = re.compile(r"(index)(?::([1-9][0-9]?))?|(cohort)|(hex):([1-9][0-9]?)")
 _ESCAPED: Final = frozenset(' "#+,;<=>\\{}')
@@ -179,11 +162,11 @@ def _attribute(written: str, cohort: str, seed: int) -> tuple[x509.ObjectIdentif
 
 
 def _oid(kind: str) -> x509.ObjectIdentifier:
-    oid = _ATTRIBUTES.get(kind.upper())
+    oid = ATTRIBUTES.get(kind.upper())
     if oid is not None:
         return oid
     if not _OID.fullmatch(kind):
-        raise UnitError(f"unknown attribute {shown(kind)}: expected one of {', '.join(_ATTRIBUTES)} or an OID")
+        raise UnitError(f"unknown attribute {shown(kind)}: expected one of {', '.join(ATTRIBUTES)} or an OID")
     try:
         return x509.ObjectIdentifier(kind)
     except ValueError as error:

@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 from estsim.units import Distribution
 
-_SLACK_S: Final = 1e-9  # arrivals spaced exactly 1/rate must not fall on the wrong side of a rounding
+# Arrivals spaced exactly 1/rate must not fall on the wrong side of a rounding: floats of UNIX times lie 0.24 µs apart.
+_SLACK_S: Final = 1e-6
 
 
 class Overflow(StrEnum):
@@ -82,8 +83,8 @@ class TokenBucket:
 
     def backlog(self, now_s: float) -> int:
         """Return how many tokens are lent that are not there yet."""
-        ahead = (self._slot(now_s) - now_s) / self._gap_s
-        return max(0, ceil(ahead - _SLACK_S) - 1)
+        ahead_s = self._slot(now_s) - now_s
+        return max(0, ceil((ahead_s - _SLACK_S) / self._gap_s) - 1)
 
     def resume_after(self, slot_s: float) -> None:
         """Count a slot that was lent before a restart: the tokens up to it are gone."""

@@ -138,7 +138,7 @@ class TrustCenterConfig(Section):
 class SandboxConfig(TrustCenterConfig):
     """The sandbox: keys of its only trust center at the top, or several under ``trust_centers``, by label."""
 
-    seed: int = Field(default=1, strict=True)
+    seed: int = Field(default=1, strict=True, ge=0, lt=2**63)
     base64: Literal["oneline", "wrapped"] = "oneline"
     tls: TlsConfig = TlsConfig()
     trust_centers: dict[str, TrustCenterConfig] | None = None

@@ -17,6 +17,7 @@ from cryptography import x509
 from estsim.est.messages import EstResponse
 from estsim.est.operations import Operation
 from estsim.load.streams import Purpose, uniform
+from estsim.server.attributes import written_order
 from estsim.server.fault_config import FaultConfig, FaultKind
 
 _FAULTS_AT_MOST: Final = 1 << 20  # counters of an attempt lie this far from those of the next
@@ -137,18 +138,15 @@ def spoil(response: EstResponse, faults: Iterable[Fault]) -> Spoilt:
     spoilt = Spoilt(response)
     for fault in faults:
         if _applies(fault.kind, spoilt.response):
-            spoilt = _spoil_once(spoilt, fault)
+            after = _spoil_once(spoilt, fault)
+            if after != spoilt:
+                spoilt = replace(after, injected=(*spoilt.injected, fault.kind))
     return spoilt
 
 
 def find(faults: Iterable[Fault], kind: FaultKind) -> Fault | None:
     """Return the first fault of a kind."""
     return next((fault for fault in faults if fault.kind is kind), None)
-
-
-def written_order(name: x509.Name) -> list[str]:
-    """Return a name's parts as scenarios write them, in the order of the encoding: ``CN=meter-1``, ``O=Example``."""
-    return [rdn.rfc4514_string() for rdn in name.rdns]
 
 
 def _is_on(fault: FaultConfig, age_s: float) -> bool:
@@ -178,19 +176,19 @@ def _applies(kind: FaultKind, response: EstResponse) -> bool:
 
 
 def _spoil_once(spoilt: Spoilt, fault: Fault) -> Spoilt:
-    response, kind = spoilt.response, fault.kind
-    injected = (*spoilt.injected, kind)
-    match kind:
+    response = spoilt.response
+    match fault.kind:
         case FaultKind.LATENCY:
-            return replace(spoilt, add_s=spoilt.add_s + fault.config.add.at(fault.amount), injected=injected)
+            return replace(spoilt, add_s=spoilt.add_s + fault.config.add.at(fault.amount))
         case FaultKind.RESET:
-            return replace(spoilt, delivery=Delivery.RESET, injected=injected)
-        case FaultKind.TRUNCATED_BODY:
-            return replace(spoilt, delivery=Delivery.TRUNCATED, injected=injected)
+            return replace(spoilt, delivery=Delivery.RESET)
+        case FaultKind.TRUNCATED_BODY:  # of what is reset nothing is sent, so nothing is cut
+            cut = spoilt.delivery is Delivery.WHOLE
+            return replace(spoilt, delivery=Delivery.TRUNCATED) if cut else spoilt
         case FaultKind.WRONG_STATUS:
-            return replace(spoilt, response=replace(response, status=fault.config.status), injected=injected)
+            return replace(spoilt, response=replace(response, status=fault.config.status))
         case _:
-            return replace(spoilt, response=_rewritten(response, fault), injected=injected)
+            return replace(spoilt, response=_rewritten(response, fault))
 
 
 def _rewritten(response: EstResponse, fault: Fault) -> EstResponse:

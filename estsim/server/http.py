@@ -30,6 +30,7 @@ CONNECTIONS: Final = 8192
 
 # The case of names (RFC 9110 §5.1) and the phrase (RFC 9112 §4) mean nothing, but libest compares them to the letter.
 _SPELT: Final = {"www-authenticate": "WWW-Authenticate"}
+_NO_CONTENT: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)  # RFC 9110 §15.3.5, §15.4.5
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -220,16 +221,17 @@ class HttpConnection:
         """Return head and body as they go on the wire."""
         headers = [(_SPELT.get(name) or name.title(), value) for name, value in response.headers]
         headers.append(("Date", formatdate(usegmt=True)))
-        if response.status != 204:  # noqa: PLR2004 - No Content: RFC 9110 §8.6 forbids the header
-            headers.append(("Content-Length", str(len(response.body))))
+        content = b"" if response.status in _NO_CONTENT else response.body
+        if response.status != HTTPStatus.NO_CONTENT:  # RFC 9110 §8.6 forbids the header there
+            headers.append(("Content-Length", str(len(content))))
         if closing or self._guest.is_leaving:
             headers.append(("Connection", "close"))
         phrase = _PHRASES.get(response.status, b"")
         event = h11.Response(status_code=response.status, headers=headers, reason=phrase)
         head = self._http.send(event) or b""
         body = b""
-        if response.body and not head_only:
-            body = self._http.send(h11.Data(response.body)) or b""
+        if content and not head_only:
+            body = self._http.send(h11.Data(content)) or b""
         return head, body + (self._http.send(h11.EndOfMessage()) or b"")
 
     async def _send(self, payload: bytes) -> None:

@@ -163,21 +163,20 @@ class IssuePolicy:
         """Whether somebody may have decided on ``request`` since it was last seen."""
         if not self.is_manual:
             return False
-        known = self._book.get((request.identity, request.key))
+        known = self._known(request)
         return known is not None and (known.decision is None or not known.decision.approved)
 
     def decided(self, request: Request, decision: Decision) -> None:
         """Note what a person has decided on a pending request."""
-        known = self._book.get((request.identity, request.key))
+        known = self._known(request)
         if known is not None:
             self._keep(replace(known, decision=decision))
 
     def decide(self, request: Request, now_s: float) -> Verdict:
         """Say what ``request`` gets now; the caller signs, or stores what is pending, before it answers."""
-        known = self._book.get((request.identity, request.key))
-        if known is not None and known.request.names == request.names:
+        known = self._known(request)
+        if known is not None:
             return self._repeat(replace(known, request=request), now_s)
-        # Another Subject or SAN under the same key is another request: it starts a wait of its own.
         if self.is_manual:
             return self._come_again(Pending(request, now_s, now_s), now_s)
         if self._is_deferred(request):
@@ -192,6 +191,11 @@ class IssuePolicy:
     def is_pending(self, request: Request) -> bool:
         """Whether a request waits for its certificate."""
         return (request.identity, request.key) in self._book
+
+    def _known(self, request: Request) -> Pending | None:
+        """Return what is pending of a request; another Subject or SAN under the same key is another request."""
+        known = self._book.get((request.identity, request.key))
+        return known if known is not None and known.request.names == request.names else None
 
     def _repeat(self, known: Pending, now_s: float) -> Verdict:
         early = now_s < known.told_s
@@ -228,12 +232,15 @@ class IssuePolicy:
             wait_s = max(1, ceil(refusal.free_s - now_s)) if self._tells_overload else None
             return Overloaded(status, wait_s, early)
         if known is not None:  # what was deferred is kept, ready, and draws a token at each repeat
-            return self._come_again(known, now_s, early=early)
+            return self._come_again(known, now_s, early=early, free_s=refusal.free_s)
         forgotten = Pending(request, refusal.free_s, now_s)
         return ComeAgain(self._wait_s(forgotten, now_s), None, early)
 
-    def _come_again(self, pending: Pending, now_s: float, *, early: bool = False) -> ComeAgain:
-        wait_s = self._wait_s(pending, now_s)
+    def _come_again(
+        self, pending: Pending, now_s: float, *, early: bool = False, free_s: float | None = None
+    ) -> ComeAgain:
+        """Defer; ``free_s`` is when a token could be had, where it is that and not readiness that is missing."""
+        wait_s = self._wait_s(pending if free_s is None else replace(pending, ready_s=free_s), now_s)
         kept = replace(pending, told_s=now_s + wait_s)
         self._keep(kept)
         return ComeAgain(wait_s, kept, early)

@@ -91,7 +91,9 @@ _MARKS: Final = ", ".join("?" * len(_NAMES))
 _LOG: Final = f"INSERT INTO exchanges ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608 - names of our own
 _ISSUED: Final = "INSERT INTO issued VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _FORGET: Final = "DELETE FROM pending WHERE center = ? AND identity = ? AND key_hash = ?"
-_DECISION: Final = "SELECT approved, reason FROM pending WHERE center = ? AND identity = ? AND key_hash = ?"
+_DECISION: Final = (
+    "SELECT approved, reason FROM pending WHERE center = ? AND identity = ? AND key_hash = ? AND names_hash = ?"
+)
 _HANDLED: Final = "UPDATE exchanges SET handling_us = ? WHERE id = ?"
 # What was decided on a request holds for that request: for other names under the same key somebody has to decide anew.
 _KEEP: Final = """
@@ -181,7 +183,7 @@ class Store:
     def decision(self, center: str, request: Request) -> Decision | None:
         """Return what a person has decided on a pending request, None as long as nobody has; raises ``StoreError``."""
         try:
-            found = self._db.execute(_DECISION, (center, request.identity, request.key)).fetchone()
+            found = self._db.execute(_DECISION, (center, request.identity, request.key, request.names)).fetchone()
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
         return None if found is None else _decision(*found)

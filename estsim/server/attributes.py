@@ -1,0 +1,33 @@
+"""What the attributes of a distinguished name are called, in scenarios and in the sandbox's configuration alike.
+
+RFC 4514 §3 and what people write besides; an attribute without a name here is written as its OID.
+"""
+
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+ATTRIBUTES: Final = {
+    "CN": NameOID.COMMON_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "C": NameOID.COUNTRY_NAME,
+    "L": NameOID.LOCALITY_NAME,
+    "ST": NameOID.STATE_OR_PROVINCE_NAME,
+    "STREET": NameOID.STREET_ADDRESS,
+    "DC": NameOID.DOMAIN_COMPONENT,
+    "UID": NameOID.USER_ID,
+    "SERIALNUMBER": NameOID.SERIAL_NUMBER,
+    "EMAILADDRESS": NameOID.EMAIL_ADDRESS,
+    "E": NameOID.EMAIL_ADDRESS,
+    "GN": NameOID.GIVEN_NAME,
+    "SN": NameOID.SURNAME,
+    "TITLE": NameOID.TITLE,
+}
+_NAMES: Final = {oid: name for name, oid in reversed(ATTRIBUTES.items())}  # the first name of several
+
+
+def written_order(name: x509.Name) -> list[str]:
+    """Return a name's parts as scenarios write them, in the order of the encoding: ``CN=meter-1``, ``O=Example``."""
+    return [rdn.rfc4514_string(_NAMES) for rdn in name.rdns]
