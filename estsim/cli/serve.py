@@ -23,6 +23,7 @@ from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.server.account import Account
 from estsim.server.announcement import Announcement
+from estsim.server.clock import SandboxClock
 from estsim.server.config import DEFAULT, RequireCertificate, SandboxConfig
 from estsim.server.issuing_config import IssueMode
 from estsim.server.lines import ReadableLines
@@ -72,7 +73,7 @@ def serve(
         sandbox = read_config(config) if config else SandboxConfig()
         if config and ephemeral:
             config.unlink()  # it may hold passwords
-        trio.run(_run, _Running(sandbox, directory, with_parent=with_parent), host, port)
+        trio.run(_run, _Running(sandbox, directory, with_parent=with_parent, for_a_run=ephemeral), host, port)
         if ephemeral:
             _leave_only_the_log(directory)
     except* EstsimError as errors:
@@ -96,6 +97,7 @@ class _Running:
     config: SandboxConfig
     directory: Path
     with_parent: bool
+    for_a_run: bool
     console: Console = field(default_factory=Console)
     lines: ReadableLines = field(default_factory=ReadableLines)
     account: Account = field(default_factory=Account)
@@ -133,7 +135,8 @@ async def _run(running: _Running, host: str, port: int) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(_stop_on_signals, running, nursery.cancel_scope)
         async with trio.open_nursery() as serving:
-            start = partial(serve_sandbox, host=host, port=port, stop=running.stop, watchers=watchers)
+            clock = SandboxClock(begun=not running.for_a_run)
+            start = partial(serve_sandbox, host=host, port=port, stop=running.stop, watchers=watchers, clock=clock)
             here: Announcement = await serving.start(start, running.config, running.directory)
             tune_process()
             running.say(*_welcome(running.config, here))

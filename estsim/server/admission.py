@@ -128,9 +128,8 @@ class Admission:
             names = requested_names(csr, facts, renewing=operation is Operation.SIMPLEREENROLL)
         except NamesError as error:
             raise Refused(400, str(error)) from error
-        wanted = sha256(names.subject_der + b"\0" + (names.san_der or b"")).digest()
         key = sha256(facts.public_key_der).digest()
-        return Application(Request(identity_of(peer, user, facts), key, wanted), der, public_key, names)
+        return Application(Request(identity_of(peer, user, facts), key, names.digest), der, public_key, names)
 
     def _is_renewing(self, peer: Peer) -> None:
         if peer.parts is None:

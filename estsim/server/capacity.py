@@ -7,7 +7,7 @@ here and no CPU is burnt: a slot is a time, and whoever is given one waits for i
 
 from dataclasses import dataclass
 from enum import StrEnum
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush, heapreplace
 from math import ceil
 from typing import Final, Protocol
 
@@ -49,7 +49,24 @@ class Signers(Protocol):
         """Count a slot that was given before a restart."""
 
 
-class TokenBucket:
+class _Clockwork:
+    """Times counted from the first one seen: floats of UNIX times are too coarse to be added up a million times."""
+
+    __slots__ = ("_origin_s",)
+
+    def __init__(self) -> None:
+        self._origin_s: float | None = None
+
+    def _since(self, at_s: float) -> float:
+        if self._origin_s is None:
+            self._origin_s = at_s
+        return at_s - self._origin_s
+
+    def _at(self, since_s: float) -> float:
+        return since_s + (self._origin_s or 0.0)
+
+
+class TokenBucket(_Clockwork):
     """A token bucket of ``rate_per_s`` and ``burst``, full at the start, that can also lend future tokens.
 
     Who has a token is signed at once. Kept as one number, the theoretical arrival time of GCRA: exactly a continuously
@@ -59,6 +76,7 @@ class TokenBucket:
     __slots__ = ("_full_at_s", "_gap_s", "_tolerance_s")
 
     def __init__(self, rate_per_s: float, burst: int = 1) -> None:
+        super().__init__()
         if rate_per_s <= 0 or burst < 1:
             raise ValueError(f"rate must be greater than 0 and burst at least 1 (got {rate_per_s}, {burst})")
         self._gap_s = 1.0 / rate_per_s
@@ -67,34 +85,36 @@ class TokenBucket:
 
     def try_take(self, now_s: float, u: float = 0.0) -> float | None:  # noqa: ARG002 - tokens take no time
         """Take a token if there is one now."""
-        if self._slot(now_s) > now_s + _SLACK_S:
+        if self._ahead_s(self._since(now_s)) > _SLACK_S:
             return None
-        return self.reserve(now_s)
+        return max(now_s, self.reserve(now_s))
 
     def reserve(self, now_s: float, u: float = 0.0) -> float:  # noqa: ARG002 - the same
         """Take the next token, now or in the future, and return when it is there (≥ ``now_s``)."""
-        slot_s = self._slot(now_s)
-        self._full_at_s = max(self._full_at_s, now_s) + self._gap_s
-        return slot_s
+        now = self._since(now_s)
+        ahead_s = self._ahead_s(now)
+        self._full_at_s = max(self._full_at_s, now) + self._gap_s
+        return self._at(now + ahead_s)
 
     def next_free(self, now_s: float) -> float:
         """Return when a token could next be taken (≥ ``now_s``), taking none."""
-        return self._slot(now_s)
+        now = self._since(now_s)
+        return self._at(now + self._ahead_s(now))
 
     def backlog(self, now_s: float) -> int:
         """Return how many tokens are lent that are not there yet."""
-        ahead_s = self._slot(now_s) - now_s
-        return max(0, ceil((ahead_s - _SLACK_S) / self._gap_s) - 1)
+        return max(0, ceil((self._ahead_s(self._since(now_s)) - _SLACK_S) / self._gap_s) - 1)
 
     def resume_after(self, slot_s: float) -> None:
         """Count a slot that was lent before a restart: the tokens up to it are gone."""
-        self._full_at_s = max(self._full_at_s, slot_s + self._tolerance_s + self._gap_s)
+        self._full_at_s = max(self._full_at_s, self._since(slot_s) + self._tolerance_s + self._gap_s)
 
-    def _slot(self, now_s: float) -> float:
-        return max(now_s, self._full_at_s - self._tolerance_s)
+    def _ahead_s(self, now: float) -> float:
+        """Return how long it is until there is a token."""
+        return max(0.0, self._full_at_s - self._tolerance_s - now)
 
 
-class SignerPool:
+class SignerPool(_Clockwork):
     """So many signers, each busy for a ``sign_time`` with every certificate, that serve in the order of arrival.
 
     An HSM with a session or two. ``burst`` more than one takes in that many more requests than there are signers before
@@ -104,43 +124,44 @@ class SignerPool:
     __slots__ = ("_free_at_s", "_room", "_sign_time", "_under_way")
 
     def __init__(self, signers: int, sign_time: Distribution, burst: int = 1) -> None:
+        super().__init__()
         if signers < 1 or burst < 1 or sign_time.low < 0 or sign_time.high <= 0:
             raise ValueError("there must be a signer, a burst of at least 1, and a sign time greater than 0")
         self._sign_time = sign_time
         self._room = signers - 1 + burst
         self._free_at_s = [float("-inf")] * signers
         self._under_way: list[float] = []  # when each request taken in is signed
-        heapify(self._free_at_s)
 
     def try_take(self, now_s: float, u: float = 0.0) -> float | None:
         """Take a request in if a signer is free, or the burst has room, and return when it is signed."""
-        return self.reserve(now_s, u) if self._in_system(now_s) < self._room else None
+        return self.reserve(now_s, u) if self._in_system(self._since(now_s)) < self._room else None
 
     def reserve(self, now_s: float, u: float = 0.0) -> float:
         """Take a request in behind all others, and return when it is signed."""
-        signed_s = max(now_s, self._free_at_s[0]) + self._sign_time.at(u)
+        signed_s = max(self._since(now_s), self._free_at_s[0]) + self._sign_time.at(u)
         heapreplace(self._free_at_s, signed_s)
         heappush(self._under_way, signed_s)
-        return signed_s
+        return self._at(signed_s)
 
     def next_free(self, now_s: float) -> float:
         """Return when there would be room, if nobody else came."""
-        excess = self._in_system(now_s) - self._room
+        excess = self._in_system(self._since(now_s)) - self._room
         if excess < 0:
             return now_s
-        return sorted(self._under_way)[excess] if excess else self._under_way[0]
+        return self._at(sorted(self._under_way)[excess] if excess else self._under_way[0])
 
     def backlog(self, now_s: float) -> int:
         """Return how many requests were taken in beyond the room."""
-        return max(0, self._in_system(now_s) - self._room)
+        return max(0, self._in_system(self._since(now_s)) - self._room)
 
     def resume_after(self, slot_s: float) -> None:
         """Count a certificate promised before a restart: a signer is busy until then."""
-        heapreplace(self._free_at_s, max(self._free_at_s[0], slot_s))
-        heappush(self._under_way, slot_s)
+        signed_s = self._since(slot_s)
+        heapreplace(self._free_at_s, max(self._free_at_s[0], signed_s))
+        heappush(self._under_way, signed_s)
 
-    def _in_system(self, now_s: float) -> int:
-        while self._under_way and self._under_way[0] <= now_s + _SLACK_S:
+    def _in_system(self, now: float) -> int:
+        while self._under_way and self._under_way[0] <= now + _SLACK_S:
             heappop(self._under_way)
         return len(self._under_way)
 

@@ -36,6 +36,7 @@ from estsim.server.policy import (
     IssueNow,
     IssuePolicy,
     Overloaded,
+    Pending,
     Request,
     TooEarly,
     Verdict,
@@ -170,11 +171,14 @@ class TrustCenter:
             self._in_hand.discard(name)
 
     def _decide(self, request: Request) -> Verdict:
-        if self.policy.awaits_decision(request):
-            decision = self._decision(self.label, request)
-            if decision is not None:
-                self.policy.decided(request, decision)
+        decision = self._decision_on(request)
+        if decision is not None:
+            self.policy.decided(request, decision)
         return self.policy.decide(request, self._clock.now_s())
+
+    def _decision_on(self, request: Request) -> Decision | None:
+        """Return what a person has decided by now; a mind may change until the certificate is made."""
+        return self._decision(self.label, request) if self.policy.awaits_decision(request) else None
 
     async def _carry_out(
         self, verdict: Verdict, application: Application, call: Call, faults: tuple[Fault, ...]
@@ -185,17 +189,20 @@ class TrustCenter:
                 return await self._issue(application, faults)
             case IssueAt(slot_s):
                 await call.wait(slot_s - self._clock.now_s())
+                decision = self._decision_on(application.request)
+                if decision is not None and not decision.approved:
+                    return self._still_pending(_denied(decision.reason), application, call)
                 return await self._issue(application, faults)
             case ComeAgain():
                 return self._defer(verdict, application, call)
             case TooEarly(status, wait_s):
                 text = "expected the request to be repeated when the Retry-After had passed"
-                raise Refused(status, text, self._retry_after(wait_s))
+                return self._still_pending(Refused(status, text, self._retry_after(wait_s)), application, call)
             case Overloaded(status, told_s):
                 headers = () if told_s is None else self._retry_after(told_s)
                 raise Refused(status, "the certification authority has no capacity left", headers)
             case Denied(reason):
-                raise Refused(403, f"the request was rejected: {reason or 'no reason was given'}")
+                return self._still_pending(_denied(reason), application, call)
         assert_never(verdict)
 
     async def _issue(self, application: Application, faults: tuple[Fault, ...]) -> Outcome:
@@ -218,7 +225,7 @@ class TrustCenter:
             not_after=certificate.not_valid_after_utc.timestamp(),
             certificate=certificate.public_bytes(Encoding.DER),
         )
-        settled = request if self.policy.is_pending(request) else None
+        settled = request if self.policy.pending(request) else None
         return Outcome(
             self._certificates(CERTS_ONLY, (certificate,)), injected=injected, issued=issued, settled=settled
         )
@@ -239,11 +246,20 @@ class TrustCenter:
         """RFC 7030 §4.2.3: "the server responds with 202 [...] MUST include a Retry-After header"."""
         line = f"deferred: come again in {verdict.wait_s} s"
         response = text_response(self._manners.deferral_status, line, self._retry_after(verdict.wait_s))
-        if verdict.pending is None:
-            return Outcome(response)
+        return Outcome(response, pending=self._row(verdict.pending, application, call))
+
+    def _still_pending(self, refusal: Refused, application: Application, call: Call) -> Outcome:
+        """Refuse a repeat of a request that stays pending, and take down that it came."""
+        pending = self.policy.pending(application.request)
+        return Outcome(refusal.response(), detail=str(refusal), pending=self._row(pending, application, call))
+
+    def _row(self, pending: Pending | None, application: Application, call: Call) -> PendingRow | None:
+        if pending is None:
+            return None
         subject = application.names.subject.rfc4514_string()
-        pending = PendingRow(self.label, verdict.pending, subject, application.csr_der, call.exchange.at_unix)
-        return Outcome(response, pending=pending)
+        return PendingRow(
+            self.label, pending, subject, application.csr_der, call.exchange.at_unix, self.policy.is_manual
+        )
 
     def _retry_after(self, wait_s: int) -> tuple[tuple[str, str], ...]:
         if not self._manners.http_dates:
@@ -265,6 +281,10 @@ def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:
         if fault.kind is FaultKind.RESET and fault.config.when == "before":
             return Outcome(None, Delivery.RESET, injected=(FaultKind.RESET,))
     return None
+
+
+def _denied(reason: str) -> Refused:
+    return Refused(403, f"the request was rejected: {reason or 'no reason was given'}")
 
 
 def _spoilt(outcome: Outcome, faults: tuple[Fault, ...]) -> Outcome:

@@ -1,14 +1,15 @@
 """The sandbox's clock: wall time that no correction moves while it serves, and the age that fault windows count in."""
 
 import time
+from math import inf
 
 
 class SandboxClock:
     """Seconds: UNIX time, which means the same after a restart, and the age since the sandbox, or a run, began."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = True) -> None:
         self._offset_s = time.time() - time.monotonic()
-        self._began_s = self.now_s()
+        self._began_s = self.now_s() if begun else inf
 
     def now_s(self) -> float:
         """Return the time as UNIX seconds, never going back."""

@@ -7,12 +7,16 @@ All waits have deadlines of their own; this is about what happens long before th
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
 
 _SLOW_S: Final = 5.0  # whose turn it has been for so long may be cut; a herd's handshakes take no longer
+
+
+class WasCut(Exception):  # noqa: N818 - reads as the event it is
+    """The request of a client became whole in the very moment in which it was cut."""
 
 
 class Crowd:
@@ -31,9 +35,9 @@ class Crowd:
         """Wait until there is room for one more, made by cutting the slowest client once it is too slow."""
         while len(self._theirs) >= self._limit:
             slowest, since_s = next(iter(self._theirs.items()))
-            self._less = trio.Event()
+            less = self._less  # for all who wait: a server may listen on several addresses
             with trio.move_on_at(since_s + _SLOW_S) as patience:
-                await self._less.wait()
+                await less.wait()
             if patience.cancelled_caught and self._theirs.get(slowest) == since_s:
                 self._theirs.pop(slowest)
                 self.cut += 1
@@ -62,6 +66,7 @@ class Crowd:
         self._theirs.pop(guest, None)
         if over:
             self._less.set()
+            self._less = trio.Event()
         else:
             self._theirs[guest] = trio.current_time()
 
@@ -92,7 +97,7 @@ class Guest:
     def stay(self) -> Iterator[None]:
         """Hold the place; inside, the client may be cut, which ends the block early."""
         try:
-            with self.scope:
+            with suppress(WasCut), self.scope:
                 yield
         finally:
             self._crowd.leave(self)
@@ -106,7 +111,9 @@ class Guest:
 
     @contextmanager
     def being_served(self) -> Iterator[None]:
-        """Hold the time in which the server has something to do."""
+        """Hold the time in which the server has something to do; raises ``WasCut`` where it must not begin."""
+        if self.scope.cancel_called:
+            raise WasCut
         self._crowd.their_turn(self, over=True)
         try:
             yield

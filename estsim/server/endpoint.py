@@ -26,11 +26,15 @@ _WRONG_NAME: Final = "wrong.invalid"  # RFC 6761 §6.4: nobody's name
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What the listener needs for its handshakes; ``wrong`` is shown where a fault says so."""
+    """What the listener needs for its handshakes; ``wrong`` is shown where a fault says so.
+
+    ``verifies`` says that a certificate which the handshake lets pass is one that the only trust center takes.
+    """
 
     key: ContextKey
     credential: Credential
     wrong: Credential
+    verifies: bool
 
 
 def make_endpoint(
@@ -49,7 +53,9 @@ def make_endpoint(
         verify=_verify(config.centers.values()),
         refuse_at=contexts.RefuseAt(_refuse_at(config.centers.values())),
     )
-    return Endpoint(key, _credential(pki, *_LOCAL_NAMES, name), _credential(pki, _WRONG_NAME))
+    return Endpoint(
+        key, _credential(pki, *_LOCAL_NAMES, name), _credential(pki, _WRONG_NAME), verifies=is_verified(config)
+    )
 
 
 def is_verified(config: SandboxConfig) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import trio
+from cryptography import x509
 
 from estsim.errors import TransportFailed, UsageError
 from estsim.net.connection import Close, TlsConnection, serve_handshake
@@ -21,7 +22,7 @@ from estsim.server.endpoint import Endpoint
 from estsim.server.fault_config import FaultKind
 from estsim.server.faults import WrongServerName
 from estsim.server.http import HttpConnection, Limits
-from estsim.server.peer import Peer, read_peer
+from estsim.server.peer import Acquaintances, Peer, read_peer
 from estsim.server.service import EstService
 
 _ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors or memory: as trio.serve_listeners
@@ -66,12 +67,14 @@ class Listener:
     ) -> None:
         self._service = service
         self._context = server_context(endpoint.key, endpoint.credential)
+        self._verifies = endpoint.verifies
         self._wrong = server_context(endpoint.key, endpoint.wrong)
         self._clock = clock
         self._wrong_name = wrong_name
         self._limits = limits
         self._on_refused = on_refused
         self._crowd = Crowd(limits.connections)
+        self._acquaintances = Acquaintances()
         self.counts = Counts()
 
     @property
@@ -127,15 +130,18 @@ class Listener:
 
     def _peer(self, connection: TlsConnection, *, struck: bool) -> Peer:
         tls = connection.tls
-        problem = verify_reason(tls.client_problems[0][1]) if tls.client_problems else None
-        return read_peer(
-            tls.peer_certificate,
-            chain=() if tls.peer_certificate is None else tls.peer_chain,
-            problem=problem,
-            resumed=tls.resumed,
-            fault=FaultKind.WRONG_SERVER_NAME if struck else None,
-            wall_now_s=self._clock.now_s(),
-        )
+        certificate, fault = tls.peer_certificate, FaultKind.WRONG_SERVER_NAME if struck else None
+        now_s = self._clock.now_s()
+        chain: tuple[x509.Certificate, ...] = ()
+        problem: str | None = None
+        if certificate is None or self._verifies:
+            pass  # nothing more to know: there is nobody, or the handshake has told the good from the bad
+        elif tls.resumed:
+            chain, problem = self._acquaintances.recall(certificate)
+        else:
+            said = verify_reason(tls.client_problems[0][1]) if tls.client_problems else None
+            chain, problem = self._acquaintances.meet(certificate, tls.peer_chain, said)
+        return read_peer(certificate, chain=chain, problem=problem, resumed=tls.resumed, fault=fault, wall_now_s=now_s)
 
 
 class _Wire:

@@ -5,6 +5,7 @@ copied raw, and a Subject that the library would encode otherwise is refused rat
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
@@ -31,6 +32,11 @@ class Names:
     subject: x509.Name
     subject_der: bytes
     san_der: bytes | None
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of both, by which requests for other names are told apart."""
+        return sha256(self.subject_der + b"\0" + (self.san_der or b"")).digest()
 
     @property
     def san(self) -> x509.Extension[x509.UnrecognizedExtension] | None:

@@ -4,18 +4,15 @@ The handshake verifies against the anchors of all trust centers at once, or lets
 belongs to is found out here.
 """
 
-from collections import OrderedDict
 from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from estsim.est.verify import CertificateAuthorities
 from estsim.server.peer import Peer
 
 _CHAINS: Final = 32  # one for each way from a device to an anchor
-_REMEMBERED: Final = 50_000
 
 
 class PeerTrust:
@@ -23,24 +20,7 @@ class PeerTrust:
 
     def __init__(self, anchors: tuple[x509.Certificate, ...]) -> None:
         self._with_path = lru_cache(_CHAINS)(lambda path: CertificateAuthorities(anchors, path))
-        self._verified: OrderedDict[bytes, None] = OrderedDict()
 
     def takes(self, peer: Peer) -> bool:
-        """Whether the certificate chains to an anchor, with what came beside it.
-
-        What came beside it is gone from a resumed session: that is taken if a full handshake of it was before.
-        """
-        certificate = peer.certificate
-        if certificate is None:
-            return False
-        fingerprint = certificate.fingerprint(SHA256())
-        if fingerprint in self._verified:
-            self._verified.move_to_end(fingerprint)
-            return True
-        path = tuple(other for other in peer.chain if other != certificate)
-        if self._with_path(path).chain_of(certificate) is None:
-            return False
-        self._verified[fingerprint] = None
-        if len(self._verified) > _REMEMBERED:
-            self._verified.popitem(last=False)
-        return True
+        """Whether the certificate chains to an anchor, with what came beside it."""
+        return peer.certificate is not None and self._with_path(peer.chain).chain_of(peer.certificate) is not None

@@ -161,10 +161,7 @@ class IssuePolicy:
 
     def awaits_decision(self, request: Request) -> bool:
         """Whether somebody may have decided on ``request`` since it was last seen."""
-        if not self.is_manual:
-            return False
-        known = self._known(request)
-        return known is not None and (known.decision is None or not known.decision.approved)
+        return self.is_manual and self._known(request) is not None
 
     def decided(self, request: Request, decision: Decision) -> None:
         """Note what a person has decided on a pending request."""
@@ -186,11 +183,14 @@ class IssuePolicy:
 
     def issued(self, request: Request) -> bool:
         """Forget a request whose certificate is on record as handed out; True if it was pending."""
-        return self._book.pop((request.identity, request.key), None) is not None
+        if self._known(request) is None:
+            return False
+        del self._book[request.identity, request.key]
+        return True
 
-    def is_pending(self, request: Request) -> bool:
-        """Whether a request waits for its certificate."""
-        return (request.identity, request.key) in self._book
+    def pending(self, request: Request) -> Pending | None:
+        """Return what is kept of a request that waits for its certificate."""
+        return self._known(request)
 
     def _known(self, request: Request) -> Pending | None:
         """Return what is pending of a request; another Subject or SAN under the same key is another request."""
@@ -203,10 +203,11 @@ class IssuePolicy:
         if early and self._issue.early is not Early.AGAIN:
             self._keep(known)
             return TooEarly(403 if self._issue.early is Early.FORBID else 429, ceil(known.told_s - now_s))
-        if known.decision is not None and not known.decision.approved:
+        decision = known.decision if self.is_manual else None
+        if decision is not None and not decision.approved:
             self._keep(known)
-            return Denied(known.decision.reason, early)
-        waits_for_person = self.is_manual and known.decision is None
+            return Denied(decision.reason, early)
+        waits_for_person = self.is_manual and decision is None
         if waits_for_person or now_s < known.ready_s:
             return self._come_again(known, now_s, early=early)
         if known.has_token:

@@ -58,5 +58,6 @@ def _operation(name: str, labels: Container[str]) -> Operation:
     try:
         return Operation(name)
     except ValueError:
-        hint = f"; {name[:40]} is a label, the operation comes after it" if name in labels else ""
+        is_label = name in labels and name != DEFAULT
+        hint = f"; {name[:40]} is a label, the operation comes after it" if is_label else ""
         raise Refused(404, f"expected one of {_OPERATIONS} (got {name[:40] or 'nothing'}{hint})") from None

@@ -63,13 +63,16 @@ async def serve(
     stop: trio.Event,
     limits: Limits | None = None,
     watchers: Watchers | None = None,
+    clock: SandboxClock | None = None,
     task_status: trio.TaskStatus[Announcement] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``stop`` is set, and drain. Raises ``UsageError`` or ``StoreError`` before it listens.
 
+    Faults wait for a ``clock`` that has not begun: what comes before a run's own beginning is to meet none.
+
     Cancelled, it cuts its connections at once; the store is whole in either case.
     """
-    watchers = watchers or Watchers()
+    watchers, clock = watchers or Watchers(), clock or SandboxClock()
     with sole_user_of(folder):
         pkis = _open_pkis(folder, config)
         listeners = await bind(host, port)
@@ -79,7 +82,6 @@ async def serve(
         database = folder / "sandbox.sqlite"
         store = Store(database)
         try:
-            clock = SandboxClock()
             anchors = {label: _anchors(config.centers[label], pki) for label, pki in pkis.items()}
             centers = {
                 label: build_center(

@@ -27,8 +27,8 @@ CREATE TABLE issued (
     serial TEXT PRIMARY KEY, at_unix REAL, center TEXT, identity BLOB, key_hash BLOB, subject TEXT, not_after REAL,
     certificate BLOB);
 CREATE TABLE pending (
-    id INTEGER PRIMARY KEY, center TEXT, identity BLOB, key_hash BLOB, names_hash BLOB, ready_unix REAL,
-    told_unix REAL, polls INTEGER, has_token INTEGER, subject TEXT, csr BLOB, since_unix REAL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, center TEXT, identity BLOB, key_hash BLOB, names_hash BLOB, ready_unix REAL,
+    told_unix REAL, polls INTEGER, has_token INTEGER, subject TEXT, csr BLOB, since_unix REAL, for_person INTEGER,
     approved INTEGER, reason TEXT, decided_unix REAL,
     UNIQUE (center, identity, key_hash));
 """
@@ -83,6 +83,7 @@ class PendingRow:
     subject: str
     csr: bytes
     since_unix: float
+    for_person: bool = False  # somebody has to approve it
 
 
 _NAMES: Final = tuple(field.name for field in fields(Exchange))
@@ -95,16 +96,13 @@ _DECISION: Final = (
     "SELECT approved, reason FROM pending WHERE center = ? AND identity = ? AND key_hash = ? AND names_hash = ?"
 )
 _HANDLED: Final = "UPDATE exchanges SET handling_us = ? WHERE id = ?"
-# What was decided on a request holds for that request: for other names under the same key somebody has to decide anew.
+_AGAIN: Final = """
+UPDATE pending SET ready_unix = ?, told_unix = ?, polls = ?, has_token = ?, csr = ?, for_person = ?
+WHERE center = ? AND identity = ? AND key_hash = ? AND names_hash = ?
+"""
 _KEEP: Final = """
-INSERT INTO pending (center, identity, key_hash, names_hash, ready_unix, told_unix, polls, has_token, subject, csr,
-    since_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (center, identity, key_hash) DO UPDATE SET
-    approved = CASE WHEN names_hash = excluded.names_hash THEN approved END,
-    reason = CASE WHEN names_hash = excluded.names_hash THEN reason END,
-    since_unix = CASE WHEN names_hash = excluded.names_hash THEN since_unix ELSE excluded.since_unix END,
-    names_hash = excluded.names_hash, ready_unix = excluded.ready_unix, told_unix = excluded.told_unix,
-    polls = excluded.polls, has_token = excluded.has_token, subject = excluded.subject, csr = excluded.csr
+INSERT INTO pending (ready_unix, told_unix, polls, has_token, csr, for_person, center, identity, key_hash, names_hash,
+    subject, since_unix) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -152,7 +150,7 @@ class Store:
             if settled is not None:
                 db.execute(_FORGET, (exchange.center, settled.identity, settled.key))
             if pending is not None:
-                db.execute(_KEEP, _pending_values(pending))
+                _keep(db, pending)
             row = db.execute(_LOG, tuple(getattr(exchange, name) for name in _NAMES)).lastrowid
         self._handled.clear()
         return row or 0
@@ -191,7 +189,9 @@ class Store:
     def undecided(self) -> dict[str, int]:
         """Return how many pending requests nobody has decided on, by trust center."""
         try:
-            counts = self._db.execute("SELECT center, count(*) FROM pending WHERE approved IS NULL GROUP BY center")
+            counts = self._db.execute(
+                "SELECT center, count(*) FROM pending WHERE for_person AND approved IS NULL GROUP BY center"
+            )
             return dict(counts.fetchall())
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
@@ -248,21 +248,18 @@ def _issued_values(row: IssuedRow) -> tuple[object, ...]:
     )
 
 
-def _pending_values(row: PendingRow) -> tuple[object, ...]:
+def _keep(db: sqlite3.Connection, row: PendingRow) -> None:
+    """Write a request down as pending, or again if it is known.
+
+    Other names under a known key are another request, under another id: what a person has read, or decided on, under
+    the old one must not come to mean this one.
+    """
     kept, request = row.pending, row.pending.request
-    return (
-        row.center,
-        request.identity,
-        request.key,
-        request.names,
-        kept.ready_s,
-        kept.told_s,
-        kept.polls,
-        int(kept.has_token),
-        row.subject,
-        row.csr,
-        row.since_unix,
-    )
+    which = (row.center, request.identity, request.key)
+    state = (kept.ready_s, kept.told_s, kept.polls, int(kept.has_token), row.csr, int(row.for_person))
+    if not db.execute(_AGAIN, (*state, *which, request.names)).rowcount:
+        db.execute(_FORGET, which)
+        db.execute(_KEEP, (*state, *which, request.names, row.subject, row.since_unix))
 
 
 def _decision(approved: int | None, reason: str | None) -> Decision | None:

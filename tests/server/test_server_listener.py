@@ -113,9 +113,9 @@ async def test_an_answer_is_spelt_as_clients_that_compare_letters_want_it(tmp_pa
         assert names == [b"Content-Type", b"Content-Transfer-Encoding", b"Date", b"Content-Length"]
     async with running(tmp_path, {"clients": clients}) as sandbox, sandbox.connect(sandbox.tls()) as client:
         await client.write(HEAD + b"Content-Length: 4\r\n\r\nAAAA")
-        head = (await client.stream.receive_some()).partition(b"\r\n\r\n")[0]
-        assert head.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
-        assert b'\r\nWWW-Authenticate: Basic realm="estsim sandbox"\r\n' in head
+        refused = (await client.stream.receive_some()).partition(b"\r\n\r\n")[0]
+        assert refused.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+        assert b'\r\nWWW-Authenticate: Basic realm="estsim sandbox"\r\n' in refused
 
 
 async def test_expect_100_continue_is_answered_before_the_body(tmp_path: Path) -> None:

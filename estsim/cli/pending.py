@@ -1,0 +1,208 @@
+"""``estsim pending``: the person who approves or rejects what a sandbox holds, while it runs or afterwards."""
+
+import io
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from estsim.cli.complaints import output
+from estsim.errors import EstsimError, UsageError
+from estsim.present.ink import clean
+from estsim.server.approval import Approvals, HeldRequest, State
+
+_USAGE: Final = 2
+_EVERY: Final = "all"
+_ID: Final = re.compile("[0-9]{1,18}")  # an INTEGER of SQLite
+_NOTHING: Final = "-"
+_NEVER_FOLDED: Final = 1_000_000  # columns
+
+
+class Action(StrEnum):
+    """What to do with the requests."""
+
+    LIST = "list"
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+def pending(
+    action: Annotated[Action, typer.Argument(metavar="list|approve|reject", help="What to do.", show_default=False)],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The sandbox's folder, its --dir.", show_default=False)
+    ],
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Which requests, or: all, every one that waits.", show_default=False),
+    ] = None,
+    *,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; the client is told. For reject.")
+    ] = None,
+    decided: Annotated[bool, typer.Option("--all", help="List those already decided on, too.")] = False,
+) -> None:
+    r"""List, approve or reject the requests that a sandbox holds for approval (issue: {mode: manual}).
+
+    A client that repeats its request gets the certificate once it is approved, or 403 with the reason once it is
+    rejected. A decision can be changed until the certificate is issued. The sandbox may run or not.
+
+    \b
+    Examples:
+      estsim pending list my-sandbox
+      estsim pending approve my-sandbox 3 4
+      estsim pending approve my-sandbox all
+      estsim pending reject my-sandbox 5 --reason "not in the inventory"
+    """
+    try:
+        _check_options(action, reason, decided=decided)
+        numbers = _numbers(action, ids or [])
+        approvals = Approvals(directory)
+        if action is Action.LIST:
+            _show(approvals.list(decided=decided), decided=decided)
+        else:
+            approved = action is Action.APPROVE
+            before = approvals.decide(numbers, approved=approved, reason=reason or "", now_s=time.time())
+            _tell(before, State.APPROVED if approved else State.REJECTED)
+    except EstsimError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(_USAGE) from error
+
+
+def _check_options(action: Action, reason: str | None, *, decided: bool) -> None:
+    if reason is not None and action is not Action.REJECT:
+        raise UsageError(f"--reason: belongs to reject (got {action})")
+    if reason is not None and not reason.isprintable():
+        raise UsageError("--reason: expected one line of text, without control characters")
+    if decided and action is not Action.LIST:
+        raise UsageError(f"--all: belongs to list; for every request that waits: estsim pending {action} DIR all")
+
+
+def _numbers(action: Action, words: Sequence[str]) -> list[int] | None:
+    """Read the ids, None for all that wait."""
+    if action is Action.LIST:
+        if words:
+            raise UsageError(f"ID: list shows all requests that wait (got {' '.join(words)})")
+        return None
+    if not words:
+        raise UsageError(f"ID: expected the ids to {action}, or the word all (got none)")
+    if list(words) == [_EVERY]:
+        return None
+    for word in words:
+        if not _ID.fullmatch(word):
+            raise UsageError(
+                f"ID: expected whole numbers, as estsim pending list shows them, or all alone (got {word})"
+            )
+    return [int(word) for word in words]
+
+
+def _tell(before: Sequence[HeldRequest], now: State) -> None:
+    """Say what was decided, and what had been decided until then."""
+    with output():
+        _make_everything_writable()
+        if not before:
+            typer.echo("No request waits for approval.")
+        for request in before:
+            typer.echo(f"{now} {request.id}: {_name(request)}{_changed(request, now)}")
+
+
+def _name(request: HeldRequest) -> str:
+    return clean(request.subject or ", ".join(request.sans))
+
+
+def _changed(request: HeldRequest, now: State) -> str:
+    if request.state is State.WAITING:
+        return ""
+    return " (as before)" if request.state is now else f" (was {request.state})"
+
+
+def _show(requests: Sequence[HeldRequest], *, decided: bool) -> None:
+    with output():
+        _make_everything_writable()
+        if requests:
+            console = _console()
+            console.print(_table(requests, decided=decided, folds=console.is_terminal))
+        else:
+            typer.echo("The sandbox holds no request." if decided else "No request waits for approval.")
+
+
+def _make_everything_writable() -> None:
+    """Let no character of a client's break the output where the locale has none such."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _console() -> Console:
+    """Return a console that folds on a terminal only: in a pipe, a line is a request."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(width=_NEVER_FOLDED, force_terminal=False, no_color=True, highlight=False)
+
+
+class _Column(NamedTuple):
+    """A column of the list; ``cut_to`` is how many characters of it a terminal gets."""
+
+    heading: str
+    text: Callable[[HeldRequest], str]
+    is_number: bool = False
+    may_fold: bool = False
+    cut_to: int | None = None
+
+
+# A terminal has no room for all columns side by side: there, those of a group are below each other.
+_GROUPS: Final[tuple[tuple[_Column, ...], ...]] = (
+    (_Column("id", lambda request: str(request.id), is_number=True),),
+    (
+        _Column("subject", lambda request: request.subject, may_fold=True),
+        _Column("names", lambda request: ", ".join(request.sans), may_fold=True),
+    ),
+    (
+        _Column("key", lambda request: request.key),
+        _Column("sha256 of key", lambda request: request.key_sha256, cut_to=16),
+    ),
+    (
+        _Column("since", lambda request: _moment(request.since_unix)),
+        _Column("center", lambda request: request.center),
+    ),
+    (_Column("polls", lambda request: str(request.polls), is_number=True),),
+)
+_DECISION: Final = (
+    _Column("state", lambda request: request.state),
+    _Column("reason", lambda request: request.reason, may_fold=True),
+)
+
+
+def _table(requests: Sequence[HeldRequest], *, decided: bool, folds: bool) -> Table:
+    """Return a row for each request, as plain text: no markup of a client's means anything."""
+    groups = (*_GROUPS, _DECISION) if decided else _GROUPS
+    if not folds:
+        groups = tuple((column,) for group in groups for column in group)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for group in groups:
+        table.add_column(
+            "\n".join(column.heading for column in group),
+            justify="right" if group[0].is_number else "left",
+            no_wrap=not any(column.may_fold for column in group),
+            overflow="fold",
+        )
+    for request in requests:
+        table.add_row(*(Text("\n".join(_cells(request, group, folds=folds))) for group in groups))
+    return table
+
+
+def _cells(request: HeldRequest, group: Iterable[_Column], *, folds: bool) -> Iterator[str]:
+    for column in group:
+        text = clean(column.text(request)) or _NOTHING
+        yield text[: column.cut_to] if folds else text
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,224 @@
+"""Approval by a person: reading and deciding on the requests that a sandbox holds, from another process.
+
+Owns what is done from outside to the table ``pending`` of DIR/sandbox.sqlite. The sandbox, if it runs, reads a decision
+when the request is repeated (RFC 7030 §4.2.3), and does not wait for the database: whatever is done here is one short
+transaction, and CSRs are read after it. Issues nothing, talks to no sandbox and needs none to run.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from estsim.errors import EstsimError, StoreError, UsageError
+from estsim.est.certs_only import LIBRARY_ERRORS
+from estsim.est.csr import CSRError, CSRFacts, read_csr
+from estsim.server.names import Names, NamesError, requested_names
+from estsim.server.store import SCHEMA_VERSION
+
+_STORE: Final = "sandbox.sqlite"
+_PATIENCE_S: Final = 5.0  # with the sandbox, whose own transactions take a millisecond
+_UNREADABLE: Final = "unreadable"
+
+_HELD: Final = (
+    "SELECT id, center, subject, csr, names_hash, since_unix, polls, approved, reason FROM pending WHERE for_person"
+)
+_ALL: Final = f"{_HELD} ORDER BY id"
+_UNDECIDED: Final = f"{_HELD} AND approved IS NULL ORDER BY id"
+_ONE: Final = f"{_HELD} AND id = ?"
+_DECIDE: Final = "UPDATE pending SET approved = ?, reason = ?, decided_unix = ? WHERE id = ?"
+
+
+class State(StrEnum):
+    """What has been decided on a request."""
+
+    WAITING = "waiting"  # nothing yet
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRequest:
+    """A request that a sandbox holds, as a person judges it. Texts are the client's: clean them before they are shown.
+
+    ``key`` is kind and size, ``key_sha256`` the digest of the SubjectPublicKeyInfo, ``sans`` what the certificate would
+    carry, each with its kind in front. Where the CSR cannot be read, they say so.
+    """
+
+    id: int
+    center: str
+    subject: str
+    key: str
+    key_sha256: str
+    sans: tuple[str, ...]
+    since_unix: float
+    polls: int
+    state: State
+    reason: str
+
+
+class Approvals:
+    """The requests that the sandbox of one folder holds, for the person who decides; keeps nothing open."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._path = directory / _STORE
+
+    def list(self, *, decided: bool = False) -> tuple[HeldRequest, ...]:
+        """Return the requests that wait for a decision, with ``decided`` the others too, by their ids.
+
+        Raises UsageError where there is no sandbox's store, or none that can be read.
+        """
+        with self._opened() as db, self._explained(UsageError, "cannot be read"):
+            rows = db.execute(_ALL if decided else _UNDECIDED).fetchall()
+        return tuple(map(_as_request, rows))
+
+    def decide(
+        self, ids: Sequence[int] | None, *, approved: bool, reason: str = "", now_s: float
+    ) -> tuple[HeldRequest, ...]:
+        """Approve or reject requests, None for all that wait, and return them as they were before.
+
+        One that was decided on already is decided anew. Raises UsageError as :meth:`list` and for ids that are not
+        there, StoreError where the store cannot be written; either way nothing is changed.
+        """
+        with self._opened() as db, self._explained(StoreError, "nothing was changed"):
+            db.execute("BEGIN IMMEDIATE")  # whatever is raised before COMMIT: closing takes it all back
+            rows = db.execute(_UNDECIDED).fetchall() if ids is None else self._chosen(db, ids)
+            db.executemany(_DECIDE, [(approved, reason or None, now_s, row[0]) for row in rows])
+            db.execute("COMMIT")
+        return tuple(map(_as_request, rows))
+
+    def _chosen(self, db: sqlite3.Connection, ids: Sequence[int]) -> Sequence[Any]:
+        """Return the rows of ids, each once."""
+        found = {number: db.execute(_ONE, (number,)).fetchone() for number in ids}
+        unknown = ", ".join(str(number) for number, row in found.items() if row is None)
+        if unknown:
+            raise UsageError(
+                f"{self._directory}: expected ids of requests that are held there (got {unknown}); nothing was changed"
+            )
+        return tuple(found.values())
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Open the store, which has to be there already."""
+        self._expect_store()
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
+        with self._explained(UsageError, "cannot be read as a sandbox's store"):
+            connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S, isolation_level=None)
+        with closing(connection) as db:
+            with self._explained(UsageError, "cannot be read as a sandbox's store"):
+                (version,) = db.execute("PRAGMA user_version").fetchone()
+                # As in the sandbox: a commit does not wait for the disk, and does not move the log into the file.
+                db.execute("PRAGMA synchronous = NORMAL")
+                db.execute("PRAGMA wal_autocheckpoint = 0")
+            if version != SCHEMA_VERSION:
+                raise UsageError(f"{self._path}: expected schema version {SCHEMA_VERSION} (got {version})")
+            yield db
+
+    def _expect_store(self) -> None:
+        try:
+            found = self._path.is_file()
+        except OSError as error:
+            raise UsageError(f"{self._path}: cannot be read: {error.strerror}") from error
+        if not found:
+            raise UsageError(f"{self._directory}: expected the folder of a sandbox (there is no {_STORE} in it)")
+
+    @contextmanager
+    def _explained(self, kind: type[EstsimError], what: str) -> Iterator[None]:
+        """Map what SQLite raises."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise kind(f"{self._path}: {what}: {error}") from error
+
+
+class _Asked(NamedTuple):
+    """What a CSR asks to be certified."""
+
+    key: str
+    key_sha256: str
+    sans: tuple[str, ...]
+
+
+def _as_request(row: Any) -> HeldRequest:  # noqa: ANN401 - a row of SQLite
+    number, center, subject, csr, names_hash, since_unix, polls, approved, reason = row
+    state = State.WAITING if approved is None else State.APPROVED if approved else State.REJECTED
+    return HeldRequest(number, center, subject, *_asked(csr, names_hash), since_unix, polls, state, reason or "")
+
+
+def _asked(csr_der: bytes, names_hash: bytes) -> _Asked:
+    try:
+        csr, facts = read_csr(csr_der)
+        sans = _sans(_names(csr, facts, names_hash))
+        return _Asked(_kind(csr.public_key()), sha256(facts.public_key_der).hexdigest(), sans)
+    except (CSRError, *LIBRARY_ERRORS):
+        return _Asked(_UNREADABLE, _UNREADABLE, (_UNREADABLE,))
+
+
+def _names(csr: x509.CertificateSigningRequest, facts: CSRFacts, names_hash: bytes) -> Names:
+    """Return the names to be certified: a renewal's ChangeSubjectName counts, an enrolment's does not (RFC 6402 §2.8).
+
+    The store keeps no operation, but the digest of the names that were asked for.
+    """
+    for renewing in (False, True):
+        with suppress(NamesError):
+            names = requested_names(csr, facts, renewing=renewing)
+            if names.digest == names_hash:
+                return names
+    raise CSRError("expected a request for the names that it is held for")
+
+
+def _kind(key: object) -> str:
+    match key:
+        case ec.EllipticCurvePublicKey():
+            return f"P-{key.key_size}"
+        case rsa.RSAPublicKey():
+            return f"RSA {key.key_size}"
+        case ed25519.Ed25519PublicKey():
+            return "Ed25519"
+        case _:
+            return type(key).__name__
+
+
+def _sans(names: Names) -> tuple[str, ...]:
+    """Read the raw SubjectAltName by way of a request that holds it, the only way the library offers."""
+    if names.san is None:
+        return ()
+    builder = x509.CertificateSigningRequestBuilder(x509.Name([])).add_extension(names.san.value, critical=False)
+    extensions = builder.sign(_throwaway_key(), None).extensions
+    return tuple(map(_san, extensions.get_extension_for_class(x509.SubjectAlternativeName).value))
+
+
+@cache
+def _throwaway_key() -> ed25519.Ed25519PrivateKey:
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def _san(name: x509.GeneralName) -> str:
+    """Return ``DNS:meter-1.example.com``; a comma inside a name is escaped, lest it read as the end of it."""
+    match name:
+        case x509.DNSName():
+            kind, value = "DNS", name.value
+        case x509.IPAddress():
+            kind, value = "IP", str(name.value)
+        case x509.RFC822Name():
+            kind, value = "email", name.value
+        case x509.UniformResourceIdentifier():
+            kind, value = "URI", name.value
+        case x509.DirectoryName():
+            kind, value = "dirName", name.value.rfc4514_string()
+        case x509.RegisteredID():
+            kind, value = "RID", name.value.dotted_string
+        case x509.OtherName():
+            kind, value = "otherName", f"{name.type_id.dotted_string}={name.value.hex()}"
+        case _:
+            kind, value = type(name).__name__, str(name.value)
+    return f"{kind}:" + value.replace("\\", "\\\\").replace(",", "\\,")
