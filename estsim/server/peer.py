@@ -85,7 +85,8 @@ class Acquaintances:
         self, certificate: x509.Certificate, chain: Sequence[x509.Certificate], problem: str | None
     ) -> tuple[tuple[x509.Certificate, ...], str | None]:
         """Remember a full handshake; returns what came beside the certificate, and the problem."""
-        beside = tuple(other for other in chain if other != certificate)
+        # Of who is refused the reason will do: strangers may send long chains, each another one.
+        beside = () if problem else tuple(other for other in chain if other != certificate)
         if len(self._chains) > _CHAINS:
             self._chains.clear()
         known = (self._chains.setdefault(beside, beside), problem)
@@ -98,4 +99,9 @@ class Acquaintances:
 
     def recall(self, certificate: x509.Certificate) -> tuple[tuple[x509.Certificate, ...], str | None]:
         """Return what the full handshake of a resumed session showed."""
-        return self._met.get(certificate.fingerprint(SHA256()), ((), _FORGOTTEN))
+        fingerprint = certificate.fingerprint(SHA256())
+        known = self._met.get(fingerprint)
+        if known is None:
+            return (), _FORGOTTEN
+        self._met.move_to_end(fingerprint)
+        return known

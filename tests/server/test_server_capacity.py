@@ -160,6 +160,16 @@ def test_signers_promised_before_a_restart_are_busy_until_then() -> None:
     assert [pool.reserve(1.0) for _ in range(4)] == [5.0, 9.0, 13.0, 14.0]
 
 
+@pytest.mark.parametrize("slots", [(4.0, 10.0), (10.0, 4.0)])
+def test_promises_from_before_a_restart_are_taken_in_whatever_their_order(slots: tuple[float, float]) -> None:
+    """The one signer is busy until the later of them; they fill the room and count as any other request."""
+    pool = SignerPool(1, Constant(1.0))
+    for slot_s in slots:
+        pool.resume_after(slot_s)
+    assert (pool.backlog(0.0), pool.next_free(0.0), pool.try_take(9.0)) == (1, 10.0, None)
+    assert pool.reserve(9.0) == 11.0
+
+
 def test_promises_that_are_past_cost_nothing() -> None:
     """A slot whose client never came back."""
     pool = SignerPool(1, Constant(1.0))
@@ -241,6 +251,16 @@ def test_no_signer_is_double_booked_after_a_restart(
         new.resume_after(slot_s)
     after = [(new.reserve(now, u), u) for now, u in arrivals[seen:]]
     assert most_at_once((end - sign_time.at(u), end) for end, u in promised + after) <= signers
+
+
+@given(times=st.lists(st.floats(0.0, 10.0), min_size=1, max_size=20).map(sorted), rate=st.floats(0.1, 1000.0))
+@example(times=[0.4, 1.68], rate=5.0)
+def test_no_slot_lies_before_the_request_it_is_given_to(times: list[float], rate: float) -> None:
+    """Not by the last digit of a float either."""
+    for model in (TokenBucket(rate), SignerPool(1, Constant(1 / rate))):
+        for now in times:
+            assert model.next_free(now) >= now
+            assert model.reserve(now) >= now
 
 
 @dataclass
@@ -389,6 +409,14 @@ def test_signers_queue_by_the_same_rule_and_each_is_told_when_it_is_signed(overf
     if overflow is Overflow.DEFER:
         rest = KeptUntil(signed[2 + queue])
     assert [it.admit(0.0) for _ in range(3 + queue)] == [*admitted, rest]
+
+
+@pytest.mark.parametrize("queue", [0, 1, 2])
+def test_each_certificate_takes_what_its_own_draw_says(queue: int) -> None:
+    """Whether it is signed at once, has queued for its signer, or is kept."""
+    it = CapacityGate(SignerPool(1, Uniform(1.0, 5.0)), Overflow.DEFER, queue)
+    expected = [(KeptUntil if place > queue else GrantedAt)(slot_s) for place, slot_s in enumerate((5.0, 7.0, 10.0))]
+    assert [it.admit(0.0, u) for u in (1.0, 0.25, 0.5)] == expected
 
 
 def test_a_full_queue_has_room_again_when_one_has_left() -> None:

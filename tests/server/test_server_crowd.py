@@ -13,13 +13,13 @@ from trio.testing import MockClock
 from estsim.server.crowd import Crowd, Guest
 
 SLOW_S = 5.0  # how long it may be a client's turn before it may be cut
-FOREVER_S = float("inf")
+FOREVER_S = 1e6  # on a clock that jumps, and where something hangs a test fails all the same
 
 
 async def dawdle(guest: Guest) -> None:
     """Stay, and do nothing."""
     with guest.stay():
-        await trio.sleep_forever()
+        await trio.sleep(FOREVER_S)
 
 
 async def ask_late(guest: Guest, after_s: float) -> None:
@@ -27,7 +27,7 @@ async def ask_late(guest: Guest, after_s: float) -> None:
     with guest.stay():
         with guest.idle(75.0):
             await trio.sleep(after_s)
-        await trio.sleep_forever()
+        await trio.sleep(FOREVER_S)
 
 
 async def be_served(guest: Guest, for_s: float) -> None:
@@ -35,7 +35,7 @@ async def be_served(guest: Guest, for_s: float) -> None:
     with guest.stay():
         with guest.being_served():
             await trio.sleep(for_s)
-        await trio.sleep_forever()
+        await trio.sleep(FOREVER_S)
 
 
 async def leave_after(guest: Guest, seconds: float) -> None:
@@ -359,13 +359,13 @@ async def fail_while_served(guest: Guest) -> None:
 async def idle_for_good(guest: Guest) -> None:
     """Keep the connection open."""
     with guest.stay(), guest.idle(FOREVER_S):
-        await trio.sleep_forever()
+        await trio.sleep(FOREVER_S)
 
 
 async def be_served_for_good(guest: Guest) -> None:
     """Wait for an answer that does not come."""
     with guest.stay(), guest.being_served():
-        await trio.sleep_forever()
+        await trio.sleep(FOREVER_S)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Who a client is, by its certificate, and whether a trust center takes it: in full handshakes and in resumed ones."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 
@@ -22,7 +21,6 @@ from estsim.server.refused import Refused
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOW_S = NOW.timestamp()
 LIFE_S = 3600
-Chain = tuple[x509.Certificate, ...]
 
 
 @cache
@@ -157,11 +155,6 @@ def test_a_certificate_whose_names_cannot_be_read_is_a_problem_and_no_crash() ->
 # -- whether it is taken
 
 
-def cut(chain: Iterable[Authority]) -> Chain:
-    """Return the certificates of CAs."""
-    return tuple(ca.certificate for ca in chain)
-
-
 def test_a_certificate_of_an_anchor_is_taken() -> None:
     """Of any of them, with nothing sent along."""
     trust = trusting(authority("acme"), authority("other maker"))
@@ -280,12 +273,31 @@ def test_of_too_many_the_one_not_met_for_longest_is_forgotten() -> None:
     assert "connect without resuming it" in (again(met, devices[1]).problem or "")
 
 
+def test_who_comes_back_is_not_forgotten_before_others() -> None:
+    """A device that resumes every day outlives one that was met after it and never came again."""
+    met = Acquaintances(remembered=2)
+    devices = [device(line(), f"meter-{n}") for n in range(3)]
+    for certificate in devices[:2]:
+        met.meet(certificate, (certificate,), None)
+    again(met, devices[0])
+    met.meet(devices[2], (devices[2],), None)
+    assert [again(met, certificate).problem is None for certificate in devices] == [True, False, True]
+
+
+def test_of_who_is_refused_nothing_but_the_reason_is_kept() -> None:
+    """Strangers may send chains of 100 KB, each another one, fifty thousand times."""
+    stranger = device(authority("stranger"))
+    met = met_with(stranger, authority("stranger"), problem="unable to get local issuer certificate")
+    assert met.recall(stranger) == ((), "unable to get local issuer certificate")
+
+
 # -- what admission makes of it, where the handshake lets everybody in
 
 
 def admission(*anchors: Authority) -> Admission:
     """Return the checks of a trust center that refuses above TLS."""
-    return Admission(ClientsConfig(), authority("est").certificate.subject, cut(anchors), verified=False)
+    certificates = tuple(anchor.certificate for anchor in anchors)
+    return Admission(ClientsConfig(), authority("est").certificate.subject, certificates, verified=False)
 
 
 def answer(checks: Admission, operation: Operation, peer: Peer) -> str:

@@ -408,6 +408,13 @@ def test_a_decision_survives_a_restart(decision: Decision, expected: Verdict) ->
     assert after.decide(request(1), 3.0) == expected
 
 
+def test_what_was_rejected_is_not_held_against_a_request_once_nobody_has_to_decide() -> None:
+    """The sandbox was started anew, in another mode."""
+    it = policy()
+    it.resume(Pending(request(1), 0.0, 3.0, decision=REJECTED))
+    assert it.decide(request(1), 3.0) == IssueNow()
+
+
 def test_an_undecided_request_survives_a_restart_with_the_time_it_was_told() -> None:
     """It neither starts anew nor is issued, and an early repeat still is one."""
     after = manual(early="forbid")
