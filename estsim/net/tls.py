@@ -5,12 +5,15 @@ It sends ``outgoing`` after every step that can write, also after one that faile
 instead of the alert. RFC 8446, RFC 5246; channel binding: RFC 5929 (tls-unique) and RFC 9266 (tls-exporter).
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from cryptography import x509
-from OpenSSL import SSL
+from cryptography.exceptions import UnsupportedAlgorithm
+from OpenSSL import SSL, crypto
 
 from estsim.errors import EstsimError, Phase
 from estsim.net.contexts import Role, TlsContext, TlsVersion
@@ -34,6 +37,10 @@ _BUFFER_BYTES: Final = 32 * 1024
 _EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 §4.2
 _EXPORTER_BYTES: Final = 32
 _VERSIONS: Final = {"TLSv1.2": TlsVersion.TLS_1_2, "TLSv1.3": TlsVersion.TLS_1_3}
+
+
+# What the library raises on certificates that OpenSSL takes; warnings where the user has the interpreter raise them.
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, Warning)
 
 
 class ForeignSession(EstsimError):  # noqa: N818 - says what it is
@@ -225,15 +232,25 @@ class TlsSession:
 
     @property
     def peer_certificate(self) -> x509.Certificate | None:
-        """The peer's own certificate, known in the middle of the handshake; None when it sent none."""
+        """The peer's own certificate, known in the middle of the handshake; None when it sent none.
+
+        Raises :class:`TlsFailed` for one that OpenSSL takes and the library cannot read: no DER, say.
+        """
         if self._peer is None:
-            self._peer = self._connection.get_peer_certificate(as_cryptography=True)
+            try:
+                self._peer = self._connection.get_peer_certificate(as_cryptography=True)
+            except UNREADABLE as error:
+                reason = f"the peer's certificate cannot be read: {error}"
+                raise TlsFailed(Phase.HANDSHAKE, Side.LOCAL, reason, alert="bad_certificate") from error
         return self._peer
 
     @property
     def peer_chain(self) -> tuple[x509.Certificate, ...]:
-        """The certificates as the peer sent them, its own first. A resumed server knows only the first."""
-        sent = tuple(self._connection.get_peer_cert_chain(as_cryptography=True) or ())
+        """The certificates as the peer sent them, its own first. A resumed server knows only the first.
+
+        Those above its own that the library cannot read are left out.
+        """
+        sent = tuple(_readable(self._connection.get_peer_cert_chain() or ()))
         if self._is_client or self.peer_certificate is None:
             return sent
         return (self.peer_certificate, *sent)  # OpenSSL leaves the leaf out on the server's side
@@ -250,3 +267,9 @@ class TlsSession:
             return self._connection.export_keying_material(_EXPORTER_LABEL, _EXPORTER_BYTES, b"")
         ours_is_first = self._is_client is not self.resumed
         return self._connection.get_finished() if ours_is_first else self._connection.get_peer_finished()
+
+
+def _readable(certificates: Iterable[crypto.X509]) -> Iterator[x509.Certificate]:
+    for certificate in certificates:
+        with suppress(*UNREADABLE):
+            yield certificate.to_cryptography()

@@ -23,7 +23,7 @@ _PUBLIC_FILE: Final = 0o644
 
 @dataclass(frozen=True, slots=True)
 class CenterReading:
-    """What a trust center has in hand at a moment: requests pending, undecided by a person, waiting for a signer."""
+    """What a trust center has in hand at a moment: requests pending, undecided by a person, queueing for a signer."""
 
     label: str
     pending: int

@@ -25,9 +25,14 @@ ATTRIBUTES: Final = {
     "SN": NameOID.SURNAME,
     "TITLE": NameOID.TITLE,
 }
-_NAMES: Final = {oid: name for name, oid in reversed(ATTRIBUTES.items())}  # the first name of several
+_FIRST: Final = {oid: name for name, oid in reversed(ATTRIBUTES.items())}
+_LAST: Final = {oid: name for name, oid in ATTRIBUTES.items()}
+_SPELLINGS: Final = (_FIRST, _LAST)  # no attribute has more than two names
 
 
-def written_order(name: x509.Name) -> list[str]:
-    """Return a name's parts as scenarios write them, in the order of the encoding: ``CN=meter-1``, ``O=Example``."""
-    return [rdn.rfc4514_string(_NAMES) for rdn in name.rdns]
+def spellings(name: x509.Name) -> list[list[str]]:
+    """Return a name's parts as scenarios write them, in the order of the encoding: ``CN=meter-1``, ``O=Example``.
+
+    In every way to write them: ``EMAILADDRESS=`` is ``E=`` too.
+    """
+    return [[rdn.rfc4514_string(names) for rdn in name.rdns] for names in _SPELLINGS]

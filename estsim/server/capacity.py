@@ -43,7 +43,7 @@ class Signers(Protocol):
         """Return when a request could next be taken in without queueing (≥ ``now_s``), taking none."""
 
     def backlog(self, now_s: float) -> int:
-        """Return how many requests taken in have to queue."""
+        """Return how many requests were taken in beyond those that need not queue: the signers and the burst."""
 
     def resume_after(self, slot_s: float) -> None:
         """Count a slot that was given before a restart."""
@@ -87,19 +87,19 @@ class TokenBucket(_Clockwork):
         """Take a token if there is one now."""
         if self._ahead_s(self._since(now_s)) > _SLACK_S:
             return None
-        return max(now_s, self.reserve(now_s))
+        return self.reserve(now_s)
 
     def reserve(self, now_s: float, u: float = 0.0) -> float:  # noqa: ARG002 - the same
         """Take the next token, now or in the future, and return when it is there (≥ ``now_s``)."""
         now = self._since(now_s)
         ahead_s = self._ahead_s(now)
         self._full_at_s = max(self._full_at_s, now) + self._gap_s
-        return self._at(now + ahead_s)
+        return max(now_s, self._at(now + ahead_s))
 
     def next_free(self, now_s: float) -> float:
         """Return when a token could next be taken (≥ ``now_s``), taking none."""
         now = self._since(now_s)
-        return self._at(now + self._ahead_s(now))
+        return max(now_s, self._at(now + self._ahead_s(now)))
 
     def backlog(self, now_s: float) -> int:
         """Return how many tokens are lent that are not there yet."""
@@ -148,7 +148,7 @@ class SignerPool(_Clockwork):
         excess = self._in_system(self._since(now_s)) - self._room
         if excess < 0:
             return now_s
-        return self._at(sorted(self._under_way)[excess] if excess else self._under_way[0])
+        return self._at(sorted(self._under_way)[excess])
 
     def backlog(self, now_s: float) -> int:
         """Return how many requests were taken in beyond the room."""
@@ -222,5 +222,5 @@ class CapacityGate:
         self._signers.resume_after(slot_s)
 
     def backlog(self, now_s: float) -> int:
-        """Return how many requests wait for their slot now, on their connections or deferred."""
+        """Return how many requests queue for a signer now, on their connections or deferred."""
         return self._signers.backlog(now_s)

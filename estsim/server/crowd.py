@@ -20,7 +20,7 @@ class WasCut(Exception):  # noqa: N818 - reads as the event it is
 
 
 class Crowd:
-    """All open connections; at most ``limit`` at a time whose clients are to do something."""
+    """All open connections. One more enters while there are fewer than ``limit`` whose clients are to do something."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -17,7 +17,7 @@ from cryptography import x509
 from estsim.est.messages import EstResponse
 from estsim.est.operations import Operation
 from estsim.load.streams import Purpose, uniform
-from estsim.server.attributes import written_order
+from estsim.server.attributes import spellings
 from estsim.server.fault_config import FaultConfig, FaultKind
 
 _FAULTS_AT_MOST: Final = 1 << 20  # counters of an attempt lie this far from those of the next
@@ -25,7 +25,6 @@ _AMOUNT: Final = 1 << 19  # draws of how much, apart from those of whether
 _REMEMBERED_ATTEMPTS: Final = 50_000
 _COLUMNS: Final = 64
 _OCTETS_OF_GARBAGE: Final = 300
-_ON_CERTIFICATES: Final = frozenset({FaultKind.WRONG_KEY, FaultKind.EXPIRED_CERTIFICATE})
 _ON_BODIES: Final = frozenset(
     {
         FaultKind.GARBAGE,
@@ -93,7 +92,7 @@ class FaultPlan:
     """The ``faults`` of one trust center."""
 
     def __init__(self, faults: Sequence[FaultConfig], *, seed: int) -> None:
-        self._faults = tuple(enumerate(fault for fault in faults if fault.kind is not FaultKind.WRONG_SERVER_NAME))
+        self._faults = tuple((n, f) for n, f in enumerate(faults) if f.kind is not FaultKind.WRONG_SERVER_NAME)
         self._seed = seed
 
     def drawn(self, request: Request, age_s: float) -> tuple[Fault, ...]:
@@ -112,14 +111,14 @@ class WrongServerName:
     """The fault that comes before anybody is known: drawn by the number of the connection."""
 
     def __init__(self, faults: Iterable[FaultConfig], *, seed: int) -> None:
-        self._faults = tuple(fault for fault in faults if fault.kind is FaultKind.WRONG_SERVER_NAME)
+        self._faults = tuple((n, f) for n, f in enumerate(faults) if f.kind is FaultKind.WRONG_SERVER_NAME)
         self._seed = seed
 
     def strikes(self, connection: int, age_s: float) -> bool:
         """Whether a connection is to be shown the wrong certificate."""
         return any(
             _is_on(fault, age_s) and uniform(self._seed, number, Purpose.FAULT, connection) < fault.rate
-            for number, fault in enumerate(self._faults)
+            for number, fault in self._faults
         )
 
 
@@ -140,7 +139,7 @@ def spoil(response: EstResponse, faults: Iterable[Fault]) -> Spoilt:
         if _applies(fault.kind, spoilt.response):
             after = _spoil_once(spoilt, fault)
             if after != spoilt:
-                spoilt = replace(after, injected=(*spoilt.injected, fault.kind))
+                spoilt = replace(after, injected=(*after.injected, fault.kind))
     return spoilt
 
 
@@ -162,8 +161,7 @@ def _concerns(fault: FaultConfig, request: Request) -> bool:
     name = request.subject()
     if name is None:
         return False
-    parts = written_order(name)
-    return any(fnmatchcase(text, match.subject) for text in (",".join(parts), *parts))
+    return any(fnmatchcase(text, match.subject) for parts in spellings(name) for text in (",".join(parts), *parts))
 
 
 def _applies(kind: FaultKind, response: EstResponse) -> bool:
@@ -180,8 +178,9 @@ def _spoil_once(spoilt: Spoilt, fault: Fault) -> Spoilt:
     match fault.kind:
         case FaultKind.LATENCY:
             return replace(spoilt, add_s=spoilt.add_s + fault.config.add.at(fault.amount))
-        case FaultKind.RESET:
-            return replace(spoilt, delivery=Delivery.RESET)
+        case FaultKind.RESET:  # and of what was to be cut nothing is sent
+            others = tuple(kind for kind in spoilt.injected if kind is not FaultKind.TRUNCATED_BODY)
+            return replace(spoilt, delivery=Delivery.RESET, injected=others)
         case FaultKind.TRUNCATED_BODY:  # of what is reset nothing is sent, so nothing is cut
             cut = spoilt.delivery is Delivery.WHOLE
             return replace(spoilt, delivery=Delivery.TRUNCATED) if cut else spoilt

@@ -222,7 +222,7 @@ class HttpConnection:
         headers = [(_SPELT.get(name) or name.title(), value) for name, value in response.headers]
         headers.append(("Date", formatdate(usegmt=True)))
         content = b"" if response.status in _NO_CONTENT else response.body
-        if response.status != HTTPStatus.NO_CONTENT:  # RFC 9110 §8.6 forbids the header there
+        if response.status not in _NO_CONTENT:  # RFC 9110 §8.6: of a 204 never, of a 304 only that of the 200
             headers.append(("Content-Length", str(len(content))))
         if closing or self._guest.is_leaving:
             headers.append(("Connection", "close"))

@@ -5,6 +5,7 @@ the busy ones a grace, and cancels what is left. Each connection closes its own 
 """
 
 import errno
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ from estsim.errors import TransportFailed, UsageError
 from estsim.net.connection import Close, TlsConnection, serve_handshake
 from estsim.net.contexts import server_context
 from estsim.net.openssl import verify_reason
+from estsim.net.tls_failure import TlsFailed
 from estsim.server.clock import SandboxClock
 from estsim.server.crowd import Crowd, Guest
 from estsim.server.endpoint import Endpoint
@@ -25,6 +27,7 @@ from estsim.server.http import HttpConnection, Limits
 from estsim.server.peer import Acquaintances, Peer, read_peer
 from estsim.server.service import EstService
 
+_LOG: Final = logging.getLogger(__name__)
 _ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors or memory: as trio.serve_listeners
 _BACKLOG: Final = 4096  # a herd connects at once; the kernel caps it at net.core.somaxconn
 
@@ -36,6 +39,7 @@ class Counts:
     connections: int = 0
     failed_handshakes: int = 0
     cut: int = 0  # connections still busy when the grace was over
+    faults: int = 0  # connections that an error of our own ended
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:
@@ -114,7 +118,7 @@ class Listener:
                 connection = await serve_handshake(
                     stream, self._wrong if struck else self._context, deadline_s=self._limits.handshake_s
                 )
-                peer = self._peer(connection, struck=struck)
+                peer = self._read_peer(connection, struck=struck)
                 await HttpConnection(_Wire(connection), peer, self._service, self._limits, guest).serve()
         except TransportFailed as error:
             self.counts.failed_handshakes += 1
@@ -123,10 +127,21 @@ class Listener:
         except trio.Cancelled:
             self.counts.cut += 1
             raise
+        except Exception:  # noqa: BLE001 - as the comment says
+            # A bug of ours: said loudly, and no reason to end everybody else's connection.
+            self.counts.faults += 1
+            _LOG.exception("a connection was ended by an error in the sandbox itself")
         finally:
             stream.socket.close()  # of one that was taken over, nothing
             if connection is not None:
                 connection.drop()
+
+    def _read_peer(self, connection: TlsConnection, *, struck: bool) -> Peer:
+        """Read who is there; raises ``TransportFailed`` where that cannot be read."""
+        try:
+            return self._peer(connection, struck=struck)
+        except TlsFailed as failed:
+            raise failed.as_transport_failure() from failed
 
     def _peer(self, connection: TlsConnection, *, struck: bool) -> Peer:
         tls = connection.tls

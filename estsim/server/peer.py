@@ -33,7 +33,6 @@ class Peer:
     parts: CertificateParts | None = None
     chain: tuple[x509.Certificate, ...] = ()
     problem: str | None = None
-    resumed: bool = False
     fault: str | None = None
 
     @property
@@ -66,7 +65,7 @@ def read_peer(
         subject, serial = certificate.subject.rfc4514_string(), f"{certificate.serial_number:x}"
     except (DERError, *LIBRARY_ERRORS) as error:  # OpenSSL reads more than DER, and old string types
         return Peer(problem=f"the certificate cannot be read: {error}", certificate=certificate, fault=fault)
-    return Peer(subject, serial, certificate, parts, tuple(chain), problem, resumed, fault)
+    return Peer(subject, serial, certificate, parts, tuple(chain), problem, fault)
 
 
 class Acquaintances:

@@ -150,7 +150,7 @@ class IssuePolicy:
         return self._issue.mode is IssueMode.MANUAL
 
     def backlog(self, now_s: float) -> int:
-        """Return how many requests have a slot of the capacity that is still to come."""
+        """Return how many requests queue for a signer now, on their connections or deferred."""
         return self._gate.backlog(now_s) if self._gate is not None else 0
 
     def resume(self, pending: Pending) -> None:

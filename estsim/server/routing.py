@@ -43,7 +43,7 @@ def route(request: EstRequest, labels: Iterable[str]) -> Route:
     if label == DEFAULT or label not in known:
         others = [name for name in known if name != DEFAULT]
         has = f"the labels {', '.join(others)}" if others else "no labels"
-        raise Refused(404, f"got label {label[:40]}, and this sandbox has {has}")
+        raise Refused(404, f"got label {label[:40] or 'nothing'}, and this sandbox has {has}")
     return Route(label, _operation(rest, known))
 
 

@@ -84,7 +84,6 @@ def test_the_facts_are_read_once() -> None:
         parts=parts_of(certificate),
         chain=(certificate, line().certificate),
         problem="p",
-        resumed=True,
         fault="f",
     )
 

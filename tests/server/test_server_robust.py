@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 import trio
 import trio.testing
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from server_sandbox import Client, Response, csr_for, new_key, running
 
 from estsim.server.http import Limits
@@ -284,3 +287,40 @@ async def connect_only(port: int, *, task_status: trio.TaskStatus[None] = trio.T
     async with await trio.open_tcp_stream("127.0.0.1", port):
         task_status.started()
         await trio.sleep_forever()
+
+
+def odd(certificate: x509.Certificate) -> str:
+    """Return a certificate in PEM that OpenSSL reads and the library does not: a TRUE that DER writes otherwise."""
+    der = certificate.public_bytes(Encoding.DER)
+    assert der.count(b"\x01\x01\xff") > 0
+    bad = der.replace(b"\x01\x01\xff", b"\x01\x01\x01", 1)
+    with pytest.raises(ValueError, match="parsing"):
+        x509.load_der_x509_certificate(bad).extensions  # noqa: B018 - read for its error
+    return ssl.DER_cert_to_PEM_cert(bad)
+
+
+async def test_a_certificate_that_only_openssl_can_read_ends_no_sandbox(tmp_path: Path) -> None:
+    """Shown by a client that is let in to be refused above TLS: its connection ends, and nobody else's."""
+    async with running(tmp_path, {"clients": {"refuse_at": "application"}}) as sandbox:
+        leaf, maker = x509.load_pem_x509_certificates(sandbox.here.bootstrap.read_bytes())
+        key = sandbox.here.bootstrap.read_text().partition("-----BEGIN PRIVATE KEY")[2].partition("-----END PRIVATE")[0]
+        identity = tmp_path / "odd.pem"
+        identity.write_text(f"{odd(leaf)}-----BEGIN PRIVATE KEY{key}-----END PRIVATE KEY-----\n")
+        with pytest.raises((trio.BrokenResourceError, AssertionError)):
+            await sandbox.post(csr_for(new_key(), "m"), identity=identity)
+        assert (await sandbox.enroll())[0].status == 200
+        assert ["cannot be read" in reason or reason == "bad_certificate" for reason in sandbox.failed_handshakes] == [
+            True
+        ]
+        assert sandbox.here.counts.faults == 0
+        assert maker.subject == leaf.issuer
+
+
+async def test_what_nobody_can_read_beside_a_good_certificate_is_left_out(tmp_path: Path) -> None:
+    """Two trust centers, so the chain is looked at: the good certificate is taken all the same."""
+    async with running(tmp_path, {"trust_centers": {"default": {}, "meters": {}}}) as sandbox:
+        leaf, maker = x509.load_pem_x509_certificates(sandbox.here.bootstrap.read_bytes())
+        identity = tmp_path / "odd.pem"
+        identity.write_text(sandbox.here.bootstrap.read_text() + odd(maker))
+        assert (await sandbox.post(csr_for(new_key(), "m"), identity=identity)).status == 200
+        assert sandbox.exchanges[0].peer_subject == leaf.subject.rfc4514_string()
