@@ -20,6 +20,7 @@ from estsim.measure.summary import GeneratorTotals
 DRAIN_S: Final = 10.0  # what an exchange under way at the end may still take
 _WRITE_S: Final = 0.5  # acknowledged rows are at most this old, so that a kill costs less than a second
 _SHOW_S: Final = 0.5
+_ASK_S: Final = 1.0
 _PATIENCE_WITH_DISK: Final = 10  # failed writes in a row, after which the run stops
 
 
@@ -50,7 +51,10 @@ class Interrupts:
 
 
 class Live:
-    """A shard with its services. The end comes by settling, by time, by a signal, or by a disk that stays full."""
+    """A shard with its services.
+
+    The end comes by settling, by time, by a signal, by a threshold that may end the run, or by a disk that stays full.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Live:
         interrupts: Interrupts,
         snapshot: Callable[[RunStage], Snapshot],
         show: Callable[[Snapshot], None],
+        broken: Callable[[int], bool] | None = None,
     ) -> None:
         self._shard = shard
         self._recorder = recorder
@@ -70,6 +75,7 @@ class Live:
         self._interrupts = interrupts
         self._snapshot = snapshot
         self._show = show
+        self._broken = broken  # asked each second whether the run has to end, at a time of its clock in nanoseconds
         self._stage = RunStage.RUNNING
         self._vitals = Vitals(clock, lambda: shard.in_flight, recorder.generator)
         self._fleet_scope = trio.CancelScope()
@@ -83,6 +89,8 @@ class Live:
             services.start_soon(self._draw)
             services.start_soon(self._stop_after, duration_s)
             services.start_soon(self._stop_on_signal)
+            if self._broken is not None:
+                services.start_soon(self._stop_when_broken, self._broken)
             with self._fleet_scope:
                 await self._shard.run(until_settled=until_settled)
             services.cancel_scope.cancel()
@@ -109,6 +117,13 @@ class Live:
         self._stop()
         await self._interrupts.at_once.wait()
         self._fleet_scope.cancel()
+
+    async def _stop_when_broken(self, broken: Callable[[int], bool]) -> None:
+        while True:
+            await trio.sleep(_ASK_S)
+            if broken(max(0, self._clock.now_ns())):
+                self._stop()
+                return
 
     async def _write(self) -> None:
         failures = 0

@@ -35,7 +35,7 @@ from estsim.measure.sample import FleetReading
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
 from estsim.measure.summary import Ending, GeneratorTotals, RunFacts, build_summary
-from estsim.measure.thresholds import limits_of, parse_thresholds
+from estsim.measure.thresholds import Judgement, Vigil, limits_of, parse_thresholds
 from estsim.net.client_hello import check_offer
 from estsim.net.connection import Deadlines
 from estsim.net.openssl import openssl_version, require_openssl
@@ -93,7 +93,11 @@ class Run:
         self._scenario = scenario
         self._options = options
         self._show = show
-        self._thresholds = parse_thresholds(scenario.thresholds, cohorts={c.name for c in scenario.cohorts})
+        demands, names = scenario.thresholds, {cohort.name for cohort in scenario.cohorts}
+        self._thresholds = parse_thresholds([demand.expression for demand in demands], cohorts=names)
+        watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
+        self._vigil = Vigil(tuple(watched))
+        self._broken: Judgement | None = None
         self._groups = groups_offered(scenario)
         self._id = secrets.token_hex(4)
         self._ids = request_ids(self._id) if scenario.generator.request_ids else None
@@ -210,6 +214,7 @@ class Run:
             interrupts=self._interrupts,
             snapshot=lambda stage: self._snapshot(max(0, clock.now_ns()), stage),
             show=self._show,
+            broken=self._is_broken if self._vigil.thresholds else None,
         )
         try:
             await live.run(duration_s=self._scenario.duration_s, until_settled=self._scenario.until_settled)
@@ -254,6 +259,12 @@ class Run:
             factory = server.factories[authority.name if authority else None]
         return cohort_run(self._scenario, plan, server.url, server.trust.authorities, factory)
 
+    def _is_broken(self, at_ns: int) -> bool:
+        """Ask the thresholds that may end the run, and remember the first that does."""
+        recorder = self._recorder
+        self._broken = self._vigil.broken(recorder.scope(at_ns), recorder.cohort_scopes(at_ns))
+        return self._broken is not None
+
     def _snapshot(self, at_ns: int, stage: RunStage) -> Snapshot:
         return self._recorder.snapshot(
             name=self._scenario.name,
@@ -284,6 +295,7 @@ class Run:
             generator=self._totals,
             saturation=recorder.saturation.verdict(),
             thresholds=self._thresholds,
+            broken=self._broken,
             ending=ending,
         )
 

@@ -75,10 +75,14 @@ def build_summary(
     generator: GeneratorTotals,
     saturation: Saturation | None,
     thresholds: Iterable[Threshold],
+    broken: Judgement | None = None,
     ending: Ending = Ending.FINISHED,
 ) -> Block:
-    """Return the summary of a run."""
-    judgements = [judge(threshold, run, cohorts) for threshold in thresholds]
+    """Return the summary of a run; ``broken`` is the threshold that ended it, which has failed whatever came after."""
+    judgements = [
+        broken if broken and broken.expression == threshold.expression else judge(threshold, run, cohorts)
+        for threshold in thresholds
+    ]
     return {
         "schema_version": SCHEMA_VERSION,
         "run": {**asdict(facts), "groups": list(facts.groups)},
@@ -89,7 +93,7 @@ def build_summary(
         "phases": {},
         "cohorts": {name: _cohort(scope) for name, scope in cohorts.items()},
         "generator": _generator(run.tally, generator, saturation),
-        "thresholds": [asdict(judgement) for judgement in judgements],
+        "thresholds": [judgement.block() for judgement in judgements],
         "verdict": verdict_of(ending, saturation, judgements).value,
     }
 

@@ -6,7 +6,7 @@ A threshold that the sample cannot support is not judged, and that fails: a run 
 import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from estsim.errors import UnitError
@@ -25,6 +25,7 @@ _COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
     "==": operator.eq,
 }
+_NS: Final = 1_000_000_000
 _TIMES: Final = frozenset({Unit.MILLISECONDS, Unit.SECONDS})
 
 
@@ -46,6 +47,11 @@ class Judgement:
     value: float | None
     passed: bool
     why: str
+    judged: bool = True  # there was enough to say
+
+    def block(self) -> dict[str, object]:
+        """Return the judgement as summary.json has it."""
+        return {"expression": self.expression, "value": self.value, "passed": self.passed, "why": self.why}
 
 
 def parse_threshold(expression: str, *, cohorts: Collection[str] = ()) -> Threshold:
@@ -77,9 +83,26 @@ def judge(threshold: Threshold, run: Scope, cohorts: Mapping[str, Scope]) -> Jud
     if reading.longer_than is not None:
         return _judge_open(threshold, reading.longer_than)
     if reading.value is None:
-        return Judgement(threshold.expression, None, passed=False, why=f"not judged: {reading.why_none}")
+        return Judgement(threshold.expression, None, passed=False, why=f"not judged: {reading.why_none}", judged=False)
     passed = _COMPARISONS[threshold.comparison](_comparable(metric, reading.value), threshold.bound)
     return Judgement(threshold.expression, reading.value, passed, f"was {_shown(metric, reading)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Vigil:
+    """The thresholds that end a run at once when they fail, each with how far into the run it is first asked."""
+
+    thresholds: tuple[tuple[Threshold, float], ...]
+
+    def broken(self, run: Scope, cohorts: Mapping[str, Scope]) -> Judgement | None:
+        """Return the first that fails as the run stands; one that cannot be judged yet has not failed."""
+        at_s = run.ended_ns / _NS
+        for threshold, after_s in self.thresholds:
+            if at_s >= after_s:
+                judgement = judge(threshold, run, cohorts)
+                if judgement.judged and not judgement.passed:
+                    return replace(judgement, why=f"{judgement.why} after {at_s:.0f} s, which ended the run")
+        return None
 
 
 def _judge_open(threshold: Threshold, longer_than: float) -> Judgement:

@@ -246,12 +246,16 @@ def _names(parts: Parts, place: Location, cohort: CohortModel, first: int) -> It
 def _thresholds(parts: Parts) -> Iterator[Finding]:
     thresholds, cohorts = parts.raw.get("thresholds"), parts.raw.get("cohorts")
     names = frozenset(cohorts) if isinstance(cohorts, dict) else frozenset[str]()
-    for number, text in enumerate(thresholds if isinstance(thresholds, list) else []):
+    for number, demand in enumerate(thresholds if isinstance(thresholds, list) else []):
+        place: Location = ("thresholds", number)
+        text = demand
+        if isinstance(demand, dict):
+            text, place = demand.get("threshold"), (*place, "threshold")
         if isinstance(text, str) and text:
             try:
                 parse_threshold(text, cohorts=names)
             except ThresholdError as error:
-                yield ("thresholds", number), str(error)
+                yield place, str(error)
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:

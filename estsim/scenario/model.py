@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from estsim.errors import UnitError
-from estsim.fields import Flag, PositiveDuration, PositiveShare, Section, Text
+from estsim.fields import Duration, Flag, PositiveDuration, PositiveShare, Section, Text
 from estsim.scenario import words
 from estsim.scenario.cohort_model import CohortModel
 from estsim.scenario.plan import Generator, Timeouts
@@ -105,6 +105,25 @@ class GeneratorModel(Section):
         return groups
 
 
+class ThresholdModel(Section):
+    """A threshold that can end the run: asked each second from ``after`` on."""
+
+    threshold: Text
+    abort_on_fail: Flag = False
+    after: Duration = 0.0
+
+    @model_validator(mode="after")
+    def _after_is_for_aborting(self) -> Self:
+        if "after" in self.model_fields_set and not self.abort_on_fail:
+            raise UnitError("after would have no effect without abort_on_fail: true")
+        return self
+
+
+def _threshold(value: object) -> object:
+    """Read a threshold that is only its expression."""
+    return {"threshold": value} if isinstance(value, str) else value
+
+
 class ScenarioModel(Section):
     """A scenario file, with its defaults already merged into the cohorts."""
 
@@ -122,4 +141,4 @@ class ScenarioModel(Section):
     generator: GeneratorModel = GeneratorModel()
     defaults: dict[str, Any] = Field(default_factory=dict)
     cohorts: Annotated[dict[str, CohortModel], Field(min_length=1)]
-    thresholds: tuple[Text, ...] = ()
+    thresholds: tuple[Annotated[ThresholdModel, BeforeValidator(_threshold)], ...] = ()

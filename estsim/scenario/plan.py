@@ -22,6 +22,7 @@ __all__ = [
     "Bootstrap",
     "Close",
     "Cohort",
+    "Demand",
     "FileAuthority",
     "Generator",
     "KeyKind",
@@ -144,6 +145,15 @@ class Cohort:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """A threshold; one that aborts is asked each second from ``after_s`` on, and ends the run when it fails."""
+
+    expression: str
+    aborts: bool = False
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A whole scenario. Exactly one of ``target`` and ``sandbox`` is there.
 
@@ -164,7 +174,7 @@ class Scenario:
     deferral_statuses: frozenset[int]
     generator: Generator
     cohorts: tuple[Cohort, ...]
-    thresholds: tuple[str, ...]
+    thresholds: tuple[Demand, ...]
     source: Path
     resolved: str
     sandbox_text: str = field(default="", repr=False)

@@ -1,5 +1,7 @@
 """Exit codes that judge: thresholds that cannot be judged, and a generator that was itself the limit."""
 
+import re
+import time
 from functools import partial
 from pathlib import Path
 
@@ -71,3 +73,24 @@ def test_a_disk_that_is_full_is_told(runs: Ended) -> None:
     assert f"estsim: the last rows are not in {Path('results', run.folder.name)}: " in done.err
     assert run.summary["certificates"]["issued"] == 60
     assert run.one("PRAGMA integrity_check") == "ok"
+
+
+def test_a_threshold_may_end_the_run(tmp_path: Path) -> None:
+    """A server that refuses everybody is not asked for a minute: exit 3 in a few seconds, and the reason is told."""
+    scenario = write_scenario(
+        tmp_path,
+        duration="60s",
+        sandbox={"faults": [{"kind": "wrong_status", "status": 403, "match": {"operation": "simpleenroll"}}]},
+        cohort={"devices": 60, "boot": {"burst": "55s"}},
+        thresholds=[{"threshold": "failures < 5%", "abort_on_fail": True, "after": "2s"}, "certificates.issued == 0"],
+    )
+    began = time.monotonic()
+    done = estsim("run", scenario, "--results", tmp_path / "results")
+    assert time.monotonic() - began < 30
+    run = results_in(tmp_path / "results")
+    assert (done.code, run.summary["verdict"]) == (3, "failed")
+    broken, held = run.summary["thresholds"]
+    assert (broken["value"], broken["passed"], held["passed"]) == (1.0, False, True)
+    assert re.fullmatch(r"was 100% after ([2-9]|1\d) s, which ended the run", broken["why"])
+    assert broken["why"] in " ".join(done.out.split())
+    assert_books_balance(run)

@@ -11,6 +11,7 @@ from estsim.measure.recorder import Recorder
 from estsim.measure.thresholds import (
     DEFAULT_THRESHOLD,
     Judgement,
+    Vigil,
     judge,
     limits_of,
     parse_threshold,
@@ -137,3 +138,22 @@ def test_no_thresholds_means_the_default_one() -> None:
     assert not _judged(DEFAULT_THRESHOLD, a_recorder()).passed
     assert limits_of([default]) == (1.0, 10.0, 60.0, 300.0)
     assert limits_of(parse_thresholds(["enrolled_within.90s > 1%"])) == (1.0, 10.0, 60.0, 90.0, 300.0)
+
+
+def test_a_threshold_that_may_end_a_run_is_asked_from_its_time_on_and_only_when_it_can_be_judged() -> None:
+    """Not judged is not failed yet; before its time nobody asks; what it says is why the run ended."""
+    recorder = a_recorder()
+    failures = parse_threshold("failures < 10%")
+    vigil = Vigil(((failures, 30.0),))
+
+    def broken(at_s: int) -> Judgement | None:
+        return vigil.broken(recorder.scope(at_s * S), recorder.cohort_scopes(at_s * S))
+
+    assert broken(40) is None, "nothing has ended yet"
+    enrolment = an_enrolment(took_ns=5 * MS, end=EnrolmentEnd.REFUSED)
+    recorder.enrolment_began(enrolment)
+    recorder.enrolment_ended(enrolment)
+    assert broken(29) is None
+    ended_it = broken(42)
+    assert ended_it is not None
+    assert (ended_it.passed, ended_it.why) == (False, "was 100% after 42 s, which ended the run")

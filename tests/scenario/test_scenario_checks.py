@@ -19,7 +19,7 @@ from estsim.errors import ScenarioError, UnitError
 from estsim.est import operations as est_operations
 from estsim.est.operations import Operation
 from estsim.scenario.loader import load_scenario
-from estsim.scenario.plan import FileAuthority, MadeAuthority, Manufacturer, Scenario
+from estsim.scenario.plan import Demand, FileAuthority, MadeAuthority, Manufacturer, Scenario
 from estsim.scenario.target_url import OPERATIONS, WELL_KNOWN, TargetUrl, parse_url
 
 ENCRYPTED = "is encrypted: a key must be there without a password"
@@ -133,6 +133,18 @@ def test_timeouts_may_be_set_without_a_url(tmp_path: Path) -> None:
     assert scenario.timeouts.answer_s == 5
     told = _told(tmp_path, "target: {authorised_by: me, trust: system}\n" + COHORT)
     assert told.count("needs target.url: without it the sandbox is the server") == 2
+
+
+def test_a_threshold_may_be_told_to_end_the_run(tmp_path: Path) -> None:
+    """As a mapping, with the time from which on it counts; mistakes in it are told where they stand."""
+    abort = "thresholds:\n  - failures < 1%\n  - {threshold: failures < 5%, abort_on_fail: true, after: 30s}\n"
+    plain, aborting = _load(tmp_path, abort + COHORT).thresholds
+    assert plain == Demand("failures < 1%")
+    assert aborting == Demand("failures < 5%", aborts=True, after_s=30)
+    told = _told(tmp_path, "thresholds:\n  - {threshold: failres < 5%, abort_on_fail: true}\n" + COHORT)
+    assert "fleet.yaml:4:6: thresholds[0].threshold: unknown metric failres" in told
+    told = _told(tmp_path, "thresholds:\n  - {threshold: failures < 5%, after: 30s}\n" + COHORT)
+    assert "thresholds[0]: after would have no effect without abort_on_fail: true" in told
 
 
 def test_a_label_without_a_url_is_a_trust_center_of_the_sandbox(tmp_path: Path) -> None:
