@@ -33,14 +33,14 @@ def output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich turns the one into the other
-        _silence_stdout()
+        silence_stdout()
     except OSError as error:
-        _silence_stdout()
+        silence_stdout()
         typer.echo(f"estsim: the output cannot be written: {error.strerror}", err=True)
         raise typer.Exit(2) from error
 
 
-def _silence_stdout() -> None:
+def silence_stdout() -> None:
     """Let what is still buffered go nowhere: the interpreter flushes once more at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,7 +18,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from estsim.cli.complaints import complain
+from estsim.cli.complaints import complain, silence_stdout
 from estsim.cli.sandbox_view import Sources, draw
 from estsim.errors import EstsimError, ScenarioError
 from estsim.scenario.document import read_document
@@ -36,7 +38,8 @@ _DEFAULT_PORT: Final = 8443
 _STDIN: Final = 0
 _CHUNK: Final = 4096
 _HELD_S: Final = 1.0
-_LOG: Final = "sandbox.sqlite"
+_PKI: Final = "pki"
+_MADE: Final = ("trust.pem", "trust-*.pem", "bootstrap.pem", "bootstrap-*.pem", "lock", ".gitignore")
 
 
 def serve(
@@ -50,13 +53,17 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; it is in the server's certificate too.")
     ] = "127.0.0.1",
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="Another host name or address for the server's certificate."),
+    ] = None,
     *,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="Stop when stdin ends, and print errors only.")
     ] = False,
     ephemeral: Annotated[
         bool,
-        typer.Option("--ephemeral", help="For one run: remove CONFIG once read, at the end all but the log."),
+        typer.Option("--ephemeral", hidden=True, help="For one run: remove CONFIG once read, the PKI at the end."),
     ] = False,
 ) -> None:
     r"""Run the sandbox: an EST server (RFC 7030) with a CA of its own, to try devices and scenarios against.
@@ -68,12 +75,14 @@ def serve(
       estsim serve                                 on port 8443, its PKI in ./estsim-sandbox
       estsim serve --port 0 --dir my-sandbox       on a free port, written to my-sandbox/sandbox.json
       estsim serve sandbox.yaml --host 0.0.0.0     as configured, for other machines
+      estsim serve --host 0.0.0.0 --name est.test  for machines that know it by a name of yours
     """
     try:
         sandbox = read_config(config) if config else SandboxConfig()
         if config and ephemeral:
             config.unlink()  # it may hold passwords
-        trio.run(_run, _Running(sandbox, directory, with_parent=with_parent, for_a_run=ephemeral), host, port)
+        running = _Running(sandbox, directory, with_parent=with_parent, for_a_run=ephemeral)
+        trio.run(_run, running, partial(serve_sandbox, host=host, port=port, names=names or ()))
         if ephemeral:
             _leave_only_the_log(directory)
     except* EstsimError as errors:
@@ -102,6 +111,7 @@ class _Running:
     lines: ReadableLines = field(default_factory=ReadableLines)
     account: Account = field(default_factory=Account)
     stop: trio.Event = field(default_factory=trio.Event)
+    is_unheard: bool = False
 
     @property
     def is_drawn(self) -> bool:
@@ -109,10 +119,15 @@ class _Running:
         return not self.with_parent and self.console.is_terminal and not self.console.is_dumb_terminal
 
     def say(self, *lines: str) -> None:
-        """Print lines, unless a parent has started us."""
-        if not self.with_parent:
+        """Print lines, unless a parent has started us or nobody reads them any more: no reason to stop serving."""
+        if self.with_parent or self.is_unheard:
+            return
+        try:
             for line in lines:
                 typer.echo(line)
+        except OSError:
+            self.is_unheard = True
+            silence_stdout()
 
     def saw(self, exchange: Exchange) -> None:
         """Count an exchange and print its line, if it is not one of too many."""
@@ -127,17 +142,20 @@ class _Running:
         """Count a client that did not get in, and print why."""
         self.account.saw_failed_handshake(reason)
         if not self.is_drawn:
-            self.say(f"          handshake failed: {reason}")
+            self.say(*self.lines.of_text(f"          handshake failed: {reason}", time.time()))
 
 
-async def _run(running: _Running, host: str, port: int) -> None:
+async def _run(running: _Running, serve: Callable[..., Awaitable[None]]) -> None:
     watchers = Watchers(running.saw, running.saw_failed_handshake)
+    here: Announcement | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(_stop_on_signals, running, nursery.cancel_scope)
         async with trio.open_nursery() as serving:
             clock = SandboxClock(begun=not running.for_a_run)
-            start = partial(serve_sandbox, host=host, port=port, stop=running.stop, watchers=watchers, clock=clock)
-            here: Announcement = await serving.start(start, running.config, running.directory)
+            start = partial(serve, stop=running.stop, watchers=watchers, clock=clock)
+            if not (running.directory / _PKI).exists():
+                running.say(f"Making the PKI in {running.directory}")
+            here = await serving.start(start, running.config, running.directory)
             tune_process()
             running.say(*_welcome(running.config, here))
             if running.with_parent:
@@ -148,21 +166,27 @@ async def _run(running: _Running, host: str, port: int) -> None:
             else:
                 nursery.start_soon(_show_held_back, running)
         nursery.cancel_scope.cancel()
+    if here is not None:
+        running.say(*running.lines.due(time.time() + _HELD_S), *_last_words(running, here))
+
+
+def _last_words(running: _Running, here: Announcement) -> list[str]:
     counts, total = here.counts, running.account.total
-    running.say(
+    failures = [f"{counts.faults} connections were ended by errors of the sandbox itself"] if counts.faults else []
+    served = (
         f"Stopped after {total.requests} exchanges on {counts.connections} connections:"
         f" {total.issued} certificates issued, {total.deferred} deferrals,"
-        f" {counts.failed_handshakes} failed handshakes, {counts.cut} connections cut.",
-        f"The record is in {here.database}",
+        f" {counts.failed_handshakes} failed handshakes, {counts.cut} connections cut."
     )
+    return [served, *failures, f"The record is in {here.database}"]
 
 
 def _leave_only_the_log(directory: Path) -> None:
-    """Remove the PKI, its keys above all, which served one run and nobody else."""
+    """Remove the PKI, its keys above all, which served one run and nobody else; what is not of our making stays."""
     for path in directory.iterdir():
-        if path.is_dir():
+        if path.name == _PKI:
             shutil.rmtree(path)
-        elif path.name != _LOG:
+        elif any(fnmatchcase(path.name, pattern) for pattern in _MADE):
             path.unlink()
 
 

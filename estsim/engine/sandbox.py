@@ -23,7 +23,7 @@ from estsim.errors import PreflightError
 from estsim.scenario.target_url import TargetUrl, parse_url
 
 _LOG: Final = logging.getLogger(__name__)
-_START_S: Final = 20.0
+_START_S: Final = 120.0  # a long chain of RSA-4096 keys takes half a minute to make
 _STOP_S: Final = 6.0
 _POLL_S: Final = 0.02
 _LAST_WORDS: Final = 400

@@ -109,6 +109,8 @@ def server_context(key: ContextKey, credential: Credential) -> TlsContext:
     return TlsContext(key, context)
 
 
+_NAMES_BYTES: Final = 32 * 1024  # of acceptable CAs; a request for a certificate has room for 64 KiB, or may name none
+
 _METHODS: Final = {Role.CLIENT: SSL.TLS_CLIENT_METHOD, Role.SERVER: SSL.TLS_SERVER_METHOD}
 _VERSIONS: Final = {TlsVersion.TLS_1_2: SSL.TLS1_2_VERSION, TlsVersion.TLS_1_3: SSL.TLS1_3_VERSION}
 _VERIFY_MODES: Final = {
@@ -145,10 +147,13 @@ def _trust(context: SSL.Context, key: ContextKey) -> None:
     if store is None:  # pragma: no cover - a new context always has a store
         raise ValueError("the TLS context has no certificate store")
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    anchors: list[x509.Certificate] = []
     for der in key.anchors:
         anchor = x509.load_der_x509_certificate(der)
         store.add_cert(crypto.X509.from_cryptography(anchor))
-        if key.role is Role.SERVER:
+        anchors.append(anchor)
+    if key.role is Role.SERVER and sum(len(anchor.subject.public_bytes()) for anchor in anchors) < _NAMES_BYTES:
+        for anchor in anchors:
             context.add_client_ca(anchor)
 
 

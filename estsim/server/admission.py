@@ -69,7 +69,7 @@ class Admission:
     def user_of(self, request: EstRequest) -> str | None:
         """Return the user whose Basic credentials the request carries, or None where it carries none (RFC 7617)."""
         value = header_of(request, "authorization")
-        if value is None:
+        if value is None or not self._clients.users:
             return None
         scheme, _, credentials = value.strip().partition(" ")
         if scheme.lower() != "basic":
@@ -142,8 +142,7 @@ class Admission:
             )
 
     def _challenge(self, text: str) -> Refused:
-        headers = (("www-authenticate", f'Basic realm="{REALM}"'),) if self._clients.users else ()
-        return Refused(401, text, headers)
+        return Refused(401, text, (("www-authenticate", f'Basic realm="{REALM}"'),))
 
 
 def _read(body: bytes) -> tuple[bytes, x509.CertificateSigningRequest, CSRFacts]:

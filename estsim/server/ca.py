@@ -128,19 +128,25 @@ class Issuer:
         public_key: CertificatePublicKeyTypes,
         names: Names,
         wall_now_s: float,
+        *,
+        expired: bool = False,
     ) -> x509.Certificate:
-        """Issue a client certificate, valid from the second it is made.
+        """Issue a client certificate, valid from the second it is made, or one whose hour was over a minute before.
 
         A lifetime never outlasts the authority's own (RFC 5280 §6.1 would make it useless).
         """
         start = datetime.fromtimestamp(int(wall_now_s), UTC)
+        end = min(start + self._validity, self._last)
+        if expired:
+            end = start - timedelta(minutes=1)
+            start = end - timedelta(hours=1)
         builder = (
             self._templates[isinstance(public_key, rsa.RSAPublicKey)]
             .subject_name(names.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(start)
-            .not_valid_after(min(start + self._validity, self._last))
+            .not_valid_after(end)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         )
         if names.san is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.utils import formatdate
+from functools import partial
 from math import ceil
 from typing import Final, assert_never
 
@@ -46,8 +47,8 @@ from estsim.server.refused import Refused, text_response
 from estsim.server.store import IssuedRow, PendingRow
 
 _NOT_IMPLEMENTED: Final = frozenset({Operation.SERVERKEYGEN, Operation.FULLCMC})
+_ON_CERTIFICATES: Final = (FaultKind.WRONG_KEY, FaultKind.EXPIRED_CERTIFICATE)
 _IN_HAND_WAIT_S: Final = 1
-_OVER_FOR_S: Final = 60.0  # how long an expired certificate has been expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,16 @@ class TrustCenter:
         self._root_alone = self._certificates(PKCS7_MIME, ca_certificates[:1])
         self._has_chain = len(ca_certificates) > 1
 
-    async def answer(self, operation: Operation, call: Call) -> Outcome:
+    @contextmanager
+    def turn(self) -> Iterator["Turn"]:
+        """Hold a call from its decision until its outcome is on record; what was not :meth:`Turn.done` never was."""
+        turn = Turn(self._in_hand, self.policy)
+        try:
+            yield turn
+        finally:
+            turn.end()
+
+    async def answer(self, operation: Operation, call: Call, turn: "Turn") -> Outcome:
         """Answer a call; raises ``ClientLeft`` where nobody is left to answer, and StoreError."""
         application: Application | None = None
         refusal: Refused | None = None
@@ -102,17 +112,12 @@ class TrustCenter:
             return silence
         if refusal is None:
             try:
-                outcome = await self._serve(operation, call, application, faults)
+                outcome = await self._serve(operation, call, application, faults, turn)
             except Refused as refused:
                 refusal = refused
         if refusal is not None:
             outcome = Outcome(refusal.response(), detail=str(refusal))
         return _spoilt(outcome, faults)
-
-    def committed(self, outcome: Outcome) -> None:
-        """Forget what was pending and is issued, now that the store knows."""
-        if outcome.settled is not None:
-            self.policy.issued(outcome.settled)
 
     # -- before the decision
 
@@ -145,7 +150,12 @@ class TrustCenter:
     # -- the decision, and what follows
 
     async def _serve(
-        self, operation: Operation, call: Call, application: Application | None, faults: tuple[Fault, ...]
+        self,
+        operation: Operation,
+        call: Call,
+        application: Application | None,
+        faults: tuple[Fault, ...],
+        turn: "Turn",
     ) -> Outcome:
         if application is None:
             if operation is Operation.CSRATTRS:
@@ -153,22 +163,9 @@ class TrustCenter:
             if self._has_chain and faulty.find(faults, FaultKind.CHAIN_MISSING):
                 return Outcome(self._root_alone, injected=(FaultKind.CHAIN_MISSING,))
             return Outcome(self._ca_certificates)
-        with self._taken_in_hand(application.request) as first:
-            verdict = self._decide(application.request) if first else ComeAgain(_IN_HAND_WAIT_S, None)
-            return await self._carry_out(verdict, application, call, faults)
-
-    @contextmanager
-    def _taken_in_hand(self, request: Request) -> Iterator[bool]:
-        """Say whether this is the only request of its identity for its key: two must not become two certificates."""
-        name = (request.identity, request.key)
-        if name in self._in_hand:
-            yield False
-            return
-        self._in_hand.add(name)
-        try:
-            yield True
-        finally:
-            self._in_hand.discard(name)
+        first = turn.take(application.request)
+        verdict = self._decide(application.request) if first else ComeAgain(_IN_HAND_WAIT_S, None)
+        return await self._carry_out(verdict, application, call, faults)
 
     def _decide(self, request: Request) -> Verdict:
         decision = self._decision_on(request)
@@ -206,14 +203,11 @@ class TrustCenter:
         assert_never(verdict)
 
     async def _issue(self, application: Application, faults: tuple[Fault, ...]) -> Outcome:
-        public_key, age_s, injected = self._wrongs(application, faults)
+        public_key, expired, injected = _wrongs(application, faults)
         wall_now_s = self._clock.now_s()
         names = application.names
-        sign = self._issuer.issue
-        if self._issuer.is_slow:
-            certificate = await trio.to_thread.run_sync(sign, public_key, names, wall_now_s - age_s)
-        else:
-            certificate = sign(public_key, names, wall_now_s - age_s)
+        sign = partial(self._issuer.issue, public_key, names, wall_now_s, expired=expired)
+        certificate = await trio.to_thread.run_sync(sign) if self._issuer.is_slow else sign()
         request = application.request
         issued = IssuedRow(
             serial=f"{certificate.serial_number:x}",
@@ -229,18 +223,6 @@ class TrustCenter:
         return Outcome(
             self._certificates(CERTS_ONLY, (certificate,)), injected=injected, issued=issued, settled=settled
         )
-
-    def _wrongs(
-        self, application: Application, faults: tuple[Fault, ...]
-    ) -> tuple[CertificatePublicKeyTypes, float, tuple[FaultKind, ...]]:
-        """Return the key to certify, how old the certificate is to be, and the faults that made them so."""
-        injected: tuple[FaultKind, ...] = ()
-        public_key, age_s = application.public_key, 0.0
-        if faulty.find(faults, FaultKind.WRONG_KEY):
-            public_key, injected = make_key(KeyKind.EC_P256).public_key(), (FaultKind.WRONG_KEY,)
-        if faulty.find(faults, FaultKind.EXPIRED_CERTIFICATE):
-            age_s, injected = self._issuer.validity_s + _OVER_FOR_S, (*injected, FaultKind.EXPIRED_CERTIFICATE)
-        return public_key, age_s, injected
 
     def _defer(self, verdict: ComeAgain, application: Application, call: Call) -> Outcome:
         """RFC 7030 §4.2.3: "the server responds with 202 [...] MUST include a Retry-After header"."""
@@ -273,6 +255,44 @@ class TrustCenter:
         return EstResponse(200, headers, body)
 
 
+class Turn:
+    """One call's hold on its identity and key: two requests under way at once must not become two certificates.
+
+    What the policy had of them before comes back, unless the outcome is on record: who was told 503 was told no time to
+    come again.
+    """
+
+    def __init__(self, in_hand: set[tuple[bytes, bytes]], policy: IssuePolicy) -> None:
+        self._in_hand = in_hand
+        self._policy = policy
+        self._request: Request | None = None
+        self._before: Pending | None = None
+
+    def take(self, request: Request) -> bool:
+        """Take a request in hand; False where another one of its identity, for its key, is."""
+        name = (request.identity, request.key)
+        if name in self._in_hand:
+            return False
+        self._in_hand.add(name)
+        self._request, self._before = request, self._policy.kept(request)
+        return True
+
+    def done(self, outcome: Outcome) -> None:
+        """Let what was decided stand, now that the store knows, and forget what was pending and is issued."""
+        if self._request is not None:
+            self._before = self._policy.kept(self._request)
+        if outcome.settled is not None:
+            self._policy.issued(outcome.settled)
+            self._before = None
+
+    def end(self) -> None:
+        """Let go."""
+        if self._request is None:
+            return
+        self._in_hand.discard((self._request.identity, self._request.key))
+        self._policy.restore(self._request, self._before)
+
+
 def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:
     """Return the outcome of a call that is not to be looked at: a reset at once, or silence."""
     for fault in faults:
@@ -281,6 +301,16 @@ def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:
         if fault.kind is FaultKind.RESET and fault.config.when == "before":
             return Outcome(None, Delivery.RESET, injected=(FaultKind.RESET,))
     return None
+
+
+def _wrongs(
+    application: Application, faults: tuple[Fault, ...]
+) -> tuple[CertificatePublicKeyTypes, bool, tuple[FaultKind, ...]]:
+    """Return the key to certify, whether the certificate is to be over, and the faults that want it so."""
+    injected = tuple(kind for kind in _ON_CERTIFICATES if faulty.find(faults, kind))
+    wrong_key = FaultKind.WRONG_KEY in injected
+    public_key = make_key(KeyKind.EC_P256).public_key() if wrong_key else application.public_key
+    return public_key, FaultKind.EXPIRED_CERTIFICATE in injected, injected
 
 
 def _denied(reason: str) -> Refused:

@@ -8,12 +8,12 @@ class SandboxClock:
     """Seconds: UNIX time, which means the same after a restart, and the age since the sandbox, or a run, began."""
 
     def __init__(self, *, begun: bool = True) -> None:
-        self._offset_s = time.time() - time.monotonic()
+        self._offset_s = time.time() - _uptime_s()
         self._began_s = self.now_s() if begun else inf
 
     def now_s(self) -> float:
         """Return the time as UNIX seconds, never going back."""
-        return self._offset_s + time.monotonic()
+        return self._offset_s + _uptime_s()
 
     def age_s(self) -> float:
         """Return the seconds since the beginning; negative before it."""
@@ -22,3 +22,8 @@ class SandboxClock:
     def begin_at(self, unix_s: float) -> None:
         """Count ages from this moment on: a run that started the sandbox tells when its own clock begins."""
         self._began_s = unix_s
+
+
+def _uptime_s() -> float:
+    """Return a time that never goes back and does not stand still while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

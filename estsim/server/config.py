@@ -14,14 +14,16 @@ from pydantic import Field, field_validator, model_validator
 
 from estsim.est.operations import Operation
 from estsim.fields import Count, Flag, PositiveDuration, Section, Text, TlsVersions
-from estsim.server.fault_config import FaultConfig
-from estsim.server.issuing_config import CapacityConfig, IssueConfig
+from estsim.server.capacity import Overflow
+from estsim.server.fault_config import FaultConfig, FaultKind
+from estsim.server.issuing_config import CapacityConfig, IssueConfig, IssueMode
 from estsim.units import shown
 
 DEFAULT: Final = "default"
 """The trust center that is served without a label."""
 
 _DAY_S: Final = 86_400.0
+_CA_LIFE_S: Final = 20 * 365 * _DAY_S
 _MOST_INTERMEDIATES: Final = 8
 _LABEL: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _OPERATIONS: Final = frozenset(operation.value for operation in Operation)
@@ -57,6 +59,8 @@ class IssuerConfig(Section):
     def _whole_seconds(cls, validity_s: float) -> float:
         if validity_s < 1:
             raise ValueError(f"must be at least 1s, the resolution of a certificate (got {validity_s:g}s)")
+        if validity_s > _CA_LIFE_S:
+            raise ValueError(f"must be at most {_CA_LIFE_S / _DAY_S:.0f}d, the life of the CA itself")
         return validity_s
 
 
@@ -64,7 +68,7 @@ class UserConfig(Section):
     """A user who may enroll with HTTP authentication."""
 
     password: Text = Field(repr=False)
-    schemes: list[str] = Field(default=["basic"])
+    schemes: list[str] = Field(default=["basic"], min_length=1)
 
     @field_validator("schemes")
     @classmethod
@@ -129,6 +133,22 @@ class TrustCenterConfig(Section):
     capacity: CapacityConfig | None = None
     faults: tuple[FaultConfig, ...] = ()
 
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        """Refuse keys that would have no effect: they are slips of the pen, such as a forgotten mode."""
+        defers = self.issue.mode is not IssueMode.IMMEDIATE or (
+            self.capacity is not None and self.capacity.overflow in (Overflow.DEFER, Overflow.DEFER_FORGET)
+        )
+        idle = sorted({"retry_after", "early", "status"} & self.issue.model_fields_set)
+        if idle and not defers:
+            raise ValueError(
+                f"issue.{idle[0]} would have no effect: nothing is deferred here"
+                " (mode: deferred or manual, or capacity with overflow: defer)"
+            )
+        if not self.issuer.intermediates and any(fault.kind is FaultKind.CHAIN_MISSING for fault in self.faults):
+            raise ValueError("the fault chain_missing would have no effect with intermediates: 0")
+        return self
+
     def anchored(self, folder: Path) -> "TrustCenterConfig":
         """Return the same trust center with relative paths taken from ``folder``."""
         paths = [folder / path for path in self.clients.bootstrap_cas]
@@ -165,6 +185,16 @@ class SandboxConfig(TrustCenterConfig):
         if self.trust_centers is not None and doubled:
             names = ", ".join(sorted(doubled))
             raise ValueError(f"{names}: give it at the top or under trust_centers.{DEFAULT}, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _faults_can_show(self) -> Self:
+        for label, center in self.centers.items():
+            kinds = {fault.kind for fault in center.faults}
+            if FaultKind.WRONG_SERVER_NAME in kinds and label != DEFAULT:
+                raise ValueError(f"the fault wrong_server_name goes under {DEFAULT}: all share one TLS certificate")
+            if FaultKind.WRAPPED_BASE64 in kinds and self.base64 == "wrapped":
+                raise ValueError("the fault wrapped_base64 would have no effect with base64: wrapped")
         return self
 
     @property

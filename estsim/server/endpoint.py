@@ -38,9 +38,12 @@ class Endpoint:
 
 
 def make_endpoint(
-    config: SandboxConfig, pki: Pki, anchors: Mapping[str, tuple[x509.Certificate, ...]], *, name: str
+    config: SandboxConfig, pki: Pki, anchors: Mapping[str, tuple[x509.Certificate, ...]], *, names: Iterable[str]
 ) -> Endpoint:
-    """Put the endpoint together; ``pki`` issues its certificate, ``anchors`` are those of each trust center."""
+    """Put the endpoint together; ``pki`` issues its certificate, ``anchors`` are those of each trust center.
+
+    ``names`` are what clients may call the server, besides the local names.
+    """
     trusted = dict.fromkeys(anchor for group in anchors.values() for anchor in group)
     oldest, newest = config.tls.versions
     key = ContextKey(
@@ -54,7 +57,7 @@ def make_endpoint(
         refuse_at=contexts.RefuseAt(_refuse_at(config.centers.values())),
     )
     return Endpoint(
-        key, _credential(pki, *_LOCAL_NAMES, name), _credential(pki, _WRONG_NAME), verifies=is_verified(config)
+        key, _credential(pki, *_LOCAL_NAMES, *names), _credential(pki, _WRONG_NAME), verifies=is_verified(config)
     )
 
 

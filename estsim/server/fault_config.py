@@ -49,6 +49,16 @@ _PARTS: Final[dict[str, FaultKind]] = {
 }
 
 
+_ISSUING: Final = frozenset({Operation.SIMPLEENROLL, Operation.SIMPLEREENROLL})
+_OPERATIONS: Final = {
+    FaultKind.WRONG_KEY: _ISSUING,
+    FaultKind.EXPIRED_CERTIFICATE: _ISSUING,
+    FaultKind.RETRY_AFTER_MISSING: _ISSUING,
+    FaultKind.RETRY_AFTER_ABSURD: _ISSUING,
+    FaultKind.CHAIN_MISSING: frozenset({Operation.CACERTS}),
+}
+
+
 class FaultConfig(Section):
     """One fault: what, how often, when (from the start of the sandbox, or of the run that started it), to whom."""
 
@@ -79,6 +89,9 @@ class FaultConfig(Section):
                 )
         if self.to is not None and self.to <= self.from_:
             raise ValueError("to must be later than from")
+        wanted, asked = _OPERATIONS.get(self.kind), self.match.operation
+        if wanted is not None and asked is not None and asked not in wanted:
+            raise ValueError(f"kind: {self.kind.value} has nothing to act on in {asked.value}")
         if self.kind is FaultKind.WRONG_SERVER_NAME and "match" in self.model_fields_set:
             raise ValueError("match cannot be told here: the server shows its certificate before it knows who asks")
         return self

@@ -6,7 +6,8 @@ in bytes.
 """
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -82,6 +83,9 @@ class HttpConnection:
         self._guest = guest
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
         self._received_ns = 0  # when the last bytes came
+        self._answered_ns = 0  # when the last answer had gone
+        self._head_only = False  # the request under way is a HEAD
+        self._body_bytes = 0  # of its body, so far
 
     async def serve(self) -> None:
         """Answer requests one after the other; returns when the connection should be closed."""
@@ -90,26 +94,42 @@ class HttpConnection:
                 await self._serve_one()
                 if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                     break
-                self._http.start_next_cycle()
+                self._begin_anew()
+
+    def _has_begun(self) -> bool:
+        """Whether bytes of the next request are there."""
+        return bool(self._http.trailing_data[0])
+
+    def _begin_anew(self) -> None:
+        """Get ready for the next request; RFC 9112 §2.2: empty lines in front of it are ignored."""
+        ahead = bytes(self._http.trailing_data[0])
+        if ahead[:1] in (b"\r", b"\n"):
+            self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
+            if rest := ahead.lstrip(b"\r\n"):
+                self._http.receive_data(rest)
+        else:
+            self._http.start_next_cycle()
 
     async def _first_bytes(self) -> bool:
         """Wait for a request to begin; False where none came, or the sandbox is stopping."""
-        if self._http.trailing_data[0]:
+        if self._has_begun():
             await trio.lowlevel.checkpoint()  # a client that pipelines shares the loop with the others
             return not self._guest.is_leaving
         with self._guest.idle(self._limits.idle_s) as wait:
-            await self._feed()
+            while not self._has_begun():
+                await self._feed(empty_lines=True)
         return not wait.cancelled_caught
 
     async def _serve_one(self) -> None:
         exchange: Exchange | None = None
         try:
-            with trio.fail_after(self._limits.request_s):
+            with trio.fail_after(self._limits.request_s) as deadline:
                 request = await self._read_head()
                 if request is None:
                     raise _Gone
                 exchange = self._service.open_exchange(request, self._peer)
-                whole = await self._read_body(request, exchange)
+                with self._on_record(exchange, deadline):
+                    whole = await self._read_body(request)
         except trio.TooSlowError:
             await self._refuse(exchange, Refused(408, f"expected the request within {self._limits.request_s:g} s"))
             return
@@ -120,15 +140,29 @@ class HttpConnection:
         except Refused as refusal:
             await self._refuse(exchange, refusal)
             return
-        received_ns = self._received_ns
+        received_ns = max(self._received_ns, self._answered_ns)  # of a request that came ahead of its turn
         with self._guest.being_served():
             answer = await self._service.answer(Call(whole, self._peer, exchange, self._wait))
             try:
-                await self._deliver(answer, head_only=whole.method == "HEAD")
+                await self._deliver(answer)
             finally:
-                self._service.handled(answer, time.monotonic_ns() - received_ns)
+                self._answered_ns = time.monotonic_ns()
+                self._service.handled(answer, self._answered_ns - received_ns)
 
-    async def _deliver(self, answer: Answer, *, head_only: bool) -> None:
+    @contextmanager
+    def _on_record(self, exchange: Exchange, deadline: trio.CancelScope) -> Iterator[None]:
+        """See to it that a request whose body never comes to its end leaves a line, for whatever reason."""
+        try:
+            yield
+        except (_Gone, TransportFailed):
+            self._service.give_up(exchange, f"the client closed after {self._body_bytes} bytes of the body")
+            raise
+        except trio.Cancelled:
+            if not deadline.cancel_called:  # of who is too slow, the refusal is on record
+                self._service.give_up(exchange, "the sandbox stopped before the body was there")
+            raise
+
+    async def _deliver(self, answer: Answer) -> None:
         """Send an answer, or do what a fault has in its place; a connection that has met one is not used again."""
         if answer.response is None or answer.delivery in (Delivery.RESET, Delivery.SILENCE):
             if answer.delivery is Delivery.RESET:
@@ -136,7 +170,7 @@ class HttpConnection:
             else:
                 await self._wait(answer.silent_s)
             raise _Gone
-        head, body = self._frame(answer.response, head_only=head_only)
+        head, body = self._frame(answer.response)
         if answer.delivery is Delivery.TRUNCATED:
             await self._send(head + body[: len(body) // 2])
             raise _Gone
@@ -145,7 +179,7 @@ class HttpConnection:
     async def _wait(self, seconds: float) -> None:
         """Sleep; raises ``ClientLeft`` as soon as the client closes. What it sends meanwhile is kept for later."""
         with trio.move_on_after(max(0.0, seconds)):
-            left = self._limits.head_bytes + self._limits.body_bytes
+            left = self._limits.head_bytes + self._limits.body_bytes - len(self._http.trailing_data[0])
             while left > 0:
                 try:
                     received = await self._wire.receive()
@@ -154,6 +188,7 @@ class HttpConnection:
                 if not received:
                     raise ClientLeft
                 left -= len(received)
+                self._received_ns = self._wire.heard_ns
                 self._http.receive_data(received)
             await trio.sleep_forever()  # it has sent more than it may; the kernel holds the rest back
 
@@ -161,27 +196,25 @@ class HttpConnection:
         event = await self._next_event()
         if type(event) is not h11.Request:
             return None
+        self._head_only = event.method == b"HEAD"
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
         return EstRequest(event.method.decode("latin-1"), event.target.decode("latin-1"), headers, b"")
 
-    async def _read_body(self, request: EstRequest, exchange: Exchange) -> EstRequest:
+    async def _read_body(self, request: EstRequest) -> EstRequest:
         limit = self._limits.body_bytes
         too_large = Refused(413, f"expected a body of at most {limit} bytes")
         if int(header_of(request, "content-length") or 0) > limit:
             raise too_large
         if self._http.they_are_waiting_for_100_continue:
-            await self._send(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            go_on = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+            await self._send(self._http.send(go_on) or b"")
         parts: list[bytes] = []
-        size = 0
+        self._body_bytes = 0
         while True:
-            try:
-                event = await self._next_event()
-            except (_Gone, TransportFailed):
-                self._service.give_up(exchange, f"the client closed after {size} bytes of the body")
-                raise
+            event = await self._next_event()
             if type(event) is h11.Data:
-                size += len(event.data)
-                if size > limit:
+                self._body_bytes += len(event.data)
+                if self._body_bytes > limit:
                     raise too_large
                 parts.append(bytes(event.data))
             elif type(event) is h11.EndOfMessage:
@@ -197,12 +230,15 @@ class HttpConnection:
             else:
                 return event
 
-    async def _feed(self) -> None:
+    async def _feed(self, *, empty_lines: bool = False) -> None:
+        """Wait for bytes; ``empty_lines`` may stand in front of a request (RFC 9112 §2.2)."""
         received = await self._wire.receive()
         if not received:
             raise _Gone
         self._received_ns = self._wire.heard_ns
-        self._http.receive_data(received)
+        received = received.lstrip(b"\r\n") if empty_lines else received
+        if received:
+            self._http.receive_data(received)
 
     async def _refuse(self, exchange: Exchange | None, refusal: Refused) -> None:
         """Answer what cannot be read to its end, and close; a request whose head never came has no record."""
@@ -217,7 +253,7 @@ class HttpConnection:
     def _unread(self) -> Exchange:
         return self._service.open_exchange(EstRequest("", "", (), b""), self._peer)
 
-    def _frame(self, response: EstResponse, *, head_only: bool = False, closing: bool = False) -> tuple[bytes, bytes]:
+    def _frame(self, response: EstResponse, *, closing: bool = False) -> tuple[bytes, bytes]:
         """Return head and body as they go on the wire."""
         headers = [(_SPELT.get(name) or name.title(), value) for name, value in response.headers]
         headers.append(("Date", formatdate(usegmt=True)))
@@ -230,7 +266,7 @@ class HttpConnection:
         event = h11.Response(status_code=response.status, headers=headers, reason=phrase)
         head = self._http.send(event) or b""
         body = b""
-        if content and not head_only:
+        if content and not self._head_only:
             body = self._http.send(h11.Data(content)) or b""
         return head, body + (self._http.send(h11.EndOfMessage()) or b"")
 

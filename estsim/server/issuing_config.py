@@ -4,15 +4,17 @@ The ``issue`` and ``capacity`` keys as pydantic models; :mod:`estsim.server.poli
 """
 
 from enum import StrEnum
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from estsim.fields import Count, DurationRange, PositiveCount, Rate, Section, Share
+from estsim.fields import Count, DurationRange, PositiveCount, Rate, Section, Share, TenYearRange
 from estsim.server.capacity import Overflow
 from estsim.units import Constant
 
 _WAITING: Final = 1000
+_TEN_YEARS_S: Final = 315_360_000
+_Wait = Annotated[Count, Field(le=_TEN_YEARS_S)]  # a date has to be reckoned from it
 
 
 class IssueMode(StrEnum):
@@ -35,9 +37,9 @@ class RetryAfterConfig(Section):
     """What a deferral tells the client to wait."""
 
     kind: RetryAfterKind = RetryAfterKind.FIXED
-    seconds: Count = 3
-    from_: Count | None = Field(default=None, alias="from")
-    to: Count | None = None
+    seconds: _Wait = 3
+    from_: _Wait | None = Field(default=None, alias="from")
+    to: _Wait | None = None
     form: Literal["seconds", "http-date"] = "seconds"
 
     @model_validator(mode="after")
@@ -65,7 +67,7 @@ class IssueConfig(Section):
 
     mode: IssueMode = IssueMode.IMMEDIATE
     share: Share = 1.0
-    delay: DurationRange = Constant(3.0)
+    delay: TenYearRange = Constant(3.0)
     retry_after: RetryAfterConfig = RetryAfterConfig()
     status: Literal[202, 206] = 202
     early: Early = Early.AGAIN

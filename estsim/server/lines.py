@@ -19,12 +19,16 @@ class ReadableLines:
 
     def of(self, exchange: Exchange, now_s: float) -> list[str]:
         """Return the lines to print for an exchange served now: none, one, or one more about those held back."""
+        return self.of_text(line_of(exchange), now_s)
+
+    def of_text(self, line: str, now_s: float) -> list[str]:
+        """Return the lines to print for something else that happened now."""
         lines = self.due(now_s)
         if self._shown >= self._per_s:
             self._held += 1
             return lines
         self._shown += 1
-        return [*lines, line_of(exchange)]
+        return [*lines, line]
 
     def due(self, now_s: float) -> list[str]:
         """Return the line about exchanges held back, once their second is over."""

@@ -6,7 +6,8 @@ the busy ones a grace, and cancels what is left. Each connection closes its own 
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,14 +39,19 @@ class Counts:
 
     connections: int = 0
     failed_handshakes: int = 0
-    cut: int = 0  # connections still busy when the grace was over
+    cut: int = 0  # connections still busy when the grace was over, and slow ones whose place was needed
     faults: int = 0  # connections that an error of our own ended
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:
     """Listen on ``host``; raises ``UsageError`` where that cannot be."""
     try:
-        return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        if port == 0 and len(listeners) > 1:  # the kernel has given each address a port of its own
+            port = listeners[0].socket.getsockname()[1]
+            for listener in listeners:
+                await listener.aclose()
+            listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
     except OSError as error:
         cause = error.__cause__ or error
         number = getattr(cause, "errno", None) or error.errno
@@ -54,6 +60,7 @@ async def bind(host: str, port: int) -> list[trio.SocketListener]:
         else:
             text = error.strerror or str(error)
         raise UsageError(f"cannot listen on {host} port {port}: {text}") from error
+    return listeners
 
 
 class Listener:
@@ -114,16 +121,13 @@ class Listener:
         connection: TlsConnection | None = None
         struck = self._wrong_name.strikes(self.counts.connections, self._clock.age_s())
         try:
-            with guest.stay():
+            with guest.stay(), self._counting_refusals():
                 connection = await serve_handshake(
                     stream, self._wrong if struck else self._context, deadline_s=self._limits.handshake_s
                 )
                 peer = self._read_peer(connection, struck=struck)
                 await HttpConnection(_Wire(connection), peer, self._service, self._limits, guest).serve()
-        except TransportFailed as error:
-            self.counts.failed_handshakes += 1
-            if self._on_refused is not None:
-                self._on_refused(error.alert or error.reason)
+            self.counts.cut += guest.scope.cancelled_caught  # to make room
         except trio.Cancelled:
             self.counts.cut += 1
             raise
@@ -135,6 +139,15 @@ class Listener:
             stream.socket.close()  # of one that was taken over, nothing
             if connection is not None:
                 connection.drop()
+
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except TransportFailed as error:
+            self.counts.failed_handshakes += 1
+            if self._on_refused is not None:
+                self._on_refused(error.alert or error.reason)
 
     def _read_peer(self, connection: TlsConnection, *, struck: bool) -> Peer:
         """Read who is there; raises ``TransportFailed`` where that cannot be read."""

@@ -61,11 +61,13 @@ def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: x509.C
         private_folder(folder)
         home = folder / "pki" / label
         if not home.exists():
-            _make(folder, home, bootstrap, config, "" if label == DEFAULT else f" {label}")
+            _make(folder, home, config, "" if label == DEFAULT else f" {label}")
         files = sorted(home.glob("ca-*.pem"))
         chain = tuple(map(_read_authority, files))
         manufacturer = _read_authority(home / _MANUFACTURER)
-        _check_kind(folder, chain, config)
+        _check_kind(home, chain, config)
+        if not bootstrap.exists():
+            write_private(bootstrap, _bootstrap(manufacturer, datetime.now(UTC)))
         roots = () if tls_root is None else (tls_root,)
         certificates = dict.fromkeys((*(authority.certificate for authority in chain), *roots))
         write_private(trust, b"".join(map(_pem, certificates)), _PUBLIC_FILE)
@@ -76,21 +78,22 @@ def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: x509.C
     return Pki(chain, manufacturer, trust, bootstrap, home / _MANUFACTURER)
 
 
-def _check_kind(folder: Path, chain: tuple[Authority, ...], config: IssuerConfig) -> None:
+def _check_kind(home: Path, chain: tuple[Authority, ...], config: IssuerConfig) -> None:
     if not chain:
         raise ValueError("there is no authority")
     made = (kind_of(chain[-1].key), len(chain) - 1)
     if made != (config.key, config.intermediates):
         raise UsageError(
-            f"{folder}: the PKI there was made with issuer.key: {made[0].value} and intermediates: {made[1]}"
+            f"{home}: the PKI there was made with issuer.key: {made[0].value} and intermediates: {made[1]}"
             f" (asked for {config.key.value} and {config.intermediates}); take another folder, or remove it"
         )
 
 
 def private_folder(folder: Path) -> None:
-    """Make ``folder`` if need be, and close it to others."""
-    folder.mkdir(mode=_PRIVATE_DIR, parents=True, exist_ok=True)
-    folder.chmod(_PRIVATE_DIR)
+    """Make ``folder`` if need be, closed to others and to git; one that is there already is its owner's business."""
+    if not folder.is_dir():
+        folder.mkdir(mode=_PRIVATE_DIR, parents=True)
+        write_private(folder / ".gitignore", b"*\n", _PUBLIC_FILE)  # private keys are never committed by accident
 
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
@@ -113,7 +116,7 @@ def write_private(path: Path, content: bytes, mode: int = _PRIVATE_FILE) -> None
     part.replace(path)
 
 
-def _make(folder: Path, home: Path, bootstrap: Path, config: IssuerConfig, name: str) -> None:
+def _make(folder: Path, home: Path, config: IssuerConfig, name: str) -> None:
     """Make everything aside and move it in last, so that a kill leaves no half a PKI."""
     now = datetime.now(UTC)
     chain = [make_authority(f"estsim sandbox{name} root CA", config.key, now=now, path_length=config.intermediates)]
@@ -127,11 +130,9 @@ def _make(folder: Path, home: Path, bootstrap: Path, config: IssuerConfig, name:
     aside = folder / "pki.new"
     shutil.rmtree(aside, ignore_errors=True)
     private_folder(aside)
-    write_private(folder / ".gitignore", b"*\n", _PUBLIC_FILE)  # private keys are never committed by accident
     for depth, authority in enumerate(chain):
         write_private(aside / f"ca-{depth}.pem", _pem(authority.certificate) + _key_pem(authority.key))
     write_private(aside / _MANUFACTURER, _pem(manufacturer.certificate) + _key_pem(manufacturer.key))
-    write_private(bootstrap, _bootstrap(manufacturer, now))
     aside.replace(home)
 
 

@@ -188,6 +188,17 @@ class IssuePolicy:
         del self._book[request.identity, request.key]
         return True
 
+    def kept(self, request: Request) -> Pending | None:
+        """Return what is kept under the identity and key of a request, whatever names it is for."""
+        return self._book.get((request.identity, request.key))
+
+    def restore(self, request: Request, pending: Pending | None) -> None:
+        """Put back what was kept before a decision that came to nothing."""
+        if pending is not None:
+            self._keep(pending)
+        else:
+            self._book.pop((request.identity, request.key), None)
+
     def pending(self, request: Request) -> Pending | None:
         """Return what is kept of a request that waits for its certificate."""
         return self._known(request)

@@ -1,6 +1,6 @@
 """From the path of a request to the trust center and the operation that it asks for (RFC 7030 §3.2.2)."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,9 @@ from estsim.server.refused import Refused
 
 HEALTH: Final = "/healthz"
 _SHOWN: Final = 200  # of a path, which a client may make as long as it likes
-_OPERATIONS: Final = ", ".join(operation.value for operation in Operation)
+_LABELS: Final = 10  # named in a refusal
+_NAMES: Final = tuple(operation.value for operation in Operation)
+_OPERATIONS: Final = ", ".join(_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +32,23 @@ def path_of(request: EstRequest) -> str:
     return path
 
 
-def route(request: EstRequest, labels: Iterable[str]) -> Route:
+def route(request: EstRequest, labels: Collection[str]) -> Route:
     """Return where a request goes; raises ``Refused`` with what was expected."""
-    known = tuple(labels)
     path = path_of(request)
     tail = path.removeprefix(f"{WELL_KNOWN}/")
     if tail == path:
         raise Refused(404, f"expected a path under {WELL_KNOWN}/ (got {path[:_SHOWN]})")
     label, slash, rest = tail.partition("/")
     if not slash:
-        return Route(DEFAULT, _operation(tail, known))
-    if label == DEFAULT or label not in known:
-        others = [name for name in known if name != DEFAULT]
-        has = f"the labels {', '.join(others)}" if others else "no labels"
+        return Route(DEFAULT, _operation(tail, labels))
+    if label == DEFAULT or label not in labels:
+        if not rest and label in _NAMES:
+            raise Refused(404, f"expected {label} without a slash behind it (got {path[:_SHOWN]})")
+        others = [name for name in labels if name != DEFAULT]
+        more = f" and {len(others) - _LABELS} more" if len(others) > _LABELS else ""
+        has = f"the labels {', '.join(others[:_LABELS])}{more}" if others else "no labels"
         raise Refused(404, f"got label {label[:40] or 'nothing'}, and this sandbox has {has}")
-    return Route(label, _operation(rest, known))
+    return Route(label, _operation(rest, labels))
 
 
 def expect_method(request: EstRequest, operation: Operation) -> None:

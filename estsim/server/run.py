@@ -6,13 +6,15 @@ while it listens. One sandbox at a time uses a folder.
 
 import gc
 import resource
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+import psutil
 import trio
 from cryptography import x509
 
@@ -37,6 +39,7 @@ _CHECKPOINT_S: Final = 5.0
 _FLUSH_S: Final = 0.5
 _GC_THRESHOLDS: Final = (50_000, 20, 1000)
 _OWN_FILES: Final = 64
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    names: Sequence[str] = (),
     stop: trio.Event,
     limits: Limits | None = None,
     watchers: Watchers | None = None,
@@ -68,13 +72,15 @@ async def serve(
 ) -> None:
     """Serve until ``stop`` is set, and drain. Raises ``UsageError`` or ``StoreError`` before it listens.
 
+    ``names`` are host names and addresses for the server's certificate, besides those that follow from ``host``.
     Faults wait for a ``clock`` that has not begun: what comes before a run's own beginning is to meet none.
 
     Cancelled, it cuts its connections at once; the store is whole in either case.
     """
     watchers, clock = watchers or Watchers(), clock or SandboxClock()
     with sole_user_of(folder):
-        pkis = _open_pkis(folder, config)
+        # In a thread: large RSA keys take seconds, in which Ctrl-C is to be heard. What is made is moved in whole.
+        pkis = await trio.to_thread.run_sync(_open_pkis, folder, config, abandon_on_cancel=True)
         listeners = await bind(host, port)
         name = _name_in_url(host)
         base = f"https://{_bracketed(name)}:{_port_of(listeners)}{WELL_KNOWN}"
@@ -99,7 +105,7 @@ async def serve(
             service = EstService(centers, store, clock, watchers.on_exchange)
             listener = Listener(
                 service,
-                make_endpoint(config, pkis[DEFAULT], anchors, name=name),
+                make_endpoint(config, pkis[DEFAULT], anchors, names=(*_names_of(host), *names)),
                 clock=clock,
                 wrong_name=WrongServerName(_all_faults(config), seed=config.seed),
                 limits=limits or _limits(),
@@ -206,6 +212,15 @@ async def _checkpoint(store: Store) -> None:
         await trio.sleep(_CHECKPOINT_S)
         with suppress(StoreError):
             await trio.to_thread.run_sync(store.checkpoint)
+
+
+def _names_of(host: str) -> tuple[str, ...]:
+    """Return what the server's certificate is for: of a wildcard address, all that this machine is called."""
+    name = _name_in_url(host)
+    if name == host:
+        return (name,)
+    addresses = (each.address for own in psutil.net_if_addrs().values() for each in own if each.family in _INTERNET)
+    return (name, socket.gethostname(), socket.getfqdn(), *(address.partition("%")[0] for address in addresses))
 
 
 def _name_in_url(host: str) -> str:

@@ -18,6 +18,7 @@ from estsim.errors import StoreError
 from estsim.server.policy import Decision, Pending, Request
 
 SCHEMA_VERSION: Final = 2
+_PRIMARY_CODE: Final = 0xFF  # SQLite's extended codes have what they extend in their last octet
 _SCHEMA: Final = """
 CREATE TABLE exchanges (
     id INTEGER PRIMARY KEY, at_unix REAL, request_id TEXT, center TEXT, peer_subject TEXT, peer_serial TEXT, user TEXT,
@@ -227,7 +228,7 @@ class Store:
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            busy = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
             raise (StoreBusy if busy else StoreError)(f"{self._path}: {error}") from error
 
     def _write_handled(self) -> None:

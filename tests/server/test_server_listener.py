@@ -2,6 +2,7 @@
 
 import base64
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -150,6 +151,56 @@ async def test_what_is_too_large_or_no_http_is_refused_and_closed(tmp_path: Path
         answer = await client.stream.receive_some()
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert b"connection: close" in answer.lower()
+
+
+async def test_a_head_that_is_refused_has_no_body(tmp_path: Path) -> None:
+    """With a body that is too long, or broken: an answer all the same, and the next client is served."""
+    async with running(tmp_path) as sandbox:
+        for rest in (b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n"):
+            async with sandbox.connect(sandbox.tls(sandbox.here.bootstrap)) as client:
+                await client.write(HEAD.replace(b"POST", b"HEAD") + rest)
+                head, _, body = (await client.stream.receive_some()).partition(b"\r\n\r\n")
+                assert head.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 "))
+                assert body == b""
+        assert (await sandbox.get("cacerts")).status == 200
+        assert sandbox.here.counts.faults == 0
+
+
+async def test_empty_lines_between_requests_are_ignored(tmp_path: Path) -> None:
+    """RFC 9112 §2.2: after a body, in a packet of their own, and before the first request."""
+    get = b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with running(tmp_path) as sandbox, sandbox.connect(sandbox.tls()) as client:
+        await client.write(b"\r\n" + get + b"\r\n")
+        assert (await client.stream.receive_some()).startswith(b"HTTP/1.1 200 ")
+        await client.write(b"\r\n")
+        await client.write(get + b"\r\n" + get)
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 2:
+            answers += await client.stream.receive_some()
+        assert answers.count(b"HTTP/1.1 200 ") == 2
+    assert [row.status for row in sandbox.exchanges] == [200, 200, 200]
+
+
+async def test_a_body_that_is_not_there_when_the_sandbox_stops_leaves_a_line(tmp_path: Path) -> None:
+    """Every request whose head came is on record, with where it was to go."""
+    async with running(tmp_path) as sandbox, sandbox.connect(sandbox.tls(sandbox.here.bootstrap)) as client:
+        await client.write(HEAD + b"X-Request-ID: half\r\nContent-Length: 500\r\n\r\nAAAA")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        sandbox.stop.set()
+        with suppress(trio.BrokenResourceError):
+            await client.stream.receive_some()
+    (row,) = sandbox.exchanges
+    assert (row.request_id, row.center, row.operation, row.status) == ("half", "default", "simpleenroll", None)
+    assert row.detail == "the sandbox stopped before the body was there"
+
+
+async def test_two_addresses_of_one_name_share_a_port() -> None:
+    """Of ``localhost`` a client may take either."""
+    listeners = await bind("localhost", 0)
+    ports = {listener.socket.getsockname()[1] for listener in listeners}
+    for listener in listeners:
+        await listener.aclose()
+    assert len(ports) == 1
 
 
 async def test_slow_clients_are_let_go(tmp_path: Path) -> None:

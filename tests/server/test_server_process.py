@@ -79,6 +79,46 @@ def test_with_parent_it_lives_as_long_as_its_stdin(tmp_path: Path) -> None:
         assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_a_folder_that_was_there_keeps_its_files_and_its_mode(tmp_path: Path) -> None:
+    """Even as ``--ephemeral``, which removes what the sandbox made: the PKI, and nothing of the user's."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "src").mkdir()
+    (folder / "notes.txt").write_text("mine")
+    (folder / ".gitignore").write_text("build/\n")
+    with serving(folder, "--with-parent", "--ephemeral") as process:
+        while not (folder / "sandbox.json").exists():
+            assert process.poll() is None
+        process.communicate(timeout=DEADLINE_S)
+    assert (stat.S_IMODE(folder.stat().st_mode), (folder / "notes.txt").read_text()) == (0o755, "mine")
+    left = {path.name for path in folder.iterdir()}
+    assert {"src", "notes.txt", "sandbox.sqlite"} <= left
+    assert not left & {"pki", "bootstrap.pem", "trust.pem", "sandbox.json"}
+
+
+def test_it_serves_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """``estsim serve | head -1``: requests are answered, refused handshakes do no harm, and it stops in order."""
+    with serving(tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        while not (tmp_path / "sandbox.json").exists():
+            assert process.poll() is None
+        url = json.loads((tmp_path / "sandbox.json").read_text())["url"]
+        good = ssl.create_default_context(cafile=str(tmp_path / "trust.pem"))
+        for context in (good, ssl.create_default_context(), good):
+            if context is good:
+                with urllib.request.urlopen(f"{url}/cacerts", context=good, timeout=DEADLINE_S) as answer:  # noqa: S310
+                    assert answer.status == 200
+            else:
+                with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
+                    urllib.request.urlopen(f"{url}/cacerts", context=context, timeout=DEADLINE_S)  # noqa: S310
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
 def test_a_port_in_use_is_a_usage_error(tmp_path: Path) -> None:
     """Exit code 2 and one line, no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

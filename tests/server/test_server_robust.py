@@ -228,6 +228,57 @@ async def test_a_locked_store_is_waited_for_without_holding_up_others(tmp_path: 
             assert other.execute("SELECT count(*) FROM issued").fetchone() == (1,)
 
 
+async def test_repeats_during_a_lock_become_one_certificate(tmp_path: Path) -> None:
+    """The first waits for the store with the request in hand; the others are told to come again."""
+    issue = {"mode": "deferred", "delay": "1ms", "retry_after": {"seconds": 0}}
+    async with running(tmp_path, {"issue": issue}) as sandbox:
+        csr = csr_for(new_key(), "m")
+        statuses = [(await sandbox.post(csr, identity=sandbox.here.bootstrap)).status]
+
+        async def repeat() -> None:
+            statuses.append((await sandbox.post(csr, identity=sandbox.here.bootstrap)).status)
+
+        with closing(sqlite3.connect(sandbox.here.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(repeat)
+                await trio.sleep(0.4)  # the length of somebody else's transaction
+                other.execute("ROLLBACK")
+            assert sorted(statuses) == [200, 202, 202, 202]
+            assert other.execute("SELECT count(*) FROM issued").fetchone() == (1,)
+            assert other.execute("SELECT count(*) FROM pending").fetchone() == (0,)
+
+
+async def test_who_was_told_503_is_not_early_when_it_comes_again(tmp_path: Path) -> None:
+    """What could not be written was never told: the repeat begins anew."""
+    issue = {"mode": "deferred", "early": "forbid", "retry_after": {"seconds": 60}}
+    async with running(tmp_path, {"issue": issue}) as sandbox:
+        csr = csr_for(new_key(), "m")
+        with closing(sqlite3.connect(sandbox.here.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert (await sandbox.post(csr, identity=sandbox.here.bootstrap)).status == 503
+            other.execute("ROLLBACK")
+        statuses = [(await sandbox.post(csr, identity=sandbox.here.bootstrap)).status for _ in range(2)]
+        assert statuses == [202, 403]
+
+
+async def test_a_certificate_that_was_not_written_down_is_in_no_line_of_the_log(tmp_path: Path) -> None:
+    """Stopped while it waited for the store: the line says that, and tells of no serial."""
+    async with running(tmp_path) as sandbox:
+        database = sandbox.here.database
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with trio.move_on_after(0.3):
+                await sandbox.enroll()
+            other.execute("ROLLBACK")
+            sandbox.exchanges.clear()
+            assert (await sandbox.enroll("later"))[0].status == 200
+        with closing(sqlite3.connect(database)) as reader:
+            logged = reader.execute("SELECT serial FROM exchanges WHERE serial IS NOT NULL").fetchall()
+            assert sorted(logged) == sorted(reader.execute("SELECT serial FROM issued").fetchall())
+
+
 async def test_a_kill_loses_no_pending_request(tmp_path: Path) -> None:
     """SIGKILL right after the 202: the next process knows the request, and issues one certificate for it."""
     config = "issue: {mode: deferred, delay: 1ms, retry_after: {seconds: 1}}\n"

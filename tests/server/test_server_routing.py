@@ -119,6 +119,11 @@ def test_a_label_alone_is_told_that_an_operation_is_missing() -> None:
     assert refusal(f"{EST}/meters").endswith("(got meters; meters is a label, the operation comes after it)")
 
 
+def test_a_slash_behind_an_operation_is_told() -> None:
+    """It is no label, whatever comes before a slash elsewhere."""
+    assert refusal(f"{EST}/cacerts/") == "expected cacerts without a slash behind it (got /.well-known/est/cacerts/)"
+
+
 def test_default_alone_is_not_taken_for_a_label() -> None:
     """It has no place in a URL, so an operation after it would be refused too."""
     assert "is a label" not in refusal(f"{EST}/default")
@@ -130,9 +135,7 @@ def test_default_is_no_label_in_a_url(labels: tuple[str, ...]) -> None:
     assert refusal(f"{EST}/default/cacerts", labels).startswith("got label default, and this sandbox has")
 
 
-@pytest.mark.parametrize(
-    ("tail", "got"), [("water/cacerts", "water"), ("METERS/cacerts", "METERS"), ("cacerts/", "cacerts"), ("../x", "..")]
-)
+@pytest.mark.parametrize(("tail", "got"), [("water/cacerts", "water"), ("METERS/cacerts", "METERS"), ("../x", "..")])
 def test_an_unknown_label_is_told_which_there_are(tail: str, got: str) -> None:
     """Those that may stand in a URL, in the order of the configuration."""
     assert refusal(f"{EST}/{tail}") == f"got label {got}, and this sandbox has the labels meters, gateways"
