@@ -2,11 +2,12 @@
 
 WAL with synchronous NORMAL: a commit survives the death of the process at once (kill -9), and of the machine up to the
 last checkpoint. `RunStore` has one connection and writes one batch at a time; it may be called from any thread, one at
-a time. `RunReader` never changes a file. Foreign errors become `StoreError`.
+a time. `RunReader` never changes a run and leaves no file beside it, whatever its writer left there. Foreign errors
+become `StoreError`.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,8 +130,11 @@ class RunReader:
         if not path.is_file():
             raise StoreError(f"{path}: there is no such run")
         with _mapped(path):
-            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            way, index_in_memory = _way_in(path)
+            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{way}", uri=True)
             try:
+                if index_in_memory:
+                    self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._check()
             except BaseException:
                 self._connection.close()
@@ -176,11 +180,25 @@ class RunReader:
         """Yield what the generator said of itself."""
         return map(reading_of, self._rows("generator", GENERATOR_COLUMNS, order="at_ns"))
 
+    def select(self, query: str, values: Sequence[object] = ()) -> Iterator[Row]:
+        """Yield the rows of a query one by one as SQLite finds them, so in constant memory. See `rows` for columns."""
+        with _mapped(self.path), closing(self._connection.execute(query, values)) as cursor:
+            yield from cursor
+
     def _rows(self, table: str, columns: tuple[str, ...], order: str = "rowid") -> Iterator[Row]:
-        with _mapped(self.path):
-            query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608 - names of ours only
-            with closing(self._connection.execute(query)) as cursor:
-                yield from cursor
+        return self.select(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - names of ours
+
+
+def _way_in(path: Path) -> tuple[str, bool]:
+    """Return what to add to a store's address, and whether the index of its log has to be made in memory.
+
+    SQLite would make the files that it misses beside a store in WAL mode, and not take them away again. A writer that
+    lives has both: so where one is missing nobody writes, and neither locks nor shared memory are needed.
+    """
+    log, index, journal = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
+    if log.exists():
+        return ("", False) if index.exists() else ("&vfs=unix-none", True)
+    return ("", False) if journal.exists() else ("&immutable=1", False)
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:
