@@ -17,6 +17,9 @@ _VERBS: Final = {
     "serve": ("estsim.cli.serve", "Run the sandbox: an EST server with a CA of its own."),
     "validate": ("estsim.cli.validate", "Check scenarios and say every mistake."),
     "pending": ("estsim.cli.pending", "List, approve or reject what a sandbox holds for approval."),
+    "export": ("estsim.cli.export", "Write what a run recorded as CSV, JSON lines or HdrHistogram percentiles."),
+    "report": ("estsim.cli.report", "Make a page of a run, with its charts, to be read anywhere."),
+    "device": ("estsim.cli.device", "Tell one device's story: exchanges, waits, certificates."),
     "recipe": ("estsim.cli.recipe", "Print a shell script that enrolls by hand."),
 }
 
@@ -78,5 +81,8 @@ def _estsim(
       estsim validate my-fleet.yaml             every mistake with file, line and column
       estsim serve --port 8443                  an EST server to try things against
       estsim pending list estsim-sandbox        the requests that wait there for a person's approval
+      estsim export results/RUN --format csv    every exchange of a run, for other programs
+      estsim report results/quickstart-*        a page with the figures and charts of each run
+      estsim device results/RUN meter-000017    what one device did, waited for and got
       estsim recipe curl URL                    a shell script that enrolls there by hand
     """

@@ -1,0 +1,126 @@
+"""The charts of deferral: waits told and kept, the parts of the time to a certificate, the herd."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from estsim.measure.report_deferral import PartsFigures, Raster, Waits
+from estsim.present.figures import count, duration
+from estsim.present.report_canvas import AMBER, BLUE, CELL, HEADROOM, QUIET, TITLED, calm
+
+_PARTS: Final = {
+    "service": ("service", BLUE),
+    "told": ("told by the server", "#9db8cc"),
+    "device": ("device's own spread", "#c9d6a3"),
+    "backoff": ("backoff", "#c96a5b"),
+    "client": ("client work", "#8a7fb0"),
+    "generator": ("generator lag", AMBER),
+}
+_HEAT: Final = [[0.0, "#f4f7f9"], [0.15, "#cfe1ec"], [0.5, "#5f9fc4"], [1.0, "#12405f"]]
+_GOALS: Final = {"enroll": "first certificates", "renew": "renewals"}
+_TENTHS: Final = 10
+
+
+def waits(figures: Waits) -> go.Figure:
+    """Return told waits beside kept waits, in the same bars."""
+    x = [figures.first_s + figures.width_s * bar for bar in range(-1, len(figures.told) + 2)]
+    figure = go.Figure()
+    for name, values, color, fill in (
+        ("told", figures.told, "#8aa9c0", "#dbe6ee"),
+        ("kept", figures.kept, BLUE, "rgba(31,111,159,0.25)"),
+    ):
+        trace = go.Scatter(
+            x=x,
+            y=[0, *values, 0, 0],
+            name=f"{name} (n = {count(sum(values))})",
+            mode="lines",
+            line={"color": color, "width": 2, "shape": "hv"},
+            fill="tozeroy",
+            fillcolor=fill,
+        )
+        figure.add_trace(trace)
+    figure.update_xaxes(title_text=f"wait before a poll (s), in steps of {figures.width_s:g} s")
+    figure.update_yaxes(title_text="polls")
+    return calm(figure, CELL)
+
+
+def parts(figures: Sequence[PartsFigures]) -> go.Figure:
+    """Return where the time to a certificate went, from the quickest tenth of the enrolments to the slowest."""
+    titles = [f"{_GOALS.get(each.goal, each.goal)} · n = {count(each.count)}" for each in figures]
+    figure = make_subplots(rows=1, cols=len(figures), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05)
+    highest_s = max(mean_s for each in figures for _, mean_s, _ in each.groups)
+    figure.update_yaxes(range=[0, HEADROOM * highest_s])
+    for column, each in enumerate(figures, 1):
+        names = _group_names(len(each.groups))
+        for part, (label, color) in _PARTS.items():
+            values = [means[part] for _, _, means in each.groups]
+            figure.add_trace(
+                go.Bar(
+                    x=names,
+                    y=values,
+                    name=label,
+                    legendgroup=part,
+                    showlegend=column == 1,
+                    marker_color=color,
+                    customdata=[size for size, _, _ in each.groups],
+                    hovertemplate="%{y:.3~g} s (mean of %{customdata} enrolments)",
+                ),
+                1,
+                column,
+            )
+        figure.add_trace(_totals(names, [mean_s for _, mean_s, _ in each.groups]), 1, column)
+        title = "tenths of the enrolments" if len(names) == _TENTHS else "enrolments"
+        figure.update_xaxes(title_text=f"{title}, by time to certificate", type="category", row=1, col=column)
+    figure.update_yaxes(title_text="mean time to certificate (s)", row=1, col=1)
+    figure.update_layout(barmode="stack", bargap=0.25)
+    return calm(figure, CELL + 60, top=TITLED)
+
+
+def _totals(names: Sequence[str], means_s: Sequence[float]) -> go.Scatter:
+    """Return the totals, written above their bars."""
+    return go.Scatter(
+        x=names,
+        y=means_s,
+        text=[duration(mean_s) for mean_s in means_s],
+        mode="text",
+        textposition="top center",
+        textfont={"size": 11, "color": QUIET},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def _group_names(groups: int) -> list[str]:
+    if groups == 1:
+        return ["all"]
+    middle = [str(number) for number in range(2, groups)]
+    return ["quickest", *middle, "slowest"]
+
+
+def raster(figures: Raster) -> go.Figure:
+    """Return poll starts folded on the period: a herd is an upright stripe, even traffic an even grey."""
+    step_s = figures.period_s * figures.periods_per_row
+    figure = go.Figure(
+        go.Heatmap(
+            z=figures.rows,
+            x0=figures.column_s / 2,
+            dx=figures.column_s,
+            y0=figures.first_s + step_s / 2,
+            dy=step_s,
+            colorscale=_HEAT,
+            zmin=0,
+            colorbar={"title": {"text": "poll starts"}, "thickness": 12, "outlinewidth": 0},
+            hovertemplate="%{z} poll starts, %{x:.1f} s into the period, at %{y:.0f} s<extra></extra>",
+        )
+    )
+    each = "a row a period" if figures.periods_per_row == 1 else f"a row for {figures.periods_per_row} periods"
+    figure.update_xaxes(
+        title_text=f"seconds into the period T = {figures.period_s} s, in steps of {figures.column_s:g} s",
+        range=[0, figures.period_s],
+        showgrid=False,
+    )
+    figure.update_yaxes(title_text=f"time of the run (s), {each}", autorange="reversed", showgrid=False)
+    figure = calm(figure, min(620, 80 + max(260, 14 * len(figures.rows))), top=12)
+    return figure.update_layout(hovermode="closest")

@@ -1,0 +1,42 @@
+"""The look of a report's page: one column, quiet colours, the fonts that the reader's machine has."""
+
+from typing import Final
+
+STYLE: Final = """
+:root { color-scheme: light; --ink: #26323d; --quiet: #6b7a88; --line: #e3e8ed; --paper: #fff; --ground: #f4f6f8; }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+main { max-width: 1180px; margin: 0 auto; padding: 32px 20px 64px; }
+header { margin: 0 4px 20px; }
+h1 { font-size: 30px; line-height: 1.2; margin: 0 0 12px; overflow-wrap: anywhere; }
+h2 { font-size: 20px; margin: 0 0 4px; }
+h3 { font-size: 16px; margin: 28px 0 0; }
+p { margin: 4px 0 14px; max-width: 110ch; }
+section > p { color: var(--quiet); }
+dl { display: flex; flex-wrap: wrap; gap: 6px 28px; margin: 0; }
+dt { color: var(--quiet); font-size: 12px; }
+dd { margin: 0; overflow-wrap: anywhere; }
+section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px; }
+section + section { margin-top: 16px; }
+.verdict p { color: var(--ink); font-size: 18px; max-width: none; }
+.badge { display: inline-block; border-radius: 6px; padding: 2px 12px; margin-right: 8px; color: #fff; font-weight: 600;
+  font-size: 15px; letter-spacing: .04em; }
+.good { background: #2f8560; } .bad { background: #b5483a; } .void { background: #b07a1e; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 16px; }
+.tiles span, .tiles small { display: block; color: var(--quiet); font-size: 13px; }
+.tiles strong { display: block; font-size: 26px; line-height: 1.3; font-weight: 600; }
+.chart { margin: 8px 0 16px; }
+.wide { overflow-x: auto; margin: 8px 0; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: anywhere; }
+th { color: var(--quiet); font-weight: 500; font-size: 13px; overflow-wrap: normal; }
+tbody tr:last-child td { border-bottom: 0; }
+#deferral, #environment { max-width: 680px; }
+#thresholds td:first-child { width: 100px; color: #2f8560; }
+#thresholds .failed td:first-child { color: #b5483a; font-weight: 600; }
+.n { text-align: right; white-space: nowrap; }
+td, dd { unicode-bidi: isolate; }
+pre { background: var(--ground); border-radius: 8px; padding: 14px 18px; overflow-x: auto; font-size: 13px; }
+@media print { body { background: none; } section { break-inside: avoid; border: 0; padding: 8px 0; } }
+"""
