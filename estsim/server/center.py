@@ -45,6 +45,7 @@ from estsim.server.policy import (
 )
 from estsim.server.refused import Refused, text_response
 from estsim.server.store import IssuedRow, PendingRow
+from estsim.server.turn import Turn
 
 _NOT_IMPLEMENTED: Final = frozenset({Operation.SERVERKEYGEN, Operation.FULLCMC})
 _ON_CERTIFICATES: Final = (FaultKind.WRONG_KEY, FaultKind.EXPIRED_CERTIFICATE)
@@ -91,7 +92,7 @@ class TrustCenter:
         self._has_chain = len(ca_certificates) > 1
 
     @contextmanager
-    def turn(self) -> Iterator["Turn"]:
+    def turn(self) -> Iterator[Turn]:
         """Hold a call from its decision until its outcome is on record; what was not :meth:`Turn.done` never was."""
         turn = Turn(self._in_hand, self.policy)
         try:
@@ -99,7 +100,7 @@ class TrustCenter:
         finally:
             turn.end()
 
-    async def answer(self, operation: Operation, call: Call, turn: "Turn") -> Outcome:
+    async def answer(self, operation: Operation, call: Call, turn: Turn) -> Outcome:
         """Answer a call; raises ``ClientLeft`` where nobody is left to answer, and StoreError."""
         application: Application | None = None
         refusal: Refused | None = None
@@ -155,7 +156,7 @@ class TrustCenter:
         call: Call,
         application: Application | None,
         faults: tuple[Fault, ...],
-        turn: "Turn",
+        turn: Turn,
     ) -> Outcome:
         if application is None:
             if operation is Operation.CSRATTRS:
@@ -253,44 +254,6 @@ class TrustCenter:
         body = encode_body(encode_certs_only(certificates), columns=self._manners.columns)
         headers = (("content-type", content_type), ("content-transfer-encoding", "base64"))
         return EstResponse(200, headers, body)
-
-
-class Turn:
-    """One call's hold on its identity and key: two requests under way at once must not become two certificates.
-
-    What the policy had of them before comes back, unless the outcome is on record: who was told 503 was told no time to
-    come again.
-    """
-
-    def __init__(self, in_hand: set[tuple[bytes, bytes]], policy: IssuePolicy) -> None:
-        self._in_hand = in_hand
-        self._policy = policy
-        self._request: Request | None = None
-        self._before: Pending | None = None
-
-    def take(self, request: Request) -> bool:
-        """Take a request in hand; False where another one of its identity, for its key, is."""
-        name = (request.identity, request.key)
-        if name in self._in_hand:
-            return False
-        self._in_hand.add(name)
-        self._request, self._before = request, self._policy.kept(request)
-        return True
-
-    def done(self, outcome: Outcome) -> None:
-        """Let what was decided stand, now that the store knows, and forget what was pending and is issued."""
-        if self._request is not None:
-            self._before = self._policy.kept(self._request)
-        if outcome.settled is not None:
-            self._policy.issued(outcome.settled)
-            self._before = None
-
-    def end(self) -> None:
-        """Let go."""
-        if self._request is None:
-            return
-        self._in_hand.discard((self._request.identity, self._request.key))
-        self._policy.restore(self._request, self._before)
 
 
 def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:

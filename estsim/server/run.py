@@ -8,7 +8,7 @@ import gc
 import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -81,54 +81,52 @@ async def serve(
     with sole_user_of(folder):
         # In a thread: large RSA keys take seconds, in which Ctrl-C is to be heard. What is made is moved in whole.
         pkis = await trio.to_thread.run_sync(_open_pkis, folder, config, abandon_on_cancel=True)
-        listeners = await bind(host, port)
-        name = _name_in_url(host)
-        base = f"https://{_bracketed(name)}:{_port_of(listeners)}{WELL_KNOWN}"
-        places = {label: _place(base, label, pki) for label, pki in pkis.items()}
         database = folder / "sandbox.sqlite"
-        store = Store(database)
-        try:
-            anchors = {label: _anchors(config.centers[label], pki) for label, pki in pkis.items()}
-            centers = {
-                label: build_center(
-                    label,
-                    config,
-                    pki,
-                    anchors[label],
-                    verified=is_verified(config),
+        with closing(Store(database)) as store:
+            listeners = await bind(host, port)
+            try:
+                anchors = {label: _anchors(config.centers[label], pki) for label, pki in pkis.items()}
+                centers = _centers(config, pkis, anchors, clock, store)
+                taken_up = _take_up(store, centers)
+                service = EstService(centers, store, clock, watchers.on_exchange)
+                listener = Listener(
+                    service,
+                    make_endpoint(config, pkis[DEFAULT], anchors, names=(*_names_of(host), *names)),
                     clock=clock,
-                    decision=store.decision,
+                    wrong_name=WrongServerName(_all_faults(config), seed=config.seed),
+                    limits=limits or _limits(),
+                    on_refused=watchers.on_failed_handshake,
                 )
-                for label, pki in pkis.items()
-            }
-            taken_up = _take_up(store, centers)
-            service = EstService(centers, store, clock, watchers.on_exchange)
-            listener = Listener(
-                service,
-                make_endpoint(config, pkis[DEFAULT], anchors, names=(*_names_of(host), *names)),
-                clock=clock,
-                wrong_name=WrongServerName(_all_faults(config), seed=config.seed),
-                limits=limits or _limits(),
-                on_refused=watchers.on_failed_handshake,
-            )
-            with announced(folder, places):
-                task_status.started(
-                    Announcement(
-                        places,
-                        database,
-                        taken_up,
-                        listener.counts,
-                        clock,
-                        lambda: _read(centers, store, clock),
-                        lambda: service.trouble,
-                        lambda: listener.open,
-                    )
+                here = Announcement(
+                    _places(pkis, host, _port_of(listeners)),
+                    database,
+                    taken_up,
+                    listener.counts,
+                    clock,
+                    lambda: _read(centers, store, clock),
+                    lambda: service.trouble,
+                    lambda: listener.open,
                 )
-                await _keep(listener, listeners, store, stop)
-        finally:
-            for each in listeners:
-                each.socket.close()
-            store.close()
+                with announced(folder, here.places):
+                    task_status.started(here)
+                    await _keep(listener, listeners, store, stop)
+            finally:
+                for each in listeners:
+                    each.socket.close()
+
+
+def _centers(
+    config: SandboxConfig,
+    pkis: Mapping[str, Pki],
+    anchors: Mapping[str, tuple[x509.Certificate, ...]],
+    clock: SandboxClock,
+    store: Store,
+) -> dict[str, TrustCenter]:
+    verified = is_verified(config)
+    return {
+        label: build_center(label, config, pki, anchors[label], verified=verified, clock=clock, decision=store.decision)
+        for label, pki in pkis.items()
+    }
 
 
 def _open_pkis(folder: Path, config: SandboxConfig) -> dict[str, Pki]:
@@ -149,9 +147,12 @@ def _anchors(center: TrustCenterConfig, pki: Pki) -> tuple[x509.Certificate, ...
     return (*pki.ca_certificates, pki.manufacturer.certificate, *given)
 
 
-def _place(base: str, label: str, pki: Pki) -> Place:
-    url = base if label == DEFAULT else f"{base}/{label}"
-    return Place(url, pki.trust, pki.bootstrap, pki.manufacturer_file)
+def _places(pkis: Mapping[str, Pki], host: str, port: int) -> dict[str, Place]:
+    base = f"https://{_bracketed(_name_in_url(host))}:{port}{WELL_KNOWN}"
+    return {
+        label: Place(base if label == DEFAULT else f"{base}/{label}", pki.trust, pki.bootstrap, pki.manufacturer_file)
+        for label, pki in pkis.items()
+    }
 
 
 def _take_up(store: Store, centers: Mapping[str, TrustCenter]) -> int:

@@ -116,12 +116,16 @@ class Store:
         self._handled: list[tuple[int, int]] = []  # handling times known only after the answer went out
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._prepare()
-            self._db.execute("PRAGMA busy_timeout = 0")
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
         except sqlite3.Error as error:
             raise StoreError(f"{path}: cannot be used as the sandbox's store: {error}") from error
 
     def _prepare(self) -> None:
+        """Make the tables, or see to it that they are ours, and wait for nobody from then on."""
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
@@ -130,6 +134,7 @@ class Store:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise StoreError(f"{self._path}: expected schema version {SCHEMA_VERSION} (got {version})")
+        self._db.execute("PRAGMA busy_timeout = 0")
 
     def commit(
         self,
