@@ -18,6 +18,8 @@ from cli_runs import (
     write_scenario,
 )
 
+pytestmark = pytest.mark.alone  # it says whether this machine kept up
+
 QUICKSTART: Final = Path(__file__).parents[2] / "scenarios" / "quickstart.yaml"
 DEVICES: Final = 500
 EC_KEY: Final = bytes.fromhex("0201010420")  # RFC 5915: version 1 and the private octets of a P-256 key, in DER

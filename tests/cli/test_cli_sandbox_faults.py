@@ -11,7 +11,7 @@ FAULTS: Final[list[Keys]] = [
     {"kind": "reset", "when": "before", "rate": "20%", "match": {"operation": "simpleenroll"}},
     {"kind": "reset", "when": "after", "rate": "20%", "match": {"operation": "simpleenroll"}},
     {"kind": "truncated_body", "rate": "20%"},
-    {"kind": "garbage", "rate": "10%", "match": {"operation": "simpleenroll"}},
+    {"kind": "garbage", "match": {"operation": "simpleenroll", "subject": "CN=meter-00001[0-9]"}},
     {"kind": "wrong_key", "match": {"subject": "CN=meter-00000[0-4]"}},
     {"kind": "wrong_status", "status": 500, "from": "2s", "match": {"operation": "cacerts"}},
 ]
