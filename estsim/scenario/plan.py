@@ -11,10 +11,13 @@ from pathlib import Path
 
 from cryptography import x509
 
+from estsim.device.faults import DeviceFault
 from estsim.device.policy import Policy
 from estsim.load.arrivals import Arrivals
+from estsim.scenario.happenings import Happening, Phase
 from estsim.scenario.target_url import TargetUrl
 from estsim.server.config import KeyKind, SandboxConfig
+from estsim.units import Distribution
 
 __all__ = [
     "Authority",
@@ -23,13 +26,19 @@ __all__ = [
     "Close",
     "Cohort",
     "Demand",
+    "Expectation",
     "FileAuthority",
+    "Files",
     "Generator",
     "KeyKind",
+    "Keys",
     "MadeAuthority",
     "Manufacturer",
+    "Network",
     "NoBootstrap",
+    "Operational",
     "Scenario",
+    "Shared",
     "Target",
     "Timeouts",
     "Tls",
@@ -80,11 +89,25 @@ class Basic:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """The one firmware certificate and key of a product line, in a PEM file; the first enrolment replaces it."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A PEM file with certificate and key for each device, in a folder; devices take them in the order of names."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class NoBootstrap:
     """Nothing: whoever connects."""
 
 
-Bootstrap = Manufacturer | Basic | NoBootstrap
+Bootstrap = Manufacturer | Shared | Files | Basic | NoBootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +136,62 @@ class Generator:
     max_lag_s: float = 0.02
     max_cpu: float = 0.9
     request_ids: bool = True
+    source_addresses: tuple[str, ...] = ()  # connections leave from these in turn; none: the kernel chooses
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a cohort's devices speak TLS: versions as ``1.2``, and how a connection ends. Each exchange opens its own."""
+    """How a cohort's devices speak TLS: versions as ``1.2``, and how a connection ends.
+
+    ``keep_alive_s`` is how long a device keeps an idle connection for its next exchange; 0 opens one for each.
+    ``resume`` offers the session of the connection before. ``send_chain`` sends intermediates beside the device's
+    certificate.
+    """
 
     oldest: str = "1.2"
     newest: str = "1.3"
     close: Close = Close.FIN
+    keep_alive_s: float = 0.0
+    resume: bool = False
+    send_chain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the network does to a device: its round trip (seconds, added to every flight), its bit rate, and its luck.
+
+    ``stall`` and ``reset`` are the shares of connections that stop for good or are torn down under way.
+    """
+
+    rtt_s: Distribution | None = None
+    rate_bps: float | None = None
+    stall: float = 0.0
+    reset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where a cohort's keys come from: so many made before the run, each used once, or a few used again and again."""
+
+    prepare: int = 0
+    reuse: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operational:
+    """Devices that own a certificate as the run begins; ``age`` is the share of its life that has passed."""
+
+    age: Distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Refusals that are part of the plan: exchanges of these cohorts that end so, in this time, are no failures."""
+
+    cohorts: frozenset[str]
+    outcomes: frozenset[str]  # OutcomeClass values
+    from_s: float = 0.0
+    to_s: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +212,13 @@ class Cohort:
     tls: Tls
     arrivals: Arrivals
     policy: Policy
+    stations: int | None = None  # a closed loop: at most so many devices seek a first certificate at a time
+    joins: bool = False  # boots when an event says so, not as the run begins
+    keys: Keys = Keys()
+    start: Operational | None = None
+    network: Network | None = None
+    skew_s: Distribution | None = None  # by how much each device's clock is ahead
+    faults: Mapping[DeviceFault, float] = field(default_factory=dict)  # shares of the cohort's devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +256,9 @@ class Scenario:
     resolved: str
     sandbox_text: str = field(default="", repr=False)
     sandbox_label: str | None = None
+    events: tuple[Happening, ...] = ()  # in the order of their times
+    phases: tuple[Phase, ...] = ()
+    expect: tuple[Expectation, ...] = ()
 
     @property
     def devices(self) -> int:
