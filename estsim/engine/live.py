@@ -94,13 +94,13 @@ class Live:
             with self._fleet_scope:
                 await self._shard.run(until_settled=until_settled)
             services.cancel_scope.cancel()
-        self._recorder.fleet(self._shard.last_reading())
+        self._recorder.fleet(self._shard.reading())
         self._vitals.take()
         self._show(self._snapshot(RunStage.DONE))
 
     def totals(self) -> GeneratorTotals:
         """Return what the run has cost this process."""
-        return GeneratorTotals(self._vitals.cpu_s, self._vitals.peak_rss_bytes)
+        return self._vitals.totals()
 
     def _stop(self) -> None:
         """Begin nothing more; what is under way may end within the drain."""

@@ -4,6 +4,7 @@ Whatever ends a run — its time, Ctrl-C, a server that cannot be reached, a ful
 first, and the caller is told how it ended.
 """
 
+import json
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from estsim.engine.exchange_task import ExchangeTask, request_ids
 from estsim.engine.factory import Factory
 from estsim.engine.fleet import CohortRun, Fleet, cohort_run
 from estsim.engine.ledger import Ledger
-from estsim.engine.limits import plan_problems, raise_descriptor_limit
+from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit
 from estsim.engine.live import Interrupts, Live
 from estsim.engine.preflight import fly
 from estsim.engine.results import make_folder, write_scenario, write_summary
@@ -30,6 +31,7 @@ from estsim.engine.trust import Trust, system_trust, trust_file
 from estsim.engine.vitals import tune_process
 from estsim.engine.wire import Wire, groups_offered
 from estsim.errors import PreflightError, StoreError, UsageError
+from estsim.measure.book import Stretch
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import FleetReading
 from estsim.measure.snapshot import RunStage, Snapshot
@@ -94,7 +96,10 @@ class Run:
         self._options = options
         self._show = show
         demands, names = scenario.thresholds, {cohort.name for cohort in scenario.cohorts}
-        self._thresholds = parse_thresholds([demand.expression for demand in demands], cohorts=names)
+        phases = tuple(Stretch(phase.name, phase.from_s, phase.to_s) for phase in scenario.phases)
+        self._thresholds = parse_thresholds(
+            [demand.expression for demand in demands], cohorts=names, phases={phase.name for phase in phases}
+        )
         watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
         self._vigil = Vigil(tuple(watched))
         self._broken: Judgement | None = None
@@ -107,6 +112,9 @@ class Run:
             within_s=limits_of(self._thresholds),
             max_lag_s=scenario.generator.max_lag_s,
             max_cpu=scenario.generator.max_cpu,
+            phases=phases,
+            ports_limit=local_ports(),
+            descriptors_limit=raise_descriptor_limit(),
         )
         off = {cohort.name: {"off": cohort.devices} for cohort in scenario.cohorts}
         self._recorder.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
@@ -150,6 +158,13 @@ class Run:
             "started": self._started.isoformat(),
             "version": __version__,
             "groups_offered": ",".join(self._groups),
+            "duration_s": repr(self._scenario.duration_s),
+            "cohorts": json.dumps({cohort.name: cohort.devices for cohort in self._scenario.cohorts}),
+            "phases": json.dumps([[phase.name, phase.from_s, phase.to_s] for phase in self._scenario.phases]),
+            "thresholds": json.dumps([demand.expression for demand in self._scenario.thresholds]),
+            "max_lag_s": repr(self._scenario.generator.max_lag_s),
+            "max_cpu": repr(self._scenario.generator.max_cpu),
+            "scenario_text": self._scenario.resolved,
         }
         for key, value in facts.items():
             store.put(key, value)
@@ -261,8 +276,7 @@ class Run:
 
     def _is_broken(self, at_ns: int) -> bool:
         """Ask the thresholds that may end the run, and remember the first that does."""
-        recorder = self._recorder
-        self._broken = self._vigil.broken(recorder.scope(at_ns), recorder.cohort_scopes(at_ns))
+        self._broken = self._vigil.broken(self._recorder.scopes(at_ns))
         return self._broken is not None
 
     def _snapshot(self, at_ns: int, stage: RunStage) -> Snapshot:
@@ -290,12 +304,12 @@ class Run:
         )
         return build_summary(
             facts,
-            recorder.scope(self._ended_ns),
-            recorder.cohort_scopes(self._ended_ns),
+            recorder.scopes(self._ended_ns),
             generator=self._totals,
             saturation=recorder.saturation.verdict(),
             thresholds=self._thresholds,
             broken=self._broken,
+            findings=recorder.findings,
             ending=ending,
         )
 

@@ -9,7 +9,6 @@ A device has one outstanding command. A new one cancels the exchange under way, 
 """
 
 from collections import Counter
-from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -42,10 +41,12 @@ class Shard:
         self._ledger = ledger
         self._clock = clock
         self._agenda: Agenda[Device] = Agenda()
-        self._states: Counter[State] = Counter(device.machine.state for device in fleet.devices)
+        self._states: dict[str, Counter[State]] = {}  # by cohort
         self._stopping = False
         self._something_new = trio.Event()
         self._sleeping_until_s = -inf
+        for device in fleet.devices:
+            self._states.setdefault(device.cohort.plan.name, Counter())[device.machine.state] += 1
         for at_s, device in fleet.boots:
             self._agenda.push(at_s, device, FIRST_BOOT)
         for wait, device in fleet.waiting:
@@ -74,20 +75,17 @@ class Shard:
                 self._step(device, StopAsked(), self._clock.now_s())
         self._something_new.set()
 
-    def last_reading(self) -> FleetReading:
-        """Say where the fleet stands at the end, also by cohort, which takes a look at every device."""
-        cohorts: dict[str, Counter[str]] = {}
-        for device in self._devices:
-            cohorts.setdefault(device.cohort.plan.name, Counter())[device.machine.state.value] += 1
-        return replace(self.reading(), cohorts={name: dict(states) for name, states in cohorts.items()})
-
     def reading(self) -> FleetReading:
         """Say where the fleet stands and who is about to wake."""
+        states: Counter[State] = Counter()
+        for counts in self._states.values():
+            states.update(counts)
         return FleetReading(
             at_ns=self._clock.now_ns(),
-            states={state.value: count for state, count in self._states.items() if count},
+            states=_by_name(states),
             wakeups=self._agenda.due_per_second(self._clock.now_s(), RADAR_S),
-            waiting_deferred=self._states[State.DEFERRED],
+            waiting_deferred=states[State.DEFERRED],
+            cohorts={name: _by_name(counts) for name, counts in self._states.items()},
         )
 
     # -- the scheduler
@@ -138,8 +136,9 @@ class Shard:
         before = machine.state
         command = machine.step(event, now_s)
         if machine.state is not before:
-            self._states[before] -= 1
-            self._states[machine.state] += 1
+            states = self._states[device.cohort.plan.name]
+            states[before] -= 1
+            states[machine.state] += 1
         return command
 
     async def _live(self, device: Device, command: Exchange) -> None:
@@ -172,3 +171,7 @@ class Shard:
             self._agenda.push(command.at_s, device, command.turn)
             if command.at_s < self._sleeping_until_s:
                 self._something_new.set()
+
+
+def _by_name(states: Counter[State]) -> dict[str, int]:
+    return {state.value: count for state, count in states.items() if count}

@@ -10,7 +10,10 @@ import psutil
 import trio
 
 from estsim.engine.clock import NS_PER_S, RunClock
+from estsim.engine.usage import descriptors_in_use, ports_in_use
+from estsim.measure.histograms import Histogram
 from estsim.measure.sample import GeneratorReading
+from estsim.measure.summary import GeneratorTotals
 
 HEARTBEAT_S: Final = 0.01
 _READING_S: Final = 1.0
@@ -34,7 +37,14 @@ class Vitals:
         self._delays_ns: list[int] = []
         self._started_cpu_ns = self._last_cpu_ns = time.process_time_ns()
         self._last_ns = clock.now_ns()
-        self.peak_rss_bytes = 0
+        self._peak_rss_bytes = self._peak_ports = self._peak_descriptors = 0
+        self._loop_delay = Histogram()
+
+    def totals(self) -> GeneratorTotals:
+        """Return what the run has cost this process, and what it has taken of the machine."""
+        return GeneratorTotals(
+            self.cpu_s, self._peak_rss_bytes, self._loop_delay, self._peak_ports, self._peak_descriptors
+        )
 
     @property
     def cpu_s(self) -> float:
@@ -56,18 +66,22 @@ class Vitals:
         """Take a reading each second, for ever; until ``ramp_s``, while the fleet grows, tidy up as well."""
         while True:
             await trio.sleep(_READING_S)
-            self.take()
+            self.take(*await trio.to_thread.run_sync(_usage))
             if self._clock.now_s() <= ramp_s + _READING_S:
                 gc.collect(1)
                 gc.freeze()
 
-    def take(self) -> None:
-        """Take a reading now."""
+    def take(self, ports: int = 0, descriptors: int = 0) -> None:
+        """Take a reading now; 0 ports or descriptors are not known."""
         now_ns, cpu_ns = self._clock.now_ns(), time.process_time_ns()
         elapsed_ns = max(1, now_ns - self._last_ns)
         delays, self._delays_ns = sorted(self._delays_ns), []
         rss_bytes = self._process.memory_info().rss
-        self.peak_rss_bytes = max(self.peak_rss_bytes, rss_bytes)
+        self._peak_rss_bytes = max(self._peak_rss_bytes, rss_bytes)
+        self._peak_ports = max(self._peak_ports, ports)
+        self._peak_descriptors = max(self._peak_descriptors, descriptors)
+        for delay_ns in delays:
+            self._loop_delay.record_ns(delay_ns)
         self._hand_on(
             GeneratorReading(
                 at_ns=now_ns,
@@ -75,9 +89,15 @@ class Vitals:
                 rss_bytes=rss_bytes,
                 in_flight=self._in_flight(),
                 loop_delay_p99_ns=delays[int(len(delays) * _P99)] if delays else 0,
+                ports=ports,
+                descriptors=descriptors,
             )
         )
         self._last_ns, self._last_cpu_ns = now_ns, cpu_ns
+
+
+def _usage() -> tuple[int, int]:
+    return ports_in_use(), descriptors_in_use()
 
 
 def tune_process() -> None:

@@ -6,7 +6,7 @@ Names are paths of summary.json without ``operations.``, ``deferral.`` and the u
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import Enum
 from typing import Final
@@ -74,6 +74,7 @@ class Metric:
     unit: Unit
     read: Callable[[Scope], Reading]
     within_s: float | None = None
+    phase: str | None = None
 
 
 _Scalar = tuple[Unit, Callable[[Scope], float | None]]
@@ -117,12 +118,20 @@ def _scalars() -> Iterator[tuple[str, _Scalar]]:
     yield "early_polls", (Unit.NUMBER, lambda scope: scope.tally.polls.early)
     yield "period", (Unit.SECONDS, lambda scope: scope.period_s)
     yield "peak_to_mean", (Unit.NUMBER, lambda scope: scope.peak_to_mean)
+    yield "synchronisation", (Unit.NUMBER, lambda scope: scope.synchrony.synchronisation)
+    yield "lag_correlation", (Unit.NUMBER, lambda scope: scope.synchrony.lag_correlation)
+    yield "burstiness", (Unit.NUMBER, lambda scope: scope.synchrony.burstiness)
+    yield "fano", (Unit.NUMBER, lambda scope: scope.synchrony.fano)
     yield "drain", (Unit.SECONDS, lambda scope: scope.drain_s())
+    yield "drain_p90", (Unit.SECONDS, lambda scope: scope.drain_s(0.9))
+    yield "drain_p99", (Unit.SECONDS, lambda scope: scope.drain_s(0.99))
+    yield "resync", (Unit.SECONDS, lambda scope: scope.resync_s)
     yield "fairness", (Unit.NUMBER, lambda scope: scope.fairness)
     yield "expired_while_waiting", (Unit.NUMBER, lambda scope: scope.expired_while_waiting)
     yield "non_conformance", (Unit.NUMBER, lambda scope: scope.tally.non_conformances.total())
     yield "certificates.issued", (Unit.NUMBER, lambda scope: scope.tally.issued)
     yield "certificates.verified", (Unit.NUMBER, lambda scope: scope.tally.certificates)
+    yield "certificates.expected_refusals", (Unit.NUMBER, lambda scope: scope.expected_refusals)
     yield "fleet.devices", (Unit.NUMBER, lambda scope: scope.devices)
     for state in STATES:
         yield f"fleet.states.{state}", (Unit.NUMBER, _state_of(state))
@@ -151,8 +160,14 @@ def names() -> tuple[str, ...]:
     return (*SCALARS, *spread, f"{_WITHIN}.5m")
 
 
-def parse_metric(path: str, *, cohorts: Collection[str] = ()) -> Metric:
-    """Return the metric that a path names; raises ThresholdError with the nearest name for one that is not there."""
+def parse_metric(path: str, *, cohorts: Collection[str] = (), phases: Collection[str] = ()) -> Metric:
+    """Return the metric that a path names; raises ThresholdError with the nearest name for one that is not there.
+
+    A path may begin with a phase: ``recovery.cohorts.north.failures``.
+    """
+    phase, dot, rest = path.partition(".")
+    if dot and phase in phases:
+        return replace(parse_metric(rest, cohorts=cohorts), path=path, phase=phase)
     cohort, name = _split_cohort(path, cohorts)
     if name.startswith("generator."):
         raise ThresholdError(f"{path}: the generator has its own verdict and no thresholds")

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from estsim.est.enrolment import EnrolmentEnd
+from estsim.measure.book import BlocksByOperation
 from estsim.measure.survival import Survival
+from estsim.measure.synchrony import Synchrony, resync_s, synchrony_of
 from estsim.measure.tally import Tally
 from estsim.measure.waits import Polls
 
@@ -21,6 +23,23 @@ class Scope:
     devices: int
     ended_ns: int
     states: Mapping[str, int] = field(default_factory=dict)
+    blocks: BlocksByOperation = field(default_factory=dict)  # for confidence intervals
+    events_s: tuple[float, ...] = ()  # when something stirred the fleet
+
+    @property
+    def expected_refusals(self) -> int:
+        """Enrolments that ended without a certificate, as the plan had it."""
+        return self.tally.lives.expected
+
+    @property
+    def synchrony(self) -> Synchrony:
+        """Whether the polls march in step, over the whole of it."""
+        return synchrony_of(self.tally.polls.bins, self.period_s) or Synchrony()
+
+    @property
+    def resync_s(self) -> float | None:
+        """How long it took, after the worst event, until the polls no longer marched in step."""
+        return resync_s(self.tally.polls.bins, self.period_s, self.events_s)
 
     @property
     def failures(self) -> float | None:
@@ -68,12 +87,30 @@ class Scope:
         return self.tally.lives.survival(self.ended_ns)
 
     def drain_s(self, share: float = 1.0) -> float | None:
-        """Time from the first boot until ``share`` of the devices had their first certificate; null if not yet."""
-        return self.tally.lives.drain_s(self.devices, share)
+        """Time from the first boot until ``share`` of the devices had their first certificate; null if not yet.
+
+        Devices that were refused as planned are not waited for.
+        """
+        lives = self.tally.lives
+        return lives.drain_s(self.devices - lives.expected_devices, share)
 
     def enrolled_within(self, limit_s: float) -> float | None:
         """Share of the enrolments intended at least ``limit_s`` before the end that were enrolled within it."""
         return self.tally.lives.enrolled_within(limit_s, self.ended_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """A run in all its scopes: the whole of it, each cohort, and each phase with the cohorts in it."""
+
+    run: Scope
+    cohorts: Mapping[str, Scope] = field(default_factory=dict)
+    phases: Mapping[str, "Scopes"] = field(default_factory=dict)
+
+    def of(self, *, cohort: str | None, phase: str | None) -> Scope:
+        """Return the scope of a cohort and a phase; None is all of them."""
+        within = self if phase is None else self.phases[phase]
+        return within.run if cohort is None else within.cohorts[cohort]
 
 
 def _ratio(part: int, whole: int) -> float | None:

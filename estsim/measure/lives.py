@@ -85,6 +85,8 @@ class Lives:
         "begun_bins",
         "cut_ages",
         "ended",
+        "expected",
+        "expected_devices",
         "first",
         "open_bins",
         "open_first_bins",
@@ -96,6 +98,8 @@ class Lives:
     def __init__(self, within_s: Iterable[float] = DEFAULT_WITHIN_S) -> None:
         self.begun = 0
         self.ended: Counter[EnrolmentEnd] = Counter()
+        self.expected = 0  # ended without a certificate, as the plan had it
+        self.expected_devices = 0  # devices of which that was a first enrolment, each once
         self.begun_bins: Counter[int] = Counter()
         self.open_bins: Counter[int] = Counter()
         self.open_first_bins: Counter[int] = Counter()  # those open that seek a first certificate
@@ -116,13 +120,19 @@ class Lives:
             self.first.booted(enrolment.intended_ns)
 
     def end(self, enrolment: Enrolment, *, first: bool) -> None:
-        """Count an enrolment that ended; ``first`` marks the device's first certificate."""
+        """Count an enrolment that ended; ``first`` marks the device's first certificate, or first expected refusal.
+
+        It may have begun in another tally: open ones are then counted below zero here, and come out even in the merge.
+        """
         if enrolment.ended_ns is None or enrolment.end is None:
             message = f"enrolment {enrolment.number} of device {enrolment.device} has not ended"
             raise ValueError(message)
         intended_bin = enrolment.intended_ns // BIN_NS
         age_ns = enrolment.ended_ns - enrolment.intended_ns
         self.ended[enrolment.end] += 1
+        if enrolment.expected and enrolment.end in FAILURES:
+            self.expected += 1
+            self.expected_devices += first
         _take(self.open_bins, intended_bin)
         if enrolment.goal is Goal.ENROLL:
             _take(self.open_first_bins, intended_bin)
@@ -159,8 +169,10 @@ class Lives:
             raise ValueError(message)
         self.begun += other.begun
         self.ended.update(other.ended)
-        self.open_bins.update(other.open_bins)
-        self.open_first_bins.update(other.open_first_bins)
+        self.expected += other.expected
+        self.expected_devices += other.expected_devices
+        _add(self.open_bins, other.open_bins)
+        _add(self.open_first_bins, other.open_first_bins)
         self.time_to_certificate.merge(other.time_to_certificate)
         self.cut_ages.merge(other.cut_ages)
         self.parts_ns.update(other.parts_ns)
@@ -178,13 +190,13 @@ class Lives:
 
     @property
     def failures(self) -> int:
-        """Enrolments that ended without a certificate, and not because we cut them."""
-        return sum(self.ended[end] for end in FAILURES)
+        """Enrolments that ended without a certificate, not because we cut them and not as expected."""
+        return sum(self.ended[end] for end in FAILURES) - self.expected
 
     @property
     def concluded(self) -> int:
-        """Enrolments that ended by themselves: with a certificate, or failed. Those we cut are neither."""
-        return self.ended[EnrolmentEnd.ISSUED] + self.failures
+        """Enrolments that ended by themselves: with a certificate, or without. Those we cut are neither."""
+        return self.ended[EnrolmentEnd.ISSUED] + self.failures + self.expected
 
     def enrolled_within(self, limit_s: float, ended_ns: int) -> float | None:
         """Return the share of enrolments intended ``limit_s`` or more before the end that were enrolled within it."""
@@ -226,6 +238,14 @@ def _take(bins: Counter[int], key: int) -> None:
         del bins[key]
     else:
         bins[key] -= 1
+
+
+def _add(bins: Counter[int], others: Counter[int]) -> None:
+    """Add counts, and drop the keys that come out even: they would stay for the length of the run."""
+    for key, count in others.items():
+        bins[key] += count
+        if not bins[key]:
+            del bins[key]
 
 
 def _before(bins: Counter[int], end: int) -> int:

@@ -10,28 +10,38 @@ loop: once a second the driver takes a batch, writes it in a thread, and gives i
         recorder.keep(batch, error)
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from estsim.errors import StoreError, Trouble
-from estsim.est.enrolment import Cause, EnrolmentEnd
-from estsim.est.operations import Operation
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.outcome import OutcomeClass
-from estsim.measure.deferral import Scope
+from estsim.measure.book import SLICE_S, Stretch, TallyBook
+from estsim.measure.deferral import Scope, Scopes
 from estsim.measure.histograms import LATENCY, Histogram, merged
-from estsim.measure.lives import DEFAULT_WITHIN_S
-from estsim.measure.rows import SeriesDelta
-from estsim.measure.sample import Enrolment, FleetReading, GeneratorReading, Sample
+from estsim.measure.lives import DEFAULT_WITHIN_S, FAILURES
+from estsim.measure.moment import (
+    cohort_moments,
+    deferral_moment,
+    errors,
+    operation_figures,
+    quantiles,
+    window_moment,
+)
+from estsim.measure.rows import FleetStates, SeriesDelta
+from estsim.measure.sample import Enrolment, FleetReading, GeneratorReading, MarkRow, Sample
 from estsim.measure.saturation import WINDOW_S, SaturationWatch
-from estsim.measure.snapshot import OperationFigures, Quantiles, RunStage, Snapshot
+from estsim.measure.snapshot import CohortMoment, GeneratorMoment, RunStage, Snapshot
 from estsim.measure.store import Batch
-from estsim.measure.survival import Survival
-from estsim.measure.tally import Tally, total_of
+from estsim.measure.synchrony import RunningSynchrony
+from estsim.measure.tally import Tally
+from estsim.measure.waits import BIN_NS
 
 SERIES_S: Final = 60  # how far back the dashboard's series go
 _NS: Final = 1_000_000_000
-_MAX_ERRORS_SHOWN: Final = 20
+_SLICE_NS: Final = round(SLICE_S * _NS)
+_MARKS_SHOWN: Final = 20
 
 
 class Recorder:
@@ -44,22 +54,33 @@ class Recorder:
         within_s: Iterable[float] = DEFAULT_WITHIN_S,
         max_lag_s: float = 0.02,
         max_cpu: float = 0.9,
+        phases: Sequence[Stretch] = (),
+        ports_limit: int = 0,
+        descriptors_limit: int = 0,
     ) -> None:
         self.devices = dict(cohorts)  # by cohort
-        self.within_s = tuple(within_s)
-        self.tallies = {cohort: Tally(self.within_s) for cohort in cohorts}
+        self.book = TallyBook(cohorts, within_s=within_s, phases=phases)
         self.saturation = SaturationWatch(max_lag_s=max_lag_s, max_cpu=max_cpu)
         self.fleet_reading = FleetReading(at_ns=0)
-        self.generator_reading: GeneratorReading | None = None
         self.peak_rss_bytes = 0
         self.write_failures = 0
         self.write_error: StoreError | None = None  # of the last write, until one succeeds
-        self._certified: set[tuple[str, int]] = set()  # devices that have had a first certificate
+        self.findings: list[str] = []
+        self.events_s: list[float] = []  # when something stirred the fleet
+        self.awaiting: str | None = None  # what the run waits for before it goes on
+        self._limits = (ports_limit, descriptors_limit)
+        self._certified: set[tuple[str, int]] = set()  # devices that have had a first certificate, or were not to
         self._pending = Batch()
         self._deltas: dict[tuple[int, str], SeriesDelta] = {}
         self._requests: Counter[int] = Counter()  # by second of the run, the last minute
         self._certificates: Counter[int] = Counter()
         self._lags: dict[int, Histogram] = {}  # by second, the last 10 s
+        self._readings: deque[GeneratorReading] = deque(maxlen=WINDOW_S)
+        self._states: dict[str, dict[str, int]] = {}  # by cohort, as last written
+        self._marks: deque[tuple[float, str]] = deque(maxlen=_MARKS_SHOWN)
+        self._synchrony = RunningSynchrony()
+        self._first_poll: int | None = None  # bin
+        self._shown_cohorts: tuple[int, tuple[CohortMoment, ...]] = (-1, ())
 
     def exchange(self, sample: Sample) -> None:
         """Record an exchange that ended; preflight is stored and counted nowhere."""
@@ -67,11 +88,13 @@ class Recorder:
         if sample.cause is Cause.PREFLIGHT:
             return
         stamps = sample.stamps
-        self.tallies[sample.cohort].exchange(sample)
+        self.book.tally(sample.cohort, intended_ns=stamps.intended_ns, now_ns=stamps.ended_ns).exchange(sample)
         lag_ns = stamps.schedule_lag_ns
         self.saturation.exchange(stamps.started_ns, lag_ns)
         if sample.trouble is Trouble.GENERATOR:
             self.saturation.out_of(stamps.ended_ns, sample.detail)
+        if sample.poll is not None and self._first_poll is None:
+            self._first_poll = stamps.started_ns // BIN_NS
         second = stamps.ended_ns // _NS
         self._requests[second] += 1
         lags = self._lags.get(second)
@@ -106,18 +129,22 @@ class Recorder:
     def enrolment_began(self, enrolment: Enrolment) -> None:
         """Record that a certificate is sought, with its first intended start, which must not change later."""
         self._touch(enrolment)
-        self.tallies[enrolment.cohort].enrolment_began(enrolment)
+        self._tally(enrolment, enrolment.intended_ns).enrolment_began(enrolment)
         self._delta(enrolment.intended_ns // _NS, enrolment.cohort).begun += 1
 
     def enrolment_ended(self, enrolment: Enrolment) -> None:
         """Record how a search ended; ``ended_ns`` and ``end`` must be set."""
         self._touch(enrolment)
-        device = (enrolment.cohort, enrolment.device)
-        first = enrolment.end is EnrolmentEnd.ISSUED and device not in self._certified
+        device, ended_ns = (enrolment.cohort, enrolment.device), enrolment.ended_ns or 0
+        refused = enrolment.expected and enrolment.goal is Goal.ENROLL and enrolment.end in FAILURES
+        first = (enrolment.end is EnrolmentEnd.ISSUED or refused) and device not in self._certified
         if first:
             self._certified.add(device)
-        self.tallies[enrolment.cohort].enrolment_ended(enrolment, first=first)
-        self._delta((enrolment.ended_ns or 0) // _NS, enrolment.cohort).ended += 1
+        self._tally(enrolment, ended_ns).enrolment_ended(enrolment, first=first)
+        self._delta(ended_ns // _NS, enrolment.cohort).ended += 1
+
+    def _tally(self, enrolment: Enrolment, now_ns: int) -> Tally:
+        return self.book.tally(enrolment.cohort, intended_ns=enrolment.intended_ns, now_ns=now_ns)
 
     def enrolment_open(self, enrolment: Enrolment) -> None:
         """Write a search that is open at the end with what it has come to; it has been counted since it began."""
@@ -127,15 +154,31 @@ class Recorder:
         self._pending.enrolments[enrolment.cohort, enrolment.device, enrolment.number] = enrolment
 
     def fleet(self, reading: FleetReading) -> None:
-        """Take note of where the fleet stands."""
+        """Take note of where the fleet stands; what has changed since is written."""
         self.fleet_reading = reading
+        for cohort, states in reading.cohorts.items():
+            if self._states.get(cohort) != states:
+                self._states[cohort] = dict(states)
+                self._pending.fleet.append(FleetStates(max(0, reading.at_ns) // _NS, cohort, dict(states)))
 
     def generator(self, reading: GeneratorReading) -> None:
         """Record what the generator says of itself."""
-        self.generator_reading = reading
+        self._readings.append(reading)
         self.peak_rss_bytes = max(self.peak_rss_bytes, reading.rss_bytes)
         self.saturation.reading(reading)
         self._pending.generator.append(reading)
+
+    def mark(self, at_ns: int, text: str, *, kind: str = "mark", stirs: bool = False) -> None:
+        """Tell something of the run; ``stirs`` says that it disturbed the fleet, from where its resync counts."""
+        self._pending.marks.append(MarkRow(at_ns, kind, text))
+        self._marks.append((at_ns / _NS, text))
+        if stirs:
+            self.events_s.append(at_ns / _NS)
+
+    def finding(self, at_ns: int, text: str) -> None:
+        """Take note of a device that the server ought to have refused and accepted: it fails the run."""
+        self.findings.append(text)
+        self.mark(at_ns, f"finding: {text}", kind="finding")
 
     def take_batch(self) -> Batch:
         """Return what waits to be written and start a new batch; the taker writes it or gives it back to `keep`."""
@@ -150,36 +193,49 @@ class Recorder:
         self.write_failures += 1
         self.write_error = error
         later, self._pending = self._pending, batch
-        batch.exchanges.extend(later.exchanges)
-        batch.enrolments.update(later.enrolments)
-        batch.series.extend(later.series)
-        batch.generator.extend(later.generator)
-
-    def total(self) -> Tally:
-        """Return the merge of all cohorts."""
-        return total_of(self.tallies.values(), self.within_s)
+        batch.extend(later)
 
     def scope(self, ended_ns: int) -> Scope:
         """Return the whole run as it stands at ``ended_ns``."""
-        return Scope(self.total(), sum(self.devices.values()), ended_ns, self.fleet_reading.states)
+        return Scope(
+            self.book.total(),
+            sum(self.devices.values()),
+            ended_ns,
+            self.fleet_reading.states,
+            self.book.blocks(),
+            tuple(self.events_s),
+        )
 
-    def cohort_scopes(self, ended_ns: int) -> dict[str, Scope]:
-        """Return each cohort as it stands at ``ended_ns``."""
-        states = self.fleet_reading.cohorts
-        return {
-            name: Scope(tally, self.devices[name], ended_ns, states.get(name, {}))
-            for name, tally in self.tallies.items()
+    def scopes(self, ended_ns: int) -> Scopes:
+        """Return the run, each cohort and each phase as they stand at ``ended_ns``."""
+        book, events_s, states = self.book, tuple(self.events_s), self.fleet_reading.cohorts
+        cohorts = {
+            name: Scope(book.cohort(name), devices, ended_ns, states.get(name, {}), book.blocks([name]), events_s)
+            for name, devices in self.devices.items()
         }
+        phases = {
+            phase.name: Scopes(
+                Scope(book.phase(phase.name), sum(self.devices.values()), ended_ns),
+                {name: Scope(book.phase(phase.name, [name]), self.devices[name], ended_ns) for name in book.cohorts},
+            )
+            for phase in book.phases
+        }
+        return Scopes(self.scope(ended_ns), cohorts, phases)
 
     def snapshot(self, *, name: str, target: str, stage: RunStage, at_ns: int, duration_s: float | None) -> Snapshot:
         """Return what the dashboard shows now: cumulative figures and the last minute, for once a second."""
         now_s = at_ns // _NS
         self._forget(now_s)
-        total = self._glance()
+        if at_ns // _SLICE_NS > self.book.slice:
+            self.book.turn(at_ns // _SLICE_NS)
+        total = self.book.total(bins=False)
         scope = Scope(total, sum(self.devices.values()), at_ns)
+        self._synchrony.advance(
+            self._polls_in, first=self._first_poll, now=at_ns // BIN_NS, period_s=total.told.period_s()
+        )
         lags = merged(lags for second, lags in self._lags.items() if second >= now_s - WINDOW_S)
         saturated = self.saturation.so_far()
-        fleet, generator = self.fleet_reading, self.generator_reading
+        fleet, generator = self.fleet_reading, self._readings[-1] if self._readings else None
         return Snapshot(
             name=name,
             target=target,
@@ -192,13 +248,13 @@ class Recorder:
             certificates=total.certificates,
             requests_per_s=_last_minute(self._requests, now_s),
             certificates_per_s=_last_minute(self._certificates, now_s),
-            operations=_operation_figures(total),
+            operations=operation_figures(total),
             waiting_deferred=fleet.waiting_deferred,
             exchanges_per_certificate=scope.exchanges_per_certificate,
-            time_to_certificate_s=_quantiles(total.lives.survival(at_ns, grain_ms=1000), 1.0),
+            time_to_certificate_s=quantiles(total.lives.survival(at_ns, grain_ms=1000), 1.0),
             wakeups=fleet.wakeups,
-            errors=_errors(total),
-            schedule_lag_ms=_quantiles(lags, 0.001),
+            errors=errors(total),
+            schedule_lag_ms=quantiles(lags, 0.001),
             loop_delay_p99_ms=generator.loop_delay_p99_ns / 1e6 if generator else None,
             cpu_share=generator.cpu_share if generator else 0.0,
             max_cpu=self.saturation.max_cpu,
@@ -206,13 +262,39 @@ class Recorder:
             rss_mib=generator.rss_bytes / 2**20 if generator else 0.0,
             in_flight=generator.in_flight if generator else 0,
             saturated=saturated.why if saturated else None,
+            window=window_moment(self.book, at_ns),
+            deferral=deferral_moment(total, self._synchrony),
+            cohorts=self._cohort_moments(at_ns),
+            generator=self._generator_moment(),
+            marks=tuple(self._marks),
+            awaiting=self.awaiting,
         )
 
-    def _glance(self) -> Tally:
-        """Return the totals without what grows with the run's length; to be read at once and not to be kept."""
-        if len(self.tallies) == 1:
-            return next(iter(self.tallies.values()))
-        return total_of(self.tallies.values(), self.within_s, bins=False)
+    def _polls_in(self, key: int) -> int:
+        """Return how many polls there were in a bin."""
+        return sum(part.polls.bins.get(key, 0) for name in self.book.cohorts for part in self.book.parts(name))
+
+    def _cohort_moments(self, at_ns: int) -> tuple[CohortMoment, ...]:
+        """Return the cohorts' figures, worked out once a second."""
+        second = at_ns // _NS
+        if self._shown_cohorts[0] != second:
+            moments = cohort_moments(self.book, self.devices, self.fleet_reading.cohorts, at_ns)
+            self._shown_cohorts = (second, moments)
+        return self._shown_cohorts[1]
+
+    def _generator_moment(self) -> GeneratorMoment:
+        readings, (ports_limit, descriptors_limit) = self._readings, self._limits
+        if not readings:
+            return GeneratorMoment(ports_limit=ports_limit, descriptors_limit=descriptors_limit)
+        return GeneratorMoment(
+            loop_delay_p99_ms=max(reading.loop_delay_p99_ns for reading in readings) / 1e6,
+            cpu_share=sum(reading.cpu_share for reading in readings) / len(readings),
+            rss_mib=max(reading.rss_bytes for reading in readings) / 2**20,
+            ports=max(reading.ports for reading in readings),
+            ports_limit=ports_limit,
+            descriptors=max(reading.descriptors for reading in readings),
+            descriptors_limit=descriptors_limit,
+        )
 
     def _forget(self, now_s: int) -> None:
         for counter in (self._requests, self._certificates):
@@ -225,28 +307,3 @@ class Recorder:
 def _last_minute(counter: Counter[int], now_s: int) -> tuple[int, ...]:
     """Return the last 60 whole seconds, oldest first; the second under way is not whole."""
     return tuple(counter[second] for second in range(max(0, now_s - SERIES_S), now_s))
-
-
-def _quantiles(spread: Histogram | Survival, unit_s: float) -> Quantiles:
-    histogram = spread.events if isinstance(spread, Survival) else spread
-    p50, p90, p99 = (histogram.scaled(value, unit_s) for value in spread.quantiles(0.5, 0.9, 0.99))
-    return Quantiles(count=histogram.count, p50=p50, p90=p90, p99=p99, max=histogram.scaled(histogram.max, unit_s))
-
-
-def _operation_figures(total: Tally) -> tuple[OperationFigures, ...]:
-    return tuple(
-        OperationFigures(
-            operation=operation.value,
-            requests=tally.requests,
-            by_class={kind.value: tally.by_class[kind] for kind in OutcomeClass},
-            service_ms=_quantiles(tally.service, 0.001),
-            response_ms=_quantiles(tally.response, 0.001),
-        )
-        for operation in Operation
-        if (tally := total.operations.get(operation)) is not None
-    )
-
-
-def _errors(total: Tally) -> tuple[tuple[str, int], ...]:
-    shown = sorted(total.errors.items(), key=lambda item: (-item[1], item[0]))[:_MAX_ERRORS_SHOWN]
-    return tuple((" ".join(filter(None, [kind, phase, detail])), count) for (kind, phase, detail), count in shown)

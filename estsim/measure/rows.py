@@ -14,7 +14,7 @@ from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.measure.histograms import Histogram
-from estsim.measure.sample import Enrolment, GeneratorReading, PollPlan, Sample, Stamps
+from estsim.measure.sample import Enrolment, GeneratorReading, MarkRow, PollPlan, Sample, Stamps
 
 Row = tuple[Any, ...]
 
@@ -27,12 +27,15 @@ _FLAT: Final = (
 _RETRY_AFTER: Final = ("retry_after_s", "retry_after_form", "retry_after_past")
 _POLL: Final = ("poll_deferred_at_ns", "poll_told_s", "poll_spread_s", "poll_form")
 
-EXCHANGE_COLUMNS: Final = (*_FLAT, *_STAMPS, *_RETRY_AFTER, *_POLL, "non_conformances")
+EXCHANGE_COLUMNS: Final = (*_FLAT, *_STAMPS, *_RETRY_AFTER, *_POLL, "non_conformances", "expected")
 ENROLMENT_COLUMNS: Final = tuple(column.name for column in fields(Enrolment))
 GENERATOR_COLUMNS: Final = tuple(column.name for column in fields(GeneratorReading))
 _ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
 _GOAL: Final = ENROLMENT_COLUMNS.index("goal")
 _END: Final = ENROLMENT_COLUMNS.index("end")
+_EXPECTED: Final = ENROLMENT_COLUMNS.index("expected")
+MARK_COLUMNS: Final = tuple(column.name for column in fields(MarkRow))
+FLEET_COLUMNS: Final = ("second", "cohort", "states")  # a row where a cohort's states differ from the row before
 SERIES_COLUMNS: Final = (
     "second", "cohort", "requests", "certificates", "begun", "ended", "polls", "classes", "service", "response",
 )  # fmt: skip
@@ -54,6 +57,15 @@ class SeriesDelta:
     response: dict[str, Histogram] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class FleetStates:
+    """The devices of a cohort by state, from a second of the run on."""
+
+    second: int
+    cohort: str
+    states: dict[str, int]
+
+
 def exchange_row(sample: Sample) -> Row:
     """Return the row of an exchange."""
     stamps, told, poll = sample.stamps, sample.retry_after, sample.poll
@@ -68,6 +80,7 @@ def exchange_row(sample: Sample) -> Row:
         *((poll.deferred_at_ns, poll.told_s, poll.spread_s, poll.form) if poll else (None, None, None, None)),
         json.dumps([[broken.rule, broken.rfc_section] for broken in sample.non_conformances])
         if sample.non_conformances else None,
+        int(sample.expected),
     )  # fmt: skip
 
 
@@ -99,6 +112,7 @@ def sample_of(row: Row) -> Sample:
         else None,
         poll=PollPlan(*(column[name] for name in _POLL)) if poll else None,
         non_conformances=tuple(NonConformance(*pair) for pair in json.loads(column["non_conformances"] or "[]")),
+        expected=bool(column["expected"]),
     )
 
 
@@ -107,6 +121,7 @@ def enrolment_row(enrolment: Enrolment) -> Row:
     row = list(_ENROLMENT_FIELDS(enrolment))
     row[_GOAL] = enrolment.goal.value  # SQLite takes plain types fast, and asks about every other
     row[_END] = enrolment.end.value if enrolment.end else None
+    row[_EXPECTED] = int(enrolment.expected)
     return tuple(row)
 
 
@@ -115,7 +130,24 @@ def enrolment_of(row: Row) -> Enrolment:
     column = dict(zip(ENROLMENT_COLUMNS, row, strict=True))
     column["goal"] = Goal(column["goal"])
     column["end"] = EnrolmentEnd(column["end"]) if column["end"] else None
+    column["expected"] = bool(column["expected"])
     return Enrolment(**column)
+
+
+def mark_row(mark: MarkRow) -> Row:
+    """Return the row of a mark."""
+    return (mark.at_ns, mark.kind, mark.text)
+
+
+def fleet_row(states: FleetStates) -> Row:
+    """Return the row of a cohort's states."""
+    return (states.second, states.cohort, json.dumps(states.states))
+
+
+def fleet_states_of(row: Row) -> FleetStates:
+    """Return the states of a row."""
+    second, cohort, states = row
+    return FleetStates(second, cohort, json.loads(states))
 
 
 def generator_row(reading: GeneratorReading) -> Row:

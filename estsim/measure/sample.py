@@ -88,6 +88,7 @@ class Sample:
     retry_after: RetryAfter | None = None  # of a deferral or an overload
     poll: PollPlan | None = None  # set when this exchange is a poll
     non_conformances: tuple[NonConformance, ...] = ()
+    expected: bool = False  # its end is part of the plan: a refusal that is due, so no failure
 
 
 @dataclass(slots=True)
@@ -120,6 +121,7 @@ class Enrolment:
     not_after: str | None = None  # ISO 8601, UTC
     key_sha256: str | None = None
     margin_s: float | None = None  # validity left of the certificate being renewed
+    expected: bool = False  # a refusal of it is part of the plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +134,24 @@ class GeneratorReading:
     in_flight: int
     loop_delay_p99_ns: int
     preparing: bool = False  # keys being made: outside the saturation verdict
+    ports: int = 0  # local TCP ports in use on this machine, those still closing too
+    descriptors: int = 0  # open in this process
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRow:
+    """Something to be told of a run: what happened to the fleet, a finding, a word of the operator's."""
+
+    at_ns: int
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class FleetReading:
     """Where the fleet stands: devices by state (their sum is the fleet), and how many wake in each second to come.
 
-    ``cohorts`` has the states of each cohort; it is counted at the end only.
+    ``cohorts`` has the states of each cohort.
     """
 
     at_ns: int

@@ -9,7 +9,7 @@ become `StoreError`.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -18,23 +18,29 @@ from estsim.errors import StoreError
 from estsim.measure.rows import (
     ENROLMENT_COLUMNS,
     EXCHANGE_COLUMNS,
+    FLEET_COLUMNS,
     GENERATOR_COLUMNS,
+    MARK_COLUMNS,
     SERIES_COLUMNS,
+    FleetStates,
     Row,
     SeriesDelta,
     delta_of,
     enrolment_of,
     enrolment_row,
     exchange_row,
+    fleet_row,
+    fleet_states_of,
     generator_row,
+    mark_row,
     reading_of,
     sample_of,
     series_row,
 )
-from estsim.measure.sample import Enrolment, GeneratorReading, Sample
+from estsim.measure.sample import Enrolment, GeneratorReading, MarkRow, Sample
 
 APPLICATION_ID: Final = 0x45535453  # "ESTS", so that a foreign file is told from ours
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = f"""
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -42,6 +48,8 @@ CREATE TABLE exchanges (id INTEGER PRIMARY KEY, {", ".join(EXCHANGE_COLUMNS)});
 CREATE TABLE enrolments ({", ".join(ENROLMENT_COLUMNS)}, PRIMARY KEY (cohort, device, number));
 CREATE TABLE series ({", ".join(SERIES_COLUMNS)});
 CREATE TABLE generator ({", ".join(GENERATOR_COLUMNS)});
+CREATE TABLE fleet ({", ".join(FLEET_COLUMNS)});
+CREATE TABLE marks ({", ".join(MARK_COLUMNS)});
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -55,9 +63,20 @@ class Batch:
     enrolments: dict[tuple[str, int, int], Enrolment] = field(default_factory=dict)
     series: list[SeriesDelta] = field(default_factory=list)
     generator: list[GeneratorReading] = field(default_factory=list)
+    fleet: list[FleetStates] = field(default_factory=list)
+    marks: list[MarkRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.exchanges or self.enrolments or self.series or self.generator)
+        return any(getattr(self, part.name) for part in fields(self))
+
+    def extend(self, later: "Batch") -> None:
+        """Put a batch that came later behind this one."""
+        self.exchanges.extend(later.exchanges)
+        self.enrolments.update(later.enrolments)
+        self.series.extend(later.series)
+        self.generator.extend(later.generator)
+        self.fleet.extend(later.fleet)
+        self.marks.extend(later.marks)
 
 
 class RunStore:
@@ -93,6 +112,8 @@ class RunStore:
             )
             connection.executemany(_insert("series", SERIES_COLUMNS), map(series_row, batch.series))
             connection.executemany(_insert("generator", GENERATOR_COLUMNS), map(generator_row, batch.generator))
+            connection.executemany(_insert("fleet", FLEET_COLUMNS), map(fleet_row, batch.fleet))
+            connection.executemany(_insert("marks", MARK_COLUMNS), map(mark_row, batch.marks))
 
     def put(self, key: str, value: str) -> None:
         """Write a fact of the run, replacing an earlier one."""
@@ -179,6 +200,14 @@ class RunReader:
     def readings(self) -> Iterator[GeneratorReading]:
         """Yield what the generator said of itself."""
         return map(reading_of, self._rows("generator", GENERATOR_COLUMNS, order="at_ns"))
+
+    def fleet(self) -> Iterator[FleetStates]:
+        """Yield the states of each cohort's devices, as often as they changed."""
+        return map(fleet_states_of, self._rows("fleet", FLEET_COLUMNS, order="second"))
+
+    def marks(self) -> Iterator[MarkRow]:
+        """Yield what was told of the run."""
+        return (MarkRow(*row) for row in self._rows("marks", MARK_COLUMNS, order="at_ns"))
 
     def select(self, query: str, values: Sequence[object] = ()) -> Iterator[Row]:
         """Yield the rows of a query one by one as SQLite finds them, so in constant memory. See `rows` for columns."""

@@ -1,18 +1,20 @@
 """summary.json: what a run came to, in the keys and the order of DESIGN.md §8; null where there is nothing to say."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfterForm
-from estsim.measure.deferral import Scope
+from estsim.measure.blocks import Blocks, interval
+from estsim.measure.book import OperationBlocks
+from estsim.measure.deferral import Scope, Scopes
+from estsim.measure.histograms import Histogram, needed_samples
 from estsim.measure.lives import PARTS
 from estsim.measure.saturation import Saturation
 from estsim.measure.survival import Survival
-from estsim.measure.synchrony import Synchrony, synchrony_of
 from estsim.measure.tally import OperationTally, Tally
 from estsim.measure.thresholds import Judgement, Threshold, judge
 from estsim.units import format_duration
@@ -22,6 +24,7 @@ SCHEMA_VERSION: Final = 1
 Block = dict[str, Any]  # a part of summary.json
 
 _ALWAYS_SHOWN: Final = (Operation.CACERTS, Operation.SIMPLEENROLL, Operation.SIMPLEREENROLL)
+_INTERVALS: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 
 
@@ -65,36 +68,40 @@ class GeneratorTotals:
 
     cpu_s: float
     peak_rss_bytes: int
+    loop_delay: Histogram = field(default_factory=Histogram)  # how late the loop woke a task
+    peak_ports: int = 0
+    peak_descriptors: int = 0
 
 
 def build_summary(
     facts: RunFacts,
-    run: Scope,
-    cohorts: Mapping[str, Scope],
+    scopes: Scopes,
     *,
     generator: GeneratorTotals,
     saturation: Saturation | None,
     thresholds: Iterable[Threshold],
     broken: Judgement | None = None,
+    findings: Sequence[str] = (),
     ending: Ending = Ending.FINISHED,
 ) -> Block:
     """Return the summary of a run; ``broken`` is the threshold that ended it, which has failed whatever came after."""
     judgements = [
-        broken if broken and broken.expression == threshold.expression else judge(threshold, run, cohorts)
+        broken if broken and broken.expression == threshold.expression else judge(threshold, scopes)
         for threshold in thresholds
     ]
+    run = scopes.run
     return {
         "schema_version": SCHEMA_VERSION,
         "run": {**asdict(facts), "groups": list(facts.groups)},
         "fleet": {"devices": run.devices, "states": dict(run.states)},
-        "operations": _operations(run.tally),
-        "certificates": _certificates(run.tally),
+        "operations": _operations(run),
+        "certificates": {**_certificates(run), "findings": list(findings)},
         "deferral": _deferral(run),
-        "phases": {},
-        "cohorts": {name: _cohort(scope) for name, scope in cohorts.items()},
+        "phases": {name: _phase(phase) for name, phase in scopes.phases.items()},
+        "cohorts": {name: _cohort(scope) for name, scope in scopes.cohorts.items()},
         "generator": _generator(run.tally, generator, saturation),
         "thresholds": [judgement.block() for judgement in judgements],
-        "verdict": verdict_of(ending, saturation, judgements).value,
+        "verdict": verdict_of(ending, saturation, judgements, findings).value,
     }
 
 
@@ -103,7 +110,9 @@ def summary_json(summary: Block) -> str:
     return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def verdict_of(ending: Ending, saturation: Saturation | None, judgements: Iterable[Judgement]) -> Verdict:
+def verdict_of(
+    ending: Ending, saturation: Saturation | None, judgements: Iterable[Judgement], findings: Sequence[str] = ()
+) -> Verdict:
     """Return the verdict, the first that applies: figures of a saturated generator are not judged the server's."""
     if ending is Ending.ABORTED:
         return Verdict.ABORTED
@@ -111,46 +120,73 @@ def verdict_of(ending: Ending, saturation: Saturation | None, judgements: Iterab
         return Verdict.UNREACHABLE
     if saturation is not None:
         return Verdict.SATURATED
-    return Verdict.PASSED if all(judgement.passed for judgement in judgements) else Verdict.FAILED
+    held = all(judgement.passed for judgement in judgements) and not findings
+    return Verdict.PASSED if held else Verdict.FAILED
 
 
 def _cohort(scope: Scope) -> Block:
     return {
         "fleet": {"devices": scope.devices, "states": dict(scope.states) if scope.states else None},
-        "operations": _operations(scope.tally),
-        "certificates": _certificates(scope.tally),
+        **_figures(scope),
+    }
+
+
+def _phase(scopes: Scopes) -> Block:
+    return {**_figures(scopes.run), "cohorts": {name: _figures(scope) for name, scope in scopes.cohorts.items()}}
+
+
+def _figures(scope: Scope) -> Block:
+    return {
+        "operations": _operations(scope),
+        "certificates": _certificates(scope),
         "deferral": _deferral(scope),
     }
 
 
-def _operations(tally: Tally) -> Block:
-    shown = [operation for operation in Operation if operation in _ALWAYS_SHOWN or operation in tally.operations]
-    return {operation.value: _operation(tally.operations.get(operation) or OperationTally()) for operation in shown}
+def _operations(scope: Scope) -> Block:
+    operations = scope.tally.operations
+    shown = [operation for operation in Operation if operation in _ALWAYS_SHOWN or operation in operations]
+    return {operation.value: _operation(operation, scope) for operation in shown}
 
 
-def _operation(tally: OperationTally) -> Block:
+def _operation(operation: Operation, scope: Scope) -> Block:
+    tally = scope.tally.operations.get(operation) or OperationTally()
+    blocks = scope.blocks.get(operation) or OperationBlocks()
     return {
         "requests": tally.requests,
         **{kind.value: tally.by_class[kind] for kind in OutcomeClass},
-        "service_ms": tally.service.block(0.001),
-        "response_ms": tally.response.block(0.001),
+        "service_ms": {**tally.service.block(0.001), "ci95": _intervals(blocks.service, scope.period_s)},
+        "response_ms": {**tally.response.block(0.001), "ci95": _intervals(blocks.response, scope.period_s)},
         "deferred_ms": tally.deferred.block(0.001),
         "failed_ms": tally.failed.block(0.001),
     }
 
 
-def _certificates(tally: Tally) -> Block:
+def _intervals(blocks: Blocks, period_s: float | None) -> Block:
+    """Return the 95 % confidence intervals in ms: null without enough blocks, null above where nothing can be said."""
+    joined = blocks.of(period_s)
+    return {name: _interval(joined, share) for name, share in _INTERVALS.items()}
+
+
+def _interval(blocks: Sequence[Histogram], share: float) -> list[float | None] | None:
+    if sum(block.count for block in blocks) < needed_samples(share):
+        return None
+    found = interval(blocks, share)
+    return None if found is None else [blocks[0].scaled(bound, 0.001) for bound in found]
+
+
+def _certificates(scope: Scope) -> Block:
     return {
-        "issued": tally.issued,
-        "verified": tally.certificates,
-        "expected_refusals": 0,
+        "issued": scope.tally.issued,
+        "verified": scope.tally.certificates,
+        "expected_refusals": scope.expected_refusals,
         "findings": [],
     }
 
 
 def _deferral(scope: Scope) -> Block:
     tally = scope.tally
-    synchrony = synchrony_of(tally.polls.bins, scope.period_s) or Synchrony()
+    synchrony = scope.synchrony
     return {
         "exchanges_per_certificate": _rounded(scope.exchanges_per_certificate),
         "polls": tally.polls.count,
@@ -166,7 +202,7 @@ def _deferral(scope: Scope) -> Block:
         "drain_s": scope.drain_s(),
         "drain_p90_s": scope.drain_s(0.9),
         "drain_p99_s": scope.drain_s(0.99),
-        "resync_s": None,  # follows an event; there are none yet
+        "resync_s": _rounded(scope.resync_s),
         "fairness": _rounded(scope.fairness),
         "expired_while_waiting": scope.expired_while_waiting,
         "time_to_certificate_s": _time_to_certificate(scope),
@@ -229,6 +265,9 @@ def _generator(tally: Tally, totals: GeneratorTotals, saturation: Saturation | N
         "schedule_lag_ms": tally.schedule_lag.block(0.001),
         "saturated": saturation is not None,
         "why": saturation.why if saturation else None,
+        "loop_delay_ms": totals.loop_delay.block(0.001),
+        "peak_ports": totals.peak_ports,
+        "peak_descriptors": totals.peak_descriptors,
     }
 
 

@@ -5,7 +5,7 @@ show lock-step in even traffic; the run's figures are the poll-weighted means ov
 """
 
 import cmath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import tau
 from typing import Final
@@ -13,6 +13,8 @@ from typing import Final
 _BINS_PER_S: Final = 10  # poll bins are 100 ms
 _PERIODS: Final = 3
 _MIN_POLLS: Final = 50
+_APART: Final = 0.2  # a herd with a smaller R has fallen apart
+RHYTHM_BINS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,92 @@ def synchrony_of(bins: Mapping[int, int], period_s: int | None) -> Synchrony | N
     return _mean([(sum(window), _of_window(window, period_s)) for window in windows]) if windows else None
 
 
+class RunningSynchrony:
+    """The same figures while a run lasts, one window at a time: of the last whole window, and of the run so far."""
+
+    def __init__(self) -> None:
+        self.last: Synchrony | None = None
+        self.rhythm: tuple[int, ...] = ()  # polls of the last whole window folded on the period, in bins of it
+        self._period_s: int | None = None
+        self._next = 0  # the bin where the next window begins
+        self._windows: list[tuple[int, Synchrony]] = []
+
+    @property
+    def run(self) -> Synchrony | None:
+        """The poll-weighted mean over the windows so far."""
+        return _mean(self._windows) if self._windows else None
+
+    def advance(self, count: Callable[[int], int], *, first: int | None, now: int, period_s: int | None) -> None:
+        """Take the windows that have become whole by the bin ``now``; a period that changes begins anew.
+
+        ``count`` says how many polls a bin has; ``first`` is the first bin with any, None before.
+        """
+        if period_s is None or first is None:
+            return
+        if period_s != self._period_s:
+            self._period_s, self._next, self._windows, self.last, self.rhythm = period_s, first, [], None, ()
+        length = _PERIODS * period_s * _BINS_PER_S
+        while self._next + length <= now:
+            window = [count(key) for key in range(self._next, self._next + length)]
+            self._next += length
+            polls = sum(window)
+            if polls < _MIN_POLLS:
+                self.last, self.rhythm = None, ()
+                continue
+            self.last = _of_window(window, period_s)
+            self.rhythm = _folded(window, period_s)
+            self._windows.append((polls, self.last))
+
+
+def _folded(window: Sequence[int], period_s: int) -> tuple[int, ...]:
+    period = period_s * _BINS_PER_S
+    bins = min(period, RHYTHM_BINS)
+    folded = [0] * bins
+    for key, count in enumerate(window):
+        folded[key % period * bins // period] += count
+    return tuple(folded)
+
+
+def resync_s(bins: Mapping[int, int], period_s: int | None, events_s: Sequence[float]) -> float | None:
+    """Return the longest time from an event until one whole window had R < 0.2; None where a herd never fell apart.
+
+    A window ends before the next event; one with fewer than 50 polls says nothing.
+    """
+    if period_s is None or not bins or not events_s:
+        return None
+    last = max(bins)
+    ends = [*(round(at_s * _BINS_PER_S) for at_s in events_s[1:]), last + 1]
+    found = [
+        _resynced(bins, period_s, round(at_s * _BINS_PER_S), end) for at_s, end in zip(events_s, ends, strict=True)
+    ]
+    longest = [took for took in found if took is not None]
+    return max(longest) if len(longest) == len(found) else None
+
+
+def _resynced(bins: Mapping[int, int], period_s: int, event: int, end: int) -> float | None:
+    length = _PERIODS * period_s * _BINS_PER_S
+    for start in range(event, end - length + 1, _BINS_PER_S):
+        window = [bins.get(key, 0) for key in range(start, start + length)]
+        if sum(window) >= _MIN_POLLS and _vector(window, period_s) < _APART:
+            return (start + length - event) / _BINS_PER_S
+    return None
+
+
+def _vector(window: Sequence[int], period_s: int) -> float:
+    period = period_s * _BINS_PER_S
+    return abs(sum(count * cmath.exp(1j * tau * key / period) for key, count in enumerate(window) if count)) / sum(
+        window
+    )
+
+
 def _of_window(window: Sequence[int], period_s: int) -> Synchrony:
     polls = sum(window)
     period = period_s * _BINS_PER_S
-    vector = sum(count * cmath.exp(1j * tau * key / period) for key, count in enumerate(window) if count)
     seconds = [sum(window[key : key + _BINS_PER_S]) for key in range(0, len(window), _BINS_PER_S)]
     mean = polls / len(seconds)
     variance = sum((count - mean) ** 2 for count in seconds) / len(seconds)
     return Synchrony(
-        synchronisation=abs(vector) / polls,
+        synchronisation=_vector(window, period_s),
         lag_correlation=_autocorrelation(window, period),
         burstiness=(variance - mean) / mean**2,
         fano=variance / mean,

@@ -42,7 +42,7 @@ class OperationTally:
             self.response.record_ns(sample.stamps.response_ns)
         elif kind is OutcomeClass.DEFERRED:
             self.deferred.record_ns(sample.stamps.service_ns)
-        elif kind.is_failure:
+        elif kind.is_failure and not sample.expected:
             self.failed.record_ns(sample.stamps.service_ns)
 
     def merge(self, other: "OperationTally") -> None:
@@ -131,7 +131,7 @@ class Tally:
             self.polls.record(sample, sample.poll)
         if sample.kind is OutcomeClass.DEFERRED and sample.retry_after is not None:
             self.told.record(sample.retry_after)
-        elif sample.kind.is_failure:
+        elif sample.kind.is_failure and not sample.expected:
             self._error(sample)
         for broken in sample.non_conformances:
             self.non_conformances[broken] += 1

@@ -11,7 +11,7 @@ from typing import Final
 
 from estsim.errors import UnitError
 from estsim.measure.catalogue import Metric, Reading, ThresholdError, Unit, parse_metric
-from estsim.measure.deferral import Scope
+from estsim.measure.deferral import Scopes
 from estsim.measure.lives import DEFAULT_WITHIN_S
 from estsim.units import format_duration, format_share, parse_duration, parse_share
 
@@ -54,20 +54,23 @@ class Judgement:
         return {"expression": self.expression, "value": self.value, "passed": self.passed, "why": self.why}
 
 
-def parse_threshold(expression: str, *, cohorts: Collection[str] = ()) -> Threshold:
+def parse_threshold(expression: str, *, cohorts: Collection[str] = (), phases: Collection[str] = ()) -> Threshold:
     """Read ``simpleenroll.response.p99 < 800ms``; raises ThresholdError for a name or unit that does not fit."""
     match = _FORM.fullmatch(expression)
     if match is None:
         raise ThresholdError(
             f"expected a metric, a comparison and a value, such as {DEFAULT_THRESHOLD} (got {expression.strip()})"
         )
-    metric = parse_metric(match["path"], cohorts=cohorts)
+    metric = parse_metric(match["path"], cohorts=cohorts, phases=phases)
     return Threshold(expression.strip(), metric, match["comparison"], _parse_bound(metric, match["bound"]))
 
 
-def parse_thresholds(expressions: Iterable[str], *, cohorts: Collection[str] = ()) -> tuple[Threshold, ...]:
+def parse_thresholds(
+    expressions: Iterable[str], *, cohorts: Collection[str] = (), phases: Collection[str] = ()
+) -> tuple[Threshold, ...]:
     """Read all thresholds of a scenario; where there are none, the default one is judged."""
-    return tuple(parse_threshold(text, cohorts=cohorts) for text in [*expressions] or [DEFAULT_THRESHOLD])
+    demanded = [*expressions] or [DEFAULT_THRESHOLD]
+    return tuple(parse_threshold(text, cohorts=cohorts, phases=phases) for text in demanded)
 
 
 def limits_of(thresholds: Iterable[Threshold]) -> tuple[float, ...]:
@@ -76,10 +79,10 @@ def limits_of(thresholds: Iterable[Threshold]) -> tuple[float, ...]:
     return tuple(sorted(asked.union(DEFAULT_WITHIN_S)))
 
 
-def judge(threshold: Threshold, run: Scope, cohorts: Mapping[str, Scope]) -> Judgement:
-    """Judge one threshold against the run, or against the cohort that it names."""
+def judge(threshold: Threshold, scopes: Scopes) -> Judgement:
+    """Judge one threshold against the run, or against the cohort and the phase that it names."""
     metric = threshold.metric
-    reading = metric.read(run if metric.cohort is None else cohorts[metric.cohort])
+    reading = metric.read(scopes.of(cohort=metric.cohort, phase=metric.phase))
     if reading.longer_than is not None:
         return _judge_open(threshold, reading.longer_than)
     if reading.value is None:
@@ -94,12 +97,12 @@ class Vigil:
 
     thresholds: tuple[tuple[Threshold, float], ...]
 
-    def broken(self, run: Scope, cohorts: Mapping[str, Scope]) -> Judgement | None:
+    def broken(self, scopes: Scopes) -> Judgement | None:
         """Return the first that fails as the run stands; one that cannot be judged yet has not failed."""
-        at_s = run.ended_ns / _NS
+        at_s = scopes.run.ended_ns / _NS
         for threshold, after_s in self.thresholds:
             if at_s >= after_s:
-                judgement = judge(threshold, run, cohorts)
+                judgement = judge(threshold, scopes)
                 if judgement.judged and not judgement.passed:
                     return replace(judgement, why=f"{judgement.why} after {at_s:.0f} s, which ended the run")
         return None

@@ -72,7 +72,7 @@ class ToldWaits:
 class Polls:
     """Exchanges sent after a told wait: how punctual they were and what they brought."""
 
-    __slots__ = ("bins", "count", "due", "early", "hits", "punctuality", "wasted")
+    __slots__ = ("bins", "count", "due", "early", "gaps", "hits", "punctuality", "wasted")
 
     def __init__(self) -> None:
         self.count = 0
@@ -81,6 +81,7 @@ class Polls:
         self.due = 0  # not early
         self.hits = 0  # not early, and got the certificate
         self.punctuality = Histogram(SIGNED)
+        self.gaps: Counter[int] = Counter()  # from a deferral to the poll after it, to the nearest second
         self.bins: Counter[int] = Counter()  # poll starts by 100 ms of the run clock
 
     def record(self, sample: Sample, plan: PollPlan) -> None:
@@ -88,6 +89,7 @@ class Polls:
         started_ns = sample.stamps.started_ns
         self.count += 1
         self.bins[started_ns // BIN_NS] += 1
+        self.gaps[round((started_ns - plan.deferred_at_ns) / 1e9)] += 1
         if sample.kind is OutcomeClass.DEFERRED:
             self.wasted += 1
         late_us = punctuality_us(started_ns, plan)
@@ -108,6 +110,7 @@ class Polls:
         self.due += other.due
         self.hits += other.hits
         self.punctuality.merge(other.punctuality)
+        self.gaps.update(other.gaps)
         if bins:
             self.bins.update(other.bins)
 

@@ -302,7 +302,7 @@ async def test_a_reading_is_of_the_time_since_the_last() -> None:
     busy, idle = readings
     assert busy.cpu_share > 2 * idle.cpu_share
     assert vitals.cpu_s >= 0.1
-    assert vitals.peak_rss_bytes == max(busy.rss_bytes, idle.rss_bytes) > 10**7
+    assert vitals.totals().peak_rss_bytes == max(busy.rss_bytes, idle.rss_bytes) > 10**7
 
 
 async def test_a_reading_comes_each_second() -> None:

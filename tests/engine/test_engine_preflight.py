@@ -63,7 +63,7 @@ async def test_a_server_that_answers_is_fine(tmp_path: Path) -> None:
     assert (sample.request_id, sample.enrolment, sample.device) == ("r-preflight", 0, 0)
     assert (sample.tls_version, flight.group) == ("1.3", "x25519")
     made.recorder.exchange(sample)
-    assert made.recorder.total().requests == 0
+    assert made.recorder.book.total().requests == 0
     assert len(made.recorder.take_batch().exchanges) == 1
 
 

@@ -74,7 +74,7 @@ def test_parts_of_the_time_to_certificate_add_up() -> None:
     enrolment.ended_ns = 1000 * MS
     enrolment.service_ns, enrolment.told_ns, enrolment.device_ns = 100 * MS, 600 * MS, 50 * MS
     enrolment.backoff_ns, enrolment.client_ns, enrolment.generator_ns = 200 * MS, 40 * MS, 10 * MS
-    lives = a_recorder((), [enrolment]).total().lives
+    lives = a_recorder((), [enrolment]).book.total().lives
     assert lives.parts_ns.total() == lives.time_to_certificate.total * MS
 
 

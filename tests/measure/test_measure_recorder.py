@@ -23,7 +23,7 @@ def _snapshot(recorder: Recorder, at_ns: int) -> Snapshot:
 def test_preflight_is_stored_and_counted_nowhere() -> None:
     """Its row is there; no figure knows of it."""
     recorder = a_recorder([a_sample(cause=Cause.PREFLIGHT)])
-    assert recorder.total().requests == 0
+    assert recorder.book.total().requests == 0
     assert _snapshot(recorder, 5 * S).requests == 0
     batch = recorder.take_batch()
     assert (len(batch.exchanges), batch.series) == (1, [])
@@ -66,7 +66,7 @@ def test_series_reach_back_a_minute_and_lag_ten_seconds() -> None:
     assert shown.schedule_lag_ms.count == 10
     assert shown.schedule_lag_ms.max == pytest.approx(1.0)
     assert shown.requests == 100
-    assert recorder.total().schedule_lag.max == 5000
+    assert recorder.book.total().schedule_lag.max == 5000
 
 
 def test_open_enrolments_are_censored_at_their_age() -> None:

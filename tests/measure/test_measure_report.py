@@ -38,7 +38,7 @@ def test_figures_are_those_of_the_run(
     """What the store counts in SQL is what the recorder counted as it happened."""
     recorder = a_recorder(exchanges, searches)
     report = report_of(tmp_path_factory.mktemp("run"), recorder)
-    total = recorder.total()
+    total = recorder.book.total()
     scope = recorder.scope(round(report.ended_s * S))
     assert {each.name: each.by_class for each in report.operations} == {
         operation.value: {kind.value: tally.by_class[kind] for kind in OutcomeClass}

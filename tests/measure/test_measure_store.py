@@ -70,7 +70,7 @@ def test_a_run_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
         assert sum(delta.requests for delta in run.series()) == len(exchanges)
         assert sum(delta.begun for delta in run.series()) == len(searches)
         again = a_recorder(list(run.exchanges()), list(run.enrolments()))
-    assert again.total().operations.keys() == recorder.total().operations.keys()
+    assert again.book.total().operations.keys() == recorder.book.total().operations.keys()
     assert again.scope(9 * S).time_to_certificate.events == recorder.scope(9 * S).time_to_certificate.events
 
 
@@ -155,7 +155,7 @@ def test_what_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
         RunReader(tmp_path / "foreign")
     with RunStore(tmp_path / "later") as store:
         store._connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(StoreError, match=r"expected a run store of version 1 \(got 9\)"):
+    with pytest.raises(StoreError, match=r"expected a run store of version 2 \(got 9\)"):
         RunReader(tmp_path / "later")
 
 

@@ -41,11 +41,10 @@ _STATISTICS = ["count", "mean", "p50", "p90", "p95", "p99", "p99_9", "max"]
 def _summary(recorder: Recorder, *thresholds: str, saturation: Saturation | None = None) -> Block:
     summary = build_summary(
         _FACTS,
-        recorder.scope(60 * S),
-        recorder.cohort_scopes(60 * S),
+        recorder.scopes(60 * S),
         generator=GeneratorTotals(cpu_s=1.5, peak_rss_bytes=128 * 2**20),
         saturation=saturation,
-        thresholds=parse_thresholds(thresholds, cohorts=recorder.tallies),
+        thresholds=parse_thresholds(thresholds, cohorts=recorder.devices),
     )
     read: Block = json.loads(summary_json(summary))
     return read
@@ -76,7 +75,7 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
         "requests", "ok", "deferred", "overloaded", "challenged", "unauthorized", "rejected", "server_error",
         "malformed", "failed", "abandoned", "service_ms", "response_ms", "deferred_ms", "failed_ms",
     ]  # fmt: skip
-    assert list(summary["operations"]["simplereenroll"]["service_ms"]) == _STATISTICS
+    assert list(summary["operations"]["simplereenroll"]["service_ms"]) == [*_STATISTICS, "ci95"]
     assert list(summary["certificates"]) == ["issued", "verified", "expected_refusals", "findings"]
     keys = [key for key in summary["deferral"] if key not in ("drain_p90_s", "drain_p99_s")]
     assert keys == [
@@ -87,6 +86,7 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
     ]  # fmt: skip
     assert list(summary["generator"]) == [
         "cpu_s", "cpu_per_enrolment_ms", "cpu_per_handshake_ms", "peak_rss_mib", "schedule_lag_ms", "saturated", "why",
+        "loop_delay_ms", "peak_ports", "peak_descriptors",
     ]  # fmt: skip
     assert summary["deferral"]["drain_s"] is None
     assert (summary["verdict"], summary["thresholds"][0]["passed"]) == ("failed", False)

@@ -20,8 +20,8 @@ from estsim.measure.thresholds import (
 
 
 def _judged(expression: str, recorder: Recorder, ended_ns: int = 100 * S) -> Judgement:
-    threshold = parse_threshold(expression, cohorts=recorder.tallies)
-    return judge(threshold, recorder.scope(ended_ns), recorder.cohort_scopes(ended_ns))
+    threshold = parse_threshold(expression, cohorts=recorder.devices)
+    return judge(threshold, recorder.scopes(ended_ns))
 
 
 @pytest.mark.parametrize("name", names())
@@ -147,7 +147,7 @@ def test_a_threshold_that_may_end_a_run_is_asked_from_its_time_on_and_only_when_
     vigil = Vigil(((failures, 30.0),))
 
     def broken(at_s: int) -> Judgement | None:
-        return vigil.broken(recorder.scope(at_s * S), recorder.cohort_scopes(at_s * S))
+        return vigil.broken(recorder.scopes(at_s * S))
 
     assert broken(40) is None, "nothing has ended yet"
     enrolment = an_enrolment(took_ns=5 * MS, end=EnrolmentEnd.REFUSED)

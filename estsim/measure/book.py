@@ -1,0 +1,163 @@
+"""The book of tallies: what a run counts, by cohort, phase and time, each sample entered once.
+
+Samples go into the slice of their cohort, their phase and the ten seconds in which they ended. A finished slice is
+added to the cohort's total and its phase's, stays for a minute as a part of the last window, and is a block for
+confidence intervals. So the run's totals, its phases, its last minute and its blocks are the same counts, and merge by
+addition.
+
+An exchange and an enrolment belong to the phase they were meant to begin in, whenever they end.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from estsim.est.operations import Operation
+from estsim.measure.blocks import BLOCK_S, Blocks
+from estsim.measure.lives import DEFAULT_WITHIN_S
+from estsim.measure.tally import Tally, total_of
+
+SLICE_S: Final = BLOCK_S
+WINDOW_SLICES: Final = 6  # the last window: the slice under way and the five before it, 50 to 60 s
+WARMUP: Final = "warmup"  # the phase that nothing but its own block counts
+_SLICE_NS: Final = round(SLICE_S * 1e9)
+
+_Key = tuple[str, str | None]  # cohort, phase
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A phase: a name, and when it begins and ends (seconds of the run, the end not within it)."""
+
+    name: str
+    from_s: float
+    to_s: float
+
+
+@dataclass(slots=True)
+class OperationBlocks:
+    """The latencies of one operation, block by block."""
+
+    service: Blocks = field(default_factory=Blocks)
+    response: Blocks = field(default_factory=Blocks)
+
+
+BlocksByOperation = Mapping[Operation, OperationBlocks]
+
+
+class TallyBook:
+    """All tallies of a run in one process."""
+
+    def __init__(
+        self, cohorts: Iterable[str], *, within_s: Iterable[float] = DEFAULT_WITHIN_S, phases: Sequence[Stretch] = ()
+    ) -> None:
+        self.cohorts = tuple(cohorts)
+        self.within_s = tuple(within_s)
+        self.phases = tuple(phases)
+        self._total: dict[str, Tally] = {cohort: self._new() for cohort in self.cohorts}
+        self._by_phase: dict[_Key, Tally] = {}
+        self._slice = 0
+        self._open: dict[_Key, Tally] = {}
+        self._recent: deque[tuple[int, dict[_Key, Tally]]] = deque()
+        self._blocks: dict[str, dict[Operation, OperationBlocks]] = {cohort: {} for cohort in self.cohorts}
+
+    @property
+    def slice(self) -> int:
+        """The number of the slice under way."""
+        return self._slice
+
+    def tally(self, cohort: str, *, intended_ns: int, now_ns: int) -> Tally:
+        """Return the slice to count in: of what was meant to begin at ``intended_ns`` and is recorded at ``now_ns``."""
+        number = now_ns // _SLICE_NS
+        if number > self._slice:
+            self.turn(number)
+        key = (cohort, self._phase_of(intended_ns) if self.phases else None)
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = self._new()
+        return found
+
+    def turn(self, number: int) -> None:
+        """Close the slice under way and open the one of this number."""
+        for (cohort, phase), tally in self._open.items():
+            if phase is not None:
+                self._by_phase.setdefault((cohort, phase), self._new()).merge(tally)
+            if phase != WARMUP:
+                self._total[cohort].merge(tally)
+                self._keep_blocks(cohort, tally)
+        self._recent.append((self._slice, self._open))
+        self._open, self._slice = {}, number
+        while self._recent and self._recent[0][0] <= number - WINDOW_SLICES:
+            self._recent.popleft()
+
+    def _keep_blocks(self, cohort: str, tally: Tally) -> None:
+        for operation, counts in tally.operations.items():
+            blocks = self._blocks[cohort].setdefault(operation, OperationBlocks())
+            blocks.service.add(self._slice, counts.service)
+            blocks.response.add(self._slice, counts.response)
+
+    def parts(self, cohort: str) -> Iterator[Tally]:
+        """Yield what a cohort's total is the merge of; none of them is to be changed."""
+        yield self._total[cohort]
+        for (name, phase), tally in self._open.items():
+            if name == cohort and phase != WARMUP:
+                yield tally
+
+    def cohort(self, cohort: str) -> Tally:
+        """Return a cohort's total so far."""
+        return total_of(self.parts(cohort), self.within_s)
+
+    def total(self, *, bins: bool = True) -> Tally:
+        """Return the run's total so far; ``bins=False`` leaves out what grows with the run's length."""
+        return total_of((part for cohort in self.cohorts for part in self.parts(cohort)), self.within_s, bins=bins)
+
+    def phase(self, phase: str, cohorts: Iterable[str] | None = None) -> Tally:
+        """Return what belongs to a phase, of some cohorts or of all."""
+        return total_of(
+            (
+                table[cohort, phase]
+                for cohort in (self.cohorts if cohorts is None else cohorts)
+                for table in (self._by_phase, self._open)
+                if (cohort, phase) in table
+            ),
+            self.within_s,
+        )
+
+    def window(self, cohorts: Iterable[str] | None = None) -> Iterator[Tally]:
+        """Yield the slices of the last window, of some cohorts or of all; searches begun before it are not in it."""
+        wanted = frozenset(self.cohorts if cohorts is None else cohorts)
+        for table in (*(slices for _, slices in self._recent), self._open):
+            for (cohort, phase), tally in table.items():
+                if cohort in wanted and phase != WARMUP:
+                    yield tally
+
+    def window_s(self, now_ns: int) -> float:
+        """Return how long the last window is, in seconds."""
+        first = self._recent[0][0] if self._recent else self._slice
+        return max(0.0, (now_ns - first * _SLICE_NS) / 1e9)
+
+    def blocks(self, cohorts: Iterable[str] | None = None) -> dict[Operation, OperationBlocks]:
+        """Return the blocks of the finished slices and of the one under way, of some cohorts or of all."""
+        merged: dict[Operation, OperationBlocks] = {}
+        wanted = tuple(self.cohorts if cohorts is None else cohorts)
+        for cohort in wanted:
+            for operation, blocks in self._blocks[cohort].items():
+                found = merged.setdefault(operation, OperationBlocks())
+                found.service.merge(blocks.service)
+                found.response.merge(blocks.response)
+        for (cohort, phase), tally in self._open.items():
+            if cohort not in wanted or phase == WARMUP:
+                continue
+            for operation, counts in tally.operations.items():
+                found = merged.setdefault(operation, OperationBlocks())
+                found.service.add(self._slice, counts.service)
+                found.response.add(self._slice, counts.response)
+        return merged
+
+    def _phase_of(self, intended_ns: int) -> str | None:
+        intended_s = intended_ns / 1e9
+        return next((phase.name for phase in self.phases if phase.from_s <= intended_s < phase.to_s), None)
+
+    def _new(self) -> Tally:
+        return Tally(self.within_s)
