@@ -82,11 +82,8 @@ def interval(blocks: Sequence[Histogram], share: float) -> Interval | None:
     value = whole.quantile(share)
     if value is None:
         return None
-    below = [_not_above(block, value) for block in filled]
-    at = sum(below) / whole.count
-    spread = sum((under - at * block.count) ** 2 for under, block in zip(below, filled, strict=True))
-    blocks_n = len(filled)
-    half = _t975(blocks_n - 1) * sqrt(spread * blocks_n / (blocks_n - 1)) / whole.count
+    # Many samples may share the value: the share below it and the share up to it can differ, and so can their spread.
+    half = max(_half_width(filled, whole.count, value), _half_width(filled, whole.count, value - 1))
     low = whole.quantile(max(0.0, share - half))
     high = whole.quantile(share + half) if (1 - share - half) * whole.count >= 1 else None
     return (low if low is not None else value, high)
@@ -97,6 +94,15 @@ def _merge(histograms: Sequence[Histogram]) -> Histogram:
     for histogram in histograms:
         whole.merge(histogram)
     return whole
+
+
+def _half_width(blocks: Sequence[Histogram], count: int, value: int) -> float:
+    """Return how uncertain the share of samples up to a value is, from how it differs between blocks."""
+    below = [_not_above(block, value) for block in blocks]
+    at = sum(below) / count
+    spread = sum((under - at * block.count) ** 2 for under, block in zip(below, blocks, strict=True))
+    n = len(blocks)
+    return _t975(n - 1) * sqrt(spread * n / (n - 1)) / count
 
 
 def _not_above(histogram: Histogram, value: int) -> int:

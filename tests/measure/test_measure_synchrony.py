@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from estsim.measure.synchrony import synchrony_of
+from estsim.measure.synchrony import resync_s, synchrony_of
 
 
 def _bins(times_s: list[float]) -> dict[int, int]:
@@ -46,3 +46,16 @@ def test_without_a_period_or_enough_polls_there_is_no_figure() -> None:
     assert synchrony_of({1: 100}, None) is None
     assert synchrony_of({}, 6) is None
     assert synchrony_of(_bins([n * 18 / 49 for n in range(49 * 5)]), 6) is None
+
+
+def test_a_herd_that_falls_apart_is_resynced_when_a_window_shows_it() -> None:
+    """In step for a minute after the event, then spread: the first whole window of 3 T with R below 0.2."""
+    random = Random(7)
+    herd = [60.0 + 6.0 * turn for turn in range(10) for _ in range(100)]
+    spread = [random.uniform(120.0, 300.0) for _ in range(3000)]
+    took = resync_s(_bins(herd + spread), 6, [60.0])
+    assert took is not None
+    assert 60 < took <= 60 + 18 + 6
+    assert resync_s(_bins(herd), 6, [60.0]) is None
+    assert resync_s(_bins(herd + spread), 6, []) is None
+    assert resync_s(_bins(herd + spread), 6, [60.0, 130.0]) is None  # the second came before the first was over
