@@ -88,6 +88,13 @@ class Trouble(StrEnum):
     TLS = "tls"  # an alert, or a check of ours that failed
     PROTOCOL = "protocol"  # bytes that are not HTTP/1.1
     GENERATOR = "generator"  # our own machine ran out of ports, descriptors or memory
+    NETWORK_STALL = "network_stall"  # the scenario's network let nothing pass any more, until a deadline of ours
+    NETWORK_RESET = "network_reset"  # the scenario's network tore the connection down
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether it is the network that the scenario asked for, and so neither the server's nor the generator's."""
+        return self in (Trouble.NETWORK_STALL, Trouble.NETWORK_RESET)
 
 
 class TransportFailed(EstsimError):  # noqa: N818 - reads as the event it is

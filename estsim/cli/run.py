@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 
 from estsim.cli.complaints import complain, output
 from estsim.cli.exits import Exit, exit_code
+from estsim.cli.keys import reading_keys
 from estsim.engine.run import Run, RunOptions, RunResult
 from estsim.errors import EstsimError, PreflightError, UsageError
 from estsim.measure.summary import Ending, summary_json
@@ -39,6 +40,12 @@ def run(
     authorised: Annotated[
         str | None,
         typer.Option("--i-may-test", metavar="HOST", help="You may load this host with over 100 devices."),
+    ] = None,
+    authorities: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-authorities", metavar="DIR", help="Write the certificates of authorities made for the run there."
+        ),
     ] = None,
     *,
     dashboard: Annotated[bool, typer.Option(help="Draw on a terminal; else one line a second.")] = True,
@@ -84,7 +91,8 @@ def run(
         )
         plan = load_scenario(scenario, overrides=overrides)
         _require_permission(plan, authorised)
-        result = _play(plan, RunOptions(results, preflight=preflight, force=force), err if as_json else out, dashboard)
+        options = RunOptions(results, preflight=preflight, force=force, export_authorities=authorities)
+        result = _play(plan, options, err if as_json else out, dashboard)
     except* EstsimError as errors:
         complain(errors, Exit.UNREACHABLE if errors.subgroup(PreflightError) else Exit.USAGE)
     _report(result, out, err, as_json=as_json)
@@ -96,7 +104,8 @@ def _play(plan: Scenario, options: RunOptions, console: Console, dashboard: bool
     live = Run(plan, options, display.update)
     display.start()
     try:
-        return trio.run(live.go)
+        with reading_keys(display):
+            return trio.run(live.go)
     finally:
         display.stop()
 

@@ -19,6 +19,7 @@ from estsim.est.outcome import (
     Issued,
     KeyAndCertificate,
     NoCSRAttributes,
+    Outcome,
     Overloaded,
     ServerError,
 )
@@ -61,13 +62,17 @@ def decide(machine: "Machine", event: Answered) -> Command:
         return machine.advance()
     if isinstance(outcome, Deferred):
         return machine.defer(outcome)
-    if isinstance(outcome, Overloaded | ServerError | Failed) and _is_retried(machine, outcome):
+    return _after_failure(machine, outcome)
+
+
+def _after_failure(machine: "Machine", outcome: Outcome) -> Command:
+    """Try again what is worth it, a stubborn device everything; the rest is a refusal."""
+    retry = machine.policy.retry
+    if retry.stubborn:
+        return machine.back_off(None)
+    if isinstance(outcome, Overloaded | ServerError | Failed) and not retry.on.isdisjoint(retry_reasons(outcome)):
         return machine.back_off(outcome.retry_after if isinstance(outcome, Overloaded) else None)
     return machine.fail(EnrolmentEnd.REFUSED)
-
-
-def _is_retried(machine: "Machine", outcome: Overloaded | ServerError | Failed) -> bool:
-    return not machine.policy.retry.on.isdisjoint(retry_reasons(outcome))
 
 
 def retry_reasons(outcome: Overloaded | ServerError | Failed) -> frozenset[RetryOn]:
@@ -77,6 +82,6 @@ def retry_reasons(outcome: Overloaded | ServerError | Failed) -> frozenset[Retry
     if isinstance(outcome, Overloaded):
         return frozenset({RetryOn.THROTTLED if outcome.status == _THROTTLED else RetryOn.SERVER_ERROR})
     by_phase = _RETRY_OF_PHASE.get(outcome.phase)
-    if outcome.trouble is Trouble.TIMEOUT:
+    if outcome.trouble in (Trouble.TIMEOUT, Trouble.NETWORK_STALL):
         return frozenset({RetryOn.TIMEOUT, by_phase} if by_phase else {RetryOn.TIMEOUT})
     return frozenset({by_phase or RetryOn.RESET})

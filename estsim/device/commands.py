@@ -14,13 +14,16 @@ from estsim.est.operations import Operation
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Do one EST exchange: operation, key and credential; ``attempt`` counts the enrolment's exchanges from 1."""
+    """Do one EST exchange: operation, key and credential; ``attempt`` counts the enrolment's exchanges from 1.
+
+    Without a goal no certificate is sought: the device only asks for the CA certificates.
+    """
 
     turn: int
     operation: Operation
     key: KeyChoice
     credential: CredentialChoice
-    goal: Goal
+    goal: Goal | None
     intended_s: float
     cause: Cause
     enrolment: int

@@ -25,6 +25,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Commissioned:
+    """The device was in service before the run: it is on, and owns a certificate. Takes the place of ``Started``."""
+
+    lifetime: Lifetime
+
+
+@dataclass(frozen=True, slots=True)
 class Woke:
     """The wait of this turn is over."""
 
@@ -72,5 +79,5 @@ class StopAsked:
     """The run ends: no new exchange, an answer under way is still taken."""
 
 
-Event = Started | Woke | Answered | PowerCut | PowerRestored | RenewNow | Retire | StopAsked
+Event = Started | Commissioned | Woke | Answered | PowerCut | PowerRestored | RenewNow | Retire | StopAsked
 EventType = type[Event]

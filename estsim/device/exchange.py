@@ -5,7 +5,7 @@ or ``failed(outcome)`` → record → ``machine.step(Answered(...))``. Pure: wal
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from cryptography import x509
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.device.commands import Exchange
 from estsim.device.events import Lifetime
+from estsim.device.faults import DeviceFault
 from estsim.device.identity import (
     Identity,
     LoadedCredential,
@@ -22,6 +23,7 @@ from estsim.device.identity import (
     load_credential,
     load_key,
 )
+from estsim.device.spoilt import spoilt_body, with_another_name, with_bad_signature
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.est.csr import build_csr
 from estsim.est.enrolment import Goal
@@ -41,7 +43,10 @@ class BasicUser:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What all exchanges of a cohort share."""
+    """What all exchanges of a cohort share, or those of its devices with one fault.
+
+    ``ahead_s`` says by how many seconds a device's clock is ahead; None where all clocks are right.
+    """
 
     base: str
     label: str | None
@@ -50,6 +55,8 @@ class Profile:
     san_of: Callable[[int], x509.SubjectAlternativeName | None]
     authorities: CertificateAuthorities | None  # the configured trust, until CA certificates are fetched
     basic: BasicUser | None = None
+    fault: DeviceFault | None = None
+    ahead_s: Callable[[int], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,12 @@ class Conversation:
         self._key: PrivateKey | None = None
         self._csr: bytes | None = None
         self._challenged = False
+        self.given: x509.Certificate | None = None  # what the answer certified, whatever it is worth
+
+    @cached_property
+    def ahead_s(self) -> float | None:
+        """By how many seconds the device's clock is ahead, None where it is right."""
+        return None if self._profile.ahead_s is None else self._profile.ahead_s(self._device)
 
     @cached_property
     def credential(self) -> LoadedCredential | None:
@@ -93,9 +106,8 @@ class Conversation:
         """Make the request; the CSR is signed once, whatever happens to the first try."""
         if key is not None and self._csr is None:
             self._key = key
-            subject, san = self._names
-            self._csr = build_csr(key, subject, san)
-        return build_request(
+            self._csr = self._sign(key)
+        request = build_request(
             self.command.operation,
             body_der=self._csr,
             base=self._profile.base,
@@ -103,9 +115,18 @@ class Conversation:
             request_id=request_id,
             authorization=self._authorization(),
         )
+        spoilt = spoilt_body(self._profile.fault, self._device) if request.body else None
+        return request if spoilt is None else replace(request, body=spoilt)
 
     def answered(self, response: EstResponse, *, now_s: float, wall_now_s: float) -> Answer:
-        """Judge a response, verify what it issued, and let the device own it."""
+        """Judge a response, verify what it issued, and let the device own it.
+
+        ``wall_now_s`` is the true time. A device whose clock is wrong goes by that alone: it reads dates, Retry-After
+        and validities, against it. What has expired by it is no use to the device; what is not valid yet it takes.
+        """
+        if self.ahead_s is not None:
+            wall_now_s += self.ahead_s
+            response = _without_date(response)
         reading = read_response(
             self.command.operation,
             response,
@@ -129,12 +150,20 @@ class Conversation:
 
     # -- the small print
 
+    def _sign(self, key: PrivateKey) -> bytes:
+        subject, san = self._names
+        csr = build_csr(key, subject, san)
+        return with_bad_signature(csr) if self._profile.fault is DeviceFault.BAD_CSR_SIGNATURE else csr
+
     @cached_property
     def _names(self) -> tuple[x509.Name, x509.SubjectAlternativeName | None]:
         """On renewal the names of the certificate in hand (RFC 7030 §4.2.2: identical), else those of the scenario."""
         if self.command.goal is Goal.RENEW and self.credential:
             certificate = self.credential.certificate
-            return certificate.subject, _san_of(certificate)
+            subject = certificate.subject
+            if self._profile.fault is DeviceFault.WRONG_SUBJECT_ON_RENEW:
+                subject = with_another_name(subject)
+            return subject, _san_of(certificate)
         return self._profile.subject_of(self._device), self._profile.san_of(self._device)
 
     def _authorization(self) -> str | None:
@@ -157,6 +186,7 @@ class Conversation:
         wall_now_s: float,
     ) -> Answer:
         certificate, key = issued.certificate, self._key
+        self.given = certificate
         authorities = self._identity.authorities or self._profile.authorities
         if certificate is None or key is None or authorities is None:
             self.keep_key()
@@ -191,6 +221,11 @@ class Conversation:
 def _intermediates(chain: tuple[x509.Certificate, ...]) -> tuple[bytes, ...]:
     """Return a chain without its root, as sent beside the leaf."""
     return tuple(c.public_bytes(Encoding.DER) for c in chain if c.subject != c.issuer)
+
+
+def _without_date(response: EstResponse) -> EstResponse:
+    headers = tuple(header for header in response.headers if header[0] != "date")
+    return replace(response, headers=headers)
 
 
 def _san_of(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:

@@ -72,7 +72,6 @@ class Machine(Memory):
     ) -> Command:
         """Send the exchange of the step that the chain stands at."""
         goal = self.goal
-        assert goal is not None  # noqa: S101 - an exchange belongs to an enrolment
         step = self.step_of_chain
         self.state = _STATE_OF_STEP.get(step) or (State.RENEWING if goal is Goal.RENEW else State.ENROLLING)
         key = self.key_choice()
@@ -83,7 +82,7 @@ class Machine(Memory):
             turn=self.turn,
             operation=_OPERATION_OF_STEP.get(step) or self.certificate_operation(),
             key=key,
-            credential=CredentialChoice.ISSUED if goal is Goal.RENEW else CredentialChoice.BOOTSTRAP,
+            credential=CredentialChoice.BOOTSTRAP if goal is Goal.ENROLL else CredentialChoice.ISSUED,
             goal=goal,
             intended_s=intended_s,
             cause=cause,
@@ -96,6 +95,8 @@ class Machine(Memory):
     def advance(self) -> Command:
         """Go on to the chain's next step after an answer."""
         self.failures = 0
+        if self.goal is None:
+            return self._go_on_with_certificate()
         if self.step_of_chain is Step.CACERTS and self.policy.enroll.csrattrs:
             self.step_of_chain = Step.CSRATTRS
         else:
@@ -108,16 +109,26 @@ class Machine(Memory):
             self.renewals += 1
         self.renew_asked = False  # whoever asked for a new certificate has one
         self.close_enrolment()
-        self.lifetime = aged(lifetime, self.now_s, self.policy.renew.lifetime_scale if self.policy.renew else 1.0)
-        self.state = State.OPERATIONAL
+        self.plan_renewal(lifetime, issued_now=True)
         renew = self.policy.renew
-        if renew is not None and (renew.times is None or self.renewals < renew.times):
-            self.renew_at_s = renewal_time(renew, self.lifetime, self.now_s, self.draw)
-            return self.stay_operational(ends=EnrolmentEnd.ISSUED)
-        self.renew_at_s = inf
-        if renew is not None and renew.then is AfterRenewals.LEAVE:
+        if self.renew_at_s == inf and renew is not None and renew.then is AfterRenewals.LEAVE:
             return self.retire(ends=EnrolmentEnd.ISSUED)
         return self.stay_operational(ends=EnrolmentEnd.ISSUED)
+
+    def begin_operational(self, lifetime: Lifetime) -> Command:
+        """Own a certificate, and know the CA certificates, from before the run; the renewal is due as if it had run."""
+        self.has_ca = True
+        self.plan_renewal(lifetime, issued_now=False)
+        return self.stay_operational()
+
+    def plan_renewal(self, lifetime: Lifetime, *, issued_now: bool) -> None:
+        """Take a certificate's lifetime, as fast as the policy has it age, and reckon when it is to be renewed."""
+        renew = self.policy.renew
+        self.lifetime = aged(lifetime, self.now_s, renew.lifetime_scale if renew else 1.0)
+        self.renew_at_s = inf
+        if renew is not None and (renew.times is None or self.renewals < renew.times):
+            issued_s = self.now_s if issued_now else self.lifetime.not_before_s
+            self.renew_at_s = max(self.now_s, renewal_time(renew, self.lifetime, issued_s, self.draw))
 
     def stay_operational(self, ends: EnrolmentEnd | None = None) -> Command:
         """Wait for the renewal, or for nothing when there is none to come."""
@@ -162,6 +173,8 @@ class Machine(Memory):
         self.close_enrolment()
         if goal is Goal.ENROLL:
             return self.give_up(ends=how)
+        if goal is None:
+            return self._go_on_with_certificate()
         if self.now_s >= self.not_after_s:
             return self.expire(self.now_s, Cause.CHAIN, ends=how)
         assert self.policy.renew is not None and self.lifetime is not None  # noqa: S101, PT018 - it was renewing
@@ -215,6 +228,7 @@ class Machine(Memory):
     def boot(self, planned_s: float) -> Command:
         """Power up: with a certificate go on, with a pending request wait on, else enroll."""
         kept, self.keeps_goal = self.keeps_goal, None
+        self.has_ca = self.has_ca and not self.policy.boot.cacerts
         if self.lifetime is not None and self.now_s >= self.lifetime.not_after_s:
             return self.expire(planned_s, Cause.PLAN)
         if kept is not None:
@@ -271,4 +285,22 @@ class Machine(Memory):
             self.renew_asked = False
             return self.begin(Goal.RENEW, planned_s, Cause.PLAN)
         self.renew_at_s = max(self.renew_at_s, planned_s)
+        if self.policy.boot.cacerts:
+            return self._fetch_ca(planned_s)
+        return self.stay_operational()
+
+    def _fetch_ca(self, planned_s: float) -> Command:
+        """Ask for the CA certificates and nothing more."""
+        self.attempt = 0
+        self.step_of_chain = Step.CACERTS
+        return self.exchange(Cause.PLAN, planned_s)
+
+    def _go_on_with_certificate(self) -> Command:
+        """Go on after the CA certificates were asked for: expired meanwhile, asked to renew meanwhile, or as it was."""
+        self.failures = 0
+        if self.now_s >= self.not_after_s:
+            return self.expire(self.now_s, Cause.CHAIN)
+        if self.renew_asked:
+            self.renew_asked = False
+            return self.begin(Goal.RENEW, self.now_s, Cause.PLAN)
         return self.stay_operational()

@@ -94,7 +94,7 @@ class Memory:
         """Return which limit of the goal has passed: deadline and patience, or expiry and patience."""
         if self.goal is Goal.ENROLL and self.now_s >= self.opened_s + self.policy.enroll.deadline_s:
             return EnrolmentEnd.DEADLINE
-        if self.goal is Goal.RENEW and self.now_s >= self.not_after_s:
+        if self.goal is not Goal.ENROLL and self.now_s >= self.not_after_s:
             return EnrolmentEnd.EXPIRED
         if self.now_s >= self.deferred_since_s + self.policy.deferral.max_wait_s:
             return EnrolmentEnd.IMPATIENT
@@ -140,9 +140,9 @@ class Memory:
     def next_or_limit(self) -> float:
         """Return when a waiting device is to wake: for its next step, or at a limit of its goal before it."""
         patience_s = self.deferred_since_s + self.policy.deferral.max_wait_s
-        if self.goal is Goal.RENEW:
-            return min(self.next_s, self.not_after_s, patience_s)
-        return min(self.next_s, self.opened_s + self.policy.enroll.deadline_s, patience_s)
+        if self.goal is Goal.ENROLL:
+            return min(self.next_s, self.opened_s + self.policy.enroll.deadline_s, patience_s)
+        return min(self.next_s, self.not_after_s, patience_s)
 
     def draw(self, purpose: Purpose) -> float:
         """Draw from the device's own stream."""

@@ -112,7 +112,10 @@ class DeferralPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Which failures are tried again, how often in a row, and after what wait."""
+    """Which failures are tried again, how often in a row, and after what wait.
+
+    A ``stubborn`` device takes no failure for final, a refusal neither, and heeds no Retry-After of an overload.
+    """
 
     on: frozenset[RetryOn] = frozenset(RetryOn)
     backoff: Backoff = Backoff.EXPONENTIAL
@@ -120,13 +123,18 @@ class RetryPolicy:
     cap_s: float = 60.0
     jitter: Jitter = Jitter.FULL
     attempts: int = 5
+    stubborn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BootPolicy:
-    """What a device that powers up with a certificate does: renew when this share of the lifetime has passed."""
+    """What a device that powers up with a certificate does: renew when this share of the lifetime has passed.
+
+    With ``cacerts`` it fetches the CA certificates first, whatever it knows of them; so does one that enrolls.
+    """
 
     renew_if: float | None = None
+    cacerts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from estsim.device.answers import decide
 from estsim.device.commands import CONTINUE, Command
 from estsim.device.events import (
     Answered,
+    Commissioned,
     EventType,
     PowerCut,
     PowerRestored,
@@ -42,6 +43,13 @@ def _start(machine: "Machine", event: Started) -> Command:
         raise IllegalTransition(f"{machine!r} was started before")
     machine.started = True
     return CONTINUE if machine.cuts else machine.boot(event.planned_s)
+
+
+def _commission(machine: "Machine", event: Commissioned) -> Command:
+    if machine.started or machine.cuts:
+        raise IllegalTransition(f"{machine!r} was started before")
+    machine.started = True
+    return machine.begin_operational(event.lifetime)
 
 
 def _restore_power(machine: "Machine", event: PowerRestored) -> Command:
@@ -145,6 +153,7 @@ def _waiting(state: State, woke: Transition | None = None) -> Mapping[EventType,
 TABLE: Final[Mapping[State, Mapping[EventType, Transition]]] = {
     State.OFF: {
         Started: Transition(_start, _BOOTED),
+        Commissioned: Transition(_commission, _only(State.OPERATIONAL)),
         PowerRestored: Transition(_restore_power, _BOOTED),
         PowerCut: Transition(_cut_again, _only(State.OFF)),
         RenewNow: Transition(_remember_renewal, _only(State.OFF)),

@@ -41,7 +41,7 @@ def aged(lifetime: Lifetime, now_s: float, scale: float) -> Lifetime:
 
 
 def renewal_time(policy: RenewPolicy, lifetime: Lifetime, now_s: float, draw: Draw) -> float:
-    """Return when the renewal of a certificate that was issued now is due, never in the past."""
+    """Return when the renewal of a certificate that was issued at ``now_s`` is due, never before that."""
     spread = policy.spread.at(draw(Purpose.RENEWAL))
     if policy.after_s is not None:
         return now_s + policy.after_s * (1.0 + spread)

@@ -1,7 +1,7 @@
 """The fleet's agenda: one heap of who is to wake when, for live and virtual time alike.
 
-A waiting device is an entry here and nothing else: no task, no timer (74 bytes against 3 KB). Entries are never
-removed; one whose turn is over is dropped by the machine when its time comes.
+A waiting device is an entry here and nothing else: no task, no timer (74 bytes against 3 KB). An entry that something
+else has overtaken stays until its time comes, when the machine drops it, but it is no longer counted.
 """
 
 from collections import Counter
@@ -20,10 +20,12 @@ class Agenda(Generic[D]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, D, int]] = []
         self._pushed = 0
+        self._counted = 0
+        self._overtaken: Counter[float] = Counter()  # entries that are not counted any more, by their time
         self._per_second: Counter[int] = Counter()
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return self._counted
 
     def push(self, at_s: float, device: D, turn: int) -> None:
         """Plan a wake-up; one at infinity is never entered, because nothing is planned."""
@@ -32,17 +34,32 @@ class Agenda(Generic[D]):
         self._pushed += 1
         heappush(self._heap, (at_s, self._pushed, device, turn))
         self._per_second[int(at_s)] += 1
+        self._counted += 1
 
     def pop_due(self, now_s: float) -> tuple[float, D, int] | None:
         """Take the earliest entry that is due, or None."""
         if not self._heap or self._heap[0][0] > now_s:
             return None
         at_s, _, device, turn = heappop(self._heap)
+        if at_s in self._overtaken:
+            self._overtaken[at_s] -= 1
+            if not self._overtaken[at_s]:
+                del self._overtaken[at_s]
+        else:
+            self._uncount(at_s)
+        return at_s, device, turn
+
+    def overtake(self, at_s: float) -> None:
+        """Count one entry at this time no longer; whoever it was for does something else now."""
+        self._overtaken[at_s] += 1
+        self._uncount(at_s)
+
+    def _uncount(self, at_s: float) -> None:
+        self._counted -= 1
         second = int(at_s)
         self._per_second[second] -= 1
         if not self._per_second[second]:
             del self._per_second[second]
-        return at_s, device, turn
 
     def next_s(self) -> float:
         """Return when the next entry is due; infinity when nothing is planned."""
@@ -56,4 +73,6 @@ class Agenda(Generic[D]):
     def clear(self) -> None:
         """Forget everything: the end of a run drops a list instead of cancelling tasks."""
         self._heap.clear()
+        self._counted = 0
+        self._overtaken.clear()
         self._per_second.clear()

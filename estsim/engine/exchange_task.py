@@ -2,6 +2,10 @@
 
 The order is DESIGN's: take a key → open the connection → make the request → send → judge the answer → record. The
 caller's cancellation cuts the exchange; a row says so before the cancellation goes on.
+
+A request that meets the end of a kept connection, with not a byte of an answer, is sent once more on a new one, as
+clients do (RFC 7230 §6.3.1: a connection "can be closed at any time, with or without intention"). For an enrolment,
+which is no idempotent request, that is a device's decision like any retry, and a row of its own.
 """
 
 from collections.abc import Iterator
@@ -13,15 +17,16 @@ from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation
 from estsim.device.identity import PrivateKey
 from estsim.device.states import KeyChoice
-from estsim.engine.clock import RunClock, to_ns
+from estsim.engine.clock import NS_PER_S, RunClock, to_ns
+from estsim.engine.expected import finding, is_expected
 from estsim.engine.fleet import Device
-from estsim.engine.keys import make_key_beside
+from estsim.engine.lines import Lines
 from estsim.engine.rows import detail_of, status_of
 from estsim.engine.settled import Settled
 from estsim.engine.wire import Line, Wire
-from estsim.errors import TransportFailed
+from estsim.errors import TransportFailed, Trouble
 from estsim.est.enrolment import Cause
-from estsim.est.outcome import Abandoned, Challenged, Deferred, Failed, Overloaded
+from estsim.est.outcome import Abandoned, Challenged, Deferred, Failed, Issued, Outcome, Overloaded
 from estsim.measure.sample import Enrolment, Sample, Stamps
 
 
@@ -36,7 +41,7 @@ class ExchangeTask:
     """Performs exchanges for the devices of a shard."""
 
     def __init__(self, wire: Wire, books: Books, clock: RunClock, *, request_ids: Iterator[str] | None) -> None:
-        self._wire = wire
+        self.lines = Lines(wire, clock)
         self._books = books
         self._clock = clock
         self._request_ids = request_ids
@@ -49,19 +54,31 @@ class ExchangeTask:
         now_ns, intended_ns = self._clock.now_ns(), to_ns(command.intended_s)
         stamps = Stamps(intended_ns, intended_ns, now_ns)
         conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
-        errand = Errand(device, conversation, self._wire.line(device.cohort, conversation.credential))
-        cause = command.cause
+        errand = Errand(device, conversation, self.lines.take(device, conversation.credential))
+        errand.line.ahead_s = conversation.ahead_s
+        cause: Cause | None = command.cause
+        whole = False
         try:
-            while True:
+            while cause is not None:
                 answer = await self._once(errand, stamps, cause)
-                if not isinstance(answer.outcome, Challenged):
-                    break
-                stamps = Stamps(stamps.ended_ns, stamps.ended_ns, self._clock.now_ns())
-                cause = Cause.CHALLENGE
+                cause = _once_more(answer.outcome, errand.line, stamps)
+                if cause is not None:
+                    stamps = Stamps(stamps.ended_ns, stamps.ended_ns, self._clock.now_ns())
+            whole = True
         finally:
-            errand.line.drop()
+            self.lines.give_back(device, errand.line, keep=whole)
+        if isinstance(answer.outcome, Issued):
+            self.lines.forget(device)  # connection and session are the old identity's
         margin_s = device.machine.not_after_s - self._clock.now_s()
-        return Settled(answer.outcome, stamps, self._clock.now_ns(), answer.lifetime, margin_s)
+        return Settled(
+            answer.outcome,
+            stamps,
+            self._clock.now_ns(),
+            answer.lifetime,
+            margin_s,
+            expected=errand.expected,
+            finding=errand.finding(),
+        )
 
     async def _once(self, errand: "Errand", stamps: Stamps, cause: Cause) -> Answer:
         """Do one HTTP exchange and record it, whatever becomes of it."""
@@ -89,7 +106,7 @@ class ExchangeTask:
         command = errand.conversation.command
         key = errand.key or errand.conversation.own_key()
         if key is None and command.key is not KeyChoice.NONE:
-            key = await make_key_beside(errand.device.cohort.plan.key)
+            key = await errand.device.cohort.keys.take()
         if errand.key is None:
             errand.key = key
             now_ns = self._clock.now_ns()
@@ -106,11 +123,28 @@ class Errand:
     conversation: Conversation
     line: Line
     key: PrivateKey | None = None
+    expected: bool = False  # whether the last request was to end as it did
+
+    def finding(self) -> str | None:
+        """Return what is to be told where a server certified a device in spite of its fault."""
+        device, conversation = self.device, self.conversation
+        if conversation.given is None or device.cohort.fault is None:
+            return None
+        plan = device.cohort.plan
+        who = f"device {device.index} of {plan.name} ({plan.subject(device.index).rfc4514_string()})"
+        return finding(conversation.command, conversation.given, fault=device.cohort.fault, who=who)
 
     def sample(self, answer: Answer, stamps: Stamps, cause: Cause, request_id: str | None) -> Sample:
         """Return the row of a request that went out as this errand."""
         outcome, command, device = answer.outcome, self.conversation.command, self.device
         poll, device.poll = device.poll, None
+        self.expected = is_expected(
+            command,
+            outcome,
+            fault=device.cohort.fault,
+            announced=device.cohort.expects,
+            at_s=stamps.ended_ns / NS_PER_S,
+        )
         return Sample(
             device=device.index,
             cohort=device.cohort.plan.name,
@@ -127,11 +161,21 @@ class Errand:
             detail=detail_of(outcome),
             tls_version=self.line.tls_version,
             tls_group=self.line.tls_group,
+            resumed=self.line.resumed,
             reused=self.line.reused,
             retry_after=outcome.retry_after if isinstance(outcome, Deferred | Overloaded) else None,
             poll=poll if cause is Cause.POLL else None,
             non_conformances=answer.non_conformances,
+            expected=self.expected,
         )
+
+
+def _once_more(outcome: Outcome, line: Line, stamps: Stamps) -> Cause | None:
+    """Say why a request is sent again at once, None if it is not."""
+    if isinstance(outcome, Challenged):
+        return Cause.CHALLENGE
+    ended = isinstance(outcome, Failed) and outcome.trouble is Trouble.RESET
+    return Cause.RETRY if ended and line.reused and stamps.first_byte_ns is None else None
 
 
 def request_ids(run_id: str) -> Iterator[str]:

@@ -1,30 +1,58 @@
 """The fleet in memory: devices, what their cohort shares, and the bootstrap credentials they were born with."""
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 import trio
 
 from estsim.device.commands import WaitUntil
+from estsim.device.events import Commissioned, Lifetime
 from estsim.device.exchange import BasicUser, Profile
+from estsim.device.faults import DeviceFault, behaviour
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
+from estsim.device.policy import Policy
+from estsim.engine.born import Cradle, Mint, Owned, ahead_s, faults_of
 from estsim.engine.factory import Factory
+from estsim.engine.keys import KeyRing
 from estsim.est.verify import CertificateAuthorities
 from estsim.load.arrivals import boot_times
 from estsim.measure.sample import Enrolment, PollPlan
-from estsim.scenario.plan import Basic, Cohort, Scenario
+from estsim.scenario.plan import Basic, Cohort, Expectation, Scenario
 from estsim.scenario.target_url import TargetUrl
-from estsim.server.ca import make_key
 
 
 @dataclass(frozen=True, slots=True)
 class CohortRun:
-    """What the devices of a cohort share while a run lasts; ``factory`` made their bootstrap certificates."""
+    """What the devices of a cohort share while a run lasts, or those of them that have one fault.
+
+    ``expects`` is what the scenario announces of their exchanges.
+    """
 
     plan: Cohort
     profile: Profile
-    factory: Factory | None
+    policy: Policy
+    cradle: Cradle
+    expects: tuple[Expectation, ...] = ()
+
+    @property
+    def keys(self) -> KeyRing:
+        """Where the keys of their requests come from."""
+        return self.cradle.keys
+
+    @property
+    def fault(self) -> DeviceFault | None:
+        """What is wrong with these devices."""
+        return self.profile.fault
+
+    def lived_in(self, fault: DeviceFault | None, *, seed: int) -> "CohortRun":
+        """Return what its devices with a fault share, None the sound ones, all with the clocks that the plan gives."""
+        skew = self.plan.skew_s
+        ahead = None if skew is None else partial(ahead_s, skew=skew, seed=seed)
+        profile = replace(self.profile, fault=fault, ahead_s=ahead)
+        return replace(self, profile=profile, policy=behaviour(self.policy, fault))
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +60,7 @@ class Device:
     """One simulated device: the machine's memory, the identity, and what it is doing now.
 
     ``scope`` is set while an exchange is on the wire, ``poll`` while a told wait runs, ``enrolment`` while a
-    certificate is sought.
+    certificate is sought; ``wakes_s`` is the time of its entry in the agenda while it waits for that.
     """
 
     machine: Machine
@@ -41,6 +69,7 @@ class Device:
     enrolment: Enrolment | None = None
     poll: PollPlan | None = None
     scope: trio.CancelScope | None = None
+    wakes_s: float | None = None
 
     @property
     def index(self) -> int:
@@ -49,31 +78,67 @@ class Device:
 
 
 def new_device(cohort: CohortRun, index: int, *, seed: int) -> Device:
-    """Make a device as it leaves the factory: with a certificate of its manufacturer, where the cohort has one."""
-    plan = cohort.plan
-    identity = Identity()
-    if cohort.factory is not None:
-        identity.bootstrap = cohort.factory.mint(make_key(plan.key), plan.subject(index))
-    return Device(Machine(plan.policy, seed=seed, device=index), identity, cohort)
+    """Make a device as it leaves the factory: with its bootstrap credential, where the cohort has one."""
+    identity = Identity(bootstrap=cohort.cradle.bootstrap(index, cohort.fault))
+    return Device(Machine(cohort.policy, seed=seed, device=index), identity, cohort)
 
 
 @dataclass(slots=True)
 class Fleet:
-    """All devices of this process, when each is meant to boot (seconds), and those that wait already as it begins."""
+    """All devices of this process, when each is meant to boot (seconds), and those that wait already as it begins.
+
+    ``owners`` are in service from before the run; they wait once they have been commissioned. ``stationed`` are cohorts
+    that begin one by one, so many at a time. Devices of a cohort that joins later are in none of these.
+    """
 
     devices: list[Device] = field(default_factory=list)
     boots: list[tuple[float, Device]] = field(default_factory=list)
     waiting: list[tuple[WaitUntil, Device]] = field(default_factory=list)
+    owners: list[tuple[Owned, Device]] = field(default_factory=list)
+    stationed: list[tuple[int, list[Device]]] = field(default_factory=list)
 
     def add(self, scenario: Scenario, cohort: CohortRun) -> Iterator[None]:
-        """Make a cohort's devices, yielding after each; a manufacturer's certificate is minted for each."""
-        plan = cohort.plan
-        times = boot_times(plan.arrivals, plan.devices, seed=scenario.seed, cohort=plan.index)
+        """Make a cohort's devices, yielding after each; a manufacturer's certificate is minted for each.
+
+        Raises UsageError where a device's own file cannot be used.
+        """
+        plan, seed = cohort.plan, scenario.seed
+        faults = faults_of(plan, seed=seed)
+        of_fault = cache(partial(cohort.lived_in, seed=seed))
+        times = boot_times(plan.arrivals, plan.devices, seed=seed, cohort=plan.index)
         for index, at_s in enumerate(times, start=plan.first_device):
-            device = new_device(cohort, index, seed=scenario.seed)
+            device = new_device(of_fault(faults.get(index)), index, seed=seed)
             self.devices.append(device)
-            self.boots.append((at_s, device))
+            owned = cohort.cradle.owned(index, seed=seed, wall_now_s=time.time())
+            if owned is None:
+                self._place(device, at_s)
+            else:
+                device.identity.issued = owned.credential
+                self.owners.append((owned, device))
             yield
+
+    def _place(self, device: Device, boots_s: float) -> None:
+        """Let a device boot at its time, or stand in line for a station, or wait for the event that it joins with."""
+        plan = device.cohort.plan
+        if plan.joins:
+            return
+        if plan.stations is None:
+            self.boots.append((boots_s, device))
+            return
+        if device.index == plan.first_device:
+            self.stationed.append((plan.stations, []))
+        self.stationed[-1][1].append(device)
+
+    def commission(self, wall_epoch_s: float) -> None:
+        """Put the owners of a certificate into service as the run begins, at ``wall_epoch_s`` (UNIX seconds)."""
+        for owned, device in self.owners:
+            ahead = device.cohort.profile.ahead_s
+            epoch_s = wall_epoch_s + (ahead(device.index) if ahead else 0.0)  # as the device's own clock shows it
+            lifetime = Lifetime(owned.wall_begins_s - epoch_s, owned.wall_ends_s - epoch_s)
+            wait = device.machine.step(Commissioned(lifetime), 0.0)
+            assert isinstance(wait, WaitUntil)  # noqa: S101 - the only answer that the table has
+            self.waiting.append((wait, device))
+        self.owners.clear()
 
 
 def cohort_run(
@@ -82,8 +147,10 @@ def cohort_run(
     url: TargetUrl,
     authorities: CertificateAuthorities | None,
     factory: Factory | None,
+    *,
+    mint: Mint | None = None,
 ) -> CohortRun:
-    """Put together what a cohort's devices share."""
+    """Put together what a cohort's devices share; raises UsageError for files of theirs that cannot be used."""
     bootstrap = plan.bootstrap
     basic = None
     if isinstance(bootstrap, Basic):
@@ -97,4 +164,5 @@ def cohort_run(
         authorities=authorities,
         basic=basic,
     )
-    return CohortRun(plan, profile, factory)
+    expects = tuple(each for each in scenario.expect if plan.name in each.cohorts)
+    return CohortRun(plan, profile, plan.policy, Cradle.build(plan, factory, mint), expects)

@@ -10,6 +10,7 @@ from math import isfinite
 from estsim.device.commands import Exchange, Stop, WaitUntil
 from estsim.device.states import Why
 from estsim.engine.clock import to_ns
+from estsim.engine.expected import is_end_expected
 from estsim.engine.fleet import Device
 from estsim.engine.settled import Settled
 from estsim.est.csr import public_key_der_of
@@ -44,6 +45,8 @@ class Ledger:
         self, device: Device, command: Exchange | WaitUntil | Stop, settled: Settled | None, now_ns: int
     ) -> None:
         """Book what a command ends, opens and waits for; ``settled`` is the exchange that it answers, if any."""
+        if settled is not None and settled.finding is not None:
+            self._recorder.finding(settled.stamps.ended_ns, settled.finding)
         if command.ends is not None:
             self._close(device, command.ends, settled, now_ns)
         if isinstance(command, Stop):
@@ -76,6 +79,12 @@ class Ledger:
             return
         enrolment.end = end
         enrolment.ended_ns = now_ns
+        enrolment.expected = is_end_expected(
+            end,
+            enrolment.goal,
+            fault=device.cohort.fault,
+            last_was_expected=settled is not None and settled.expected,
+        )
         if settled is not None and end is EnrolmentEnd.ISSUED:
             enrolment.ended_ns = settled.verified_ns
             enrolment.client_ns += settled.verified_ns - settled.stamps.ended_ns

@@ -2,19 +2,29 @@
 
 import resource
 from collections import Counter
+from collections.abc import Iterable
+from ipaddress import ip_address
+from itertools import repeat
+from math import ceil
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from estsim.device.policy import Fetch
 from estsim.load.arrivals import boot_times
-from estsim.scenario.plan import Scenario
+from estsim.net.vanished import held_at_most
+from estsim.scenario.happenings import CohortJoin
+from estsim.scenario.plan import Close, Cohort, Scenario
 
 BYTES_PER_DEVICE: Final = 6 * 1024
+BYTES_PER_SESSION: Final = 12 * 1024  # a TLS session kept for resumption (TLS.md, fact 3)
 BOOTS_PER_CORE_PER_S: Final = 500  # with an enrolment each, on the machine that SCALE.md's figures come from
 WINDOW_S: Final = 10  # that of the saturation verdict
 _OWN_DESCRIPTORS: Final = 64  # store, sandbox, terminal, epoll, Python itself
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_REUSE: Final = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
+_TIME_WAIT_S: Final = 60
 _LINUX_DEFAULT_PORTS: Final = 28_232
 
 
@@ -35,29 +45,130 @@ def local_ports() -> int:
     return int(high) - int(low) + 1
 
 
+def time_wait_s(*, loopback: bool) -> int:
+    """Return for how long the kernel keeps the port of a connection that we ended first (RFC 9293 §3.3.2, TIME-WAIT).
+
+    Linux counts 60 s (``TCP_TIMEWAIT_LEN``), and gives the port to a new connection after one second where
+    ``net.ipv4.tcp_tw_reuse`` is 1, or, as by default, 2 and the connection is one on loopback.
+    """
+    try:
+        reuse = _REUSE.read_text(encoding="ascii").strip()
+    except OSError:
+        reuse = "2"
+    return 1 if reuse == "1" or (reuse == "2" and loopback) else _TIME_WAIT_S
+
+
 def plan_problems(scenario: Scenario) -> list[str]:
-    """Say what the plan needs that this machine does not have; such a run could not be honest."""
+    """Say what the plan needs that this machine does not have; such a run could not be honest.
+
+    An estimate from the boots and what each begins: retries, polls and renewals come on top.
+    """
     problems = []
-    memory, wanted = psutil.virtual_memory().available, scenario.devices * BYTES_PER_DEVICE
+    memory, wanted = psutil.virtual_memory().available, _memory_bytes(scenario)
     if wanted > memory:
         problems.append(f"{scenario.devices} devices need {wanted >> 20} MiB of memory, {memory >> 20} MiB are free")
-    boots = _boots_per_second(scenario)
-    busiest = max((sum(boots[second + i] for i in range(WINDOW_S)) for second in boots), default=0)
+    boots = _Boots(scenario)
+    busiest = _busiest(boots.all, WINDOW_S)
     if busiest > BOOTS_PER_CORE_PER_S * WINDOW_S:
         problems.append(
             f"{busiest} devices boot within {WINDOW_S} s, about {BOOTS_PER_CORE_PER_S * WINDOW_S} is what one core "
             f"can start: the generator would be measured, not the server"
         )
-    at_once = max(boots.values(), default=0)
-    for what, have in (("open files", raise_descriptor_limit() - _OWN_DESCRIPTORS), ("local ports", local_ports())):
-        if at_once > have:
-            problems.append(f"{at_once} devices boot within one second, this machine has {have} {what}")
-    return problems
+    return [*problems, *_descriptor_problems(scenario, boots), *_port_problems(scenario, boots)]
 
 
-def _boots_per_second(scenario: Scenario) -> Counter[int]:
-    return Counter(
-        int(at_s)
-        for cohort in scenario.cohorts
-        for at_s in boot_times(cohort.arrivals, cohort.devices, seed=scenario.seed, cohort=cohort.index)
+class _Boots:
+    """How many devices boot in each second of the plan: in all, and of each cohort."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.of_cohorts = [(cohort, Counter(map(int, _boots_of(cohort, scenario)))) for cohort in scenario.cohorts]
+        self.all: Counter[int] = Counter()
+        for _, counts in self.of_cohorts:
+            self.all.update(counts)
+
+
+def _boots_of(cohort: Cohort, scenario: Scenario) -> Iterable[float]:
+    """Return when devices of a cohort begin to seek a certificate, as far as the plan says: at stations, the first."""
+    if cohort.start is not None:
+        return ()
+    if cohort.stations is not None:
+        return repeat(0.0, min(cohort.stations, cohort.devices))
+    joined_s = 0.0
+    if cohort.joins:
+        joined_s = next((h.at_s for h in scenario.events if h.what == CohortJoin(cohort.name)), 0.0)
+    times = boot_times(cohort.arrivals, cohort.devices, seed=scenario.seed, cohort=cohort.index)
+    return (joined_s + at_s for at_s in times)
+
+
+def _descriptor_problems(scenario: Scenario, boots: _Boots) -> list[str]:
+    """Compare connections open at once with open files: those of a second, and for how long a cohort keeps them."""
+    have, what = raise_descriptor_limit() - _OWN_DESCRIPTORS, "open files"
+    if any(cohort.tls.close is Close.VANISH for cohort in scenario.cohorts):
+        have, what = have - held_at_most(), "open files beside those that vanished connections may hold"
+    window_s = 1 + ceil(max((cohort.tls.keep_alive_s for cohort in scenario.cohorts), default=0.0))
+    at_once = _busiest(boots.all, window_s)
+    if at_once <= have:
+        return []
+    when = "one second" if window_s == 1 else f"{window_s} s, with connections kept open"
+    return [f"{at_once} devices boot within {when}, this machine has {have} {what}"]
+
+
+def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
+    """Compare connections to the one server with the local ports of all source addresses."""
+    named = len(scenario.generator.source_addresses)
+    have, at_once = local_ports() * max(1, named), max(boots.all.values(), default=0)
+    if at_once > have:
+        return [f"{at_once} devices boot within one second, this machine has {have} local ports"]
+    window_s = time_wait_s(loopback=_is_loopback(scenario))
+    connections: Counter[int] = Counter()
+    for cohort, counts in boots.of_cohorts:
+        if cohort.tls.close is not Close.RST:  # which leaves nothing behind
+            for second, devices in counts.items():
+                connections[second] += devices * _connections_to_enroll(cohort)
+    needed = _busiest(connections, window_s)
+    if needed <= have:
+        return []
+    problem = (
+        f"{needed} connections within {window_s} s, each of which keeps its local port for that long (TIME_WAIT), and "
+        f"this machine has {have} of them: name more generator.source_addresses (now {named}), keep connections with "
+        f"tls.keep_alive, or end them with tls.close: rst"
     )
+    return [problem]
+
+
+def _connections_to_enroll(cohort: Cohort) -> int:
+    """Return how many connections a first enrolment takes: one for each exchange, or one that is kept for all."""
+    enroll = cohort.policy.enroll
+    return 1 if cohort.tls.keep_alive_s > 0 else 1 + (enroll.cacerts is not Fetch.NEVER) + enroll.csrattrs
+
+
+def _memory_bytes(scenario: Scenario) -> int:
+    return sum(
+        cohort.devices * (BYTES_PER_DEVICE + (BYTES_PER_SESSION if cohort.tls.resume else 0))
+        for cohort in scenario.cohorts
+    )
+
+
+def _is_loopback(scenario: Scenario) -> bool:
+    """Say whether the server is on this machine: a sandbox always is."""
+    if scenario.target is None:
+        return True
+    host = scenario.target.url.host
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _busiest(per_second: Counter[int], window_s: int) -> int:
+    """Return the most that falls into so many seconds in a row."""
+    most = total = 0
+    seconds = sorted(per_second)
+    first = 0
+    for second in seconds:
+        total += per_second[second]
+        while seconds[first] <= second - window_s:
+            total -= per_second[seconds[first]]
+            first += 1
+        most = max(most, total)
+    return most

@@ -10,6 +10,7 @@ import trio
 
 from estsim.engine.clock import RunClock
 from estsim.engine.shard import Shard
+from estsim.engine.timetable import Timetable
 from estsim.engine.vitals import Vitals
 from estsim.errors import StoreError
 from estsim.measure.recorder import Recorder
@@ -66,9 +67,11 @@ class Live:
         interrupts: Interrupts,
         snapshot: Callable[[RunStage], Snapshot],
         show: Callable[[Snapshot], None],
+        timetable: Timetable | None = None,
         broken: Callable[[int], bool] | None = None,
     ) -> None:
         self._shard = shard
+        self._timetable = timetable
         self._recorder = recorder
         self._store = store
         self._clock = clock
@@ -85,6 +88,8 @@ class Live:
         async with trio.open_nursery() as services:
             services.start_soon(self._vitals.beat)
             services.start_soon(partial(self._vitals.read, ramp_s=self._shard.ramp_s))
+            if self._timetable is not None:
+                await services.start(self._timetable.run)
             services.start_soon(self._write)
             services.start_soon(self._draw)
             services.start_soon(self._stop_after, duration_s)

@@ -3,7 +3,7 @@
 It resolves, connects, shakes hands and, where the fleet will, fetches the CA certificates, as the first device would.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation
@@ -19,6 +19,7 @@ from estsim.est.enrolment import Cause, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import Abandoned, CACertificates, Failed, Outcome
 from estsim.measure.sample import Enrolment, Sample, Stamps
+from estsim.net.source import unusable
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Preflight:
 
     samples: list[Sample] = field(default_factory=list)
     outcome: Outcome | None = None  # None: the connection stood, and nothing was to be fetched
+    lacking: list[str] = field(default_factory=list)  # what this machine does not have for it
 
     def exchange(self, enrolment: Enrolment | None, sample: Sample) -> None:  # noqa: ARG002 - Books of an ExchangeTask
         """Keep a row."""
@@ -40,6 +42,8 @@ class Preflight:
     def check(self, target: str) -> None:
         """Raise PreflightError, with phase and reason, where the fleet could not even begin."""
         outcome = self.outcome
+        if self.lacking:
+            raise PreflightError(f"preflight to {target} failed: {'; '.join(self.lacking)}")
         if isinstance(outcome, Failed):
             raise PreflightError(f"preflight to {target} failed in phase {outcome.phase.value}: {detail_of(outcome)}")
         if outcome is not None and not isinstance(outcome, CACertificates):
@@ -49,9 +53,11 @@ class Preflight:
 
 async def fly(cohorts: list[CohortRun], wire: Wire, clock: RunClock, *, seed: int, request_id: str | None) -> Preflight:
     """Do the exchange; whatever goes wrong is in the result."""
-    flight = Preflight()
+    flight = Preflight(lacking=unusable(wire.sources))
+    if flight.lacking:
+        return flight
     fetching = [cohort for cohort in cohorts if cohort.plan.policy.enroll.cacerts is not Fetch.NEVER]
-    cohort = (fetching or cohorts)[0]
+    cohort = _undisturbed((fetching or cohorts)[0])
     device = new_device(cohort, cohort.plan.first_device, seed=seed)
     command = _command(clock)
     if fetching:
@@ -76,6 +82,14 @@ async def _knock(device: Device, command: Exchange, wire: Wire, flight: Prefligh
     finally:
         errand.line.drop()
     flight.exchange(None, errand.sample(answer, stamps, Cause.PREFLIGHT, None))
+
+
+def _undisturbed(cohort: CohortRun) -> CohortRun:
+    """Return the cohort as far away as it is, but with no bad luck on its way, and keeping nothing for later."""
+    plan = cohort.plan
+    network = replace(plan.network, stall=0.0, reset=0.0) if plan.network else None
+    tls = replace(plan.tls, keep_alive_s=0.0, resume=False)
+    return replace(cohort, plan=replace(plan, network=network, tls=tls))
 
 
 def _command(clock: RunClock) -> Exchange:

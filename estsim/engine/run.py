@@ -16,17 +16,21 @@ from typing import Any, Final
 import trio
 
 from estsim import __version__
+from estsim.engine.born import Mint
 from estsim.engine.clock import RunClock
 from estsim.engine.exchange_task import ExchangeTask, request_ids
-from estsim.engine.factory import Factory
+from estsim.engine.factory import Factory, export_authorities
 from estsim.engine.fleet import CohortRun, Fleet, cohort_run
+from estsim.engine.keys import prepare_keys
 from estsim.engine.ledger import Ledger
 from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit
 from estsim.engine.live import Interrupts, Live
+from estsim.engine.notices import notices_of
 from estsim.engine.preflight import fly
 from estsim.engine.results import make_folder, write_scenario, write_summary
 from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.engine.shard import Shard
+from estsim.engine.timetable import GoAhead, Timetable
 from estsim.engine.trust import Trust, system_trust, trust_file
 from estsim.engine.vitals import tune_process
 from estsim.engine.wire import Wire, groups_offered
@@ -49,6 +53,7 @@ _DEVICES_BETWEEN_YIELDS: Final = 16
 _SHOW_S: Final = 0.5
 _LEAD_S: Final = 0.2  # between setting up and the first boot, and for the agenda to be filled
 _LEAD_PER_DEVICE_S: Final = 5e-6
+_LEAD_PER_OWNER_S: Final = 20e-6  # of a certificate from before the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class RunOptions:
     results: Path
     preflight: bool = True
     force: bool = False
+    operator: bool = False  # somebody is at a terminal to press Enter
+    export_authorities: Path | None = None  # a folder for the certificates of the authorities made for the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class Run:
         self._id = secrets.token_hex(4)
         self._ids = request_ids(self._id) if scenario.generator.request_ids else None
         self._interrupts = Interrupts()
+        self._go_ahead = GoAhead()
         self._recorder = Recorder(
             cohorts={cohort.name: cohort.devices for cohort in scenario.cohorts},
             within_s=limits_of(self._thresholds),
@@ -122,6 +130,10 @@ class Run:
         self._target = str(scenario.target.url) if scenario.target else "sandbox"
         self._totals = GeneratorTotals(0.0, 0)
         self._ended_ns = 0
+
+    def go_ahead(self) -> None:
+        """Go on from where the run waits for its operator; from any thread."""
+        self._go_ahead.give()
 
     async def go(self) -> RunResult:
         """Do the run. Raises UsageError for what the user can mend before anything was started."""
@@ -177,6 +189,7 @@ class Run:
             async with self._server(folder) as server:
                 self._target = str(server.url) if self._scenario.target else f"sandbox {server.url}"
                 store.put("target", self._target)
+                self._export(server)
                 cohorts = [self._cohort(plan, server) for plan in self._scenario.cohorts]
                 if self._options.preflight:
                     await self._preflight(cohorts, server)
@@ -203,7 +216,11 @@ class Run:
     async def _prepare(self, cohorts: list[CohortRun]) -> Fleet:
         """Make all devices, giving way to signals and showing how many there are in between."""
         fleet, clock = Fleet(), RunClock.start()
-        shown_s = 0.0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._show_preparing, clock)
+            await prepare_keys(cohort.keys for cohort in cohorts)
+            nursery.cancel_scope.cancel()
+        shown_s = clock.now_s()
         for cohort in cohorts:
             for _ in fleet.add(self._scenario, cohort):
                 if len(fleet.devices) % _DEVICES_BETWEEN_YIELDS == 0:
@@ -215,14 +232,35 @@ class Run:
         tune_process()
         return fleet
 
+    async def _show_preparing(self, clock: RunClock) -> None:
+        while True:
+            await trio.sleep(_SHOW_S)
+            await trio.to_thread.run_sync(self._show, self._snapshot(clock.now_ns(), RunStage.PREPARING))
+
     async def _live(self, fleet: Fleet, server: _Server, store: RunStore) -> None:
-        clock = RunClock.start(in_s=_LEAD_S + len(fleet.devices) * _LEAD_PER_DEVICE_S)
+        clock = RunClock.start(
+            in_s=_LEAD_S + len(fleet.devices) * _LEAD_PER_DEVICE_S + len(fleet.owners) * _LEAD_PER_OWNER_S
+        )
+        fleet.commission(clock.wall_epoch_s)
         if server.sandbox is not None:
             await server.sandbox.begin(clock.wall_epoch_s)
+        for notice in notices_of(self._scenario):
+            self._recorder.mark(0, notice, kind="notice")
         ledger = Ledger(self._recorder)
         exchanges = ExchangeTask(self._wire(server, clock), ledger, clock, request_ids=self._ids)
+        shard = Shard(fleet, exchanges, ledger, clock)
+        timetable = Timetable(
+            self._scenario,
+            fleet,
+            shard,
+            self._recorder,
+            clock,
+            sandbox=server.sandbox,
+            go_ahead=self._go_ahead if self._options.operator else None,
+        )
         live = Live(
-            shard=Shard(fleet, exchanges, ledger, clock),
+            shard=shard,
+            timetable=timetable,
             recorder=self._recorder,
             store=store,
             clock=clock,
@@ -265,6 +303,7 @@ class Run:
             explicit=server.trust.explicit,
             groups=self._groups,
             clock=clock,
+            source_addresses=self._scenario.generator.source_addresses,
         )
 
     def _cohort(self, plan: Cohort, server: _Server) -> CohortRun:
@@ -272,7 +311,16 @@ class Run:
         if isinstance(plan.bootstrap, Manufacturer):
             authority = plan.bootstrap.authority
             factory = server.factories[authority.name if authority else None]
-        return cohort_run(self._scenario, plan, server.url, server.trust.authorities, factory)
+        mint = Mint.of(server.sandbox.pki, self._scenario) if plan.start and server.sandbox else None
+        return cohort_run(self._scenario, plan, server.url, server.trust.authorities, factory, mint=mint)
+
+    def _export(self, server: _Server) -> None:
+        """Write the certificates of the authorities that were made for this run, if somebody wants them."""
+        folder = self._options.export_authorities
+        if folder is not None:
+            read = {name for name, how in self._scenario.authorities.items() if isinstance(how, FileAuthority)}
+            made = {name or "sandbox-manufacturer": each for name, each in server.factories.items() if name not in read}
+            export_authorities(made, folder)
 
     def _is_broken(self, at_ns: int) -> bool:
         """Ask the thresholds that may end the run, and remember the first that does."""
@@ -301,6 +349,7 @@ class Run:
             target=self._target,
             groups=self._groups,
             openssl=openssl_version(),
+            notices=notices_of(scenario),
         )
         return build_summary(
             facts,

@@ -31,12 +31,16 @@ _LAST_WORDS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A running sandbox: where it is, what trusts it, and the manufacturer whose devices it trusts."""
+    """A running sandbox: where it is, what trusts it, and the manufacturer whose devices it trusts.
+
+    ``pki`` is the folder of the trust center's authorities, with their keys: it lives in our private folder.
+    """
 
     url: TargetUrl
     trust: Path
     factory: Factory
     database: Path
+    pki: Path
     process: trio.Process
 
     async def begin(self, wall_epoch_s: float) -> None:
@@ -109,9 +113,10 @@ async def _announced(process: trio.Process, folder: Path, errors: Path, label: s
             if announcement.exists():
                 said = json.loads(announcement.read_text(encoding="utf-8"))
                 place = said if label is None else said["labels"][label]
-                manufacturer = Factory.read(Path(place["manufacturer"]))
-                database = folder / "sandbox.sqlite"
-                return Sandbox(parse_url(place["url"]), Path(place["trust"]), manufacturer, database, process)
+                born = Path(place["manufacturer"])
+                manufacturer, database = Factory.read(born), folder / "sandbox.sqlite"
+                url, trust = parse_url(place["url"]), Path(place["trust"])
+                return Sandbox(url, trust, manufacturer, database, born.parent, process)
             await trio.sleep(_POLL_S)
     ending = f"ended with code {process.returncode}" if process.returncode is not None else "did not come up"
     raise PreflightError(f"the sandbox {ending} within {_START_S:g} s: {_last_words(errors)}")

@@ -12,6 +12,7 @@ class Settled:
     """One exchange, challenge included; ``stamps`` are those of its last request.
 
     ``verified_ns`` is when the answer had passed every check, ``margin_s`` the validity left of the one in hand.
+    ``expected`` says that it was to end so, ``finding`` that the server should not have answered so.
     """
 
     outcome: Outcome
@@ -19,3 +20,5 @@ class Settled:
     verified_ns: int
     lifetime: Lifetime | None
     margin_s: float
+    expected: bool = False
+    finding: str | None = None

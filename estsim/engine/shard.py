@@ -9,13 +9,15 @@ A device has one outstanding command. A new one cancels the exchange under way, 
 """
 
 from collections import Counter
-from math import inf
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import inf, isfinite
 from typing import Final
 
 import trio
 
-from estsim.device.commands import Command, Continue, Exchange, WaitUntil
-from estsim.device.events import Answered, Event, Started, StopAsked, Woke
+from estsim.device.commands import Command, Continue, Exchange, Stop, WaitUntil
+from estsim.device.events import Answered, Event, PowerCut, Started, StopAsked, Woke
 from estsim.device.states import State
 from estsim.engine.agenda import FIRST_BOOT, Agenda
 from estsim.engine.clock import NS_PER_S, RunClock
@@ -23,9 +25,11 @@ from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.fleet import Device, Fleet
 from estsim.engine.ledger import Ledger
 from estsim.engine.settled import Settled
+from estsim.engine.stations import Stations
 from estsim.measure.sample import FleetReading
 
 STARTS_PER_PASS: Final = 8
+WAKES_PER_PASS: Final = 64  # most of which start nothing: a power cut, an order that is kept in mind
 RADAR_S: Final = 60
 _LONGEST_SLEEP_S: Final = 3600.0
 
@@ -42,6 +46,10 @@ class Shard:
         self._clock = clock
         self._agenda: Agenda[Device] = Agenda()
         self._states: dict[str, Counter[State]] = {}  # by cohort
+        self._orders: dict[int, Callable[[float], Event]] = {}  # by the turn of their entries, below FIRST_BOOT
+        self._turns: dict[Callable[[float], Event], int] = {}
+        self._stations = Stations()
+        self._busy = 0  # who may still order something
         self._stopping = False
         self._something_new = trio.Event()
         self._sleeping_until_s = -inf
@@ -49,8 +57,11 @@ class Shard:
             self._states.setdefault(device.cohort.plan.name, Counter())[device.machine.state] += 1
         for at_s, device in fleet.boots:
             self._agenda.push(at_s, device, FIRST_BOOT)
+        for places, line in fleet.stationed:
+            for device in self._stations.admit(line, places):
+                self._agenda.push(0.0, device, FIRST_BOOT)
         for wait, device in fleet.waiting:
-            self._agenda.push(wait.at_s, device, wait.turn)
+            self._rest(device, wait)
 
     async def run(self, *, until_settled: bool) -> None:
         """Keep the fleet going; returns when the last exchange has ended after :meth:`stop`, or all is settled.
@@ -58,11 +69,33 @@ class Shard:
         Cancelled from outside, what it cuts is recorded as abandoned.
         """
         try:
-            async with trio.open_nursery() as nursery:
-                await self._schedule(nursery, until_settled=until_settled)
+            async with trio.open_nursery() as services:
+                services.start_soon(self._exchanges.lines.close_idle)
+                async with trio.open_nursery() as nursery:
+                    await self._schedule(nursery, until_settled=until_settled)
+                services.cancel_scope.cancel()
         finally:
+            self._exchanges.lines.close()
             for device in self._devices:
                 self._ledger.open_at_the_end(device)
+
+    def order(self, at_s: float, device: Device, make: Callable[[float], Event]) -> None:
+        """Tell a device something at a time of the run; ``make`` makes the event of the time that was planned."""
+        turn = self._turns.get(make)
+        if turn is None:
+            turn = self._turns[make] = FIRST_BOOT - 1 - len(self._turns)
+            self._orders[turn] = make
+        self._plan(at_s, device, turn)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Say that something may still be ordered: the fleet does not settle before."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._something_new.set()
 
     def stop(self) -> None:
         """Ask every device to stop: nothing new is begun, exchanges under way may end."""
@@ -70,6 +103,7 @@ class Shard:
             return
         self._stopping = True
         self._agenda.clear()
+        self._stations.clear()
         for device in self._devices:
             if not device.machine.stopped:
                 self._step(device, StopAsked(), self._clock.now_s())
@@ -91,19 +125,24 @@ class Shard:
     # -- the scheduler
 
     async def _schedule(self, nursery: trio.Nursery, *, until_settled: bool) -> None:
-        started = 0
+        started = woken = 0
         while not self._stopping:
             due = self._agenda.pop_due(self._clock.now_s())
             if due is not None:
+                woken += 1
                 started += self._wake(nursery, *due)
-                if started == STARTS_PER_PASS:
-                    started = 0
+                if started == STARTS_PER_PASS or woken == WAKES_PER_PASS:
+                    started = woken = 0
                     await trio.lowlevel.checkpoint()
-            elif until_settled and not self.in_flight and not len(self._agenda):
+            elif until_settled and self._is_settled:
                 return
             else:
-                started = 0
+                started = woken = 0
                 await self._sleep_until(self._agenda.next_s())
+
+    @property
+    def _is_settled(self) -> bool:
+        return not (self.in_flight or len(self._agenda) or self._busy)
 
     async def _sleep_until(self, at_s: float) -> None:
         """Sleep until a time, or until something earlier is planned, the last exchange ended, or a stop was asked."""
@@ -115,19 +154,33 @@ class Shard:
 
     def _wake(self, nursery: trio.Nursery, at_s: float, device: Device, turn: int) -> bool:
         """Let a due device decide; returns whether it started an exchange."""
-        event = Started(at_s) if turn == FIRST_BOOT else Woke(turn)
+        if turn <= FIRST_BOOT and device.machine.stopped:
+            return False  # ordered of a device that has left meanwhile
+        if turn > FIRST_BOOT and turn == device.machine.turn:
+            device.wakes_s = None
+        event = self._event(at_s, turn)
         command = self._step(device, event, self._clock.now_s())
+        if isinstance(event, PowerCut):
+            self._exchanges.lines.forget(device)
         if isinstance(command, Continue):
             return False
+        if device.wakes_s is not None:
+            self._agenda.overtake(device.wakes_s)
+            device.wakes_s = None
         if device.scope is not None:
             device.scope.cancel()
-        self._ledger.command(device, command, None, self._clock.now_ns())
+        self._book(device, command, None, self._clock.now_ns())
         if isinstance(command, Exchange):
             self.in_flight += 1
             nursery.start_soon(self._live, device, command)
             return True
         self._rest(device, command)
         return False
+
+    def _event(self, at_s: float, turn: int) -> Event:
+        if turn > FIRST_BOOT:
+            return Woke(turn)
+        return Started(at_s) if turn == FIRST_BOOT else self._orders[turn](at_s)
 
     # -- one device
 
@@ -155,7 +208,7 @@ class Shard:
             if device.scope is scope:
                 device.scope = None
             self.in_flight -= 1
-            if not self.in_flight and not len(self._agenda):
+            if self._is_settled:
                 self._something_new.set()
 
     def _answer(self, device: Device, command: Exchange, settled: Settled) -> Command:
@@ -163,14 +216,26 @@ class Shard:
         event = Answered(command.turn, settled.outcome, settled.lifetime)
         following = self._step(device, event, settled.stamps.ended_ns / NS_PER_S)
         if not isinstance(following, Continue):
-            self._ledger.command(device, following, settled, settled.stamps.ended_ns)
+            self._book(device, following, settled, settled.stamps.ended_ns)
         return following
+
+    def _book(self, device: Device, command: Exchange | WaitUntil | Stop, settled: Settled | None, now_ns: int) -> None:
+        """Keep the books, and let the next device to the station of one that is done."""
+        self._ledger.command(device, command, settled, now_ns)
+        if command.ends is not None and (following := self._stations.done(device)) is not None:
+            self._plan(self._clock.now_s(), following, FIRST_BOOT)
 
     def _rest(self, device: Device, command: Command) -> None:
         if isinstance(command, WaitUntil):
-            self._agenda.push(command.at_s, device, command.turn)
-            if command.at_s < self._sleeping_until_s:
-                self._something_new.set()
+            self._plan(command.at_s, device, command.turn)
+            device.wakes_s = command.at_s if isfinite(command.at_s) else None
+        else:
+            self._exchanges.lines.forget(device)
+
+    def _plan(self, at_s: float, device: Device, turn: int) -> None:
+        self._agenda.push(at_s, device, turn)
+        if at_s < self._sleeping_until_s:
+            self._something_new.set()
 
 
 def _by_name(states: Counter[State]) -> dict[str, int]:

@@ -21,6 +21,11 @@ class Purpose(IntEnum):
     SERVER = 6
     SUBJECT = 7
     FAULT = 8
+    CLOCK = 9
+    AGE = 10
+    EVENT = 11
+    DISTANCE = 12
+    MISHAP = 13
 
 
 _KEY: Final = Struct("<qqqq")

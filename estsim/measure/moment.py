@@ -14,7 +14,7 @@ from estsim.measure.survival import Survival
 from estsim.measure.synchrony import RunningSynchrony, Synchrony
 from estsim.measure.tally import Tally, total_of
 
-MAX_ERRORS_SHOWN: Final = 20
+MAX_ERRORS_SHOWN: Final = 60
 WAIT_BINS: Final = 60  # of told waits and kept gaps
 _GRAIN_MS: Final = 1000  # ages of open enrolments, coarse enough to be cheap
 
@@ -42,9 +42,12 @@ def operation_figures(total: Tally) -> tuple[OperationFigures, ...]:
 
 
 def errors(total: Tally) -> tuple[tuple[str, int], ...]:
-    """Return the most frequent errors, each in a line."""
-    shown = sorted(total.errors.items(), key=lambda item: (-item[1], item[0]))[:MAX_ERRORS_SHOWN]
-    return tuple((" ".join(filter(None, [kind, phase, detail])), count) for (kind, phase, detail), count in shown)
+    """Return the most frequent errors, each in a line, and the rest together: the sum is that of all."""
+    ranked = sorted(total.errors.items(), key=lambda item: (-item[1], item[0]))
+    lines = [(" ".join(filter(None, key)), count) for key, count in ranked[:MAX_ERRORS_SHOWN]]
+    if rest := ranked[MAX_ERRORS_SHOWN:]:
+        lines.append((f"in {len(rest)} more kinds", sum(count for _, count in rest)))
+    return tuple(lines)
 
 
 def window_moment(book: TallyBook, now_ns: int) -> WindowMoment:

@@ -136,8 +136,8 @@ class Recorder:
         """Record how a search ended; ``ended_ns`` and ``end`` must be set."""
         self._touch(enrolment)
         device, ended_ns = (enrolment.cohort, enrolment.device), enrolment.ended_ns or 0
-        refused = enrolment.expected and enrolment.goal is Goal.ENROLL and enrolment.end in FAILURES
-        first = (enrolment.end is EnrolmentEnd.ISSUED or refused) and device not in self._certified
+        settled = enrolment.end is EnrolmentEnd.ISSUED or (enrolment.expected and enrolment.end in FAILURES)
+        first = settled and enrolment.goal is Goal.ENROLL and device not in self._certified
         if first:
             self._certified.add(device)
         self._tally(enrolment, ended_ns).enrolment_ended(enrolment, first=first)

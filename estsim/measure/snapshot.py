@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+from estsim.est.outcome import OutcomeClass, RetryAfterForm
+
+CLASSES: Final = tuple(kind.value for kind in OutcomeClass)  # the ten classes of exchanges
+FAILURES: Final = frozenset(kind.value for kind in OutcomeClass if kind.is_failure)
+FORMS: Final = tuple(form.value for form in RetryAfterForm)  # the forms of a Retry-After
 
 
 class RunStage(StrEnum):

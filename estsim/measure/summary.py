@@ -60,6 +60,7 @@ class RunFacts:
     target: str
     groups: tuple[str, ...]
     openssl: str
+    notices: tuple[str, ...] = ()  # what a reader of the figures has to know of the plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def build_summary(
     run = scopes.run
     return {
         "schema_version": SCHEMA_VERSION,
-        "run": {**asdict(facts), "groups": list(facts.groups)},
+        "run": {**asdict(facts), "groups": list(facts.groups), "notices": list(facts.notices)},
         "fleet": {"devices": run.devices, "states": dict(run.states)},
         "operations": _operations(run),
         "certificates": {**_certificates(run), "findings": list(findings)},

@@ -18,11 +18,14 @@ import trio
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.contexts import TlsContext
 from estsim.net.credential import Credential
+from estsim.net.link import Link, timed_out
 from estsim.net.resolver import SHARED, Endpoint, Resolver
-from estsim.net.tcp import RECEIVE_BYTES, connect, prepare_reset, receive_stamped, stamp_arrivals, take_over, vanish
+from estsim.net.source import Source
+from estsim.net.tcp import RECEIVE_BYTES, connect, prepare_reset, receive_stamped, stamp_arrivals, take_over
 from estsim.net.tls import END, Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
 from estsim.net.troubles import transport_failure
+from estsim.net.vanished import VANISHED
 
 Clock = Callable[[], int]  # nanoseconds, never going back
 
@@ -63,14 +66,16 @@ class TlsConnection:
 
     ``http`` is where the transport above keeps its HTTP/1.1 state between requests. By the caller's clock ``spoke_ns``
     is when the last bytes sent were given to the kernel, ``heard_ns`` when the last bytes received came to this
-    machine; a busy loop may have read them much later.
+    machine; a busy loop may have read them much later. Over a ``link`` both are the shaped network's: when the last of
+    the bytes sent had left, when the first of those received were heard.
     """
 
-    __slots__ = ("_clock", "_lost", "_socket", "closed", "heard_ns", "http", "spoke_ns", "tls")
+    __slots__ = ("_clock", "_lost", "_socket", "closed", "heard_ns", "http", "link", "spoke_ns", "tls")
 
-    def __init__(self, sock: socket.socket, tls: TlsSession, clock: Clock) -> None:
+    def __init__(self, sock: socket.socket, tls: TlsSession, clock: Clock, link: Link | None = None) -> None:
         self._socket = sock
         self._clock = clock
+        self.link = link
         self._lost: TransportFailed | None = None  # a send failed; the reason may still be there to read
         self.tls = tls
         self.http: h11.Connection | None = None
@@ -121,6 +126,8 @@ class TlsConnection:
 
     async def receive(self, phase: Phase = Phase.RECEIVE) -> bytes:
         """Return the next bytes, ``b""`` at the end; raises :class:`TransportFailed` in the caller's phase."""
+        if self.closed and self._lost is not None:  # the shaped network has torn it down
+            raise self._lost
         tls = self.tls
         while True:
             try:
@@ -157,11 +164,16 @@ class TlsConnection:
             return False
 
     def drop(self, how: Close = Close.FIN) -> None:
-        """Leave at once; what close() does, for those who cannot await. Closing twice is fine."""
+        """Leave at once; what close() does, for those who cannot await. Closing twice is fine.
+
+        On a connection that stalled under way there is no close_notify: it would follow half a record.
+        """
         if self.closed:
             return
         self.closed = True
-        if how is Close.FIN:
+        if how is Close.FIN and self.link is not None and self.link.stalled:
+            self.tls.abandon()
+        elif how is Close.FIN:
             self.tls.close()
             farewell = self.tls.outgoing()
             if farewell:
@@ -171,7 +183,7 @@ class TlsConnection:
             self.tls.abandon()
             prepare_reset(self._socket)
             if how is Close.VANISH:
-                vanish(self._socket)
+                VANISHED.hold(self._socket)
         self._socket.close()
 
     async def _say_why(self, failed: TlsFailed, phase: Phase) -> TransportFailed:
@@ -184,6 +196,16 @@ class TlsConnection:
     async def _flush(self, phase: Phase) -> None:
         """Send what TLS has to say. A send error is kept: the peer's reason, an alert, comes by reading on."""
         data = self.tls.outgoing()
+        if self.link is not None and data and self._lost is None:
+            leaving, struck = await self.link.leave(data, phase)
+            await self._send(leaving, phase)
+            if struck:
+                await self._strike(self.link, phase)
+        else:
+            await self._send(data, phase)
+
+    async def _send(self, data: bytes, phase: Phase) -> None:
+        """Give bytes to the kernel."""
         while data and self._lost is None:
             self.spoke_ns = self._clock()  # before, not after: the peer may have read it when send returns
             try:
@@ -208,8 +230,23 @@ class TlsConnection:
                 continue
             except OSError as error:
                 raise self._lost or transport_failure(error, phase) from error
+            if self.link is not None:
+                received = await self._arrive(self.link, received, phase)
             self.tls.incoming(received)
             return
+
+    async def _arrive(self, link: Link, received: bytes, phase: Phase) -> bytes:
+        """Return what came once the shaped network has brought it."""
+        heard, struck, self.heard_ns = await link.arrive(received, phase, self.heard_ns)
+        if struck:
+            await self._strike(link, phase)
+        return heard
+
+    async def _strike(self, link: Link, phase: Phase) -> None:
+        """Let the shaped network's mishap happen: never returns, or raises with the connection reset."""
+        self._lost = await link.strike(phase)
+        self.drop(Close.RST)
+        raise self._lost
 
 
 async def open_connection(
@@ -223,8 +260,16 @@ async def open_connection(
     resume: Resumable | None = None,
     check_host: bool = True,
     resolver: Resolver = SHARED,
+    link: Link | None = None,
+    source: Source | None = None,
+    device_wall_s: float | None = None,
+    leaves: Close = Close.FIN,
 ) -> TlsConnection:
     """Resolve, connect and shake hands; the caller closes what comes back.
+
+    ``link`` is the shaped network that this connection is to go over, ``source`` the local address it is to leave from,
+    ``device_wall_s`` the time by a clock that is wrong, see :class:`TlsSession`; ``leaves`` is how a handshake that is
+    cut ends.
 
     Raises :class:`TransportFailed` with the phase it failed in; whatever happens, also cancellation, nothing stays
     open. With a wrong host name nothing that names us has been sent.
@@ -233,17 +278,37 @@ async def open_connection(
     with trio.CancelScope(deadline=trio.current_time() + deadlines.connect_s) as scope:
         addresses = resolver.known(endpoint) or await resolver.resolve(endpoint)
         phase = Phase.CONNECT
-        sock = await connect(endpoint, addresses, resolver)
+        sock = await connect(endpoint, addresses, resolver, source)
+        if link is not None:
+            await _answered(sock, link)
         stamps.connected_ns = clock()
         phase = Phase.HANDSHAKE
         scope.deadline = trio.current_time() + deadlines.handshake_s
         connection = await _shake(
-            sock, context, credential, clock, host=endpoint.host, resume=resume, check_host=check_host
+            sock,
+            context,
+            credential,
+            clock,
+            host=endpoint.host,
+            resume=resume,
+            check_host=check_host,
+            link=link,
+            device_wall_s=device_wall_s,
+            leaves=leaves,
         )
         stamps.handshaken_ns = clock()
         return connection
     limit_s = deadlines.handshake_s if phase is Phase.HANDSHAKE else deadlines.connect_s
-    raise TransportFailed(phase, Trouble.TIMEOUT, f"{endpoint}: not done within {limit_s:g} s")
+    raise timed_out(link, phase, f"{endpoint}: not done within {limit_s:g} s")
+
+
+async def _answered(sock: socket.socket, link: Link) -> None:
+    """Wait for the shaped network's round trip, or close the socket."""
+    try:
+        await link.answered()
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def serve_handshake(
@@ -274,18 +339,24 @@ async def _shake(
     host: str = "",
     resume: Resumable | None = None,
     check_host: bool = False,
+    link: Link | None = None,
+    device_wall_s: float | None = None,
+    leaves: Close = Close.FIN,
 ) -> TlsConnection:
     """Make a connection of a connected socket, or close it."""
     try:
-        tls = TlsSession(context, credential, host, resume=resume)
+        tls = TlsSession(context, credential, host, resume=resume, device_wall_s=device_wall_s)
     except BaseException as failed:
         sock.close()
         if isinstance(failed, TlsFailed):
             raise failed.as_transport_failure() from failed
         raise
-    connection = TlsConnection(sock, tls, clock)
+    connection = TlsConnection(sock, tls, clock, link)
     try:
         await connection.handshake(check_host=check_host)
+    except trio.Cancelled:
+        connection.drop(leaves)
+        raise
     except BaseException:
         connection.drop()
         raise

@@ -6,7 +6,6 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
 from contextlib import suppress
 from typing import Final
 
@@ -14,6 +13,7 @@ import trio
 
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.resolver import Address, Endpoint, Resolver
+from estsim.net.source import Source
 from estsim.net.troubles import is_ours, transport_failure
 
 RECEIVE_BYTES: Final = 16 * 1024
@@ -21,17 +21,19 @@ _SO_TIMESTAMPNS: Final = 35  # SO_TIMESTAMPNS_OLD of Linux, which Python does no
 _TIMESPEC: Final = struct.Struct("@qq")
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 _NS_PER_S: Final = 1_000_000_000
-_VANISHED_AT_MOST: Final = 256  # descriptors given to devices that went without a word
 _LINGER_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
-_vanished: Final[deque[int]] = deque()
 
 
-async def connect(endpoint: Endpoint, addresses: tuple[Address, ...], resolver: Resolver) -> socket.socket:
-    """Connect to the first address that answers; raises the last one's failure."""
+async def connect(
+    endpoint: Endpoint, addresses: tuple[Address, ...], resolver: Resolver, source: Source | None = None
+) -> socket.socket:
+    """Connect to the first address that answers, from ``source`` where given; raises the last one's failure."""
     failure: OSError | None = None
+    if source is not None:
+        addresses = source.reaching(addresses, endpoint)
     for address in addresses:
         try:
-            sock = await _connect_to(address)
+            sock = await _connect_to(address, source)
         except OSError as error:
             failure = error
             if is_ours(error) and error.errno != errno.EADDRNOTAVAIL:
@@ -45,12 +47,14 @@ async def connect(endpoint: Endpoint, addresses: tuple[Address, ...], resolver: 
     raise transport_failure(failure, Phase.CONNECT, str(endpoint)) from failure
 
 
-async def _connect_to(address: Address) -> socket.socket:
+async def _connect_to(address: Address, source: Source | None) -> socket.socket:
     """Connect a new socket to one address; raises ``OSError`` with nothing left open."""
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a flight and a request never wait for an ACK
+        if source is not None:
+            source.bind(sock)
         code = sock.connect_ex(address.sockaddr)
         if code == errno.EINPROGRESS:
             code = sock.connect_ex(address.sockaddr)  # on loopback it is done by now, and a pass of the loop is saved
@@ -98,10 +102,3 @@ def prepare_reset(sock: socket.socket) -> None:
     """Make the socket's close a reset."""
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-
-
-def vanish(sock: socket.socket) -> None:
-    """Keep the socket open unseen, so that the kernel says nothing to the peer; the oldest such one is reset."""
-    if len(_vanished) == _VANISHED_AT_MOST:
-        os.close(_vanished.popleft())
-    _vanished.append(sock.detach())

@@ -22,6 +22,7 @@ from estsim.net.groups import group_of_openssl
 from estsim.net.hostname import HOST_MISMATCH, check_host, has_cmc_ra, server_name
 from estsim.net.openssl import session_reused
 from estsim.net.tls_failure import Side, TlsFailed, is_end_of_stream, tls_failure
+from estsim.net.validity import check_validity
 
 
 class End(Enum):
@@ -56,9 +57,17 @@ class Resumable:
     fingerprint: bytes | None
     host: str
 
+    def fits(self, context: TlsContext, credential: Credential | None, host: str) -> bool:
+        """Say whether a connection of this credential to this host may offer the session."""
+        mine = credential.fingerprint() if credential else None
+        return (self.context, self.fingerprint, self.host) == (context, mine, host)
+
 
 class TlsSession:
     """A TLS connection of one side; ``host`` is the server's name as in the URL, for a client only.
+
+    ``device_wall_s`` (UNIX seconds) is a client's own clock where that is wrong: the server's certificates have to be
+    valid by it too.
 
     Raises :class:`TlsFailed` when the key does not fit the certificate, :class:`ForeignSession` when ``resume`` belongs
     to another credential, host or context: a resumed session silently presents the certificate of the old one.
@@ -71,7 +80,9 @@ class TlsSession:
         host: str = "",
         *,
         resume: Resumable | None = None,
+        device_wall_s: float | None = None,
     ) -> None:
+        self._device_wall_s = device_wall_s
         self.context = context
         self.credential = credential
         self.host = host
@@ -101,8 +112,7 @@ class TlsSession:
     def _prepare_client(self, resume: Resumable | None) -> None:
         """Set the name asked for and the session offered."""
         if resume is not None:
-            mine = self.credential.fingerprint() if self.credential else None
-            if (resume.context, resume.fingerprint, resume.host) != (self.context, mine, self.host):
+            if not resume.fits(self.context, self.credential, self.host):
                 raise ForeignSession("a session is only resumed by the credential, host and context it was made with")
             self._connection.set_session(resume.session)
         name = server_name(self.host) if self.host else None
@@ -150,11 +160,19 @@ class TlsSession:
         if certificate is None:
             return False
         reason = check_host(certificate, self.host)
-        if reason is None or (self.context.key.cmc_ra and has_cmc_ra(certificate)):
-            return True
-        self.outgoing()  # dropped: it names us
+        if reason is not None and not (self.context.key.cmc_ra and has_cmc_ra(certificate)):
+            raise self._refusal(reason, HOST_MISMATCH)
+        if self._device_wall_s is not None:
+            wrong = check_validity(self.peer_chain or (certificate,), self._device_wall_s)
+            if wrong is not None:
+                raise self._refusal(*wrong)
+        return True
+
+    def _refusal(self, reason: str, code: int) -> TlsFailed:
+        """Take back what would be sent, which names us, and return the failure."""
+        self.outgoing()
         self._finished = False
-        raise TlsFailed(Phase.HANDSHAKE, Side.LOCAL, reason, verify_code=HOST_MISMATCH)
+        return TlsFailed(Phase.HANDSHAKE, Side.LOCAL, reason, verify_code=code)
 
     def write(self, plain: bytes) -> None:
         """Encrypt; the result is in ``outgoing``. Nothing happens for ``b""``. Raises :class:`TlsFailed`."""

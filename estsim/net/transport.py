@@ -16,6 +16,7 @@ import trio
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.lean_client import LeanClient
+from estsim.net.link import timed_out
 
 Client = httpx.AsyncClient  # for those who hold the client and may not import httpx
 
@@ -67,7 +68,8 @@ class ConnectionTransport(httpx.AsyncBaseTransport):
                     "http_version": b"HTTP/" + head.http_version,
                 },
             )
-        raise TransportFailed(exchange.phase, Trouble.TIMEOUT, f"no whole answer within {answer_s:g} s")
+        link = extensions[CONNECTION].link
+        raise timed_out(link, exchange.phase, f"no whole answer within {answer_s:g} s")
 
 
 class _WholeBody(httpx.AsyncByteStream):

@@ -1,142 +1,50 @@
 """The live dashboard: one moment of a run as a picture of exactly the terminal's size.
 
-A pure function of the snapshot and the size. It is legible at 80 by 24 cells, below which it is cropped, and turns
-more room into taller charts, more errors, a table of outcomes and, from 127 columns on, a second column. Everything
-stays in its place from one picture to the next. Colour is never alone in carrying a meaning: words and figures say
-it too.
+A pure function of the snapshot, of what the person at the terminal has chosen, and of the size. All views share the
+header, the sentence that says when the figures are spoiled, the marks and the keys. They are legible at 80 by 24 cells,
+below which they are cropped, and turn more room into taller charts and more lines. Everything stays in its place from
+one picture to the next. Colour is never alone in carrying a meaning: words and figures say it too.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
-from estsim.measure.snapshot import OperationFigures, Snapshot
-from estsim.present.chart import SECONDS
-from estsim.present.deferral import deferral
-from estsim.present.fleet import ROWS as FLEET_ROWS
-from estsim.present.fleet import TALL_ROWS as TALL_FLEET_ROWS
-from estsim.present.fleet import fleet
-from estsim.present.generator import ROWS as GENERATOR_ROWS
-from estsim.present.generator import WIDTH as GENERATOR_WIDTH
-from estsim.present.generator import errors, generator
+from estsim.measure.snapshot import Snapshot
+from estsim.present.cohorts_view import cohorts_view
+from estsim.present.deferral_view import deferral_view
+from estsim.present.errors_view import errors_view
+from estsim.present.footer import footer
 from estsim.present.header import header, saturation_banner
-from estsim.present.ink import CAUTION, Frame, Line, beside, cut, ink
-from estsim.present.latency import latency, outcomes
-from estsim.present.throughput import GUTTER, throughput
+from estsim.present.ink import CAUTION, Frame, cut, ink
+from estsim.present.marks import marks
+from estsim.present.overview import overview
+from estsim.present.viewing import View, Viewing
 
 LEAST_WIDTH: Final = 80
 LEAST_HEIGHT: Final = 24
 
-_SIDE_WIDTH: Final = GENERATOR_WIDTH
-_MOST_OPERATIONS: Final = 5
-_TALLEST_CHART: Final = 12
-_BLANK: Final[Line] = []
+_MARKED_FROM_HEIGHT: Final = 30  # below it, marks share a line with the target
+_VIEWS: Final = {
+    View.OVERVIEW: overview,
+    View.DEFERRAL: deferral_view,
+    View.ERRORS: errors_view,
+    View.COHORTS: cohorts_view,
+}
+_UNTOUCHED: Final = Viewing()
 
 
-def render(snapshot: Snapshot, *, width: int, height: int) -> Frame:
+def render(snapshot: Snapshot, *, width: int, height: int, viewing: Viewing = _UNTOUCHED) -> Frame:
     """Return the picture: ``height`` lines of ``width`` cells, whatever the snapshot holds."""
     full_width, full_height = max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT)
-    lines = [*header(snapshot, full_width), *saturation_banner(snapshot, full_width)]
-    cells = (full_width - _SIDE_WIDTH - 2 - GUTTER) // SECONDS
-    room = full_height - len(lines)
-    if cells >= 1:
-        lines += _two_columns(snapshot, full_width, room, cells=cells)
-    else:
-        lines += _one_column(snapshot, full_width, room)
+    tall = full_height >= _MARKED_FROM_HEIGHT
+    lines = [
+        *header(snapshot, full_width, frozen=viewing.frozen, marked=not tall),
+        *saturation_banner(snapshot, full_width),
+        *(marks(snapshot, full_width) if tall else []),
+    ]
+    lines += _VIEWS[viewing.view](snapshot, full_width, full_height - len(lines) - 1)
+    lines += [[]] * (full_height - len(lines))
+    lines[full_height - 1 :] = [footer(snapshot, viewing, full_width)]
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         note = f" {width}x{height} is too small: {LEAST_WIDTH}x{LEAST_HEIGHT} shows it all"
         lines[max(height - 1, 0) :] = [[ink(cut(note, width), CAUTION)]]
     return Frame(lines, width=width, height=height)
-
-
-class _Room:
-    """Lines that are still to be spent."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = max(0, left)
-
-    def take(self, wanted: int) -> int:
-        """Take what is wanted, or what is left of it."""
-        taken = min(max(wanted, 0), self.left)
-        self.left -= taken
-        return taken
-
-    def take_all_of(self, wanted: int) -> int:
-        """Take what is wanted, or nothing."""
-        return self.take(wanted) if self.left >= wanted else 0
-
-
-def _one_column(snapshot: Snapshot, width: int, height: int) -> list[Line]:
-    room = _Room(height - (1 + FLEET_ROWS) - _least_measured(_shown(snapshot)) - (1 + GENERATOR_ROWS))
-    body, gap = _measured(snapshot, width, room, cells=1, more_gaps=2)
-    left_width = width - max(GENERATOR_WIDTH, width * 2 // 5) - 2
-    bottom = beside(
-        errors(snapshot, left_width, rows=GENERATOR_ROWS + room.left),
-        generator(snapshot, width - left_width - 2),
-        left_width=left_width,
-        width=width,
-    )
-    return _stack([fleet(snapshot, width), *body, bottom], gap=gap)
-
-
-def _two_columns(snapshot: Snapshot, width: int, height: int, *, cells: int) -> list[Line]:
-    left_width = SECONDS * cells + GUTTER
-    side_width = width - left_width - 2
-    room = _Room(height - _least_measured(_shown(snapshot)))
-    body, gap = _measured(snapshot, left_width, room, cells=cells, more_gaps=0)
-    error_rows = height - (1 + TALL_FLEET_ROWS) - (1 + GENERATOR_ROWS) - 1
-    side_gap = gap if error_rows - 2 * gap >= GENERATOR_ROWS else 0
-    side = [
-        fleet(snapshot, side_width, tall=True),
-        generator(snapshot, side_width),
-        errors(snapshot, side_width, rows=error_rows - 2 * side_gap),
-    ]
-    return beside(_stack(body, gap=gap), _stack(side, gap=side_gap), left_width=left_width, width=width)
-
-
-def _shown(snapshot: Snapshot) -> tuple[OperationFigures, ...]:
-    return snapshot.operations[:_MOST_OPERATIONS]
-
-
-def _least_measured(operations: Sequence[OperationFigures]) -> int:
-    """Return the height of throughput, latency and deferral with charts of one line."""
-    return (1 + 2) + (1 + max(len(operations), 1)) + (3 + 1)
-
-
-def _measured(
-    snapshot: Snapshot, width: int, room: _Room, *, cells: int, more_gaps: int
-) -> tuple[list[list[Line]], int]:
-    """Return throughput, latency, outcomes and deferral, and the gap between panes, spending the room on them.
-
-    The order of the spending is the order of worth: a radar that shows a herd's shape first, then charts of two
-    lines, then air, then what is new, and last taller charts.
-    """
-    operations = _shown(snapshot)
-    radar = 1 + room.take(2)
-    rates = 1 + room.take_all_of(2) // 2
-    gap = 1 if room.take_all_of(2 + more_gaps) else 0
-    spare_errors = room.take(more_gaps)
-    outcome_lines = room.take_all_of(1 + len(operations) + gap)
-    axes = bool(room.take(1))
-    growth = max(0, min(room.left // 4, _TALLEST_CHART - radar)) if more_gaps else min(room.left // 3, _TALLEST_CHART)
-    radar, rates = radar + growth, rates + growth
-    room.take(3 * growth)
-    room.left += spare_errors
-    panes = [
-        throughput(snapshot, width, heights=(rates, rates), cells=cells, axes=axes),
-        latency(operations, width),
-    ]
-    if outcome_lines:
-        panes.append(outcomes(operations, width))
-    panes.append(deferral(snapshot, width, height=radar, cells=cells))
-    return panes, gap
-
-
-def _stack(panes: Sequence[list[Line]], *, gap: int) -> list[Line]:
-    """Return the panes one below the other."""
-    lines: list[Line] = []
-    for pane in panes:
-        lines += [_BLANK] * gap if lines else []
-        lines += pane
-    return lines

@@ -14,14 +14,26 @@ _VALUE: Final = 7
 
 def deferral(snapshot: Snapshot, width: int, *, height: int, cells: int) -> list[Line]:
     """Return the pane: the figures, and the herd radar ``height`` lines high over its axis."""
+    return [
+        deferral_title(snapshot, width),
+        _time_to_certificate(snapshot),
+        *radar(snapshot, height=height, cells=cells),
+    ]
+
+
+def deferral_title(snapshot: Snapshot, width: int) -> Line:
+    """Return the pane's first line: who waits now, and what a certificate costs."""
     notes = [
         f"{count(snapshot.waiting_deferred)} waiting",
         f"{ratio(snapshot.exchanges_per_certificate)} exchanges per certificate",
     ]
+    return title("DEFERRAL", notes, width)
+
+
+def radar(snapshot: Snapshot, *, height: int, cells: int) -> list[Line]:
+    """Return the herd radar: how many devices will knock in each of the next sixty seconds, over its axis."""
     return [
-        title("DEFERRAL", notes, width),
-        _time_to_certificate(snapshot),
-        *chart(snapshot.wakeups, _radar(snapshot), height=height, cells=cells, style=WAKE_UPS),
+        *chart(snapshot.wakeups, _figures(snapshot), height=height, cells=cells, style=WAKE_UPS),
         [ink(" " * GUTTER), *axis(_LABELS, cells=cells)],
     ]
 
@@ -35,14 +47,10 @@ def _time_to_certificate(snapshot: Snapshot) -> Line:
     return line
 
 
-def _radar(snapshot: Snapshot) -> list[tuple[str, str]]:
+def _figures(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Return the figures beside the radar; a height of one leaves only the first."""
     shown = snapshot.wakeups[-SECONDS:]
     if not any(shown):
         return [("wake-ups", "none" if shown else ABSENT)]
     peak = max(shown)
-    return [
-        ("wake-ups", short_count(sum(shown), _VALUE)),
-        ("peak", short_count(peak, _VALUE)),
-        ("  due in", f"{shown.index(peak)}s"),
-    ]
+    return [("wake-ups", short_count(sum(shown), _VALUE)), (f"peak +{shown.index(peak)}s", short_count(peak, _VALUE))]

@@ -24,6 +24,7 @@ _LONG_STEPS: Final = (
     (8_635_680.0, 86_400.0, 1, "d"),
     (863_956_800.0, 86_400.0, 0, "d"),
 )
+_KILO_BELOW: Final = 999_500
 _IN_MINUTES_BELOW_S: Final = 599.5
 _PREFIXES: Final = ((9_995e3, 1e9, "G"), (9_995e6, 1e12, "T"), (9_995e9, 1e15, "P"), (9_995e12, 1e18, "E"))
 
@@ -48,6 +49,15 @@ def short_count(number: float | None, width: int) -> str:
         if abs(number) >= above * 100:
             size, prefix = larger, name
     return f"{number / size:.3g}{prefix}" if abs(number) < size * 999 else f">1k{prefix}"
+
+
+def compact(number: float | None, *, kilo_from: int = 100_000) -> str:
+    """Return a count in at most five cells: ``99999``, ``524k``, ``1.05M``."""
+    if number is None or not math.isfinite(number):
+        return ABSENT
+    if abs(number) < kilo_from - 0.5:
+        return str(round(number))
+    return f"{number / 1e3:.0f}k" if abs(number) < _KILO_BELOW else short_count(number, 6)
 
 
 def duration(seconds: float | None) -> str:

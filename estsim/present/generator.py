@@ -4,12 +4,13 @@ import math
 from typing import Final
 
 from estsim.measure.snapshot import Snapshot
-from estsim.present.figures import count, mebibytes, milliseconds, percent, short_count
+from estsim.present.figures import ABSENT, compact, count, mebibytes, milliseconds, percent, short_count
 from estsim.present.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, STRONG, Line, ink, left, title
 
 ROWS: Final = 3
 WIDTH: Final = 45
 
+_KILO_FROM: Final = 10_000
 _NEAR: Final = 0.7  # of the limit
 _STANDINGS: Final = {"": QUIET, "ok": GOOD, "near": CAUTION, "OVER": ALARM}
 
@@ -22,25 +23,35 @@ def standing(value: float | None, limit: float) -> str:
 
 
 def generator(snapshot: Snapshot, width: int) -> list[Line]:
-    """Return the pane: lag and CPU against their limits, then what has no limit but explains them."""
+    """Return the pane: lag, CPU, ports and descriptors against their limits, and what explains them.
+
+    The figures are of the last ten seconds, by which saturation is judged, or of the last reading until there are any.
+    """
+    moment = snapshot.generator
+    known = moment.rss_mib > 0
+    cpu = moment.cpu_share if known else snapshot.cpu_share
+    loop_delay_ms = moment.loop_delay_p99_ms if known else snapshot.loop_delay_p99_ms
     lag = snapshot.schedule_lag_ms
-    cpu = snapshot.cpu_share
-    lag_word, cpu_word = standing(lag.p99, snapshot.max_lag_ms), standing(cpu, snapshot.max_cpu)
     verdict = "SATURATED" if snapshot.saturated is not None else "keeps up"
+    memory = mebibytes(moment.rss_mib if known else snapshot.rss_mib)
     return [
-        title("GENERATOR", [verdict], width),
+        title("GENERATOR", [verdict, memory, f"{short_count(snapshot.in_flight, 6)} in flight"], width),
         [
-            *_limited("lag p99", milliseconds(lag.p99), milliseconds(snapshot.max_lag_ms), lag_word),
+            *_limited(
+                "lag p99",
+                milliseconds(lag.p99),
+                milliseconds(snapshot.max_lag_ms),
+                standing(lag.p99, snapshot.max_lag_ms),
+            ),
             *_plain("lag p50", milliseconds(lag.p50)),
         ],
         [
-            *_limited("CPU", percent(cpu), percent(snapshot.max_cpu), cpu_word),
-            *_plain("loop p99", milliseconds(snapshot.loop_delay_p99_ms)),
+            *_limited("CPU", percent(cpu), percent(snapshot.max_cpu), standing(cpu, snapshot.max_cpu)),
+            *_plain("loop p99", milliseconds(loop_delay_ms)),
         ],
         [
-            ink(f" {left('RSS', 8)}", QUIET),
-            ink(left(mebibytes(snapshot.rss_mib), 19)),
-            *_plain("in flight", short_count(snapshot.in_flight, 6)),
+            *_used("ports", moment.ports, moment.ports_limit),
+            *_used("fds", moment.descriptors, moment.descriptors_limit),
         ],
     ]
 
@@ -57,6 +68,19 @@ def _limited(label: str, value: str, limit: str, word: str) -> Line:
 
 def _plain(label: str, value: str) -> Line:
     return [ink(f" {left(label, 9)} ", QUIET), ink(left(value, 6))]
+
+
+def _used(label: str, number: int, limit: int) -> Line:
+    """Return how much of what this machine has is taken, in 22 cells; dashes where nobody has counted."""
+    if limit <= 0:
+        return [ink(f" {left(f'{label} {ABSENT}', 21)}", QUIET)]
+    word = standing(number, limit)
+    used = f"{compact(number, kilo_from=_KILO_FROM)}/{compact(limit, kilo_from=_KILO_FROM)}"
+    return [
+        ink(f" {label} ", QUIET),
+        ink(left(used, 15 - len(label)), STRONG if word == "ok" else _STANDINGS[word]),
+        ink(f"{word:<5}", _STANDINGS[word]),
+    ]
 
 
 def errors(snapshot: Snapshot, width: int, *, rows: int) -> list[Line]:

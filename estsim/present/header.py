@@ -9,8 +9,10 @@ from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.present.chart import bar
 from estsim.present.figures import clock, percent
 from estsim.present.ink import CAUTION, GOOD, QUIET, REQUESTS, STRONG, Line, clean, cut, ink, left, spread
+from estsim.present.marks import newest_mark
 
 _BADGE: Final = Style(bold=True, reverse=True, color="cyan")
+_FROZEN: Final = Style(bold=True, reverse=True, color="yellow")
 _BANNER: Final = Style(bold=True, reverse=True, color="red")
 _STAGES: Final = {
     RunStage.PREPARING: ("○", CAUTION),
@@ -21,20 +23,32 @@ _STAGES: Final = {
 _BANNER_LINES: Final = 2
 
 
-def header(snapshot: Snapshot, width: int) -> list[Line]:
-    """Return the two lines: name, stage and clock; target and progress."""
-    symbol, style = _STAGES[snapshot.stage]
+def header(snapshot: Snapshot, width: int, *, frozen: bool = False, marked: bool = False) -> list[Line]:
+    """Return the two lines: name, stage and clock; target and progress.
+
+    ``marked`` lets a recent mark stand in the target's place, where there is no line for marks.
+    """
+    progress = _progress(snapshot, width // 3)
+    room = width - 3 - sum(len(part.text) for part in progress)
+    mark = newest_mark(snapshot, room) if marked else None
+    return [
+        spread(
+            [ink(" estsim ", _BADGE), ink(f" {cut(snapshot.name, width - 40)}", STRONG)],
+            _state(snapshot, frozen=frozen),
+            width,
+        ),
+        spread(mark or [ink(f" {cut(snapshot.target, room)}", QUIET)], progress, width),
+    ]
+
+
+def _state(snapshot: Snapshot, *, frozen: bool) -> Line:
     times = clock(snapshot.elapsed_s)
     if snapshot.duration_s is not None:
         times = f"{times} of {clock(snapshot.duration_s)}"
-    state = [ink(f"{symbol} {snapshot.stage.value}", style), ink(f"  {times} ", STRONG)]
-    name = cut(snapshot.name, width - 40)
-    progress = _progress(snapshot, width // 3)
-    target = cut(snapshot.target, width - 3 - sum(len(part.text) for part in progress))
-    return [
-        spread([ink(" estsim ", _BADGE), ink(f" {name}", STRONG)], state, width),
-        spread([ink(f" {target}", QUIET)], progress, width),
-    ]
+    if frozen:
+        return [ink(f" ‖ FROZEN at {times} ", _FROZEN)]
+    symbol, style = _STAGES[snapshot.stage]
+    return [ink(f"{symbol} {snapshot.stage.value}", style), ink(f"  {times} ", STRONG)]
 
 
 def _progress(snapshot: Snapshot, width: int) -> Line:

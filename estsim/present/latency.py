@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from estsim.measure.snapshot import OperationFigures, Quantiles
+from estsim.measure.snapshot import OperationFigures, Quantiles, WindowMoment
 from estsim.present.figures import milliseconds, short_count
 from estsim.present.ink import PLAIN, QUIET, STRONG, Line, ink, left, right
 
@@ -15,11 +15,12 @@ _QUANTILES: Final = ("p50", "p90", "p99", "max")
 _KINDS: Final = ("service", "response")
 _FIRST: Final = {"service": 12, "response": 15}  # cells of the first column of each, its heading included
 _CLASS_WIDTH: Final = 13
+_NONE: Final = OperationFigures("", 0, {}, Quantiles(), Quantiles())
 _ALWAYS_SHOWN: Final = ("ok", "deferred", "failed")
 
 
-def latency(operations: Sequence[OperationFigures], width: int) -> list[Line]:
-    """Return the pane: a line for each operation, over its exchanges that ended ok."""
+def latency(operations: Sequence[OperationFigures], width: int, *, window: WindowMoment | None = None) -> list[Line]:
+    """Return the pane: a line for each operation, over its exchanges that ended ok, and below it one of the window."""
     counted = width >= _COUNTS_FROM_WIDTH
     room = width - _NAME - sum(_FIRST.values()) - (_COUNT if counted else 0)
     each = min(room // (2 * len(_QUANTILES) - 2), _WIDEST)
@@ -29,12 +30,18 @@ def latency(operations: Sequence[OperationFigures], width: int) -> list[Line]:
     for kind in _KINDS:
         head += [ink(right(kind, _FIRST[kind] - 4), STRONG), ink(" p50", QUIET)]
         head += [ink(right(name, each), QUIET) for name in _QUANTILES[1:]]
-    lines = [head, *(_row(figures, each, counted=counted) for figures in operations)]
+    lines = [head]
+    recent = {figures.operation: figures for figures in window.operations} if window else {}
+    for figures in operations:
+        lines.append(_row(figures.operation, figures, each, counted=counted))
+        if window is not None:
+            figures_then = recent.get(figures.operation, _NONE)
+            lines.append(_row(f"  last {window.seconds:.0f} s", figures_then, each, counted=counted))
     return lines if len(lines) > 1 else [head, [ink(" nothing answered yet", QUIET)]]
 
 
-def _row(figures: OperationFigures, each: int, *, counted: bool) -> Line:
-    line = [ink(f" {left(figures.operation, _NAME - 1)}")]
+def _row(name: str, figures: OperationFigures, each: int, *, counted: bool) -> Line:
+    line = [ink(f" {left(name, _NAME - 1)}")]
     if counted:
         line.append(ink(right(short_count(figures.requests, _COUNT - 1), _COUNT), QUIET))
     for kind, quantiles in zip(_KINDS, (figures.service_ms, figures.response_ms), strict=True):

@@ -8,6 +8,7 @@ run to end: once its terminal is gone (a closed pipe, a hung-up line) it falls s
 import atexit
 import math
 from contextlib import suppress
+from dataclasses import replace
 from threading import Lock
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.present.dashboard import render
 from estsim.present.figures import ABSENT, clock, count, milliseconds
 from estsim.present.ink import clean
+from estsim.present.viewing import View, Viewing
 
 _GONE: Final = (OSError, SystemExit)  # SystemExit is what rich makes of a broken pipe; here it is no reason to exit
 
@@ -52,6 +54,9 @@ class LiveDisplay:
         self._console = console
         self._lock = Lock()
         self._live: Live | None = None
+        self._viewing = Viewing()
+        self._latest: Snapshot | None = None
+        self._frozen: Snapshot | None = None
 
     def start(self) -> None:
         """Switch to the alternate screen and hide the cursor."""
@@ -72,13 +77,29 @@ class LiveDisplay:
                 live.start()
 
     def update(self, snapshot: Snapshot) -> None:
-        """Draw a moment of the run at the size that the terminal has now."""
+        """Draw a moment of the run at the size that the terminal has now; keep it for later while frozen."""
         with self._lock:
-            if self._live is None:
-                return
-            width, height = self._console.size
-            with suppress(*_GONE):
-                self._live.update(render(snapshot, width=width, height=height), refresh=True)
+            self._latest = snapshot
+            self._draw()
+
+    def offer_keys(self) -> None:
+        """Tell which keys there are, because somebody reads them now."""
+        with self._lock:
+            self._viewing = replace(self._viewing, keys=True)
+            self._draw()
+
+    def show(self, view: View) -> None:
+        """Draw another view, of the same moment."""
+        with self._lock:
+            self._viewing = replace(self._viewing, view=view)
+            self._draw()
+
+    def toggle_freeze(self) -> None:
+        """Hold the moment that is shown, or go on to the latest."""
+        with self._lock:
+            self._frozen = self._latest if self._frozen is None else None
+            self._viewing = replace(self._viewing, frozen=self._frozen is not None)
+            self._draw()
 
     def stop(self) -> None:
         """Leave the alternate screen and show the cursor again."""
@@ -89,6 +110,18 @@ class LiveDisplay:
             atexit.unregister(self.stop)
             with suppress(*_GONE):
                 live.stop()
+
+    def _draw(self) -> None:
+        """Draw what is held or the latest; what the run waits for is told of the latest, or it would wait for ever."""
+        if self._live is None or self._latest is None:
+            return
+        snapshot = self._latest
+        if self._frozen is not None:
+            snapshot = replace(self._frozen, awaiting=self._latest.awaiting)
+        width, height = self._console.size
+        with suppress(*_GONE):
+            picture = render(snapshot, width=width, height=height, viewing=self._viewing)
+            self._live.update(picture, refresh=True)
 
 
 class LineDisplay:

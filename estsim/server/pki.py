@@ -62,8 +62,7 @@ def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: x509.C
         home = folder / "pki" / label
         if not home.exists():
             _make(folder, home, config, "" if label == DEFAULT else f" {label}")
-        files = sorted(home.glob("ca-*.pem"))
-        chain = tuple(map(_read_authority, files))
+        chain = read_authorities(home)
         manufacturer = _read_authority(home / _MANUFACTURER)
         _check_kind(home, chain, config)
         if not bootstrap.exists():
@@ -76,6 +75,11 @@ def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: x509.C
     except (ValueError, TypeError) as error:
         raise UsageError(f"{folder / 'pki' / label}: expected PEM files made by estsim: {error}") from error
     return Pki(chain, manufacturer, trust, bootstrap, home / _MANUFACTURER)
+
+
+def read_authorities(home: Path) -> tuple[Authority, ...]:
+    """Read the authorities of a trust center from its folder, the root first, the one that issues last."""
+    return tuple(map(_read_authority, sorted(home.glob("ca-*.pem"))))
 
 
 def _check_kind(home: Path, chain: tuple[Authority, ...], config: IssuerConfig) -> None:

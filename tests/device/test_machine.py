@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from estsim.device.commands import CONTINUE, Command, Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import (
     Answered,
+    Commissioned,
     Event,
     Lifetime,
     PowerCut,
@@ -492,12 +493,13 @@ POLICIES = st.builds(
         lifetime_scale=st.sampled_from([1.0, 60.0]),
     ),
     deferral=st.builds(DeferralPolicy, obedience=st.sampled_from([0.0, 1.0, 1.2]), max_polls=st.integers(1, 3)),
-    retry=st.builds(RetryPolicy, attempts=st.integers(1, 3)),
-    boot=st.builds(BootPolicy, renew_if=st.sampled_from([None, 0.5])),
+    retry=st.builds(RetryPolicy, attempts=st.integers(1, 3), stubborn=st.booleans()),
+    boot=st.builds(BootPolicy, renew_if=st.sampled_from([None, 0.5]), cacerts=st.booleans()),
 )
 OTHER_EVENTS = st.sampled_from(
     [
         Started(0.0),
+        Commissioned(Lifetime(-5.0, 20.0)),
         PowerCut(),
         PowerCut(keeps_key=True, keeps_pending=True),
         PowerRestored(0.0),

@@ -1,19 +1,21 @@
 """A fleet and its books for the tests of the engine, with a sandbox beside it, over real TLS on loopback."""
 
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
+from estsim.engine.born import Mint
 from estsim.engine.clock import RunClock
 from estsim.engine.exchange_task import ExchangeTask, request_ids
 from estsim.engine.factory import Factory
@@ -27,7 +29,17 @@ from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample
 from estsim.net.connection import Deadlines
 from estsim.net.resolver import Endpoint
-from estsim.scenario.plan import Bootstrap, Cohort, Generator, KeyKind, Manufacturer, Scenario, Timeouts, Tls
+from estsim.scenario.plan import (
+    Bootstrap,
+    Cohort,
+    Expectation,
+    Generator,
+    KeyKind,
+    Manufacturer,
+    Scenario,
+    Timeouts,
+    Tls,
+)
 from estsim.scenario.target_url import TargetUrl, parse_url
 from estsim.server.announcement import Announcement
 from estsim.server.config import SandboxConfig
@@ -161,11 +173,25 @@ def wire_to(url: TargetUrl, trust: Trust, clock: RunClock) -> Wire:
     )
 
 
-def rig(url: TargetUrl, trust: Trust, factory: Factory | None, *plans: Cohort) -> Rig:
+def rig(
+    url: TargetUrl,
+    trust: Trust,
+    factory: Factory | None,
+    *plans: Cohort,
+    mint: Mint | None = None,
+    expect: tuple[Expectation, ...] = (),
+) -> Rig:
     """Put a fleet together. Its clock starts now."""
-    plan = scenario(*plans)
+    plan = replace(scenario(*plans), expect=expect)
     runs = [
-        cohort_run(plan, each, url, trust.authorities, factory if isinstance(each.bootstrap, Manufacturer) else None)
+        cohort_run(
+            plan,
+            each,
+            url,
+            trust.authorities,
+            factory if isinstance(each.bootstrap, Manufacturer) else None,
+            mint=mint if each.start else None,
+        )
         for each in plans
     ]
     fleet = Fleet()
@@ -173,6 +199,7 @@ def rig(url: TargetUrl, trust: Trust, factory: Factory | None, *plans: Cohort) -
         for _ in fleet.add(plan, run):
             pass
     clock = RunClock.start()
+    fleet.commission(clock.wall_epoch_s)
     wire = wire_to(url, trust, clock)
     recorder = Witness({each.name: each.devices for each in plans})
     ledger = Ledger(recorder)
@@ -186,6 +213,7 @@ class Server:
     """A sandbox that runs in this process."""
 
     here: Announcement
+    config: SandboxConfig
 
     @property
     def url(self) -> TargetUrl:
@@ -202,9 +230,15 @@ class Server:
         """The manufacturer that it trusts."""
         return Factory.read(self.here.place.manufacturer)
 
-    def rig(self, *plans: Cohort) -> Rig:
-        """Point a fleet at it."""
-        return rig(self.url, self.trust, self.factory, *plans)
+    def logged(self, columns: str) -> list[tuple[Any, ...]]:
+        """Return columns of the exchanges that it has logged, in their order."""
+        with closing(sqlite3.connect(self.here.database)) as log:
+            return log.execute(f"SELECT {columns} FROM exchanges ORDER BY rowid").fetchall()  # noqa: S608 - ours
+
+    def rig(self, *plans: Cohort, factory: Factory | None = None, expect: tuple[Expectation, ...] = ()) -> Rig:
+        """Point a fleet at it; ``factory`` is another manufacturer than its own."""
+        mint = Mint.of(self.here.place.manufacturer.parent, replace(scenario(*plans), sandbox=self.config))
+        return rig(self.url, self.trust, factory or self.factory, *plans, mint=mint, expect=expect)
 
 
 @asynccontextmanager
@@ -213,10 +247,10 @@ async def sandbox(folder: Path, **config: object) -> AsyncIterator[Server]:
     stop = trio.Event()
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            begin = partial(serve, stop=stop)
-            here: Announcement = await nursery.start(begin, SandboxConfig.model_validate(config), folder)
+            begin, settings = partial(serve, stop=stop), SandboxConfig.model_validate(config)
+            here: Announcement = await nursery.start(begin, settings, folder)
             try:
-                yield Server(here)
+                yield Server(here, settings)
             finally:
                 stop.set()
 

@@ -3,19 +3,26 @@
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from engine_kit import cohort, scenario
+from engine_kit import ONCE, cohort, scenario
 from hypothesis import given
 from hypothesis import strategies as st
 
+from estsim.device.policy import Policy
 from estsim.engine import limits
 from estsim.engine.clock import RunClock, to_ns
 from estsim.engine.limits import BOOTS_PER_CORE_PER_S, WINDOW_S, local_ports, plan_problems, raise_descriptor_limit
 from estsim.load.arrivals import Burst, Even, Ramp
-from estsim.scenario.plan import Scenario
+from estsim.scenario.happenings import CohortJoin, Happening
+from estsim.scenario.plan import Close, Generator, Operational, Scenario, Target, Tls
+from estsim.scenario.target_url import TargetUrl
+from estsim.units import Constant
 
 MOST = BOOTS_PER_CORE_PER_S * WINDOW_S
 
@@ -77,6 +84,131 @@ def test_more_devices_than_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> N
     """As if each took a tebibyte: a fleet that is really too large would take long to plan."""
     monkeypatch.setattr(limits, "BYTES_PER_DEVICE", 1 << 40)
     (problem,) = plan_problems(scenario(cohort(3)))
+    assert problem.startswith("3 devices need 3145728 MiB of memory, ")
+
+
+def quick(devices: int = 30_000, *, chain: bool = False, tls: Tls = Tls()) -> Scenario:  # noqa: B008 - frozen
+    """Return a plan of 250 devices a second, at a server elsewhere."""
+    plan = cohort(devices, Policy() if chain else ONCE, arrivals=Even(250.0))
+    target = Target(TargetUrl("est.example", 443))
+    return replace(scenario(replace(plan, tls=tls)), sandbox=None, target=target)
+
+
+def ports(monkeypatch: pytest.MonkeyPatch, count: int, *, reuse: str = "2") -> None:
+    """Make this machine one with so many local ports and such a tcp_tw_reuse."""
+    sysctl = Path(tempfile.mkdtemp()) / "tcp_tw_reuse"
+    sysctl.write_text(f"{reuse}\n", encoding="ascii")
+    monkeypatch.setattr(limits, "_REUSE", sysctl)
+    monkeypatch.setattr(limits, "local_ports", lambda: count)
+
+
+def test_ports_that_time_wait_will_use_up_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the number, what there is, and what helps."""
+    ports(monkeypatch, 10_000)
+    (problem,) = plan_problems(quick())
+    assert problem == (
+        "15000 connections within 60 s, each of which keeps its local port for that long (TIME_WAIT), and this machine "
+        "has 10000 of them: name more generator.source_addresses (now 0), keep connections with tls.keep_alive, or end "
+        "them with tls.close: rst"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "chain", "tls", "fits"),
+    [
+        (15_000, False, Tls(), True),
+        (14_999, False, Tls(), False),
+        (29_999, True, Tls(), False),
+        (30_000, True, Tls(), True),
+        (15_000, True, Tls(keep_alive_s=30.0), True),
+        (1_000, True, Tls(close=Close.RST), True),
+        (14_999, False, Tls(close=Close.VANISH), False),
+    ],
+)
+def test_how_many_ports_a_plan_needs(
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    chain: bool,  # noqa: FBT001 - a parameter
+    tls: Tls,
+    fits: bool,  # noqa: FBT001 - the same
+) -> None:
+    """One for each exchange of an enrolment, or one for all that share a connection; a reset gives it back at once."""
+    ports(monkeypatch, count)
+    monkeypatch.setattr(limits, "raise_descriptor_limit", lambda: 1 << 20)
+    assert (plan_problems(quick(chain=chain, tls=tls)) == []) == fits
+
+
+def test_each_source_address_has_its_own_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two have twice as many."""
+    ports(monkeypatch, 7_500)
+    plan = quick()
+    two = replace(plan, generator=Generator(source_addresses=("10.0.0.1", "10.0.0.2")))
+    assert len(plan_problems(plan)) == 1
+    assert plan_problems(two) == []
+
+
+@pytest.mark.parametrize(
+    ("reuse", "host", "fits"),
+    [
+        ("2", "est.example", False),
+        ("2", "127.0.0.1", True),
+        ("2", "[::1]", True),
+        ("2", "localhost", True),
+        ("2", None, True),
+        ("1", "est.example", True),
+        ("0", "localhost", False),
+    ],
+)
+def test_linux_gives_ports_back_early_on_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+    reuse: str,
+    host: str | None,
+    fits: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """After a second, where tcp_tw_reuse says so; a sandbox is on loopback."""
+    ports(monkeypatch, 10_000, reuse=reuse)
+    target = Target(TargetUrl(host, 443)) if host else None
+    assert (plan_problems(replace(quick(), target=target)) == []) == fits
+
+
+def test_where_the_kernel_does_not_tell_it_is_taken_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that comes."""
+    monkeypatch.setattr(limits, "_REUSE", Path("/nowhere"))
+    assert (limits.time_wait_s(loopback=True), limits.time_wait_s(loopback=False)) == (1, 60)
+
+
+def test_kept_and_vanished_connections_count_as_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kept one for as long as it is kept; the vanished may have half of what there is."""
+    monkeypatch.setattr(limits, "raise_descriptor_limit", lambda: 1064)
+    monkeypatch.setattr(limits, "held_at_most", lambda: 532)
+    monkeypatch.setattr(limits, "local_ports", lambda: 1 << 20)
+    plans = [quick(tls=Tls(keep_alive_s=2.5)), quick(tls=Tls(keep_alive_s=3.5)), quick(tls=Tls(close=Close.VANISH))]
+    many = replace(plans[2].cohorts[0], arrivals=Burst(), devices=469)
+    plans.append(replace(plans[2], cohorts=(many,)))
+    vanishing = "open files beside those that vanished connections may hold"
+    assert [problem for plan in plans for problem in plan_problems(plan)] == [
+        "1250 devices boot within 5 s, with connections kept open, this machine has 1000 open files",
+        f"469 devices boot within one second, this machine has 468 {vanishing}",
+    ]
+
+
+def test_only_those_that_boot_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not owners of a certificate, not those in line for a station, and a cohort that joins from when it does."""
+    monkeypatch.setattr(limits, "BOOTS_PER_CORE_PER_S", 1)
+    crowd = cohort(MOST)
+    owners, stationed = replace(crowd, start=Operational(Constant(0.0))), replace(crowd, stations=WINDOW_S)
+    assert plan_problems(scenario(owners)) == plan_problems(scenario(stationed)) == []
+    few, more = cohort(WINDOW_S), replace(cohort(WINDOW_S, name="more", index=1), joins=True)
+    together = scenario(few, more)
+    assert len(plan_problems(together)) == 1
+    assert plan_problems(replace(together, events=(Happening(60.0, CohortJoin("more")),))) == []
+
+
+def test_sessions_to_resume_take_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those devices that keep one."""
+    monkeypatch.setattr(limits, "BYTES_PER_SESSION", 1 << 40)
+    assert plan_problems(quick(3)) == []
+    (problem,) = plan_problems(quick(3, tls=Tls(resume=True)))
     assert problem.startswith("3 devices need 3145728 MiB of memory, ")
 
 

@@ -70,6 +70,7 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
     ]  # fmt: skip
     assert list(summary["run"]) == [
         "id", "scenario", "seed", "started", "ended", "version", "workers", "target", "groups", "openssl",
+        "notices",
     ]  # fmt: skip
     assert list(summary["operations"]["simpleenroll"]) == [
         "requests", "ok", "deferred", "overloaded", "challenged", "unauthorized", "rejected", "server_error",

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path as FilePath
 
 import trio
 from cryptography import x509
@@ -18,7 +18,10 @@ from estsim.errors import EstsimError
 from estsim.net.connection import Deadlines, TlsConnection, WireStamps, open_connection, serve_handshake
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
 from estsim.net.credential import Credential
+from estsim.net.link import Link
 from estsim.net.resolver import Endpoint
+from estsim.net.shaping import Path
+from estsim.net.source import Source
 from estsim.net.tls import Resumable
 from estsim.net.transport import WireAnswer, exchange, new_client
 
@@ -201,6 +204,8 @@ async def dial(
     stamps: WireStamps | None = None,
     resume: Resumable | None = None,
     check_host: bool = True,
+    path: Path | None = None,
+    source: Source | None = None,
 ) -> TlsConnection:
     """Open a connection with the usual device."""
     return await open_connection(
@@ -212,6 +217,8 @@ async def dial(
         stamps=stamps or WireStamps(),
         resume=resume,
         check_host=check_host,
+        link=Link(path, time.monotonic_ns) if path else None,
+        source=source,
     )
 
 
@@ -267,4 +274,4 @@ def answering(*answers: bytes) -> Handler:
 
 def open_descriptors() -> int:
     """Count this process's open file descriptors."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return len(list(FilePath("/proc/self/fd").iterdir()))

@@ -11,16 +11,32 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from estsim.measure.snapshot import OperationFigures, Quantiles, RunStage, Snapshot
+from estsim.est.outcome import RetryAfterForm
+from estsim.measure.snapshot import (
+    CohortMoment,
+    DeferralMoment,
+    GeneratorMoment,
+    OperationFigures,
+    Quantiles,
+    RunStage,
+    Snapshot,
+    WindowMoment,
+)
+from estsim.present.cohorts_view import cohorts_view
 from estsim.present.dashboard import render
 from estsim.present.deferral import deferral
+from estsim.present.deferral_view import deferral_view
+from estsim.present.errors_view import errors_view
 from estsim.present.fleet import fleet
+from estsim.present.footer import footer
 from estsim.present.generator import WIDTH as GENERATOR_WIDTH
 from estsim.present.generator import errors, generator
 from estsim.present.header import header, saturation_banner
 from estsim.present.ink import width_of
 from estsim.present.latency import latency, outcomes
+from estsim.present.marks import marks
 from estsim.present.throughput import throughput
+from estsim.present.viewing import View, Viewing
 
 SIZES = [(80, 24), (100, 30), (127, 24), (200, 60)]
 NOTHING = Quantiles()
@@ -64,6 +80,7 @@ RUNNING = Snapshot(
     rss_mib=123.4,
     in_flight=45,
     saturated=None,
+    generator=GeneratorMoment(1.3, 0.45, 123.4, 1200, 28_232, 800, 1024),
 )
 EMPTY = Snapshot(
     name="",
@@ -94,10 +111,10 @@ EMPTY = Snapshot(
 )
 
 
-def picture(snapshot: Snapshot, width: int = 80, height: int = 24) -> list[str]:
+def picture(snapshot: Snapshot, width: int = 80, height: int = 24, viewing: Viewing | None = None) -> list[str]:
     """Return the dashboard's lines as a terminal without colour shows them."""
     console = Console(file=StringIO(), width=width, height=height, record=True, force_terminal=True, _environ={})
-    console.print(render(snapshot, width=width, height=height), end="")
+    console.print(render(snapshot, width=width, height=height, viewing=viewing or Viewing()), end="")
     return console.export_text().removesuffix("\n").split("\n")
 
 
@@ -131,10 +148,10 @@ def test_every_figure_is_on_the_screen_at_every_size(width: int, height: int) ->
         r"┴now─+┴\+10s─+┴\+20s─+┴\+30s─+┴\+40s─+┴\+50s─+",
         r"ERRORS  18",
         r"12 rejected 403",
-        r"GENERATOR  keeps up",
+        r"GENERATOR  keeps up · 123 MiB · 45 in flight",
         r"lag p99 38ms +of 50ms +near lag p50 +120µs",
         r"CPU +45% +of 90% +ok +loop p99 +1\.3ms",
-        r"RSS +123 MiB +in flight 45",
+        r"ports 1200/28k +ok +fds 800/1024 +near",
     ):
         assert re.search(expected, text), expected
 
@@ -187,7 +204,7 @@ def test_huge_numbers_and_endless_names_do_not_overflow(width: int, height: int)
         wakeups=million,
         errors=tuple((f"kind {kind} " * 30, 99_999) for kind in range(40)),
         in_flight=10_000_000,
-        rss_mib=99_999.0,
+        generator=GeneratorMoment(1e6, 4.0, 99_999.0, 10**9, 10**9, 10**9, 10**9),
         saturated=f"{SENTENCE} " * 9,
     )
     lines = picture(snapshot, width, height)
@@ -201,7 +218,7 @@ def test_huge_numbers_and_endless_names_do_not_overflow(width: int, height: int)
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_saturation_is_said_in_words(width: int, height: int) -> None:
     """The whole sentence, and the figures that caused it, marked without colour."""
-    saturated = replace(RUNNING, saturated=SENTENCE, cpu_share=0.97)
+    saturated = replace(RUNNING, saturated=SENTENCE, generator=replace(RUNNING.generator, cpu_share=0.97))
     lines = picture(saturated, width, height)
     assert_fits(lines, width, height)
     text = " ".join(" ".join(lines).split())
@@ -235,13 +252,6 @@ def test_a_terminal_that_is_too_small_is_told_so(width: int, height: int) -> Non
     assert lines[-1].startswith(f" {width}x{height} is"[: width - 1])
 
 
-def test_the_picture_can_be_exported_as_svg() -> None:
-    """For the README and for reports."""
-    console = Console(file=StringIO(), width=80, height=24, record=True, force_terminal=True, _environ={})
-    console.print(render(RUNNING, width=80, height=24), end="")
-    assert "quickstart" in console.export_svg(title="estsim")
-
-
 TEXT = st.text(max_size=120)
 COUNT = st.integers(min_value=0, max_value=10**13)
 FIGURE = st.sampled_from([None, math.nan]) | st.floats(min_value=-10)
@@ -253,6 +263,21 @@ OPERATION = st.builds(
     requests=COUNT,
     by_class=st.dictionaries(TEXT, COUNT, max_size=12),
     service_ms=QUANTILES,
+    response_ms=QUANTILES,
+)
+BINS = st.lists(COUNT, max_size=150).map(tuple)
+COHORT = st.builds(
+    CohortMoment,
+    name=TEXT,
+    devices=COUNT,
+    states=st.dictionaries(st.sampled_from(["off", "DEFERRED", "gave_up", "operational", "hibernating"]), COUNT),
+    requests=COUNT,
+    certificates=COUNT,
+    failures=FIGURE,
+    errors=COUNT,
+    waiting_deferred=COUNT,
+    exchanges_per_certificate=FIGURE,
+    time_to_certificate_s=QUANTILES,
     response_ms=QUANTILES,
 )
 SNAPSHOT = st.builds(
@@ -282,30 +307,76 @@ SNAPSHOT = st.builds(
     rss_mib=st.floats(min_value=0, max_value=1e7),
     in_flight=COUNT,
     saturated=st.none() | TEXT,
+    window=st.builds(
+        WindowMoment,
+        seconds=st.floats(min_value=0, max_value=1e9),
+        requests=COUNT,
+        operations=st.lists(OPERATION, max_size=3).map(tuple),
+    ),
+    deferral=st.builds(
+        DeferralMoment,
+        told=BINS,
+        kept=BINS,
+        bin_s=st.floats(min_value=0.1, max_value=1e5),
+        forms=st.dictionaries(st.sampled_from([form.value for form in RetryAfterForm]), COUNT),
+        polls=COUNT,
+        early_polls=COUNT,
+        wasted_share=FIGURE,
+        hit_rate=FIGURE,
+        punctuality_s=QUANTILES,
+        period_s=st.none() | st.integers(min_value=2, max_value=10**9),
+        rhythm=BINS,
+        synchronisation=FIGURE,
+        lag_correlation=FIGURE,
+        burstiness=FIGURE,
+        fano=FIGURE,
+        run_synchronisation=FIGURE,
+    ),
+    cohorts=st.lists(COHORT, max_size=40).map(tuple),
+    generator=st.builds(
+        GeneratorMoment,
+        loop_delay_p99_ms=FIGURE,
+        cpu_share=st.floats(min_value=0),
+        rss_mib=st.floats(min_value=0, max_value=1e7),
+        ports=COUNT,
+        ports_limit=COUNT,
+        descriptors=COUNT,
+        descriptors_limit=COUNT,
+    ),
+    marks=st.lists(st.tuples(st.floats(min_value=0, max_value=1e9), TEXT), max_size=4).map(tuple),
+    awaiting=st.none() | TEXT,
 )
+VIEWING = st.builds(Viewing, st.sampled_from(View), st.booleans(), st.booleans())
+
+
+@settings(max_examples=80, deadline=None)
+@given(SNAPSHOT, VIEWING, st.integers(min_value=1, max_value=260), st.integers(min_value=1, max_value=80))
+def test_any_snapshot_fits_any_terminal(snapshot: Snapshot, viewing: Viewing, width: int, height: int) -> None:
+    """It never raises and never overflows, whatever is looked at."""
+    assert_fits(picture(snapshot, width, height, viewing), width, height)
 
 
 @settings(max_examples=60, deadline=None)
-@given(SNAPSHOT, st.integers(min_value=1, max_value=260), st.integers(min_value=1, max_value=80))
-def test_any_snapshot_fits_any_terminal(snapshot: Snapshot, width: int, height: int) -> None:
-    """It never raises and never overflows."""
-    assert_fits(picture(snapshot, width, height), width, height)
-
-
-@settings(max_examples=60, deadline=None)
-@given(SNAPSHOT)
-def test_no_pane_draws_more_than_its_width(snapshot: Snapshot) -> None:
+@given(SNAPSHOT, VIEWING)
+def test_no_pane_draws_more_than_its_width(snapshot: Snapshot, viewing: Viewing) -> None:
     """So that the last resort, cropping a finished line, never has to take a figure away."""
     panes = {
         80: [
-            *header(snapshot, 80),
+            *header(snapshot, 80, frozen=viewing.frozen, marked=True),
             *saturation_banner(snapshot, 80),
+            *marks(snapshot, 80),
             *fleet(snapshot, 80),
             *throughput(snapshot, 80, heights=(2, 1), cells=1, axes=True),
-            *latency(snapshot.operations, 80),
+            *latency(snapshot.operations, 80, window=snapshot.window),
             *outcomes(snapshot.operations, 80),
             *deferral(snapshot, 80, height=3, cells=1),
+            *deferral_view(snapshot, 80, 21),
+            *errors_view(snapshot, 80, 21),
+            *cohorts_view(snapshot, 80, 21),
+            footer(snapshot, viewing, 80),
         ],
+        127: [*deferral_view(snapshot, 127, 37), *errors_view(snapshot, 127, 37), *cohorts_view(snapshot, 127, 37)],
+        200: [*deferral_view(snapshot, 200, 57), *errors_view(snapshot, 200, 57), *cohorts_view(snapshot, 200, 57)],
         GENERATOR_WIDTH: [*generator(snapshot, GENERATOR_WIDTH), *fleet(snapshot, GENERATOR_WIDTH, tall=True)],
         33: errors(snapshot, 33, rows=3),
     }

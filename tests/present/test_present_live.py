@@ -21,6 +21,7 @@ from rich.console import Console
 
 from estsim.measure.snapshot import OperationFigures, Quantiles, RunStage, Snapshot
 from estsim.present.live import LineDisplay, LiveDisplay, display_for, line
+from estsim.present.viewing import View
 
 SNAPSHOT = Snapshot(
     name="quickstart",
@@ -91,6 +92,45 @@ def test_nothing_is_drawn_before_the_start_or_after_the_stop() -> None:
     written = stream.getvalue()
     display.update(SNAPSHOT)
     assert stream.getvalue() == written
+
+
+def last_frame(stream: StringIO) -> str:
+    """Return the picture that the terminal shows, without its styles."""
+    return re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", stream.getvalue().split("\x1b[H")[-1])
+
+
+def test_another_view_is_drawn_at_once() -> None:
+    """Of the moment that is known, with the keys named once somebody reads them."""
+    console, stream = terminal()
+    display = LiveDisplay(console)
+    display.start()
+    display.show(View.COHORTS)
+    display.update(SNAPSHOT)
+    assert "COHORTS" in last_frame(stream)
+    assert "Ctrl-C stops it" in last_frame(stream)
+    display.offer_keys()
+    display.show(View.ERRORS)
+    assert "67%" not in last_frame(stream)
+    assert "80%" in last_frame(stream)
+    assert "[3 errors]" in last_frame(stream)
+    display.stop()
+
+
+def test_a_frozen_moment_stays_while_the_run_goes_on() -> None:
+    """It says so and since when; only what the run waits for is told at once. Then the latest moment is drawn."""
+    console, stream = terminal()
+    display = LiveDisplay(console)
+    display.start()
+    display.toggle_freeze()
+    display.update(SNAPSHOT)
+    assert "running  0:23" in last_frame(stream), "nothing was there to be frozen"
+    display.toggle_freeze()
+    display.update(replace(SNAPSHOT, elapsed_s=31.0, awaiting="press Enter: cut the power"))
+    assert "FROZEN at 0:23 of 1:00" in last_frame(stream)
+    assert "press Enter: cut the power" in last_frame(stream)
+    display.toggle_freeze()
+    assert "running  0:31" in last_frame(stream)
+    display.stop()
 
 
 def test_the_dashboard_may_be_driven_from_many_threads() -> None:

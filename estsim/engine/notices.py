@@ -1,0 +1,27 @@
+"""What a reader of a run's figures has to know of its plan: said in the summary, on the display and in the report."""
+
+from collections.abc import Iterator
+
+from estsim.load.choice import count_of
+from estsim.scenario.plan import Cohort, Scenario
+
+
+def notices_of(scenario: Scenario) -> tuple[str, ...]:
+    """Return the notices of a plan, each a sentence."""
+    return tuple(notice for cohort in scenario.cohorts for notice in _of_cohort(cohort))
+
+
+def _of_cohort(cohort: Cohort) -> Iterator[str]:
+    name = cohort.name
+    if cohort.stations is not None:
+        yield (
+            f"{name} is a closed loop of {cohort.stations} stations: a device begins when another is done, so a slow "
+            "server is asked less, and response times do not show what waits."
+        )
+    if cohort.network is not None:
+        yield f"{name} has a network of its own: service and response times hold its round trips and bit rate."
+    if cohort.keys.reuse is not None:
+        yield f"{name} uses {cohort.keys.reuse} keys again and again, which no real fleet does."
+    faulty = sum(count_of(share, cohort.devices) for share in cohort.faults.values())
+    if faulty:
+        yield f"{name} has {faulty} faulty devices: what becomes of them is part of the plan."
