@@ -132,6 +132,7 @@ Duration = Annotated[float, BeforeValidator(reader(parse_duration, at_least=0)),
 PositiveDuration = Annotated[float, BeforeValidator(reader(parse_duration, above=0)), _text("30s")]
 SignedDuration = Annotated[float, BeforeValidator(reader(parse_duration)), _text("-30s")]
 DurationRange = Annotated[Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0)), _spread("2s..4s")]
+SignedDurationRange = Annotated[Distribution, BeforeValidator(spread_reader(parse_duration)), _spread("-30s..30s")]
 # Seconds that a date can be reckoned from.
 TenYearRange = Annotated[
     Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0, at_most=10 * 365 * 86_400)), _spread("2s")

@@ -42,7 +42,21 @@ class Ramp:
     over_s: float
 
 
-Arrivals = Burst | Even | Poisson | Ramp
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A staircase: so many per second for so many seconds, step after step; the last rate stays. A step may be 0."""
+
+    steps: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Recorded times, ascending, one per device; those beyond the devices are not played."""
+
+    times_s: tuple[float, ...]
+
+
+Arrivals = Burst | Even | Poisson | Ramp | Steps | Trace
 
 
 def boot_times(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 0) -> Iterator[float]:
@@ -59,6 +73,10 @@ def boot_times(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 0) 
             return accumulate(_gap(rate, seed, cohort, i) for i in range(devices))
         case Ramp():
             return (_ramp_time(arrivals, i) for i in range(devices))
+        case Steps(steps):
+            return _step_times(steps, devices)
+        case Trace(times_s):
+            return iter(times_s[:devices])
 
 
 def boot_window_s(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 0) -> float:
@@ -68,6 +86,17 @@ def boot_window_s(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 
 
 def _gap(rate_per_s: float, seed: int, cohort: int, index: int) -> float:
     return -log1p(-uniform(seed, cohort, Purpose.ARRIVAL, index)) / rate_per_s
+
+
+def _step_times(steps: tuple[tuple[float, float], ...], devices: int) -> Iterator[float]:
+    """Yield when the count of a staircase's integral reaches each device; one that ends at 0 yields no more."""
+    begun_s, booted, index = 0.0, 0.0, 0
+    for number, (rate, for_s) in enumerate(steps, start=1):
+        last = number == len(steps)
+        while index < devices and rate > 0 and (last or index < booted + rate * for_s - 1e-9):
+            yield begun_s + (index - booted) / rate
+            index += 1
+        begun_s, booted = begun_s + for_s, booted + rate * for_s
 
 
 def _ramp_time(ramp: Ramp, index: int) -> float:

@@ -4,11 +4,12 @@ What the design knows and this version does not is refused by name: keys through
 """
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from estsim.device.policy import (
+    AfterExpiry,
     AfterFailure,
     AfterRenewals,
     Backoff,
@@ -29,13 +30,22 @@ from estsim.fields import (
     PositiveDuration,
     PositiveNumber,
     PositiveShare,
-    Rate,
     Section,
     ShareRange,
     Text,
     TlsVersions,
 )
 from estsim.scenario import words
+from estsim.scenario.boot_model import BootModel
+from estsim.scenario.nature_model import (
+    ClockModel,
+    FaultsModel,
+    KeysModel,
+    NetworkModel,
+    OnBoot,
+    OnBootField,
+    StartField,
+)
 from estsim.scenario.plan import Close
 from estsim.server.config import KeyKind
 from estsim.units import Distribution, format_duration, shown
@@ -53,12 +63,16 @@ class BootstrapKind(StrEnum):
     """What a device proves itself with before it owns a certificate."""
 
     MANUFACTURER = "manufacturer"
+    SHARED = "shared"
+    FILES = "files"
     BASIC = "basic"
     NONE = "none"
 
 
 _PARTS: Final[dict[BootstrapKind, frozenset[str]]] = {
     BootstrapKind.MANUFACTURER: frozenset({"authority"}),
+    BootstrapKind.SHARED: frozenset({"path"}),
+    BootstrapKind.FILES: frozenset({"path"}),
     BootstrapKind.BASIC: frozenset({"user", "password", "scheme", "preemptive"}),
     BootstrapKind.NONE: frozenset(),
 }
@@ -67,10 +81,9 @@ _PARTS: Final[dict[BootstrapKind, frozenset[str]]] = {
 class BootstrapModel(Section):
     """The first credential."""
 
-    not_yet: ClassVar[frozenset[str]] = frozenset({"path"})
-
-    kind: Annotated[BootstrapKind, BeforeValidator(words.bootstrap_kind)]
+    kind: BootstrapKind
     authority: Text | None = None
+    path: Text | None = None
     user: Text | None = None
     password: Text | None = Field(default=None, repr=False)
     scheme: Literal["basic"] = "basic"
@@ -88,6 +101,8 @@ class BootstrapModel(Section):
             raise UnitError(f"{', '.join(strange)} does not belong to kind: {self.kind.value}")
         if self.kind is BootstrapKind.BASIC and (self.user is None or self.password is None):
             raise UnitError("kind: basic needs user and password")
+        if self.kind in (BootstrapKind.SHARED, BootstrapKind.FILES) and self.path is None:
+            raise UnitError(f"kind: {self.kind.value} needs path")
         # RFC 7617 §2: "a user-id containing a colon character is invalid".
         if self.user is not None and ":" in self.user:
             raise UnitError(f"a user name cannot hold a colon (got {shown(self.user)})")
@@ -101,45 +116,13 @@ class TlsModel(Section):
     resume: Flag = False
     keep_alive: Duration = 0.0
     close: Close = Close.FIN
-
-    @field_validator("keep_alive", mode="after")
-    @classmethod
-    def _no_keep_alive(cls, value: float) -> float:
-        if value:
-            raise words.later("keep_alive above 0s")
-        return value
-
-    @field_validator("resume", mode="before")
-    @classmethod
-    def _no_resumption(cls, value: object) -> object:
-        return words.no(value, True, "resume: true")
-
-
-class BootModel(Section):
-    """When devices power up: one of burst, rate and ramp."""
-
-    not_yet: ClassVar[frozenset[str]] = frozenset({"steps", "trace", "stations"})
-
-    burst: Duration | None = None
-    rate: Rate | None = None
-    shape: Literal["poisson", "even"] | None = None
-    ramp: Annotated[tuple[float, float] | None, BeforeValidator(words.ramp)] = None
-    over: PositiveDuration | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        ways = [way for way in ("burst", "rate", "ramp") if getattr(self, way) is not None]
-        if len(ways) != 1:
-            raise UnitError(f"needs one of burst, rate and ramp (got {' and '.join(ways) or 'none of them'})")
-        if self.shape is not None and self.rate is None:
-            raise UnitError(f"shape belongs to rate (got {ways[0]})")
-        if (self.over is not None) != (self.ramp is not None):
-            raise UnitError("ramp and over belong together: {ramp: 0/s..50/s, over: 10m}")
-        return self
+    send_chain: Flag = True
 
 
 class EnrollModel(Section):
     """The first enrolment."""
+
+    not_yet: ClassVar[frozenset[str]] = frozenset({"channel_binding"})
 
     cacerts: Fetch = _ENROLL.cacerts
     csrattrs: Flag = False
@@ -164,6 +147,7 @@ class RenewModel(Section):
     then: AfterRenewals = _RENEW.then
     retry_every: PositiveShare = _RENEW.retry_every
     lifetime_scale: PositiveNumber = _RENEW.lifetime_scale
+    expired: AfterExpiry = _RENEW.expired
 
     @field_validator("after")
     @classmethod
@@ -222,15 +206,18 @@ class RetryModel(Section):
 class CohortModel(Section):
     """Devices that behave alike."""
 
-    not_yet: ClassVar[frozenset[str]] = frozenset({"keys", "on_boot", "network", "clock", "faults", "stations"})
-
     devices: Annotated[PositiveCount, Field(le=MOST_DEVICES)]
     subject: Text = "CN={cohort}-{index:6}"
     sans: tuple[Text, ...] = ()
     key: KeyKind = KeyKind.EC_P256
     bootstrap: BootstrapModel = BootstrapModel(kind=BootstrapKind.MANUFACTURER)
     tls: TlsModel = TlsModel()
-    start: Annotated[Literal["off"], BeforeValidator(words.only_off)] = "off"
+    start: StartField = None
+    keys: KeysModel = KeysModel()
+    on_boot: OnBootField = OnBoot()
+    network: NetworkModel | None = None
+    clock: ClockModel | None = None
+    faults: FaultsModel = FaultsModel()
     boot: BootModel
     enroll: EnrollModel = EnrollModel()
     renew: Annotated[RenewModel | None, BeforeValidator(words.off_or_mapping)] = RenewModel()

@@ -6,7 +6,7 @@ graph still has the place of every key, and because a scenario needs no YAML obj
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,10 +33,11 @@ _INT_DIGITS: Final = 300  # far beyond any count, and below what makes int() slo
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Line and column, from 1."""
+    """Line and column, from 1; ``file`` where it is not the document's own."""
 
     line: int
     column: int
+    file: Path | None = None
 
 
 START: Final = Place(1, 1)
@@ -71,11 +72,7 @@ class Document:
     def mistake(self, path: Location, message: str) -> Mistake:
         """Return a mistake at a path, placed at the nearest part of it that the file holds."""
         _, place = self.find(path)
-        return Mistake(place.line, place.column, dotted(path), message, self.file)
-
-    def texts(self) -> Iterator[tuple[Location, str]]:
-        """Yield every text value with its path."""
-        yield from _texts(self.root, ())
+        return Mistake(place.line, place.column, dotted(path), message, place.file or self.file)
 
 
 def dotted(path: Location) -> str:
@@ -225,11 +222,17 @@ def _scalar_value(kind: str, text: str) -> object:
             return text
 
 
-def _texts(located: Located, path: Location) -> Iterator[tuple[Location, str]]:
-    if isinstance(located.value, str):
-        yield path, located.value
-    for step, (_, member) in located.members.items():
-        yield from _texts(member, (*path, step))
+def scalar_of(text: str) -> object:
+    """Return what a text is where YAML finds it as a scalar: a number, true, or the text itself."""
+    try:
+        node = YAML(typ="safe", pure=True).compose(text)
+    except (YAMLError, ValueError, IndexError, AttributeError):
+        return text
+    kind = str(node.tag).removeprefix(_TAG) if isinstance(node, ScalarNode) else ""
+    try:
+        return _scalar_value(kind, str(node.value)) if kind in _SCALARS else text
+    except (ValueError, OverflowError):
+        return text
 
 
 def plain_copy(value: object) -> object:

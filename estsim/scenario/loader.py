@@ -1,5 +1,6 @@
 """Reading scenarios and other configuration files: every mistake at once, each with file, line and column."""
 
+import os
 import re
 from pathlib import Path
 from typing import TypeVar
@@ -7,13 +8,15 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from estsim.errors import Mistake, ScenarioError
-from estsim.scenario.checks import findings, readable_parts
+from estsim.scenario.checks import findings
+from estsim.scenario.composition import compose
 from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.scenario.model import ScenarioModel
+from estsim.scenario.parts import readable_parts
 from estsim.scenario.plan import Scenario
 from estsim.scenario.planning import plan_scenario
-from estsim.scenario.source import Overrides, Source, overridden, unset_variables
+from estsim.scenario.source import Overrides, Source, overridden
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,8 +35,8 @@ def load_scenario(path: Path, *, overrides: Overrides = Overrides()) -> Scenario
 
     Raises ScenarioError with every mistake in its place, and UsageError for an override that cannot be one.
     """
-    source = overridden(read_document(path), overrides)
-    mistakes = unset_variables(source)
+    source = overridden(compose(path, os.environ), overrides)
+    mistakes: list[Mistake] = []
     model: ScenarioModel | None = None
     try:
         model = ScenarioModel.model_validate(source.data)

@@ -11,6 +11,7 @@ from estsim.errors import UnitError
 from estsim.fields import Duration, Flag, PositiveDuration, PositiveShare, Section, Text
 from estsim.scenario import words
 from estsim.scenario.cohort_model import CohortModel
+from estsim.scenario.event_model import EventModel, ExpectModel, Span
 from estsim.scenario.plan import Generator, Timeouts
 from estsim.scenario.target_url import TargetUrl, parse_label, parse_url
 from estsim.server.config import SandboxConfig
@@ -96,6 +97,7 @@ class GeneratorModel(Section):
     max_lag: PositiveDuration = _GENERATOR.max_lag_s
     max_cpu: PositiveShare = _GENERATOR.max_cpu
     request_ids: Flag = _GENERATOR.request_ids
+    source_addresses: tuple[Annotated[str, BeforeValidator(words.address)], ...] = ()
 
     @field_validator("groups")
     @classmethod
@@ -127,7 +129,7 @@ def _threshold(value: object) -> object:
 class ScenarioModel(Section):
     """A scenario file, with its defaults already merged into the cohorts."""
 
-    not_yet: ClassVar[frozenset[str]] = frozenset({"include", "events", "phases", "expect", "stations"})
+    not_yet: ClassVar[frozenset[str]] = frozenset({"fleet"})  # saved fleets
 
     version: Annotated[Literal[1], BeforeValidator(_one)]
     name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
@@ -141,4 +143,7 @@ class ScenarioModel(Section):
     generator: GeneratorModel = GeneratorModel()
     defaults: dict[str, Any] = Field(default_factory=dict)
     cohorts: Annotated[dict[str, CohortModel], Field(min_length=1)]
+    events: tuple[EventModel, ...] = ()
+    phases: dict[str, Span] = Field(default_factory=dict)
+    expect: tuple[ExpectModel, ...] = ()
     thresholds: tuple[Annotated[ThresholdModel, BeforeValidator(_threshold)], ...] = ()

@@ -1,12 +1,12 @@
 """From a checked model to the frozen plan: names resolved, words turned into the values that engine and device read."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from estsim.device.policy import DeferralPolicy, EnrollPolicy, Policy, RenewPolicy, RetryPolicy
-from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp
+from estsim.device.policy import BootPolicy, DeferralPolicy, EnrollPolicy, Policy, RenewPolicy, RetryPolicy
+from estsim.scenario.boot_model import arrivals_of
 from estsim.scenario.cohort_model import (
-    BootModel,
     BootstrapKind,
     BootstrapModel,
     CohortModel,
@@ -14,8 +14,11 @@ from estsim.scenario.cohort_model import (
     EnrollModel,
     RenewModel,
     RetryModel,
+    TlsModel,
 )
+from estsim.scenario.event_model import phases_of
 from estsim.scenario.model import AuthorityModel, GeneratorModel, ScenarioModel, TargetModel, TimeoutsModel
+from estsim.scenario.nature_model import NetworkModel
 from estsim.scenario.plan import (
     Authority,
     Basic,
@@ -23,17 +26,23 @@ from estsim.scenario.plan import (
     Cohort,
     Demand,
     FileAuthority,
+    Files,
     Generator,
+    Keys,
     MadeAuthority,
     Manufacturer,
+    Network,
     NoBootstrap,
+    Operational,
     Scenario,
+    Shared,
     Target,
     Timeouts,
     Tls,
 )
 from estsim.scenario.resolved import resolved_text, sandbox_block, yaml_text
 from estsim.scenario.subjects import compile_sans, compile_subject
+from estsim.scenario.trace_file import read_trace
 from estsim.server.config import SandboxConfig
 
 _RENEW: Final = RenewPolicy()
@@ -56,37 +65,39 @@ def plan_scenario(model: ScenarioModel, *, name: str, source: Path, data: dict[s
         timeouts=_timeouts(model.target.timeouts),
         deferral_statuses=frozenset(model.target.deferral_statuses),
         generator=_generator(model.generator),
-        cohorts=_cohorts(model, authorities),
+        cohorts=_cohorts(model, authorities, folder),
         thresholds=tuple(Demand(part.threshold, part.abort_on_fail, part.after) for part in model.thresholds),
         source=source,
         resolved=resolved_text(data, sandbox, name=name, seed=model.seed, folder=folder),
         sandbox_text="" if sandbox is None else yaml_text(sandbox),
         sandbox_label=None if sandbox is None else model.target.label,
+        events=tuple(sorted((event.happening() for event in model.events), key=lambda event: event.at_s)),
+        phases=phases_of(model.phases),
+        expect=tuple(part.expectation(frozenset(model.cohorts)) for part in model.expect),
     )
 
 
-def arrivals_of(boot: BootModel) -> Arrivals:
-    """Return the arrival process of a cohort."""
-    if boot.ramp is not None and boot.over is not None:
-        return Ramp(boot.ramp[0], boot.ramp[1], boot.over)
-    if boot.rate is not None:
-        return Even(boot.rate) if boot.shape == "even" else Poisson(boot.rate)
-    return Burst(boot.burst or 0.0)
-
-
-def _cohorts(model: ScenarioModel, authorities: dict[str, Authority]) -> tuple[Cohort, ...]:
+def _cohorts(model: ScenarioModel, authorities: dict[str, Authority], folder: Path) -> tuple[Cohort, ...]:
     cohorts: list[Cohort] = []
+    joining = {event.cohort_join.cohort for event in model.events if event.cohort_join is not None}
     first = 0
     for index, (name, part) in enumerate(model.cohorts.items()):
-        cohorts.append(_cohort(name, index, first, part, seed=model.seed, authorities=authorities))
+        cohort = _cohort(name, index, first, part, seed=model.seed, authorities=authorities, folder=folder)
+        cohorts.append(replace(cohort, joins=name in joining))
         first += part.devices
     return tuple(cohorts)
 
 
 def _cohort(
-    name: str, index: int, first: int, part: CohortModel, *, seed: int, authorities: dict[str, Authority]
+    name: str,
+    index: int,
+    first: int,
+    part: CohortModel,
+    *,
+    seed: int,
+    authorities: dict[str, Authority],
+    folder: Path,
 ) -> Cohort:
-    tls = part.tls
     return Cohort(
         name=name,
         index=index,
@@ -95,16 +106,32 @@ def _cohort(
         subject=compile_subject(part.subject, cohort=name, seed=seed),
         sans=compile_sans(part.sans, cohort=name, seed=seed),
         key=part.key,
-        bootstrap=_bootstrap(part.bootstrap, authorities),
-        tls=Tls(oldest=tls.versions[0], newest=tls.versions[1], close=tls.close),
-        arrivals=arrivals_of(part.boot),
+        bootstrap=_bootstrap(part.bootstrap, authorities, folder),
+        tls=_tls(part.tls),
+        arrivals=arrivals_of(part.boot, read_trace(folder / part.boot.trace) if part.boot.trace else ()),
+        stations=part.boot.stations,
+        keys=Keys(part.keys.prepare, part.keys.reuse),
+        start=None if part.start is None else Operational(part.start.operational.age),
+        network=None if part.network is None else _network(part.network),
+        skew_s=None if part.clock is None else part.clock.skew,
+        faults=part.faults.shares,
         policy=Policy(
             enroll=_enroll(part.enroll),
             renew=_renew(part.renew),
             deferral=_deferral(part.deferral),
             retry=_retry(part.retry),
+            boot=BootPolicy(renew_if=part.on_boot.renew_if, cacerts=part.on_boot.cacerts),
         ),
     )
+
+
+def _tls(part: TlsModel) -> Tls:
+    oldest, newest = part.versions
+    return Tls(oldest, newest, part.close, part.keep_alive, part.resume, part.send_chain)
+
+
+def _network(part: NetworkModel) -> Network:
+    return Network(rtt_s=part.rtt, rate_bps=part.rate, stall=part.stall, reset=part.reset)
 
 
 def _enroll(part: EnrollModel) -> EnrollPolicy:
@@ -123,6 +150,7 @@ def _renew(part: RenewModel | None) -> RenewPolicy | None:
         then=part.then,
         retry_every=part.retry_every,
         lifetime_scale=part.lifetime_scale,
+        expired=part.expired,
     )
 
 
@@ -147,7 +175,11 @@ def _retry(part: RetryModel) -> RetryPolicy:
     )
 
 
-def _bootstrap(part: BootstrapModel, authorities: dict[str, Authority]) -> Bootstrap:
+def _bootstrap(part: BootstrapModel, authorities: dict[str, Authority], folder: Path) -> Bootstrap:
+    if part.kind is BootstrapKind.SHARED:
+        return Shared(folder / (part.path or ""))
+    if part.kind is BootstrapKind.FILES:
+        return Files(folder / (part.path or ""))
     if part.kind is BootstrapKind.MANUFACTURER:
         return Manufacturer(None if part.authority is None else authorities[part.authority])
     if part.kind is BootstrapKind.BASIC:
@@ -173,4 +205,10 @@ def _timeouts(part: TimeoutsModel) -> Timeouts:
 
 
 def _generator(part: GeneratorModel) -> Generator:
-    return Generator(groups=part.groups, max_lag_s=part.max_lag, max_cpu=part.max_cpu, request_ids=part.request_ids)
+    return Generator(
+        groups=part.groups,
+        max_lag_s=part.max_lag,
+        max_cpu=part.max_cpu,
+        request_ids=part.request_ids,
+        source_addresses=part.source_addresses,
+    )

@@ -87,12 +87,16 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     }
     for key, value in own.items():
         default = defaults.get(key)
-        mixes = key not in _REPLACED_WHOLE and not _is_distribution(default) and not _is_distribution(value)
-        if mixes and isinstance(value, dict) and isinstance(default, dict):
+        if isinstance(value, dict) and isinstance(default, dict) and is_mixed(key, default, value):
             result[key] = merged(default, value)
         else:
             result[key] = value
     return result
+
+
+def is_mixed(key: str, default: object, value: object) -> bool:
+    """Say whether two mappings under a key are merged; of what names one of several ways, the upper one counts."""
+    return key not in _REPLACED_WHOLE and not _is_distribution(default) and not _is_distribution(value)
 
 
 def _is_distribution(value: object) -> bool:
@@ -158,12 +162,3 @@ def _share_out(source: Source, devices: int) -> None:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def unset_variables(source: Source) -> list[Mistake]:
-    """Return a mistake for each ``${NAME}``: variables of the environment are for later, and never taken literally."""
-    return [
-        source.document.mistake(path, "'${...}' is not supported by this version yet")
-        for path, text in source.document.texts()
-        if "${" in text
-    ]

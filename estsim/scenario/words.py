@@ -4,6 +4,7 @@ Every function takes a value as YAML gave it and returns what the model keeps; a
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 from estsim.errors import UnitError
 from estsim.units import parse_rate, parse_share, shown
@@ -30,16 +31,12 @@ def off_or_mapping(value: object) -> object:
     return value
 
 
-def only_off(value: object) -> object:
-    """Pass ``off`` on; devices that start operational are for later."""
-    if value == "operational" or (isinstance(value, Mapping) and "operational" in value):
-        raise later("operational")
-    return value
-
-
-def bootstrap_kind(value: object) -> object:
-    """Pass a kind of bootstrap credential on, unless it is for later."""
-    return no(no(value, "shared"), "files")
+def rate_or_none(value: object) -> float:
+    """Return a rate that may be 0, per second."""
+    rate = parse_rate(value)
+    if rate < 0:
+        raise UnitError(f"a rate is never negative (got {shown(value)})")
+    return rate
 
 
 def enroll_operation(value: object) -> object:
@@ -77,6 +74,14 @@ def obedience(value: object) -> object:
         if word == "early":
             return 1.0 - _at_most_all(_positive(share), share)
     raise UnitError(f"expected obey, ignore, {{early: 50%}} or {{late: 20%}} (got {shown(value)})")
+
+
+def address(value: object) -> str:
+    """Return an address of this machine, as text."""
+    try:
+        return str(ip_address(str(value)))
+    except ValueError:
+        raise UnitError(f"expected an IP address such as 127.0.0.2 (got {shown(value)})") from None
 
 
 def retry_reason(value: object) -> object:

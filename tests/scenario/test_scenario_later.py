@@ -11,33 +11,17 @@ HEAD = "version: 1\nduration: 1m\n"
 COHORT = "cohorts: {{a: {{devices: 1, boot: {{burst: 0s}}, {}}}}}\n"
 
 TOP = [
-    ("include: [other.yaml]", "include"),
-    ("events: [{at: 5m, power_cut: {cohorts: [a], share: 40%, off: 30s}}]", "events"),
-    ("phases: {calm: 0s..5m}", "phases"),
-    ("expect: {}", "expect"),
     ("target: {url: 'https://est.example', trust: {fingerprint: 'sha256:00'}}", "fingerprint"),
     ("generator: {workers: 4}", "workers: 4"),
-    ("description: 'from ${HOME}'", "${...}"),
+    ("fleet: saved.sqlite", "fleet"),
 ]
 OF_A_COHORT = [
-    ("keys: {prepare: 0}", "keys"),
-    ("bootstrap: {kind: shared, path: k.pem}", "shared"),
-    ("bootstrap: {kind: files, path: keys}", "files"),
     ("bootstrap: {kind: basic, user: a, password: b, scheme: digest}", "digest"),
-    ("tls: {resume: true}", "resume: true"),
-    ("tls: {keep_alive: 5s}", "keep_alive above 0s"),
-    ("start: {operational: {age: 0%..100%}}", "operational"),
-    ("start: operational", "operational"),
     ("enroll: {csrattrs: true}", "csrattrs: true"),
     ("enroll: {operation: serverkeygen}", "serverkeygen"),
     ("enroll: {operation: fullcmc}", "fullcmc"),
-    ("on_boot: [cacerts, {renew_if: 50%}]", "on_boot"),
-    ("network: {rtt: 40ms..120ms}", "network"),
-    ("clock: {skew: -30s..30s}", "clock"),
-    ("faults: {expired_bootstrap: 0.1%}", "faults"),
-    ("stations: 3", "stations"),
+    ("enroll: {channel_binding: true}", "channel_binding"),
 ]
-OF_BOOT = [("steps: [1/s]", "steps"), ("trace: f.csv", "trace"), ("stations: 3", "stations")]
 OF_THE_SANDBOX = ["clients: {users: {a: {password: b, schemes: [digest]}}}"]
 
 

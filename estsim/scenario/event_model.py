@@ -1,0 +1,185 @@
+"""Events, phases and expectations, as YAML says them."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from estsim.errors import UnitError
+from estsim.fields import Duration, DurationRange, PositiveShare, Section, Text
+from estsim.measure.snapshot import FAILURES
+from estsim.scenario.boot_model import BootModel, arrivals_of
+from estsim.scenario.happenings import (
+    CohortJoin,
+    Happening,
+    Mark,
+    Phase,
+    PowerCut,
+    RenewNow,
+    Retire,
+    SandboxChange,
+    Touched,
+    What,
+)
+from estsim.scenario.plan import Expectation
+from estsim.units import parse_duration, shown
+
+_KINDS: Final = ("power_cut", "renew_now", "retire", "cohort_join", "sandbox", "mark")
+_AT_ONCE: Final = BootModel(at_once=True)
+_REFUSALS: Final = ("rejected", "unauthorized")
+
+Cohorts = Annotated[tuple[Text, ...], Field(min_length=1, description="Names of cohorts: [north, south].")]
+
+
+class TouchedModel(Section):
+    """Whom an event concerns."""
+
+    cohorts: Cohorts
+    share: PositiveShare = Field(
+        default=1.0, description="Share of each cohort's devices, an exact count by seed: 40%."
+    )
+
+    def touched(self) -> Touched:
+        """Return whom it concerns."""
+        return Touched(self.cohorts, self.share)
+
+
+class PowerCutModel(TouchedModel):
+    """The power fails."""
+
+    off: DurationRange = Field(description="How long it stays off, drawn per device: 30s.")
+    return_: BootModel = Field(
+        default=_AT_ONCE, alias="return", description="How it comes back after that: {burst: 2m}."
+    )
+    keeps: frozenset[Literal["key", "pending"]] = Field(
+        default=frozenset(), description="What a device keeps of a request under way: [key, pending]."
+    )
+
+    @model_validator(mode="after")
+    def _comes_back(self) -> Self:
+        if self.return_.way in ("trace", "stations"):
+            raise UnitError(f"return takes burst, at_once, rate, ramp or steps (got {self.return_.way})")
+        if "pending" in self.keeps and "key" not in self.keeps:
+            raise UnitError("keeps: a pending request without its key is of no use; say [key, pending]")
+        return self
+
+
+class WithinModel(TouchedModel):
+    """An order to devices, each at a moment of its own."""
+
+    within: Duration = Field(default=0.0, description="The time over which it is given: 10s.")
+
+
+class MarkModel(Section):
+    """A line in the story of the run."""
+
+    text: Text
+    wait_for: Literal["enter"] | None = Field(
+        default=None, description="Hold back what follows until Enter is pressed."
+    )
+
+
+class JoinModel(Section):
+    """A cohort that boots from now on, by its own arrivals."""
+
+    cohort: Text
+
+
+def _mark(value: object) -> object:
+    return {"text": value} if isinstance(value, str) else value
+
+
+def _join(value: object) -> object:
+    return {"cohort": value} if isinstance(value, str) else value
+
+
+def _changes(value: object) -> object:
+    if not isinstance(value, dict) or not value:
+        raise UnitError(f"expected keys of the sandbox, such as {{capacity.rate: 20/s}} (got {shown(value)})")
+    return value
+
+
+class EventModel(Section):
+    """One thing that happens at a time of the run."""
+
+    at: Duration = Field(description="When, from the start of the run: 5m.")
+    power_cut: PowerCutModel | None = None
+    renew_now: WithinModel | None = None
+    retire: WithinModel | None = None
+    cohort_join: Annotated[JoinModel | None, BeforeValidator(_join)] = None
+    sandbox: Annotated[dict[str, object] | None, BeforeValidator(_changes)] = None
+    mark: Annotated[MarkModel | None, BeforeValidator(_mark)] = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            raise UnitError(f"needs one of {', '.join(_KINDS)} (got {' and '.join(kinds) or 'none of them'})")
+        return self
+
+    @property
+    def cohorts(self) -> tuple[str, ...]:
+        """The cohorts that it names."""
+        touching = self.power_cut or self.renew_now or self.retire
+        if touching is not None:
+            return touching.cohorts
+        return () if self.cohort_join is None else (self.cohort_join.cohort,)
+
+    def happening(self) -> Happening:
+        """Return what it means."""
+        return Happening(self.at, self._what())
+
+    def _what(self) -> What:
+        if (cut := self.power_cut) is not None:
+            back = arrivals_of(cut.return_)
+            return PowerCut(cut.touched(), cut.off, back, "key" in cut.keeps, "pending" in cut.keeps)
+        if self.renew_now is not None:
+            return RenewNow(self.renew_now.touched(), self.renew_now.within)
+        if self.retire is not None:
+            return Retire(self.retire.touched(), self.retire.within)
+        if self.cohort_join is not None:
+            return CohortJoin(self.cohort_join.cohort)
+        if self.sandbox is not None:
+            return SandboxChange(self.sandbox)
+        assert self.mark is not None  # noqa: S101 - the last kind there is
+        return Mark(self.mark.text, self.mark.wait_for is not None)
+
+
+def phase_span(value: object) -> object:
+    """Return the two times of ``5m..8m``, in seconds."""
+    start, dots, end = value.partition("..") if isinstance(value, str) else ("", "", "")
+    if not dots:
+        raise UnitError(f"expected two times such as 0s..5m (got {shown(value)})")
+    span = parse_duration(start), parse_duration(end)
+    if not 0 <= span[0] < span[1]:
+        raise UnitError(f"must begin at 0s or later and end after that (got {shown(value)})")
+    return span
+
+
+Span = Annotated[tuple[float, float], BeforeValidator(phase_span)]
+
+
+def phases_of(spans: dict[str, tuple[float, float]]) -> tuple[Phase, ...]:
+    """Return the phases in the order of time."""
+    ordered = sorted(spans.items(), key=lambda item: item[1])
+    return tuple(Phase(name, from_s, to_s) for name, (from_s, to_s) in ordered)
+
+
+def _refusal(value: object) -> str:
+    if value not in FAILURES:
+        raise UnitError(f"expected one of {', '.join(sorted(FAILURES))} (got {shown(value)})")
+    return str(value)
+
+
+class ExpectModel(Section):
+    """Refusals that are part of the plan."""
+
+    cohorts: tuple[Text, ...] = Field(default=(), description="Whose exchanges; all cohorts if left away.")
+    outcomes: Annotated[tuple[Annotated[str, BeforeValidator(_refusal)], ...], Field(min_length=1)] = Field(
+        default=_REFUSALS, description="How they may end: [rejected, unauthorized]."
+    )
+    from_: Duration = Field(default=0.0, alias="from", description="From when on: 0s.")
+    to: Annotated[float, BeforeValidator(parse_duration)] = Field(default=float("inf"), description="Until when: 5m.")
+
+    def expectation(self, cohorts: frozenset[str]) -> Expectation:
+        """Return what it means where these are all cohorts."""
+        return Expectation(frozenset(self.cohorts) or cohorts, frozenset(self.outcomes), self.from_, self.to)
