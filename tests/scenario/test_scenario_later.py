@@ -35,7 +35,7 @@ def _told(tmp_path: Path, text: str) -> str:
 
 @pytest.mark.parametrize(("yaml", "name"), TOP)
 def test_a_key_of_the_top_level_that_is_for_later_is_named(tmp_path: Path, yaml: str, name: str) -> None:
-    """Events, phases, workers and the like."""
+    """Fingerprints, workers and the like."""
     text = HEAD + COHORT.format("bootstrap: {kind: none}") + yaml + "\n"
     told = _told(tmp_path, text)
     assert "fleet.yaml:4:" in told
@@ -52,13 +52,6 @@ def test_a_key_of_a_cohort_that_is_for_later_is_named(tmp_path: Path, yaml: str,
     assert f"'{name}' is not supported by this version yet" in in_defaults
     assert "fleet.yaml:5:" in in_defaults
     assert ": defaults." in in_defaults
-
-
-@pytest.mark.parametrize(("yaml", "name"), OF_BOOT)
-def test_an_arrival_process_that_is_for_later_is_named(tmp_path: Path, yaml: str, name: str) -> None:
-    """Steps, traces, closed loops."""
-    told = _told(tmp_path, f"{HEAD}cohorts: {{a: {{devices: 1, boot: {{{yaml}}}}}}}\n")
-    assert f"cohorts.a.boot.{name}: '{name}' is not supported by this version yet" in told
 
 
 @pytest.mark.parametrize("yaml", OF_THE_SANDBOX)
