@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from estsim.device.faults import DeviceFault
 from estsim.device.identity import PrivateKey, StoredCredential, dump_key
@@ -21,7 +22,7 @@ from estsim.errors import UsageError
 from estsim.load.choice import parted
 from estsim.load.streams import Purpose, uniform
 from estsim.scenario.plan import Cohort, Files, Scenario, Shared
-from estsim.server.ca import Issuer
+from estsim.server.ca import Issuer, make_key
 from estsim.server.config import DEFAULT
 from estsim.server.names import Names
 from estsim.server.pki import read_authorities
@@ -139,7 +140,8 @@ class Cradle:
         bootstrap = plan.bootstrap
         papers = None
         if isinstance(bootstrap, Shared):
-            papers = Papers.shared(bootstrap.path)
+            papers = Papers.shared(bootstrap.path) if bootstrap.path else _firmware(plan, factory)
+            factory = None
         elif isinstance(bootstrap, Files):
             papers = Papers.folder(bootstrap.path, plan.devices)
         inborn = sorted(fault.value for fault in plan.faults if fault.is_inborn)
@@ -168,6 +170,14 @@ class Cradle:
             return None
         age = start.age.at(uniform(seed, device, Purpose.AGE, 0))
         return self.mint.owned(self.plan, device, self.keys.born(), age=age, wall_now_s=wall_now_s)
+
+
+def _firmware(plan: Cohort, factory: Factory | None) -> Papers:
+    """Mint the one certificate of a product line."""
+    if factory is None:
+        raise UsageError(f"cohorts.{plan.name}.bootstrap: a shared key needs a path, or an authority that mints it")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{plan.name} firmware")])
+    return Papers(factory.mint(make_key(plan.key), name))
 
 
 def faults_of(plan: Cohort, *, seed: int) -> Mapping[int, DeviceFault]:

@@ -46,7 +46,7 @@ from estsim.net.client_hello import check_offer
 from estsim.net.connection import Deadlines
 from estsim.net.openssl import openssl_version, require_openssl
 from estsim.net.resolver import Endpoint
-from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario
+from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared
 from estsim.scenario.target_url import TargetUrl
 
 _DEVICES_BETWEEN_YIELDS: Final = 16
@@ -308,7 +308,7 @@ class Run:
 
     def _cohort(self, plan: Cohort, server: _Server) -> CohortRun:
         factory = None
-        if isinstance(plan.bootstrap, Manufacturer):
+        if isinstance(plan.bootstrap, Manufacturer) or (isinstance(plan.bootstrap, Shared) and not plan.bootstrap.path):
             authority = plan.bootstrap.authority
             factory = server.factories[authority.name if authority else None]
         mint = Mint.of(server.sandbox.pki, self._scenario) if plan.start and server.sandbox else None

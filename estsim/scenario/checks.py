@@ -169,14 +169,14 @@ def _comes_to_rest(boot: BootModel, trace: tuple[float, ...]) -> float | None:
 
 def _authority_of(parts: Parts, place: Location, cohort: CohortModel) -> Iterator[Finding]:
     bootstrap = cohort.bootstrap
-    if bootstrap.kind is not BootstrapKind.MANUFACTURER:
+    if bootstrap.kind not in (BootstrapKind.MANUFACTURER, BootstrapKind.SHARED) or bootstrap.path is not None:
         return
     named = parts.raw.get("authorities")
     known = [*named] if isinstance(named, dict) else []
     if bootstrap.authority is None and parts.has_url:
         yield (
             (*place, "bootstrap"),
-            "a server that is not the sandbox knows no device: kind: manufacturer needs authority",
+            f"a server that is not the sandbox knows no device: kind: {bootstrap.kind.value} needs authority",
         )
     elif bootstrap.authority is not None and bootstrap.authority not in known:
         hint = suggestion(bootstrap.authority, known)

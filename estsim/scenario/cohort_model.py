@@ -71,7 +71,7 @@ class BootstrapKind(StrEnum):
 
 _PARTS: Final[dict[BootstrapKind, frozenset[str]]] = {
     BootstrapKind.MANUFACTURER: frozenset({"authority"}),
-    BootstrapKind.SHARED: frozenset({"path"}),
+    BootstrapKind.SHARED: frozenset({"path", "authority"}),
     BootstrapKind.FILES: frozenset({"path"}),
     BootstrapKind.BASIC: frozenset({"user", "password", "scheme", "preemptive"}),
     BootstrapKind.NONE: frozenset(),
@@ -101,8 +101,10 @@ class BootstrapModel(Section):
             raise UnitError(f"{', '.join(strange)} does not belong to kind: {self.kind.value}")
         if self.kind is BootstrapKind.BASIC and (self.user is None or self.password is None):
             raise UnitError("kind: basic needs user and password")
-        if self.kind in (BootstrapKind.SHARED, BootstrapKind.FILES) and self.path is None:
-            raise UnitError(f"kind: {self.kind.value} needs path")
+        if self.kind is BootstrapKind.FILES and self.path is None:
+            raise UnitError("kind: files needs path, a folder with a PEM file for each device")
+        if self.path is not None and self.authority is not None:
+            raise UnitError("path and authority exclude each other: the key is there, or it is minted")
         # RFC 7617 §2: "a user-id containing a colon character is invalid".
         if self.user is not None and ":" in self.user:
             raise UnitError(f"a user name cannot hold a colon (got {shown(self.user)})")

@@ -90,9 +90,13 @@ class Basic:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The one firmware certificate and key of a product line, in a PEM file; the first enrolment replaces it."""
+    """The one firmware certificate and key of a product line, which the first enrolment replaces.
 
-    path: Path
+    It lies in a PEM file, or without one is minted in memory by an authority; None is the sandbox's own manufacturer.
+    """
+
+    path: Path | None
+    authority: Authority | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,9 @@ def _retry(part: RetryModel) -> RetryPolicy:
 
 def _bootstrap(part: BootstrapModel, authorities: dict[str, Authority], folder: Path) -> Bootstrap:
     if part.kind is BootstrapKind.SHARED:
-        return Shared(folder / (part.path or ""))
+        if part.path is not None:
+            return Shared(folder / part.path)
+        return Shared(None, None if part.authority is None else authorities[part.authority])
     if part.kind is BootstrapKind.FILES:
         return Files(folder / (part.path or ""))
     if part.kind is BootstrapKind.MANUFACTURER:
