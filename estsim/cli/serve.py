@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import trio
 import typer
@@ -25,10 +25,12 @@ from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.server.account import Account
 from estsim.server.announcement import Announcement
+from estsim.server.changes import CHANGED_FILE
 from estsim.server.clock import SandboxClock
 from estsim.server.config import DEFAULT, RequireCertificate, SandboxConfig
 from estsim.server.issuing_config import IssueMode
 from estsim.server.lines import ReadableLines
+from estsim.server.pki import write_private
 from estsim.server.run import Watchers, tune_process
 from estsim.server.run import serve as serve_sandbox
 from estsim.server.store import Exchange
@@ -39,7 +41,7 @@ _STDIN: Final = 0
 _CHUNK: Final = 4096
 _HELD_S: Final = 1.0
 _PKI: Final = "pki"
-_MADE: Final = ("trust.pem", "trust-*.pem", "bootstrap.pem", "bootstrap-*.pem", "lock", ".gitignore")
+_MADE: Final = (CHANGED_FILE, "trust.pem", "trust-*.pem", "bootstrap.pem", "bootstrap-*.pem", "lock", ".gitignore")
 
 
 def serve(
@@ -215,8 +217,22 @@ async def _obey_parent(stop: trio.Event, here: Announcement) -> None:
         *lines, rest = (rest + received).split(b"\n")
         for line in lines:
             with suppress(ValueError, KeyError, TypeError):
-                here.clock.begin_at(float(json.loads(line)["begin"]))
+                _obey(json.loads(line), here)
     stop.set()
+
+
+def _obey(order: dict[str, Any], here: Announcement) -> None:
+    """Begin the clock of a run, or go on by another configuration and say whether that could be."""
+    if "begin" in order:
+        here.clock.begin_at(float(order["begin"]))
+        return
+    error = None
+    try:
+        here.change(SandboxConfig.model_validate(order["config"]))
+    except ValidationError as wrong:
+        error = str(wrong)
+    answer = {"number": order["number"], "error": error}
+    write_private(here.database.parent / CHANGED_FILE, json.dumps(answer).encode(), 0o600)
 
 
 async def _show_held_back(running: _Running) -> None:

@@ -4,11 +4,20 @@ from collections.abc import Iterator
 
 from estsim.load.choice import count_of
 from estsim.scenario.plan import Cohort, Scenario
+from estsim.server.config import DEFAULT
+from estsim.server.issuing_config import IssueMode
 
 
 def notices_of(scenario: Scenario) -> tuple[str, ...]:
     """Return the notices of a plan, each a sentence."""
     return tuple(notice for cohort in scenario.cohorts for notice in _of_cohort(cohort))
+
+
+def needs_approval(scenario: Scenario) -> bool:
+    """Say whether a person has to approve what the sandbox issues."""
+    if scenario.sandbox is None:
+        return False
+    return scenario.sandbox.centers[scenario.sandbox_label or DEFAULT].issue.mode is IssueMode.MANUAL
 
 
 def _of_cohort(cohort: Cohort) -> Iterator[str]:

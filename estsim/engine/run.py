@@ -25,7 +25,7 @@ from estsim.engine.keys import prepare_keys
 from estsim.engine.ledger import Ledger
 from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit
 from estsim.engine.live import Interrupts, Live
-from estsim.engine.notices import notices_of
+from estsim.engine.notices import needs_approval, notices_of
 from estsim.engine.preflight import fly
 from estsim.engine.results import make_folder, write_scenario, write_summary
 from estsim.engine.sandbox import Sandbox, running_sandbox
@@ -246,6 +246,8 @@ class Run:
             await server.sandbox.begin(clock.wall_epoch_s)
         for notice in notices_of(self._scenario):
             self._recorder.mark(0, notice, kind="notice")
+        if server.sandbox is not None and needs_approval(self._scenario):
+            self._recorder.mark(0, f"approve with: estsim pending approve {server.sandbox.folder} all", kind="notice")
         ledger = Ledger(self._recorder)
         exchanges = ExchangeTask(self._wire(server, clock), ledger, clock, request_ids=self._ids)
         shard = Shard(fleet, exchanges, ledger, clock)

@@ -12,24 +12,27 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from estsim.engine.factory import Factory
-from estsim.errors import PreflightError
+from estsim.errors import PreflightError, UsageError
+from estsim.scenario.document import parse_document
 from estsim.scenario.target_url import TargetUrl, parse_url
+from estsim.server.changes import CHANGED_FILE, changed
 
 _LOG: Final = logging.getLogger(__name__)
 _START_S: Final = 120.0  # a long chain of RSA-4096 keys takes half a minute to make
+_CHANGE_S: Final = 5.0
 _STOP_S: Final = 6.0
 _POLL_S: Final = 0.02
 _LAST_WORDS: Final = 400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sandbox:
     """A running sandbox: where it is, what trusts it, and the manufacturer whose devices it trusts.
 
@@ -42,13 +45,49 @@ class Sandbox:
     database: Path
     pki: Path
     process: trio.Process
+    config: dict[str, Any] = field(default_factory=dict)
+    label: str | None = None
+    changes: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps everything, as ``estsim pending`` wants it."""
+        return self.database.parent
+
+    async def change(self, changes: Mapping[str, object]) -> None:
+        """Let it go on with other values at dotted paths of its configuration; raises UsageError where it cannot."""
+        config = changed(self.config, changes, self.label)
+        self.changes += 1
+        await self._tell({"number": self.changes, "config": config})
+        with trio.move_on_after(_CHANGE_S):
+            while True:
+                await trio.sleep(_POLL_S)
+                answer = self._answer()
+                if answer is None:
+                    continue
+                if answer["error"]:
+                    raise UsageError(str(answer["error"]))
+                self.config = config
+                return
+        raise UsageError(f"it did not answer within {_CHANGE_S:g} s")
+
+    def _answer(self) -> dict[str, Any] | None:
+        """Return what it said to the last change, None as long as it has not."""
+        try:
+            said = json.loads((self.folder / CHANGED_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return said if said.get("number") == self.changes else None
 
     async def begin(self, wall_epoch_s: float) -> None:
         """Tell when the run's clock begins (UNIX seconds): windows of faults count from there."""
+        await self._tell({"begin": wall_epoch_s})
+
+    async def _tell(self, order: Mapping[str, object]) -> None:
         if self.process.stdin is None:
             return
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # it has died; the fleet will notice
-            await self.process.stdin.send_all(f"{json.dumps({'begin': wall_epoch_s})}\n".encode())
+            await self.process.stdin.send_all(f"{json.dumps(order)}\n".encode())
 
 
 @asynccontextmanager
@@ -72,6 +111,8 @@ async def running_sandbox(
         process = await _start(settings, folder, private / ".stderr")
         try:
             sandbox = await _announced(process, folder, private / ".stderr", label)
+            data = parse_document(settings, config).root.value if config.strip() else {}
+            sandbox.config, sandbox.label = data if isinstance(data, dict) else {}, label
             yield sandbox
         finally:
             with trio.CancelScope(shield=True):

@@ -14,7 +14,7 @@ from typing import Final, TextIO
 
 from estsim.errors import UsageError
 from estsim.server.clock import SandboxClock
-from estsim.server.config import DEFAULT
+from estsim.server.config import DEFAULT, SandboxConfig
 from estsim.server.listener import Counts
 from estsim.server.pki import private_folder, write_private
 
@@ -58,6 +58,7 @@ class Announcement:
     read: Callable[[], tuple[CenterReading, ...]]
     trouble: Callable[[], str | None]
     open_connections: Callable[[], int]
+    change: Callable[[SandboxConfig], None]  # go on by another configuration
 
     @property
     def place(self) -> Place:

@@ -9,7 +9,7 @@ from estsim.server.ca import Issuer
 from estsim.server.capacity import CapacityGate, SignerPool, Signers, TokenBucket
 from estsim.server.center import Manners, TrustCenter
 from estsim.server.clock import SandboxClock
-from estsim.server.config import SandboxConfig
+from estsim.server.config import SandboxConfig, TrustCenterConfig
 from estsim.server.faults import FaultPlan
 from estsim.server.issuing_config import CapacityConfig
 from estsim.server.pki import Pki
@@ -30,7 +30,7 @@ def build_center(
 ) -> TrustCenter:
     """Build the trust center of a label; ``verified`` and ``decision`` are those of its parts."""
     center = config.centers[label]
-    capacity, retry_after = center.capacity, center.issue.retry_after
+    capacity = center.capacity
     return TrustCenter(
         label,
         admission=Admission(center.clients, pki.issuer.certificate.subject, anchors, verified=verified),
@@ -38,19 +38,35 @@ def build_center(
             center.issue,
             None if capacity is None else build_gate(capacity),
             seed=config.seed,
-            tells_overload=capacity is None or capacity.retry_after != "none",
+            tells_overload=_tells_overload(capacity),
         ),
         issuer=Issuer(pki.issuer, center.issuer.validity),
         faults=FaultPlan(center.faults, seed=config.seed),
         ca_certificates=pki.ca_certificates,
-        manners=Manners(
-            columns=_WRAPPED_COLUMNS if config.base64 == "wrapped" else None,
-            deferral_status=center.issue.status,
-            http_dates=retry_after.form == "http-date",
-        ),
+        manners=_manners(config, center),
         clock=clock,
         decision=decision,
     )
+
+
+def change_center(center: TrustCenter, config: SandboxConfig) -> None:
+    """Let a running trust center go on by another configuration, as far as `estsim.server.changes` lets it."""
+    part = config.centers[center.label]
+    gate = None if part.capacity is None else build_gate(part.capacity)
+    center.policy.change(part.issue, gate, tells_overload=_tells_overload(part.capacity))
+    center.change(FaultPlan(part.faults, seed=config.seed), _manners(config, part))
+
+
+def _manners(config: SandboxConfig, center: TrustCenterConfig) -> Manners:
+    return Manners(
+        columns=_WRAPPED_COLUMNS if config.base64 == "wrapped" else None,
+        deferral_status=center.issue.status,
+        http_dates=center.issue.retry_after.form == "http-date",
+    )
+
+
+def _tells_overload(capacity: CapacityConfig | None) -> bool:
+    return capacity is None or capacity.retry_after != "none"
 
 
 def build_gate(capacity: CapacityConfig) -> CapacityGate:

@@ -87,9 +87,17 @@ class TrustCenter:
         self._clock = clock
         self._decision = decision
         self._in_hand: set[tuple[bytes, bytes]] = set()
+        self._chain = ca_certificates
         self._ca_certificates = self._certificates(PKCS7_MIME, ca_certificates)
         self._root_alone = self._certificates(PKCS7_MIME, ca_certificates[:1])
         self._has_chain = len(ca_certificates) > 1
+
+    def change(self, faults: FaultPlan, manners: Manners) -> None:
+        """Go on with other faults and manners; the policy is changed by itself."""
+        self._faults = faults
+        self._manners = manners
+        self._ca_certificates = self._certificates(PKCS7_MIME, self._chain)
+        self._root_alone = self._certificates(PKCS7_MIME, self._chain[:1])
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:

@@ -8,6 +8,7 @@ from estsim.errors import UnitError
 from estsim.server.config import DEFAULT
 
 CHANGEABLE: Final = ("issue", "capacity", "faults")  # sections of a trust center
+CHANGED_FILE: Final = "changed.json"  # in a sandbox's folder: the number of the last change, and what was wrong with it
 _CENTERS: Final = "trust_centers"
 
 

@@ -58,6 +58,10 @@ class Wire(Protocol):
     def heard_ns(self) -> int:
         """When the last bytes received came to this machine, by the monotonic clock."""
 
+    @property
+    def spoke_ns(self) -> int:
+        """When the last bytes sent were given to the kernel, by the monotonic clock."""
+
     async def send_all(self, payload: bytes, /) -> None:
         """Send everything."""
 
@@ -147,7 +151,10 @@ class HttpConnection:
                 await self._deliver(answer)
             finally:
                 self._answered_ns = time.monotonic_ns()
-                self._service.handled(answer, self._answered_ns - received_ns)
+                # After the send the client runs, often on this very core: what that takes is no handling of ours.
+                spoke_ns = self._wire.spoke_ns
+                handled_ns = spoke_ns if spoke_ns > received_ns else self._answered_ns  # of a reset nothing is sent
+                self._service.handled(answer, handled_ns - received_ns)
 
     @contextmanager
     def _on_record(self, exchange: Exchange, deadline: trio.CancelScope) -> Iterator[None]:

@@ -187,6 +187,11 @@ class _Wire:
         """When the last bytes received came to this machine."""
         return self._connection.heard_ns
 
+    @property
+    def spoke_ns(self) -> int:
+        """When the last bytes sent were given to the kernel."""
+        return self._connection.spoke_ns
+
     def reset(self) -> None:
         """End the connection with a TCP reset."""
         self._connection.drop(Close.RST)

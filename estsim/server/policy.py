@@ -140,6 +140,15 @@ class IssuePolicy:
         self._seed = seed
         self._tells_overload = tells_overload
         self._book: dict[tuple[bytes, bytes], Pending] = {}
+        self._promised_s = float("-inf")  # the latest slot of a signer that somebody was given
+
+    def change(self, issue: IssueConfig, gate: CapacityGate | None, *, tells_overload: bool) -> None:
+        """Go on by other rules: what is pending stays so, and slots that were promised are kept."""
+        self._issue = issue
+        self._gate = gate
+        self._tells_overload = tells_overload
+        if gate is not None and self._promised_s > float("-inf"):
+            gate.resume_after(self._promised_s)
 
     def __len__(self) -> int:
         return len(self._book)
@@ -233,8 +242,10 @@ class IssuePolicy:
             case Granted():
                 return IssueNow(early)
             case GrantedAt(slot_s):
+                self._promised_s = max(self._promised_s, slot_s)
                 return IssueAt(slot_s, early)
             case KeptUntil(slot_s):
+                self._promised_s = max(self._promised_s, slot_s)
                 kept = replace(known or Pending(request, slot_s, now_s), ready_s=slot_s, has_token=True)
                 return self._come_again(kept, now_s, early=early)
             case NoToken() as refusal:

@@ -21,7 +21,7 @@ from cryptography import x509
 from estsim.errors import StoreError
 from estsim.est.operations import WELL_KNOWN
 from estsim.server.announcement import Announcement, CenterReading, Place, announced, sole_user_of
-from estsim.server.assembly import build_center
+from estsim.server.assembly import build_center, change_center
 from estsim.server.center import TrustCenter
 from estsim.server.clock import SandboxClock
 from estsim.server.config import DEFAULT, SandboxConfig, TrustCenterConfig
@@ -106,6 +106,7 @@ async def serve(
                     lambda: _read(centers, store, clock),
                     lambda: service.trouble,
                     lambda: listener.open,
+                    lambda changed: _change(centers, changed),
                 )
                 with announced(folder, here.places):
                     task_status.started(here)
@@ -175,6 +176,12 @@ def _limits() -> Limits:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return Limits(connections=max(16, min(CONNECTIONS, hard - _OWN_FILES)))
+
+
+def _change(centers: Mapping[str, TrustCenter], config: SandboxConfig) -> None:
+    for center in centers.values():
+        if center.label in config.centers:
+            change_center(center, config)
 
 
 def _read(centers: Mapping[str, TrustCenter], store: Store, clock: SandboxClock) -> tuple[CenterReading, ...]:
