@@ -16,6 +16,8 @@ _VERBS: Final = {
     "run": ("estsim.cli.run", "Run a scenario against an EST server, or against the sandbox."),
     "serve": ("estsim.cli.serve", "Run the sandbox: an EST server with a CA of its own."),
     "validate": ("estsim.cli.validate", "Check scenarios and say every mistake."),
+    "schema": ("estsim.cli.schema", "Print the scenario language as JSON Schema, for editors."),
+    "new": ("estsim.cli.new", "Write a scenario to begin with."),
     "pending": ("estsim.cli.pending", "List, approve or reject what a sandbox holds for approval."),
     "export": ("estsim.cli.export", "Write what a run recorded as CSV, JSON lines or HdrHistogram percentiles."),
     "report": ("estsim.cli.report", "Make a page of a run, with its charts, to be read anywhere."),
@@ -79,6 +81,7 @@ def _estsim(
     Examples:
       estsim run scenarios/quickstart.yaml      500 devices against a sandbox started for the run
       estsim validate my-fleet.yaml             every mistake with file, line and column
+      estsim new my-fleet.yaml                  a scenario to begin with
       estsim serve --port 8443                  an EST server to try things against
       estsim pending list estsim-sandbox        the requests that wait there for a person's approval
       estsim export results/RUN --format csv    every exchange of a run, for other programs

@@ -21,9 +21,9 @@ from estsim.measure.reading import enrolments_of, exchanges_of, open_run, subjec
 from estsim.measure.store import RunReader
 from estsim.present.ink import Line, Page
 from estsim.present.story import About, story
-from estsim.scenario.parts import readable_parts
 from estsim.scenario.document import plain_copy, read_document
 from estsim.scenario.mistakes import suggestion
+from estsim.scenario.parts import readable_parts
 from estsim.scenario.subjects import SubjectTemplate, compile_subject
 from estsim.units import shown
 

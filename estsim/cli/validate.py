@@ -8,6 +8,7 @@ import typer
 from estsim.cli.complaints import output
 from estsim.errors import ScenarioError
 from estsim.load.arrivals import boot_window_s
+from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 from estsim.units import format_duration
@@ -17,7 +18,12 @@ _SCENARIO_ERROR = 2
 
 def validate(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="SCENARIO...", help="Scenario files (YAML).", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="SCENARIO...",
+            help="Scenario files (YAML), or names of those that come with estsim.",
+            show_default=False,
+        ),
     ],
 ) -> None:
     r"""Check scenarios without running them.
@@ -33,7 +39,7 @@ def validate(
     wrong = False
     for path in paths:
         try:
-            scenario = load_scenario(path)
+            scenario = load_scenario(found(path))
         except ScenarioError as error:
             typer.echo(str(error), err=True)
             wrong = True

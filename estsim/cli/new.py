@@ -1,0 +1,50 @@
+"""``estsim new``: a scenario to begin with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from estsim.cli.complaints import output
+from estsim.cli.exits import Exit
+from estsim.errors import ScenarioError
+from estsim.scenario.library import found, library, question
+
+_MODELINE = "# yaml-language-server: $schema=estsim.schema.json\n"
+_START = Path("quickstart")
+
+
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The scenario to write.", show_default=False)],
+    from_: Annotated[
+        Path, typer.Option("--from", metavar="NAME", help="The scenario to begin with, by name or file.")
+    ] = _START,
+) -> None:
+    r"""Write a scenario to begin with: a copy of one that comes with estsim, comments and all.
+
+    Nothing is overwritten. The first line names the schema for editors: estsim schema > estsim.schema.json
+
+    \b
+    Examples:
+      estsim new fleet.yaml
+      estsim new storm.yaml --from renewal-storm
+    """
+    try:
+        source = found(from_)
+        text = source.read_text(encoding="utf-8")
+        with file.open("x", encoding="utf-8") as target:
+            target.write(_MODELINE + text.removeprefix(_MODELINE))
+    except ScenarioError as error:
+        typer.echo(str(error), err=True)
+        for name, path in library().items():
+            typer.echo(f"  {name:<22} {question(path)}", err=True)
+        raise typer.Exit(Exit.USAGE) from error
+    except FileExistsError as error:
+        typer.echo(f"{file}: is there already, and nothing is overwritten", err=True)
+        raise typer.Exit(Exit.USAGE) from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        typer.echo(f"{file}: cannot be written: {reason}", err=True)
+        raise typer.Exit(Exit.USAGE) from error
+    with output():
+        typer.echo(f"{file}: try it with estsim run {file}")

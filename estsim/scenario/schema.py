@@ -1,0 +1,118 @@
+"""The scenario language as JSON Schema, for editors: keys, their meaning, units and examples.
+
+Made of the models that read a scenario, so the two know the same keys. What the models take as shorthand is added here,
+and editors are not asked to demand what defaults may hold.
+"""
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from estsim.scenario.descriptions import DESCRIPTIONS
+from estsim.scenario.model import ScenarioModel
+from estsim.server.config import SandboxConfig
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_VARIABLE: Final = {"type": "string", "pattern": r"\$\{"}  # a variable of the environment may stand for any value
+_TEXT: Final = {"type": "string"}
+_OFF: Final = {"const": "off"}
+# Shorthands by model and key, beside what the model itself says.
+_SHORT: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("CohortModel", "renew"): _OFF,
+    ("CohortModel", "start"): {"enum": ["off", "operational"]},
+    ("CohortModel", "on_boot"): {
+        "type": "array",
+        "items": {"anyOf": [{"const": "cacerts"}, {"type": "object", "additionalProperties": False,
+                                                    "properties": {"renew_if": {**_TEXT, "examples": ["50%"]}}}]},
+    },
+    ("ScenarioModel", "phases"): {"type": "object", "additionalProperties": {**_TEXT, "examples": ["0s..5m"]}},
+    ("ScenarioModel", "thresholds"): {
+        "type": "array",
+        "items": {"anyOf": [{**_TEXT, "examples": ["failures < 1%"]}, {"$ref": "#/$defs/ThresholdModel"}]},
+    },
+    ("ScenarioModel", "include"): {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+    ("EventModel", "mark"): _TEXT,
+    ("EventModel", "cohort_join"): _TEXT,
+    ("BootModel", "ramp"): {**_TEXT, "examples": ["0/s..50/s"]},
+    ("StepModel", "rate"): {**_TEXT, "examples": ["10/s"]},
+    ("DeferralModel", "retry_after"): {
+        "anyOf": [
+            {"enum": ["obey", "ignore"]},
+            {"type": "object", "additionalProperties": False, "maxProperties": 1,
+             "properties": {"early": {**_TEXT, "examples": ["50%"]}, "late": {**_TEXT, "examples": ["20%"]}}},
+        ]
+    },
+    ("ExpectModel", "to"): {**_TEXT, "examples": ["5m"]},
+    ("RetryModel", "on"): {"type": "array", "items": {"anyOf": [_TEXT, {"const": 429}]}},
+    ("TargetModel", "url"): {**_TEXT, "format": "uri"},
+    ("TargetModel", "label"): _TEXT,
+    ("TargetModel", "trust"): {"const": "system"},
+    ("GeneratorModel", "workers"): {"enum": ["auto", 1]},
+}  # fmt: skip
+_INSTEAD: Final = frozenset(
+    {
+        ("ScenarioModel", "phases"),
+        ("ScenarioModel", "thresholds"),
+        ("CohortModel", "on_boot"),
+        ("DeferralModel", "retry_after"),
+        ("ExpectModel", "to"),
+        ("RetryModel", "on"),
+        ("BootModel", "ramp"),
+        ("StepModel", "rate"),
+    }
+)  # what the model itself says would mislead
+
+
+def scenario_schema() -> dict[str, Any]:
+    """Return the schema of a scenario file."""
+    schema = _schema_of(ScenarioModel, "An estsim scenario")
+    definitions = schema["$defs"]
+    schema["properties"]["defaults"] = {"$ref": "#/$defs/CohortModel", "description": "What all cohorts start from."}
+    schema["properties"]["sandbox"] = {"$ref": "#/$defs/SandboxConfig"}
+    definitions["CohortModel"].pop("required", None)
+    _open_sandbox(definitions["SandboxConfig"], definitions)
+    return schema
+
+
+def sandbox_schema() -> dict[str, Any]:
+    """Return the schema of a configuration file for ``estsim serve``."""
+    schema = _schema_of(SandboxConfig, "An estsim sandbox")
+    _open_sandbox(schema, schema["$defs"])
+    return schema
+
+
+def _open_sandbox(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Let the keys of one trust center stand at the top, as a sandbox with only one has them."""
+    for key, value in definitions["TrustCenterConfig"]["properties"].items():
+        schema["properties"].setdefault(key, value)
+
+
+def _schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True)
+    _complete(schema, model.__name__)
+    for name, definition in schema.get("$defs", {}).items():
+        _complete(definition, name)
+    return {"$schema": _DIALECT, **schema, "title": title}
+
+
+def _complete(definition: dict[str, Any], model: str) -> None:
+    """Add shorthands, and let a variable stand for any value."""
+    properties = definition.get("properties")
+    if properties is None:
+        return
+    for name, key in _SHORT:
+        if name == model and key not in properties:
+            properties[key] = _SHORT[name, key]
+    for key, value in properties.items():
+        short = _SHORT.get((model, key))
+        ways = [short] if (model, key) in _INSTEAD and short else [_without_text(value), *([short] if short else [])]
+        properties[key] = {"anyOf": [*ways, _VARIABLE], **_texts(value, DESCRIPTIONS.get(model, {}).get(key))}
+
+
+def _texts(value: dict[str, Any], description: str | None) -> dict[str, Any]:
+    texts = {key: value[key] for key in ("description", "title", "default", "examples") if key in value}
+    return texts if description is None else {**texts, "description": description}
+
+
+def _without_text(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: part for key, part in value.items() if key not in ("description", "title", "default")}
