@@ -7,6 +7,7 @@ import pytest
 
 from estsim.cli.serve import read_config
 from estsim.errors import ScenarioError
+from estsim.scenario.library import library, question
 from estsim.scenario.loader import load_scenario
 from estsim.server.fault_config import FaultKind
 
@@ -35,6 +36,22 @@ def test_the_scenario_loads_and_is_as_short_as_promised(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(text, encoding="utf-8")
     assert load_scenario(path).devices == 300
+
+
+def test_the_whole_language_s_example_is_a_scenario(tmp_path: Path) -> None:
+    """Every key that it shows is read."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text(block("example: fleet", "yaml"), encoding="utf-8")
+    scenario = load_scenario(path)
+    assert (scenario.devices, len(scenario.events), len(scenario.phases)) == (3510, 5, 2)
+
+
+def test_the_library_s_table_is_that_of_the_scenarios() -> None:
+    """Each with its question."""
+    found = re.search(r"<!-- library: .* -->\n(.*?)<!-- end of library -->", README, re.DOTALL)
+    assert found is not None
+    rows = [f"| `{name}` | {question(path)} |" for name, path in library().items()]
+    assert found[1].splitlines() == ["| name | question |", "|---|---|", *rows]
 
 
 def test_mistakes_read_as_the_readme_prints_them(tmp_path: Path) -> None:
