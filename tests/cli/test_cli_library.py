@@ -1,0 +1,133 @@
+"""Every scenario that comes with estsim runs, by name, at a small size, and its sandbox saw what it is about."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from estsim.scenario.library import library
+
+DEVICES = {"portal": 6, "ca-rotation": 31, "bad-devices": 100, "deferral-herd": 40, "deferral-next-slot": 40}
+SHORTER = {"soak": "14s", "renewal-storm": "14s", "bad-devices": "22s"}
+APART = {"quickstart"}  # has a test of its own
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What a run came to."""
+
+    code: int
+    said: str
+    summary: dict[str, Any]
+    folder: Path
+
+    def logged(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the sandbox's own log."""
+        with closing(sqlite3.connect(self.folder / "sandbox.sqlite")) as log:
+            return log.execute(query).fetchall()
+
+
+def live(name: str, results: Path) -> Lived:
+    """Run one; figures are not judged here, where so many run at a time."""
+    command = [sys.executable, "-m", "estsim", "run", name, "--no-dashboard", "--results", str(results / name)]
+    settings = {"generator.max_lag": "60s", "generator.max_cpu": "100%", "thresholds": "[failures < 2%]"}
+    if name.startswith("deferral-"):
+        settings |= {"sandbox.capacity.rate": "8/s", "sandbox.capacity.burst": "1"}
+    if name == "slow-radio":
+        settings["sandbox.issuer.validity"] = "22s"
+    if name == "power-cut":
+        settings["events"] = "[{at: 8s, power_cut: {cohorts: [city], share: 40%, off: 4s..6s, return: {burst: 3s}}}]"
+        settings["phases"] = "{calm: 0s..8s, recovery: 8s..24s}"
+        settings["duration"] = "20s"
+    for key, value in settings.items():
+        command += ["--set", f"{key}={value}"]
+    if name in SHORTER:
+        command += ["--duration", SHORTER[name]]
+    if name == "renewal-storm":
+        command += ["--set", "phases={storm: 5s..14s}"]
+    if name == "soak":
+        command += ["--set", "phases={warmup: 0s..8s}"]
+    if name == "factory-line":
+        command += ["--set", "cohorts.devices.keys.prepare=16"]
+    command += ["--devices", str(DEVICES.get(name, 24))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        if name == "portal":
+            approve_all(results / name)
+        said, _ = process.communicate(timeout=120)
+    (folder,) = (results / name).iterdir()
+    return Lived(process.returncode, said, json.loads((folder / "summary.json").read_text()), folder)
+
+
+def approve_all(results: Path) -> None:
+    """Be the person at the portal: find where the run says that requests wait, and approve them."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        for store in results.glob("*/run.sqlite"):
+            with closing(sqlite3.connect(store, timeout=5)) as run:
+                try:
+                    marks = run.execute("SELECT text FROM marks WHERE text LIKE 'approve with: %'").fetchall()
+                except sqlite3.OperationalError:
+                    continue  # not written yet
+            if marks and time.monotonic() > deadline - 52:  # when all of them have asked
+                folder = marks[0][0].split()[-2]
+                subprocess.run(
+                    [sys.executable, "-m", "estsim", "pending", "approve", folder, "all"], check=True, timeout=60
+                )
+                return
+    pytest.fail("the run never said where to approve")
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Lived]:
+    """Run them all, a few at a time."""
+    results = tmp_path_factory.mktemp("library")
+    names = sorted(set(library()) - APART, key=lambda name: (name != "bad-devices", name != "portal", name))
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(names, pool.map(lambda name: live(name, results), names), strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(set(library()) - APART))
+def test_it_runs_and_its_fleet_is_through(lived: dict[str, Lived], name: str) -> None:
+    """Exit code 0, no finding, nobody failed who was not to."""
+    run = lived[name]
+    assert run.code == 0, run.said
+    assert run.summary["certificates"]["findings"] == []
+    assert run.summary["fleet"]["devices"] == DEVICES.get(name, 24)
+
+
+def statuses(run: Lived, operation: str) -> Counter[int]:
+    """Count the sandbox's answers to an operation."""
+    return Counter(status for (status,) in run.logged(f"SELECT status FROM exchanges WHERE operation = '{operation}'"))
+
+
+def test_the_sandbox_saw_what_each_is_about(lived: dict[str, Lived]) -> None:
+    """In its own log."""
+    assert statuses(lived["power-cut"], "cacerts")[200] >= 9  # who came back fetched them, and nobody else did
+    assert statuses(lived["renewal-storm"], "simplereenroll")[200] == 24
+    assert statuses(lived["renewal-storm"], "simpleenroll")[200] == 0
+    assert statuses(lived["impatient-firmware"], "simpleenroll")[429] > 0
+    assert statuses(lived["portal"], "simpleenroll")[206] >= 6
+    assert statuses(lived["bad-devices"], "simplereenroll")[403] + statuses(lived["bad-devices"], "simplereenroll")[400]
+    gray = lived["ca-rotation"].summary["cohorts"]["gray-market"]
+    assert gray["certificates"]["expected_refusals"] == gray["fleet"]["devices"]
+    subjects = lived["shared-bootstrap-key"].logged(
+        "SELECT DISTINCT peer_subject FROM exchanges WHERE operation = 'simpleenroll'"
+    )
+    assert len(subjects) == 1
+
+
+def test_a_herd_wastes_what_a_promise_saves(lived: dict[str, Lived]) -> None:
+    """The two servers of the deferral scenarios are told apart by the fleet's figures."""
+    herd, promised = (lived[name].summary["deferral"] for name in ("deferral-herd", "deferral-next-slot"))
+    assert herd["exchanges_per_certificate"] > promised["exchanges_per_certificate"]
+    assert promised["wasted_share"] < 0.2
