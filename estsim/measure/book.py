@@ -59,6 +59,7 @@ class TallyBook:
         self._by_phase: dict[_Key, Tally] = {}
         self._slice = 0
         self._open: dict[_Key, Tally] = {}
+        self._closing: deque[tuple[int, _Key, Tally]] = deque()  # finished slices that are still to be added
         self._recent: deque[tuple[int, dict[_Key, Tally]]] = deque()
         self._blocks: dict[str, dict[Operation, OperationBlocks]] = {cohort: {} for cohort in self.cohorts}
 
@@ -72,6 +73,8 @@ class TallyBook:
         number = now_ns // _SLICE_NS
         if number > self._slice:
             self.turn(number)
+        elif self._closing:
+            self._add_one()
         key = (cohort, self._phase_of(intended_ns) if self.phases else None)
         found = self._open.get(key)
         if found is None:
@@ -79,28 +82,41 @@ class TallyBook:
         return found
 
     def turn(self, number: int) -> None:
-        """Close the slice under way and open the one of this number."""
-        for (cohort, phase), tally in self._open.items():
-            if phase is not None:
-                self._by_phase.setdefault((cohort, phase), self._new()).merge(tally)
-            if phase != WARMUP:
-                self._total[cohort].merge(tally)
-                self._keep_blocks(cohort, tally)
+        """Close the slice under way and open the one of this number.
+
+        Finished slices are added one by one with the samples that come, so that no pass of the loop bears them all.
+        """
+        while self._closing:
+            self._add_one()
+        self._closing.extend((self._slice, key, tally) for key, tally in self._open.items())
         self._recent.append((self._slice, self._open))
         self._open, self._slice = {}, number
         while self._recent and self._recent[0][0] <= number - WINDOW_SLICES:
             self._recent.popleft()
 
-    def _keep_blocks(self, cohort: str, tally: Tally) -> None:
+    def _add_one(self) -> None:
+        number, (cohort, phase), tally = self._closing.popleft()
+        if phase is not None:
+            self._by_phase.setdefault((cohort, phase), self._new()).merge(tally)
+        if phase != WARMUP:
+            self._total[cohort].merge(tally)
+            self._keep_blocks(number, cohort, tally)
+
+    def _unadded(self) -> Iterator[tuple[int, _Key, Tally]]:
+        """Yield the slices that are in no total yet: those finished last, and the one under way."""
+        yield from self._closing
+        yield from ((self._slice, key, tally) for key, tally in self._open.items())
+
+    def _keep_blocks(self, number: int, cohort: str, tally: Tally) -> None:
         for operation, counts in tally.operations.items():
             blocks = self._blocks[cohort].setdefault(operation, OperationBlocks())
-            blocks.service.add(self._slice, counts.service)
-            blocks.response.add(self._slice, counts.response)
+            blocks.service.add(number, counts.service)
+            blocks.response.add(number, counts.response)
 
     def parts(self, cohort: str) -> Iterator[Tally]:
         """Yield what a cohort's total is the merge of; none of them is to be changed."""
         yield self._total[cohort]
-        for (name, phase), tally in self._open.items():
+        for _, (name, phase), tally in self._unadded():
             if name == cohort and phase != WARMUP:
                 yield tally
 
@@ -114,15 +130,10 @@ class TallyBook:
 
     def phase(self, phase: str, cohorts: Iterable[str] | None = None) -> Tally:
         """Return what belongs to a phase, of some cohorts or of all."""
-        return total_of(
-            (
-                table[cohort, phase]
-                for cohort in (self.cohorts if cohorts is None else cohorts)
-                for table in (self._by_phase, self._open)
-                if (cohort, phase) in table
-            ),
-            self.within_s,
-        )
+        wanted = frozenset(self.cohorts if cohorts is None else cohorts)
+        known = [tally for (cohort, name), tally in self._by_phase.items() if name == phase and cohort in wanted]
+        late = [tally for _, (cohort, name), tally in self._unadded() if name == phase and cohort in wanted]
+        return total_of((*known, *late), self.within_s)
 
     def window(self, cohorts: Iterable[str] | None = None) -> Iterator[Tally]:
         """Yield the slices of the last window, of some cohorts or of all; searches begun before it are not in it."""
@@ -146,13 +157,13 @@ class TallyBook:
                 found = merged.setdefault(operation, OperationBlocks())
                 found.service.merge(blocks.service)
                 found.response.merge(blocks.response)
-        for (cohort, phase), tally in self._open.items():
+        for number, (cohort, phase), tally in self._unadded():
             if cohort not in wanted or phase == WARMUP:
                 continue
             for operation, counts in tally.operations.items():
                 found = merged.setdefault(operation, OperationBlocks())
-                found.service.add(self._slice, counts.service)
-                found.response.add(self._slice, counts.response)
+                found.service.add(number, counts.service)
+                found.response.add(number, counts.response)
         return merged
 
     def _phase_of(self, intended_ns: int) -> str | None:

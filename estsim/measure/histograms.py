@@ -6,6 +6,8 @@ bucket index; `encode` and `decode` speak the package's interchange format (V2),
 percentile against it.
 """
 
+import ctypes
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -191,7 +193,7 @@ class Histogram:
             message = "a histogram with a sign has no HdrHistogram encoding"
             raise ValueError(message)
         dense = _dense(self.layout.highest)
-        dense.reset()
+        _clear(dense)
         for value, count in self.values():
             dense.record_value(value, count)
         encoded: bytes = dense.encode()
@@ -205,6 +207,14 @@ class Histogram:
         for item in dense.get_recorded_iterator():
             histogram.record(min(item.value_iterated_to, layout.highest), item.count_at_value_iterated_to)
         return histogram
+
+
+def _clear(dense: HdrHistogram) -> None:
+    """Empty the package's histogram: its own `reset` walks 57 000 counters in Python, for 2.7 ms."""
+    ctypes.memset(dense.counts, 0, ctypes.sizeof(dense.counts))
+    dense.total_count = 0
+    dense.min_value, dense.max_value = sys.maxsize, 0
+    dense.start_time_stamp_msec, dense.end_time_stamp_msec = sys.maxsize, 0
 
 
 @cache

@@ -5,21 +5,26 @@ both importable, whatever folder pytest was given.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 _TESTS: Final = Path(__file__).parents[1]
 sys.path.extend(str(_TESTS / folder) for folder in ("cli", "benchmarks"))
 
-from cli_runs import Keys, Results  # noqa: E402 - as the docstring says
+from cli_runs import Done, Keys, Results, results_in  # noqa: E402 - as the docstring says
+
+T = TypeVar("T")
 
 MOST_CPU: Final = 0.30  # up to which METRICS.md promises what is tested here
 P50_WITHIN_MS: Final = 1.0
 P99_WITHIN_MS: Final = 5.0
 GENERATOR: Final[Keys] = {"max_lag": "20ms", "max_cpu": "30%"}  # so that the run's own verdict says whether it counts
+_TRIES: Final = 3  # on a machine that others use
+_SATURATED: Final = 4  # exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,32 @@ class Pair:
     def apart_ms(self) -> float:
         """By how much our wait is the longer."""
         return self.wait_ms - self.handling_ms
+
+
+def valid_run(folder: Path, play: Callable[[Path], tuple[Done, T]]) -> tuple[Results, T]:
+    """Play a run, again where the run itself says that it does not count, and return the first that does.
+
+    ``play`` is given a folder for its results. A run whose generator was the bottleneck is no measurement of a server:
+    its verdict says so before anything of it is looked at. That every run is invalid is a failure.
+    """
+    why = ""
+    for number in range(_TRIES):
+        done, more = play(folder / f"results-{number}")
+        assert done.code in {0, _SATURATED}, done.out
+        run = results_in(folder / f"results-{number}")
+        if not (why := why_invalid(run)):
+            return run, more
+    raise AssertionError(f"in none of {_TRIES} runs was the generator within its limits: {why}")
+
+
+def why_invalid(run: Results) -> str:
+    """Return by what the generator was out of its limits; nothing if a run's figures are the server's."""
+    generator = run.summary["generator"]
+    if generator["saturated"]:
+        return str(generator["why"])
+    (lived_ns,) = run.rows("SELECT MAX(at_ns) FROM generator")[0]
+    share = generator["cpu_s"] / (lived_ns / 1e9)
+    return f"CPU was {share:.0%} of a core" if share > MOST_CPU else ""
 
 
 def pairs_of(run: Results, log: list[Any]) -> list[Pair]:
@@ -59,14 +90,6 @@ def assert_agree(pairs: list[Pair]) -> None:
     apart = [abs(pair.apart_ms) for pair in pairs]
     assert median(apart) <= P50_WITHIN_MS
     assert quantile(apart, 0.99) <= P99_WITHIN_MS
-
-
-def assert_counts(run: Results) -> None:
-    """Check that the generator was within its limits: only then a run's figures are the server's."""
-    generator = run.summary["generator"]
-    assert not generator["saturated"], generator["why"]
-    (lived_ns,) = run.rows("SELECT MAX(at_ns) FROM generator")[0]
-    assert generator["cpu_s"] / (lived_ns / 1e9) <= MOST_CPU
 
 
 def quantile(values: list[float], share: float) -> float:

@@ -10,21 +10,22 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import psutil
 import pytest
-from calibration_runs import GENERATOR, assert_agree, assert_counts, pairs_of, quantile
+from calibration_runs import GENERATOR, assert_agree, pairs_of, quantile, valid_run
 from cli_runs import (
     MADE_BY_MAKER,
+    Done,
     Results,
     Server,
     ended,
     interrupt,
     recorded,
-    results_in,
     serving,
     started,
     until,
@@ -37,9 +38,13 @@ pytestmark = pytest.mark.alone
 RATE_PER_S, DEVICES = 40, 300
 STALL_S = 2.0
 BEFORE = 80  # certificates
+CERTIFICATES = "SELECT COUNT(*) FROM enrolments WHERE end = 'issued'"
 LATENCY_MS = 26  # longer than from one boot to the next: whenever the stall comes, somebody waits for an answer
 CLOCKS_S = 0.003  # by which the run's clock, told from the sandbox's, may be off
 SAW_IT_S = STALL_S / 2
+LAG_S = 0.02  # the generator's limit as it ships
+# Eighty answers come at once when the server is back, and the boots due just then are late. Those in the stall are not.
+GENEROUS = {**GENERATOR, "max_lag": "1s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Boot:
 
     wall_intended_s: float
     response_s: float
+    lag_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,19 @@ class Seen:
         at_s = {line["request_id"]: line["at_unix"] for line in self.log}
         rows = self.run.rows("SELECT * FROM exchanges WHERE cause = 'plan'")
         epoch_s = min(at_s[row["request_id"]] - row["sent_ns"] / 1e9 for row in rows)
-        return [Boot(epoch_s + row["intended_ns"] / 1e9, (row["ended_ns"] - row["intended_ns"]) / 1e9) for row in rows]
+        return [
+            Boot(
+                epoch_s + row["intended_ns"] / 1e9,
+                (row["ended_ns"] - row["intended_ns"]) / 1e9,
+                (row["started_ns"] - max(row["intended_ns"], row["ready_ns"])) / 1e9,
+            )
+            for row in rows
+        ]
+
+    @property
+    def due_in_the_stall(self) -> list[Boot]:
+        """Those of the plan's boots that the server was not there for."""
+        return [boot for boot in self.boots if self.stall.wall_from_s <= boot.wall_intended_s < self.stall.wall_to_s]
 
 
 @pytest.fixture(scope="module")
@@ -84,28 +102,27 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     with serving(config.parent / "sandbox", str(config)) as server:
         boot = {"boot": {"rate": f"{RATE_PER_S}/s", "shape": "even"}, "enroll": {"cacerts": "never"}}
         cohort = {**MADE_BY_MAKER, **boot, "devices": DEVICES}
-        scenario = write_scenario(folder, **server.target(), generator=GENERATOR, cohort=cohort)
-        stall, turns = stalled_run(server, scenario, folder / "results")
+        scenario = write_scenario(folder, **server.target(), generator=GENEROUS, cohort=cohort)
+        run, (stall, turns) = valid_run(folder, partial(stalled_run, server, scenario))
         interrupt(server.process)  # it writes its last handling times as it stops
         ended(server.process)
         log = server.log("SELECT * FROM exchanges")
-    return Seen(results_in(folder / "results"), log, stall, turns)
+    return Seen(run, log, stall, turns)
 
 
-def stalled_run(server: Server, scenario: Path, results: Path) -> tuple[Stall, list[Turn]]:
+def stalled_run(server: Server, scenario: Path, results: Path) -> tuple[Done, tuple[Stall, list[Turn]]]:
     """Run both loops to the end of the open one."""
     stop = Event()
     with started("run", scenario, "--results", results) as run, ThreadPoolExecutor(1) as one:
         try:
-            until(lambda: recorded(results, "SELECT COUNT(*) FROM exchanges WHERE cause = 'plan'") > 0)
+            until(lambda: recorded(results, CERTIFICATES) > 0)
             turns = one.submit(enroll_until, stop, server)
-            until(lambda: recorded(results, "SELECT COUNT(*) FROM exchanges WHERE cause = 'plan'") > BEFORE)
+            until(lambda: recorded(results, CERTIFICATES) > BEFORE)
             stall = stop_for(STALL_S, server.process.pid)
             done = ended(run)
         finally:
             stop.set()
-    assert done.code == 0, done.out
-    return stall, turns.result()
+    return done, (stall, turns.result())
 
 
 def stop_for(seconds: float, pid: int) -> Stall:
@@ -123,22 +140,16 @@ def stop_for(seconds: float, pid: int) -> Stall:
 
 
 def test_boots_go_on_being_due_while_the_server_stands_still(seen: Seen) -> None:
-    """As many as the plan has in that time, and the generator starts them: the stall is no lag of ours."""
-    due = [boot for boot in seen.boots if seen.stall.wall_from_s <= boot.wall_intended_s < seen.stall.wall_to_s]
+    """As many as the plan has in that time, and the generator starts them on time: the stall is no lag of ours."""
+    due = seen.due_in_the_stall
     assert len(due) == pytest.approx(RATE_PER_S * (seen.stall.wall_to_s - seen.stall.wall_from_s), abs=1)
-    assert_counts(seen.run)
+    assert quantile([boot.lag_s for boot in due], 0.99) <= LAG_S
 
 
 def test_every_boot_due_in_the_stall_has_what_was_left_of_it_in_its_response_time(seen: Seen) -> None:
     """None is quicker than the server's return, whether it came first or last."""
-    stall = seen.stall
-    quicker = [
-        boot
-        for boot in seen.boots
-        if stall.wall_from_s <= boot.wall_intended_s < stall.wall_to_s
-        and boot.response_s < stall.wall_to_s - boot.wall_intended_s - CLOCKS_S
-    ]
-    assert quicker == []
+    left_s = [(seen.stall.wall_to_s - boot.wall_intended_s, boot.response_s) for boot in seen.due_in_the_stall]
+    assert [pair for pair in left_s if pair[1] < pair[0] - CLOCKS_S] == []
 
 
 def test_a_closed_loop_sees_the_stall_once(seen: Seen) -> None:

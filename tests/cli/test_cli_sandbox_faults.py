@@ -52,6 +52,29 @@ def test_every_request_is_in_the_log_and_in_the_rows_whatever_happened_to_its_an
     assert_books_balance(run)
 
 
+def test_a_row_and_its_line_are_of_the_same_request(run: Results) -> None:
+    """No two have changed places: device and operation are the same on both sides, and the status where both know it.
+
+    Of what was cut on its way only one side knows a status; of what went wrong in TLS or before it there is no line.
+    """
+    rows = {row["request_id"]: row for row in run.rows("SELECT * FROM exchanges WHERE sent_ns IS NOT NULL")}
+    lines = {line["request_id"]: line for line in run.log("SELECT * FROM exchanges")}
+    assert None not in rows.keys() | lines.keys()
+    assert rows.keys() == lines.keys()
+    for name, row in rows.items():
+        line = lines[name]
+        assert line["operation"] == row["operation"]
+        if line["peer_subject"] is not None and row["cause"] != "preflight":
+            assert line["peer_subject"] == f"CN=meter-{row['device']:06}"
+        if row["status"] is not None and line["status"] is not None:
+            assert line["status"] == row["status"]
+    assert {name for name, line in lines.items() if line["fault"] and "reset" in line["fault"].split(",")} <= {
+        name for name, row in rows.items() if row["trouble"] == "reset" and row["status"] is None
+    }
+    refused = run.rows("SELECT request_id FROM exchanges WHERE sent_ns IS NULL")
+    assert not {row["request_id"] for row in refused} & lines.keys()
+
+
 def test_each_fault_shows_in_the_row_of_its_request(run: Results) -> None:
     """The last fault that had something to spoil is what the device saw; the good ones were good."""
     log = {row["request_id"]: row for row in run.log("SELECT * FROM exchanges")}
