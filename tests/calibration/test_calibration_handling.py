@@ -6,7 +6,7 @@ import pytest
 from calibration_runs import GENERATOR, Pair, assert_agree, pairs_of, valid_run, why_invalid
 from cli_runs import Results, estsim, write_scenario
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 BASE_MS, MORE_MS, SHARE = 20.0, 100.0, 0.3
 DEVICES = 200  # of each cohort, over ten seconds

@@ -18,7 +18,7 @@ from reference_herd import Herd
 
 from estsim.server.capacity import Overflow
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 WITHIN = 0.10
 FORGETS = Herd(devices=50, boot_s=0.5, rate_per_s=16.0, burst=3, retry_after_s=2, seed=5)

@@ -16,6 +16,8 @@ import pytest
 
 from estsim.scenario.library import library
 
+pytestmark = pytest.mark.long
+
 DEVICES = {"portal": 6, "ca-rotation": 31, "bad-devices": 100, "deferral-herd": 40, "deferral-next-slot": 40}
 SHORTER = {"soak": "14s", "renewal-storm": "14s", "bad-devices": "22s"}
 APART = {"quickstart"}  # has a test of its own
