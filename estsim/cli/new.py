@@ -10,7 +10,8 @@ from estsim.cli.exits import Exit
 from estsim.errors import ScenarioError
 from estsim.scenario.library import found, library, question
 
-_MODELINE = "# yaml-language-server: $schema=estsim.schema.json\n"
+_MODELINE = "# yaml-language-server: $schema="
+_SCHEMA = "estsim.schema.json\n"
 _START = Path("quickstart")
 
 
@@ -22,7 +23,7 @@ def new(
 ) -> None:
     r"""Write a scenario to begin with: a copy of one that comes with estsim, comments and all.
 
-    Nothing is overwritten. The first line names the schema for editors: estsim schema > estsim.schema.json
+    Nothing is overwritten. A comment in it names the schema for editors: estsim schema > estsim.schema.json
 
     \b
     Examples:
@@ -30,10 +31,9 @@ def new(
       estsim new storm.yaml --from renewal-storm
     """
     try:
-        source = found(from_)
-        text = source.read_text(encoding="utf-8")
+        text = _text_of(found(from_))
         with file.open("x", encoding="utf-8") as target:
-            target.write(_MODELINE + text.removeprefix(_MODELINE))
+            target.write(text if _MODELINE in text else f"{_MODELINE}{_SCHEMA}{text}")
     except ScenarioError as error:
         typer.echo(str(error), err=True)
         for name, path in library().items():
@@ -42,9 +42,18 @@ def new(
     except FileExistsError as error:
         typer.echo(f"{file}: is there already, and nothing is overwritten", err=True)
         raise typer.Exit(Exit.USAGE) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        typer.echo(f"{file}: cannot be written: {reason}", err=True)
+    except OSError as error:
+        typer.echo(f"{file}: cannot be written: {error.strerror}", err=True)
         raise typer.Exit(Exit.USAGE) from error
     with output():
         typer.echo(f"{file}: try it with estsim run {file}")
+
+
+def _text_of(source: Path) -> str:
+    """Return the scenario to begin with, or say that it cannot be read and exit."""
+    try:
+        return source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        typer.echo(f"{source}: cannot be read: {reason}", err=True)
+        raise typer.Exit(Exit.USAGE) from error

@@ -12,13 +12,16 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from estsim.cli.complaints import complain, output
+from estsim.cli.dry_run import dry_run
 from estsim.cli.exits import Exit, exit_code
 from estsim.cli.keys import reading_keys
+from estsim.cli.report import report_of_run
 from estsim.engine.run import Run, RunOptions, RunResult
 from estsim.errors import EstsimError, PreflightError, UsageError
 from estsim.measure.summary import Ending, summary_json
 from estsim.present.live import display_for
 from estsim.present.tables import print_final_tables
+from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 from estsim.scenario.source import Overrides
@@ -27,7 +30,9 @@ _UNASKED_DEVICES: Final = 100
 
 
 def run(
-    scenario: Annotated[Path, typer.Argument(help="The scenario (YAML).", show_default=False)],
+    scenario: Annotated[
+        Path, typer.Argument(help="A file (YAML), or the name of one that comes with estsim.", show_default=False)
+    ],
     url: Annotated[str | None, typer.Option(help="The EST server, instead of the scenario's.")] = None,
     trust: Annotated[Path | None, typer.Option(help="PEM file of the server's CA certificates.")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="Devices in all, in the scenario's proportions.")] = None,
@@ -54,6 +59,9 @@ def run(
         bool, typer.Option("--preflight/--no-preflight", help="Try one exchange before the fleet.")
     ] = True,
     force: Annotated[bool, typer.Option(help="Run a plan that this machine cannot carry honestly.")] = False,
+    only_forecast: Annotated[
+        bool, typer.Option("--dry-run", help="Start nothing: forecast the load and what it takes, in virtual time.")
+    ] = False,
 ) -> None:
     r"""Run a scenario: its devices enroll, wait out deferrals, renew, and are measured.
 
@@ -71,10 +79,11 @@ def run(
 
     \b
     Examples:
-      estsim run scenarios/quickstart.yaml
+      estsim run quickstart
       estsim run fleet.yaml --url https://est.example.com:8443/.well-known/est --trust root.pem
       estsim run fleet.yaml --devices 100 --duration 60s --set generator.max_lag=50ms
       estsim run fleet.yaml --json > summary.json
+      estsim run fleet.yaml --devices 100000 --dry-run
     """
     out, err = Console(), Console(stderr=True)
     logging.basicConfig(
@@ -89,13 +98,16 @@ def run(
             trust=trust,
             set=tuple(_setting(text) for text in settings or ()),
         )
-        plan = load_scenario(scenario, overrides=overrides)
+        plan = load_scenario(found(scenario), overrides=overrides)
+        if only_forecast:
+            raise typer.Exit(dry_run(plan, out, err, as_json=as_json, force=force))
         _require_permission(plan, authorised)
         options = RunOptions(results, preflight=preflight, force=force, export_authorities=authorities)
         result = _play(plan, options, err if as_json else out, dashboard)
     except* EstsimError as errors:
         complain(errors, Exit.UNREACHABLE if errors.subgroup(PreflightError) else Exit.USAGE)
-    _report(result, out, err, as_json=as_json)
+    report = report_of_run(result.folder, err)
+    _report(result, report, out, err, as_json=as_json)
     raise typer.Exit(exit_code(result))
 
 
@@ -104,19 +116,19 @@ def _play(plan: Scenario, options: RunOptions, console: Console, dashboard: bool
     live = Run(plan, options, display.update)
     display.start()
     try:
-        with reading_keys(display):
+        with reading_keys(display, on_enter=live.go_ahead):
             return trio.run(live.go)
     finally:
         display.stop()
 
 
-def _report(result: RunResult, out: Console, err: Console, *, as_json: bool) -> None:
+def _report(result: RunResult, report: Path | None, out: Console, err: Console, *, as_json: bool) -> None:
     """Say what a run came to; with --json the figures alone are on stdout."""
     with output():
         if as_json:
             sys.stdout.write(summary_json(result.summary))
         else:
-            print_final_tables(out, result.summary, results=result.folder)
+            print_final_tables(out, result.summary, results=result.folder, report=report)
     if result.unreachable:
         err.print(f"estsim: {result.unreachable}", markup=False, highlight=False, soft_wrap=True)
     if result.lost:

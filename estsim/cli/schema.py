@@ -16,7 +16,7 @@ def schema(
     r"""Print the JSON Schema of scenarios: what each key means, with units and examples.
 
     An editor that speaks YAML with schemas (VS Code with the YAML extension, Neovim, JetBrains) completes keys and
-    marks mistakes as you type, where the first line of the file names the schema:
+    marks mistakes as you type, where a comment of the file names the schema:
 
     \b
       # yaml-language-server: $schema=estsim.schema.json

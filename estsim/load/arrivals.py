@@ -94,7 +94,7 @@ def _step_times(steps: tuple[tuple[float, float], ...], devices: int) -> Iterato
     for number, (rate, for_s) in enumerate(steps, start=1):
         last = number == len(steps)
         while index < devices and rate > 0 and (last or index < booted + rate * for_s - 1e-9):
-            yield begun_s + (index - booted) / rate
+            yield begun_s + max(0.0, index - booted) / rate
             index += 1
         begun_s, booted = begun_s + for_s, booted + rate * for_s
 

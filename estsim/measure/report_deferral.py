@@ -1,22 +1,25 @@
 """What a report says of deferral: waits told and kept, the herd folded on its period, the parts of the time lost."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
 from typing import Final
 
 from estsim.est.enrolment import Goal
 from estsim.measure.deferral import Scope
-from estsim.measure.histograms import BEYOND
+from estsim.measure.histograms import BEYOND, Histogram
 from estsim.measure.lives import PARTS
-from estsim.measure.report_queries import RunQueries
-from estsim.measure.synchrony import Synchrony, synchrony_of
+from estsim.measure.report_enrolments import SpentTime, tenths
+from estsim.measure.synchrony import synchrony_of
 
 _BARS: Final = 40
 _RASTER_COLUMNS: Final = 120
 _RASTER_ROWS: Final = 300
 _BINS_PER_S: Final = 10  # poll bins, and waits: tenths of a second
 _GROUPS: Final = 10
+_STRAY: Final = 0.01
+_NICE_S: Final = tuple(step * 10.0**power for power in range(-4, 4) for step in (1, 2, 5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,31 @@ class Raster:
 
 
 @dataclass(frozen=True, slots=True)
-class DeferralFigures:
-    """Deferral in figures and pictures; a picture is None where there is nothing to draw."""
+class Punctuality:
+    """How late polls began (below zero: early), in bars of ``width_s`` seconds; the ends hold all beyond them."""
 
-    deferrals: int
-    told_forms: Mapping[str, int]
+    first_s: float
+    width_s: float
+    polls: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Three periods of polls: when they began, and R in them, None of too few polls."""
+
+    from_s: float
     polls: int
-    early: int
-    wasted_share: float | None
-    hit_rate: float | None
-    period_s: int | None
-    synchrony: Synchrony
-    waits: Waits | None
-    raster: Raster | None
+    synchronisation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeferralPictures:
+    """The pictures of deferral; None where there is nothing to draw."""
+
+    waits: Waits | None = None
+    punctuality: Punctuality | None = None
+    raster: Raster | None = None
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +80,50 @@ class PartsFigures:
     groups: tuple[tuple[int, float, Mapping[str, float]], ...]  # enrolments, mean time to certificate, means by part
 
 
-def deferral_of(store: RunQueries, scope: Scope) -> DeferralFigures:
-    """Put the figures of deferral together."""
-    polls, told = scope.tally.polls, scope.tally.told
-    period_s = scope.period_s
-    return DeferralFigures(
-        deferrals=told.forms.total(),
-        told_forms=dict(told.forms),
-        polls=polls.count,
-        early=polls.early,
-        wasted_share=scope.wasted_share,
-        hit_rate=scope.hit_rate,
-        period_s=period_s,
-        synchrony=synchrony_of(polls.bins, period_s) or Synchrony(),
-        waits=_waits(*store.waits()) if polls.count else None,
-        raster=_raster(polls.bins, period_s) if polls.count and period_s else None,
+def pictures_of(scope: Scope, told: Counter[int], kept: Counter[int]) -> DeferralPictures:
+    """Draw the polls of a run; ``told`` and ``kept`` are waits in tenths of a second, those of a warm-up too."""
+    polls, period_s = scope.tally.polls, scope.period_s
+    if not polls.count:
+        return DeferralPictures(_waits(told, kept) if told else None)
+    return DeferralPictures(
+        waits=_waits(told, kept),
+        punctuality=_punctuality(polls.punctuality),
+        raster=_raster(polls.bins, period_s) if period_s else None,
+        windows=_windows(polls.bins, period_s) if period_s else (),
     )
+
+
+def _punctuality(histogram: Histogram) -> Punctuality:
+    """Cut the middle 98 % of the polls into bars, zero being a border between two; few stray ones join the ends."""
+    low, high = ((value or 0) / 1e6 for value in histogram.quantiles(_STRAY, 1 - _STRAY))
+    low, high = min(low, 0.0), max(high, 0.0)
+    width_s = next((nice for nice in _NICE_S if (high - low) / nice <= _BARS), _NICE_S[-1])
+    first, last = floor(low / width_s), max(floor(high / width_s), 0)
+    if (histogram.min or 0) < 0:
+        first = min(first, -1)  # early polls are always to be seen
+    bars = [0] * (last - first + 1)
+    for value_us, count in histogram.values():
+        place = floor(value_us / 1e6 / width_s) - first
+        bars[min(max(place, 0), len(bars) - 1)] += count
+    return Punctuality(first * width_s, width_s, tuple(bars))
+
+
+def _windows(bins: Mapping[int, int], period_s: int) -> tuple[Window, ...]:
+    """Return R window by window, the windows being those of the run's own R."""
+    length, start, end = 3 * period_s * _BINS_PER_S, min(bins), max(bins)
+    parts: dict[int, dict[int, int]] = {}
+    for key, count in bins.items():
+        parts.setdefault((key - start) // length, {})[key] = count
+    found = []
+    for number in range((end - start + 1) // length):
+        window, first = parts.get(number, {}), start + number * length
+        # Both ends are there, so that it is one whole window and nothing else.
+        whole = {first: 0, first + length - 1: 0, **window}
+        synchrony = synchrony_of(whole, period_s)
+        found.append(
+            Window(first / _BINS_PER_S, sum(window.values()), synchrony.synchronisation if synchrony else None)
+        )
+    return tuple(found)
 
 
 def _waits(told: Counter[int], kept: Counter[int]) -> Waits:
@@ -92,8 +135,8 @@ def _waits(told: Counter[int], kept: Counter[int]) -> Waits:
 
     def bins(waits: Counter[int]) -> tuple[int, ...]:
         found = [0] * bars
-        for tenths, count in waits.items():
-            found[(tenths - first) // width] += count
+        for wait, count in waits.items():
+            found[(wait - first) // width] += count
         return tuple(found)
 
     return Waits(first / _BINS_PER_S, width / _BINS_PER_S, bins(told), bins(kept))
@@ -111,26 +154,19 @@ def _raster(bins: Mapping[int, int], period_s: int) -> Raster:
     return Raster(period_s, start / _BINS_PER_S, per_row, per_column / _BINS_PER_S, tuple(map(tuple, rows)))
 
 
-def parts_of(store: RunQueries) -> tuple[PartsFigures, ...]:
+def parts_of(spent: Mapping[Goal, Sequence[SpentTime]]) -> tuple[PartsFigures, ...]:
     """Return the parts of the time to certificate, for first certificates and for renewals."""
-    return tuple(found for goal in Goal if (found := _parts(store, goal)) is not None)
+    return tuple(_parts(goal, spent[goal]) for goal in Goal if spent.get(goal))
 
 
-def _parts(store: RunQueries, goal: Goal) -> PartsFigures | None:
-    """Ask for the means of as many groups as have at least ten enrolments each, quick ones first."""
-    issued = f"FROM enrolments WHERE end = 'issued' AND goal = '{goal.value}'"
-    (count,) = store.one(f"SELECT COUNT(*) {issued}")
-    if not count:
-        return None
+def _parts(goal: Goal, spent: Sequence[SpentTime]) -> PartsFigures:
+    """Return as many groups as have at least ten enrolments each, quick ones first."""
+    count = sum(each.count for each in spent)
     groups = max(1, min(_GROUPS, count // BEYOND))
-    columns = ", ".join(f"{part}_ns" for part in PARTS)
-    means = ", ".join(f"AVG({part}_ns) / 1e9" for part in PARTS)
-    query = (
-        f"SELECT COUNT(*), AVG(took) / 1e9, {means} FROM (SELECT ended_ns - intended_ns AS took, {columns}, "  # noqa: S608
-        f"NTILE({groups}) OVER (ORDER BY ended_ns - intended_ns) AS tile {issued}) GROUP BY tile ORDER BY tile"
-    )
     return PartsFigures(
         goal.value,
         count,
-        tuple((size, mean_s, dict(zip(PARTS, parts_s, strict=True))) for size, mean_s, *parts_s in store.rows(query)),
+        tuple(
+            (size, mean_s, dict(zip(PARTS, parts_s, strict=True))) for size, mean_s, parts_s in tenths(spent, groups)
+        ),
     )

@@ -1,25 +1,29 @@
 """The figures of a report: one run's store read once, into plain frozen values that a page can show.
 
-The store alone is enough, also that of a run that was killed. Where summary.json exists its verdict is given along; no
-figure is taken from it.
+The store alone is enough, also that of a run that was killed: its tallies are put together again, and the figures are
+what `summary` makes of them, by the names and definitions of summary.json. Where that file exists its verdict is given
+along; no figure is taken from it.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from estsim.est.operations import Operation
-from estsim.est.outcome import OutcomeClass
-from estsim.measure.deferral import Scope
-from estsim.measure.histograms import Histogram, StatisticBlock
-from estsim.measure.report_deferral import DeferralFigures, PartsFigures, deferral_of, parts_of
+from estsim.measure.book import Stretch
+from estsim.measure.deferral import Scopes
+from estsim.measure.report_book import StoredBook, StoredPlan, plan_of
+from estsim.measure.report_deferral import DeferralPictures, PartsFigures, parts_of, pictures_of
+from estsim.measure.report_exchanges import ExchangeCounts, counting, expected_exchanges
+from estsim.measure.report_fleet import FINDING, FleetCourse, Told, fleet_of, told_of
+from estsim.measure.report_generator import GeneratorReport, generator_of
 from estsim.measure.report_queries import RunQueries, asked
-from estsim.measure.report_windows import MAX_POINTS, Course, bin_width_s, course_of, decoded
-from estsim.measure.survival import Survival
-from estsim.measure.tally import OperationTally, Tally
+from estsim.measure.report_series import Rates, Series
+from estsim.measure.report_windows import Course
+from estsim.measure.saturation import Saturation
+from estsim.measure.summary import GeneratorTotals, RunFacts, build_summary
 
 MAX_ERRORS: Final = 20
 _NS: Final = 1_000_000_000
@@ -28,42 +32,23 @@ Block = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """What happened per second, in points of ``width_s`` seconds from the run's start on."""
-
-    width_s: int = 1
-    intended: tuple[float, ...] = ()  # enrolments, by the second they were meant to start in
-    certificates: tuple[float, ...] = ()
-    requests: tuple[float, ...] = ()
-    still_open: tuple[int, ...] = ()  # enrolments begun and not ended, at the end of the point
-    failures: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by class, a count for each point
-
-
-@dataclass(frozen=True, slots=True)
-class OperationReport:
-    """One operation: its requests by class, and the latency of those that ended ok."""
+class OperationCourse:
+    """The latency of one operation over time, of exchanges that ended ok."""
 
     name: str
-    by_class: Mapping[str, int]
-    service_ms: StatisticBlock
-    response_ms: StatisticBlock
     service: Course
     response: Course
 
-    @property
-    def requests(self) -> int:
-        """All exchanges."""
-        return sum(self.by_class.values())
-
 
 @dataclass(frozen=True, slots=True)
-class GeneratorReport:
-    """What the generator said of itself; the readings are (second, mean CPU share, longest p99 of loop delay in ms)."""
+class ErrorKind:
+    """A kind of failure, and how often it was met, in all and by each cohort."""
 
-    lag_ms: StatisticBlock
-    lag: Course
-    readings: tuple[tuple[float, float, float], ...]
-    peak_rss_bytes: int | None
+    kind: str
+    phase: str
+    detail: str
+    count: int
+    cohorts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,174 +58,139 @@ class RunReport:
     name: str  # of the folder
     facts: Mapping[str, str]
     summary: Block | None  # None for a run that did not end
+    figures: Block  # as summary.json has them, made from the store
+    failures: Mapping[tuple[str, str], float | None]  # by ("run", ""), ("cohort", name), ("phase", name)
+    not_judged: Mapping[str, str]  # thresholds that this estsim cannot judge, and why
     scenario: str
     ended_s: float  # the last moment in the store, on the run's clock
-    certificates: int
-    exchanges_per_certificate: float | None
-    failures: float | None
-    unfinished: int
-    time_to_certificate: Survival
+    phases: tuple[Stretch, ...]
+    told: tuple[Told, ...]
     rates: Rates
-    operations: tuple[OperationReport, ...]
-    deferral: DeferralFigures
+    fleet: FleetCourse
+    courses: tuple[OperationCourse, ...]
+    deferral: DeferralPictures
     parts: tuple[PartsFigures, ...]
     error_kinds: int
-    errors: tuple[tuple[str, str, str, int], ...]  # class, phase, detail, count
+    errors: tuple[ErrorKind, ...]
+    expected: Mapping[str, int]  # exchanges by operation that failed as the plan had it
     generator: GeneratorReport
     handshakes: tuple[tuple[str, int], ...]
-
-    @property
-    def requests(self) -> int:
-        """All exchanges but the preflight."""
-        return sum(operation.requests for operation in self.operations)
 
 
 def read_run(folder: Path) -> RunReport:
     """Read a run's folder. Raises UsageError where there is no run, StoreError where its store cannot be read."""
     with asked(folder) as store:
-        ended_ns, handshakes = store.extent()
-        series = _Series(store)
-        tally = Tally()
-        tally.operations = series.tallies()
-        tally.polls, tally.told, tally.lives = store.polls(), store.told(), store.lives()
-        scope = Scope(tally, 0, ended_ns)
-        kinds, errors = store.errors(MAX_ERRORS)
-        return RunReport(
-            name=folder.resolve().name,
-            facts=store.facts(),
-            summary=_summary(folder / "summary.json"),
-            scenario=_text(folder / "scenario.yaml"),
-            ended_s=ended_ns / _NS,
-            certificates=tally.certificates,
-            exchanges_per_certificate=scope.exchanges_per_certificate,
-            failures=scope.failures,
-            unfinished=tally.lives.open,
-            time_to_certificate=scope.time_to_certificate,
-            rates=series.rates(),
-            operations=series.operations(),
-            deferral=deferral_of(store, scope),
-            parts=parts_of(store),
-            error_kinds=kinds,
-            errors=errors,
-            generator=_generator(store, ended_ns),
-            handshakes=handshakes,
-        )
+        plan = plan_of(store)
+        book = StoredBook(plan)
+        with counting(store, plan.cells) as counted:
+            series = Series(store)
+            spent = book.read_enrolments(store).spent
+            book.read_moments(store)
+            book.add_blocks(store, series.service, series.response)
+            counts = counted()
+        book.add_exchanges(counts)
+        ended_ns = _ended_ns(store)
+        return _report(folder, store, _Read(plan, book.scopes(ended_ns), counts, series, parts_of(spent)))
 
 
-class _Series:
-    """The seconds of a run: counts, and latencies by second."""
-
-    def __init__(self, store: RunQueries) -> None:
-        self._counts: dict[str, Counter[int]] = {}
-        self._failures: dict[str, Counter[int]] = {}
-        self._classes: dict[Operation, Counter[OutcomeClass]] = {}
-        self._latencies: dict[tuple[str, Operation], dict[int, Histogram]] = {}
-        query = "SELECT second, requests, certificates, begun, ended, classes, service, response FROM series"
-        for second, requests, certificates, begun, ended, classes, service, response in store.rows(query):
-            counts = {"requests": requests, "certificates": certificates, "begun": begun, "ended": ended}
-            for name, count in counts.items():
-                self._counts.setdefault(name, Counter())[second] += count
-            self._add_classes(second, json.loads(classes))
-            self._add_latencies(second, "service", json.loads(service))
-            self._add_latencies(second, "response", json.loads(response))
-
-    def _add_classes(self, second: int, classes: Mapping[str, Mapping[str, int]]) -> None:
-        for operation, kinds in classes.items():
-            for name, count in kinds.items():
-                kind = OutcomeClass(name)
-                self._classes.setdefault(Operation(operation), Counter())[kind] += count
-                if kind.is_failure:
-                    self._failures.setdefault(name, Counter())[second] += count
-
-    def _add_latencies(self, second: int, which: str, encoded: Mapping[str, str]) -> None:
-        for operation, text in encoded.items():
-            seconds = self._latencies.setdefault((which, Operation(operation)), {})
-            histogram = decoded(text)
-            if second in seconds:
-                seconds[second].merge(histogram)
-            else:
-                seconds[second] = histogram
-
-    def tallies(self) -> dict[Operation, OperationTally]:
-        """Return the operations as counted: their classes only."""
-        tallies = {}
-        for operation, classes in self._classes.items():
-            tallies[operation] = OperationTally()
-            tallies[operation].by_class = classes
-        return tallies
-
-    def operations(self) -> tuple[OperationReport, ...]:
-        """Return the operations in the order of their declaration."""
-        return tuple(self._operation(operation) for operation in Operation if operation in self._classes)
-
-    def _operation(self, operation: Operation) -> OperationReport:
-        service, response = (self._latencies.get((which, operation), {}) for which in ("service", "response"))
-        classes = self._classes[operation]
-        return OperationReport(
-            operation.value,
-            {kind.value: classes[kind] for kind in OutcomeClass},
-            _whole(service).block(0.001),
-            _whole(response).block(0.001),
-            course_of(service),
-            course_of(response),
-        )
-
-    def rates(self) -> Rates:
-        """Return the counts in points of a chart."""
-        seconds = {second for counter in self._counts.values() for second in counter if counter[second]}
-        if not seconds:
-            return Rates()
-        span_s = max(seconds) + 1
-        width_s = bin_width_s(span_s)
-        points = -(-span_s // width_s)
-        binned = {name: _binned(counter, width_s, points) for name, counter in self._counts.items()}
-        lengths_s = [min(width_s, span_s - width_s * point) for point in range(points)]
-        intended, certificates, requests = (
-            tuple(count / length_s for count, length_s in zip(binned[name], lengths_s, strict=True))
-            for name in ("begun", "certificates", "requests")
-        )
-        return Rates(
-            width_s,
-            intended,
-            certificates,
-            requests,
-            still_open=tuple(_still_open(binned["begun"], binned["ended"])),
-            failures={kind: _binned(counter, width_s, points) for kind, counter in sorted(self._failures.items())},
-        )
-
-
-def _binned(counter: Counter[int], width_s: int, points: int) -> tuple[int, ...]:
-    bins = [0] * points
-    for second, count in counter.items():
-        bins[max(0, second // width_s)] += count
-    return tuple(bins)
-
-
-def _still_open(begun: tuple[int, ...], ended: tuple[int, ...]) -> list[int]:
-    total, course = 0, []
-    for came, went in zip(begun, ended, strict=True):
-        total += came - went
-        course.append(total)
-    return course
-
-
-def _whole(seconds: Mapping[int, Histogram]) -> Histogram:
-    whole = Histogram()
-    for histogram in seconds.values():
-        whole.merge(histogram)
-    return whole
-
-
-def _generator(store: RunQueries, ended_ns: int) -> GeneratorReport:
-    lags = store.lags()
-    width_ns = max(1, ended_ns // MAX_POINTS)
-    query = (
-        f"SELECT MAX(at_ns) / 1e9, AVG(cpu_share), MAX(loop_delay_p99_ns) / 1e6 FROM generator "  # noqa: S608 - a number
-        f"GROUP BY at_ns / {width_ns} ORDER BY 1"
+def _ended_ns(store: RunQueries) -> int:
+    """Return the last moment that the store knows of: exchanges are recorded as they end."""
+    (answered,) = store.one(
+        "SELECT MAX(ended_ns) FROM (SELECT ended_ns, cause FROM exchanges ORDER BY id DESC LIMIT 10000) "
+        "WHERE cause != 'preflight'"
     )
-    readings = tuple((at_s, share, delay_ms) for at_s, share, delay_ms in store.rows(query))
-    (rss,) = store.one("SELECT MAX(rss_bytes) FROM generator")
-    return GeneratorReport(_whole(lags).block(0.001), course_of(lags), readings, rss)
+    (read,) = store.one("SELECT MAX(at_ns) FROM generator")
+    return max(answered or 0, read or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of a store, and put together."""
+
+    plan: StoredPlan
+    scopes: Scopes
+    counts: ExchangeCounts
+    series: Series
+    parts: tuple[PartsFigures, ...]
+
+
+def _report(folder: Path, store: RunQueries, read: _Read) -> RunReport:
+    plan, scopes, counts, series = read.plan, read.scopes, read.counts, read.series
+    expected, facts, told = expected_exchanges(counts), store.facts(), told_of(store)
+    failed = sum(tally.failed.count for tally in scopes.run.tally.operations.values())
+    if expected or scopes.phases:  # those of a warm-up may be among them
+        series.leave_out_expected(store)
+    kinds, errors = store.errors(MAX_ERRORS, plan.phases) if failed else (0, ())
+    generator = generator_of(store, plan, counts, scopes.run.ended_ns)
+    findings = [each.text.removeprefix(f"{FINDING}: ") for each in told if each.kind == FINDING]
+    return RunReport(
+        name=folder.resolve().name,
+        facts=facts,
+        summary=_summary(folder / "summary.json"),
+        figures=_figures(facts, plan, scopes, generator.saturation, findings),
+        failures=_failures(scopes),
+        not_judged=plan.unknown_thresholds,
+        scenario=_text(folder / "scenario.yaml") or facts.get("scenario_text", ""),
+        ended_s=scopes.run.ended_ns / _NS,
+        phases=plan.phases,
+        told=told,
+        rates=series.rates(),
+        fleet=fleet_of(store, scopes.run.ended_ns),
+        courses=_courses(series, scopes),
+        deferral=pictures_of(scopes.run, *counts.told_and_kept()),
+        parts=read.parts,
+        error_kinds=kinds,
+        errors=tuple(ErrorKind(*error) for error in errors),
+        expected={operation.value: count for operation, count in expected.items()},
+        generator=generator,
+        handshakes=counts.made_handshakes(),
+    )
+
+
+def _failures(scopes: Scopes) -> Mapping[tuple[str, str], float | None]:
+    """Return the share of failures, which summary.json has among its thresholds only."""
+    return {
+        ("run", ""): scopes.run.failures,
+        **{("cohort", name): scope.failures for name, scope in scopes.cohorts.items()},
+        **{("phase", name): scope.run.failures for name, scope in scopes.phases.items()},
+    }
+
+
+def _courses(series: Series, scopes: Scopes) -> tuple[OperationCourse, ...]:
+    """Return latencies over time, a warm-up's too."""
+    met = {*scopes.run.tally.operations}.union(*(each.run.tally.operations for each in scopes.phases.values()))
+    return tuple(OperationCourse(each.value, *series.courses(each)) for each in Operation if each in met)
+
+
+def _figures(
+    facts: Mapping[str, str],
+    plan: StoredPlan,
+    scopes: Scopes,
+    saturation: Saturation | None,
+    findings: list[str],
+) -> Block:
+    """Return what summary.json says, of what the store has; of the generator little more than its verdict."""
+    seed = facts.get("seed", "0")
+    run = RunFacts(
+        id=facts.get("id", ""),
+        scenario=facts.get("scenario", ""),
+        seed=int(seed) if seed.isdecimal() else 0,
+        started=facts.get("started", ""),
+        ended=facts.get("ended", ""),
+        version=facts.get("version", ""),
+        workers=1,
+        target=facts.get("target", ""),
+        groups=tuple(facts.get("groups_offered", "").split(",")),
+        openssl="",
+    )
+    return build_summary(
+        run,
+        scopes,
+        generator=GeneratorTotals(0.0, 0),
+        saturation=saturation,
+        thresholds=plan.thresholds,
+        findings=findings,
+    )
 
 
 def _summary(path: Path) -> Block | None:

@@ -8,6 +8,7 @@ import zlib
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import mul
 from typing import Final
 
 from estsim.measure.histograms import LATENCY, Histogram, highest_equivalent, merged, needed_samples
@@ -92,15 +93,30 @@ def decoded(encoded: str) -> Histogram:
     The counts are zigzag LEB128 numbers, one a bucket from bucket 0 on; one below zero is that many empty buckets.
     """
     payload = zlib.decompress(b64decode(encoded)[_ENVELOPE_BYTES:])[_HEADER_BYTES:]
-    histogram, index, number, shift = Histogram(LATENCY), 0, 0, 0
+    counts: dict[int, int] = {}
+    index, number, shift = 0, 0, 0
     for byte in payload:
-        number |= (byte & 0x7F) << shift
-        shift += 7
         if byte >= 0x80:  # noqa: PLR2004 - the top bit says that more follows
+            number |= (byte & 0x7F) << shift
+            shift += 7
             continue
-        count = number >> 1 ^ -(number & 1)
-        if count > 0:
-            histogram.record(min(highest_equivalent(index), LATENCY.highest), count)
-        index += 1 if count >= 0 else -count
+        number |= byte << shift
+        if number & 1:
+            index += (number + 1) >> 1
+        else:
+            if number:
+                counts[index] = number >> 1
+            index += 1
         number = shift = 0
+    return _of_counts(counts)
+
+
+def _of_counts(counts: dict[int, int]) -> Histogram:
+    """Return a histogram of such counts by bucket; its values are the highest of their buckets."""
+    histogram = Histogram(LATENCY)
+    if counts:
+        values = [min(highest_equivalent(index), LATENCY.highest) for index in counts]  # in rising order
+        histogram.counts, histogram.count = counts, sum(counts.values())
+        histogram.total = sum(map(mul, values, counts.values()))
+        histogram.min, histogram.max = values[0], values[-1]
     return histogram

@@ -11,18 +11,22 @@ from plotly.offline import get_plotlyjs
 
 from estsim.measure.histograms import needed_samples
 from estsim.measure.report_figures import RunReport
+from estsim.present import report_breakdown as breakdown
 from estsim.present import report_charts as charts
 from estsim.present import report_sections as sections
 from estsim.present.figures import ABSENT, count, duration, percent, ratio
-from estsim.present.reading import Block, blocks, text
-from estsim.present.report_html import BROKEN, chart, plain, section, table
+from estsim.present.reading import Block, block, number, text, whole
+from estsim.present.report_canvas import Clock
+from estsim.present.report_html import chart, plain, section, table
 from estsim.present.report_style import STYLE
-from estsim.present.verdict import summary_findings, verdict
+from estsim.present.verdict import saturation_sentence, summary_findings, verdict
 
 _ONE_LINE: Final = 100_000  # wide enough for any sentence
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 _BADGES: Final = {"passed": "good", "failed": "bad"}
+_LATER: Final = ("p90", "p99")
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_ACCEPTED: Final = "The server accepted what it must refuse"
 _OFFERED: Final = (
     "An intended start is the moment a device was meant to begin seeking a certificate, whether or not it could. "
     "Below, the certificates sought and not yet had: a server that keeps up holds it low."
@@ -31,19 +35,22 @@ _OFFERED: Final = (
 
 def page(report: RunReport) -> str:
     """Return the whole page."""
-    body = "\n".join(
-        [
-            _head(report),
-            _verdict(report),
-            _tiles(report),
-            section("Offered and achieved", _OFFERED, chart("rates", charts.rates(report.rates, report.ended_s))),
-            sections.latency(report),
-            sections.deferral(report),
-            sections.errors(report),
-            sections.generator(report),
-            sections.environment(report),
-        ]
-    )
+    clock = Clock(report.ended_s, report.phases, report.told)
+    parts = [
+        _head(report),
+        _verdict(report),
+        _tiles(report),
+        section("Offered and achieved", _OFFERED, chart("rates", charts.rates(report.rates, clock))),
+        sections.fleet(report, clock),
+        breakdown.phases(report),
+        breakdown.cohorts(report),
+        sections.latency(report, clock),
+        sections.deferral(report, clock),
+        sections.errors(report, clock),
+        sections.generator(report, clock),
+        sections.environment(report),
+    ]
+    body = "\n".join(filter(None, parts))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -86,14 +93,13 @@ def _length(report: RunReport) -> str:
 
 def _verdict(report: RunReport) -> str:
     word, sentence = _sentence(report)
+    judged = report.figures if report.summary is None else report.summary
     badge = f'<span class="badge {_BADGES.get(word, "void")}">{plain(word.upper())}</span>'
-    summary = report.summary or {}
-    found = "".join(f"<li>{plain(finding)}</li>" for finding in summary_findings(summary))
-    findings = f"<ul>{found}</ul>\n" if found else ""
-    return (
-        f'<section class="verdict">\n<p id="verdict">{badge} {plain(sentence)}</p>\n{findings}{_thresholds(summary)}'
-        "</section>"
-    )
+    found = "".join(f"<li>{plain(finding)}</li>" for finding in summary_findings(judged))
+    findings = f'<div class="findings" id="findings"><h3>{_ACCEPTED}</h3><ul>{found}</ul></div>\n' if found else ""
+    rows = sections.judged_rows(judged, {} if report.summary is not None else dict(report.not_judged))
+    listed = table("thresholds", ("", "threshold", "what it was"), rows, texts=3) if rows else ""
+    return f'<section class="verdict">\n<p id="verdict">{badge} {plain(sentence)}</p>\n{findings}{listed}</section>'
 
 
 def _sentence(report: RunReport) -> tuple[str, str]:
@@ -101,52 +107,45 @@ def _sentence(report: RunReport) -> tuple[str, str]:
     if report.summary is not None:
         said = "".join(piece.text for piece in verdict(report.summary, _ONE_LINE)[0][1:])
         return text(report.summary, "verdict") or "no verdict", said.strip()
+    why = text(block(report.figures, "generator"), "why")
+    besides = f" {saturation_sentence(why)}" if why else ""
     if "ending" in report.facts:
         return "no summary", (
-            f"The run came to its end ({report.facts['ending']}), but its summary.json is missing or cannot be read, "
-            "so nothing is judged here; all figures below are from its store."
+            f"The run came to its end ({report.facts['ending']}), but its summary.json is missing or cannot be read; "
+            f"thresholds and figures are judged here from its store.{besides}"
         )
     return "did not end", (
-        "The run did not end: it was killed, or is still under way. Nothing was judged; the figures below cover what "
-        f"its store has, up to {duration(report.ended_s)} of the run."
+        "The run did not end: it was killed, or is still under way. Thresholds and figures are of what its store has, "
+        f"up to {duration(report.ended_s)} of the run.{besides}"
     )
 
 
-def _thresholds(summary: Block) -> str:
-    judged = blocks(summary, "thresholds")
-    if not judged:
-        return ""
-    rows = [
-        ("passed" if entry.get("passed") is True else BROKEN, text(entry, "expression"), text(entry, "why"))
-        for entry in judged
-    ]
-    return table("thresholds", ("", "threshold", "what it was"), rows, texts=3)
-
-
 def _tiles(report: RunReport) -> str:
+    deferral = block(report.figures, "deferral")
+    times = block(deferral, "time_to_certificate_s")
+    verified = whole(block(report.figures, "certificates"), "verified")
+    refused = whole(block(report.figures, "certificates"), "expected_refusals")
+    open_ones = report.rates.still_open[-1] if report.rates.still_open else 0
+    costs = ratio(number(deferral, "exchanges_per_certificate"))
+    deferred, vain = breakdown.deferrals(report.figures), percent(number(deferral, "wasted_share"))
+    planned = f"; {count(refused)} refused as planned" if refused else ""
     tiles = [
-        ("certificates", count(report.certificates), f"{count(report.unfinished)} still sought at the end"),
-        ("requests", count(report.requests), f"{ratio(report.exchanges_per_certificate)} exchanges per certificate"),
-        ("time to certificate, p50", _reached(report, "p50"), _later(report)),
-        ("deferrals", count(report.deferral.deferrals), f"{percent(report.deferral.wasted_share)} of polls in vain"),
-        ("failures", percent(report.failures, 1), "of the enrolments that ended by themselves"),
-    ]  # fmt: skip
+        ("certificates", count(verified), f"{count(open_ones)} still sought at the end"),
+        ("requests", count(breakdown.requests(report.figures)), f"{costs} exchanges per certificate"),
+        ("time to certificate, p50", _reached(times, "p50"), ", ".join(f"{p} {_reached(times, p)}" for p in _LATER)),
+        ("deferrals", count(deferred), f"{vain} of polls in vain"),
+        ("failures", percent(report.failures.get(("run", "")), 1), f"of the enrolments that ended{planned}"),
+    ]
     shown = "".join(
-        f'<div><span>{plain(name)}</span><strong id="tile-{number}">{plain(value)}</strong>'
+        f'<div><span>{plain(name)}</span><strong id="tile-{place}">{plain(value)}</strong>'
         f"<small>{plain(beside)}</small></div>"
-        for number, (name, value, beside) in enumerate(tiles)
+        for place, (name, value, beside) in enumerate(tiles)
     )
     return f'<section class="tiles">{shown}</section>'
 
 
-def _reached(report: RunReport, name: str) -> str:
-    """Return a quantile of the time to certificate; open enrolments count as not there yet."""
-    survival, share = report.time_to_certificate, _SHARES[name]
-    if not survival.supports(share):
-        return f"needs n = {needed_samples(share)}"
-    found = survival.quantile(share)
-    return f"> {duration(survival.horizon / 1000)}" if found is None else duration(found / 1000)
-
-
-def _later(report: RunReport) -> str:
-    return ", ".join(f"{name} {_reached(report, name)}" for name in ("p90", "p99"))
+def _reached(times: Block, name: str) -> str:
+    """Return a quantile of the time to certificate; of too few enrolments, how many it takes."""
+    if whole(times, "count") + whole(times, "unfinished") < needed_samples(_SHARES[name]):
+        return f"needs n = {needed_samples(_SHARES[name])}"
+    return breakdown.reached(times, name)

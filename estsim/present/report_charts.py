@@ -6,17 +6,32 @@ from typing import Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from estsim.measure.report_figures import GeneratorReport, OperationReport, Rates
+from estsim.measure.report_figures import OperationCourse
+from estsim.measure.report_generator import GeneratorReport
+from estsim.measure.report_series import Rates
 from estsim.measure.report_windows import Course
-from estsim.present.figures import count
-from estsim.present.report_canvas import AMBER, BLUE, CELL, GREEN, HEADROOM, QUIET, TITLED, calm, steps
+from estsim.present.figures import count, percent
+from estsim.present.report_canvas import (
+    AMBER,
+    BLUE,
+    CELL,
+    GREEN,
+    HEADROOM,
+    QUIET,
+    RED,
+    RUN_TIME,
+    TITLED,
+    Clock,
+    calm,
+    mark_times,
+    steps,
+)
 
-_RUN_TIME: Final = "time of the run (s)"
 _BANDS: Final = {"p50": (BLUE, "rgba(0,0,0,0)"), "p90": ("#7fb2d0", "#d3e5f0"), "p99": ("#c9a26b", "#f6ead9")}
 _FAILURES: Final = ("#b5483a", "#d9932f", "#8a7fb0", "#5b8a72", "#7a5c48", "#4f6d8f")
 
 
-def rates(figures: Rates, ended_s: float) -> go.Figure:
+def rates(figures: Rates, clock: Clock) -> go.Figure:
     """Return intended starts against certificates and requests, above what was still being sought."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.09)
     x = [point * figures.width_s for point in range(len(figures.requests))]
@@ -39,8 +54,9 @@ def rates(figures: Rates, ended_s: float) -> go.Figure:
     figure.add_trace(sought, 2, 1)
     figure.update_yaxes(title_text=_per_second(figures.width_s), row=1, col=1)
     figure.update_yaxes(title_text="enrolments open", row=2, col=1)
-    figure.update_xaxes(title_text=_RUN_TIME, row=2, col=1)
-    figure.update_xaxes(range=[0, ended_s])
+    figure.update_xaxes(title_text=RUN_TIME, row=2, col=1)
+    figure.update_xaxes(range=[0, clock.ended_s])
+    mark_times(figure, clock, [(1, 1), (2, 1)])
     return calm(figure, 440)
 
 
@@ -48,7 +64,7 @@ def _per_second(width_s: int) -> str:
     return "per second" if width_s == 1 else f"per second, mean of {width_s} s"
 
 
-def latency(operations: Sequence[OperationReport], ended_s: float) -> go.Figure:
+def latency(operations: Sequence[OperationCourse], clock: Clock) -> go.Figure:
     """Return bands of service and of response time, a row for each operation."""
     titles = [
         f"{operation.name} · {name} time · n = {count(course.count)}"
@@ -70,8 +86,10 @@ def latency(operations: Sequence[OperationReport], ended_s: float) -> go.Figure:
         figure.update_yaxes(range=_range(operation.service, operation.response), row=row)
         figure.update_yaxes(title_text="milliseconds", row=row, col=1)
     for column in (1, 2):
-        figure.update_xaxes(title_text=_RUN_TIME, row=len(operations), col=column)
-    figure.update_xaxes(range=[0, ended_s])
+        figure.update_xaxes(title_text=RUN_TIME, row=len(operations), col=column)
+    figure.update_xaxes(range=[0, clock.ended_s])
+    panels = [(row, column) for row in range(1, len(operations) + 1) for column in (1, 2)]
+    mark_times(figure, clock, panels, texts=False)
     return calm(figure, 114 + 220 * len(operations), top=TITLED)
 
 
@@ -105,16 +123,17 @@ def _add_bands(figure: go.Figure, course: Course, row: int, column: int, shown: 
         shown.add(name)
 
 
-def failures(figures: Rates, ended_s: float) -> go.Figure:
+def failures(figures: Rates, clock: Clock) -> go.Figure:
     """Return the failures by class over time."""
-    figure = go.Figure()
+    figure = make_subplots(rows=1, cols=1)
     for (kind, values), color in zip(_by_frequency(figures.failures), _FAILURES, strict=False):
         x = [(point + 0.5) * figures.width_s for point in range(len(values))]
         label = f"{kind.replace('_', ' ')} (n = {count(sum(values))})"
         figure.add_trace(go.Bar(x=x, y=values, width=figures.width_s, name=label, marker_color=color))
-    figure.update_xaxes(title_text=_RUN_TIME, range=[0, max(ended_s, len(figures.requests) * figures.width_s)])
+    figure.update_xaxes(title_text=RUN_TIME, range=[0, max(clock.ended_s, len(figures.requests) * figures.width_s)])
     figure.update_yaxes(title_text=f"failed exchanges in {figures.width_s} s")
     figure.update_layout(barmode="stack", bargap=0, showlegend=True)
+    mark_times(figure, clock, [(1, 1)])
     return calm(figure, CELL)
 
 
@@ -122,25 +141,51 @@ def _by_frequency(found: Mapping[str, Sequence[int]]) -> list[tuple[str, Sequenc
     return sorted(found.items(), key=lambda item: (-sum(item[1]), item[0]))
 
 
-def generator(figures: GeneratorReport, ended_s: float) -> go.Figure:
-    """Return the generator's own lateness, CPU and loop delay."""
-    lag, readings = figures.lag, figures.readings
+def generator(figures: GeneratorReport, clock: Clock) -> go.Figure:
+    """Return the generator's own lateness, CPU, loop delay and what it took of the machine, with the limits."""
+    lag, vitals = figures.lag, figures.vitals
     titles = (
         f"schedule lag · n = {count(lag.count)}",
-        f"CPU · n = {count(len(readings))}",
-        f"event-loop delay, p99 · n = {count(len(readings))}",
+        "CPU",
+        "event-loop delay, p99",
+        "memory",
+        "local TCP ports in use",
+        "open descriptors",
     )
-    figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.08)
+    figure = make_subplots(rows=2, cols=3, subplot_titles=titles, horizontal_spacing=0.08, vertical_spacing=0.2)
     _add_bands(figure, lag, 1, 1, set())
-    figure.update_yaxes(range=_range(lag), row=1, col=1)
-    x = [at_s for at_s, _, _ in readings]
-    for column, name, values in (
-        (2, "CPU", [share * 100 for _, share, _ in readings]),
-        (3, "event-loop delay", [delay_ms for _, _, delay_ms in readings]),
-    ):
+    x = [vital.at_s for vital in vitals]
+    lines: tuple[tuple[int, int, str, Sequence[float]], ...] = (
+        (1, 2, "CPU", [vital.cpu_share * 100 for vital in vitals]),
+        (1, 3, "event-loop delay", [vital.loop_delay_ms for vital in vitals]),
+        (2, 1, "memory", [vital.rss_mib for vital in vitals]),
+        (2, 2, "ports", [vital.ports for vital in vitals]),
+        (2, 3, "descriptors", [vital.descriptors for vital in vitals]),
+    )
+    for row, column, name, values in lines:
         line = {"color": GREEN, "width": 1.5}
-        figure.add_trace(go.Scatter(x=x, y=values, name=name, mode="lines", line=line, showlegend=False), 1, column)
-    for column, unit in ((1, "milliseconds"), (2, "% of one core"), (3, "milliseconds")):
-        figure.update_yaxes(title_text=unit, row=1, col=column)
-        figure.update_xaxes(title_text=_RUN_TIME, range=[0, ended_s], row=1, col=column)
-    return calm(figure, CELL, top=TITLED)
+        trace = go.Scatter(x=x, y=values, name=name, mode="lines", line=line, showlegend=False)
+        figure.add_trace(trace, row, column)
+    _limit(figure, 1, figures.max_lag_ms, f"limit of the p99: {figures.max_lag_ms:g} ms")
+    _limit(figure, 2, figures.max_cpu * 100, f"limit: {percent(figures.max_cpu)}")
+    highest_ms = max([figures.max_lag_ms, *(value for each in lag.windows for value in each.percentiles.values())])
+    figure.update_yaxes(range=[0, HEADROOM * highest_ms], row=1, col=1)
+    units = ("milliseconds", "% of one core", "milliseconds", "MiB", "ports", "descriptors")
+    panels = [(row, column) for row in (1, 2) for column in (1, 2, 3)]
+    for (row, column), unit in zip(panels, units, strict=True):
+        figure.update_yaxes(title_text=unit, row=row, col=column)
+        figure.update_xaxes(title_text=RUN_TIME, range=[0, clock.ended_s], row=row, col=column)
+    mark_times(figure, clock, panels, texts=False)
+    return calm(figure, 2 * CELL - 60, top=TITLED)
+
+
+def _limit(figure: go.Figure, column: int, at: float, text: str) -> None:
+    """Draw a limit above which the generator calls itself saturated."""
+    figure.add_hline(
+        y=at,
+        line={"color": RED, "width": 1, "dash": "dash"},
+        annotation={"text": text, "font": {"size": 11, "color": RED}},
+        annotation_position="top right",
+        row=1,
+        col=column,
+    )

@@ -6,9 +6,22 @@ from typing import Final
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from estsim.measure.report_deferral import PartsFigures, Raster, Waits
+from estsim.measure.report_deferral import PartsFigures, Punctuality, Raster, Waits, Window
 from estsim.present.figures import count, duration
-from estsim.present.report_canvas import AMBER, BLUE, CELL, HEADROOM, QUIET, TITLED, calm
+from estsim.present.report_canvas import (
+    AMBER,
+    BLUE,
+    CELL,
+    GREEN,
+    HEADROOM,
+    QUIET,
+    RED,
+    RUN_TIME,
+    TITLED,
+    Clock,
+    calm,
+    mark_times,
+)
 
 _PARTS: Final = {
     "service": ("service", BLUE),
@@ -44,6 +57,51 @@ def waits(figures: Waits) -> go.Figure:
     figure.update_xaxes(title_text=f"wait before a poll (s), in steps of {figures.width_s:g} s")
     figure.update_yaxes(title_text="polls")
     return calm(figure, CELL)
+
+
+def punctuality(figures: Punctuality) -> go.Figure:
+    """Return how late polls began, early ones in another colour."""
+    lefts = [figures.first_s + figures.width_s * bar for bar in range(len(figures.polls))]
+    middles = [left + figures.width_s / 2 for left in lefts]
+    figure = go.Figure()
+    for name, color, early in (("early", RED, True), ("not early", BLUE, False)):
+        chosen = [number for number, middle in enumerate(middles) if (middle < 0) is early]
+        total = sum(figures.polls[number] for number in chosen)
+        trace = go.Bar(
+            x=[middles[number] for number in chosen],
+            y=[figures.polls[number] for number in chosen],
+            width=figures.width_s,
+            name=f"{name} (n = {count(total)})",
+            marker_color=color,
+            hovertemplate="%{y} polls",
+        )
+        figure.add_trace(trace)
+    figure.add_vline(x=0, line={"width": 1, "color": QUIET})
+    step = duration(figures.width_s)
+    figure.update_xaxes(title_text=f"later than told and planned (s), in steps of {step}; the ends hold all beyond")
+    figure.update_yaxes(title_text="polls")
+    figure.update_layout(bargap=0, showlegend=True)
+    return calm(figure, CELL)
+
+
+def windows(figures: Sequence[Window], period_s: int, clock: Clock) -> go.Figure:
+    """Return R of each window of three periods."""
+    figure = make_subplots(rows=1, cols=1)
+    width_s = 3 * period_s
+    figure.add_trace(
+        go.Bar(
+            x=[window.from_s + width_s / 2 for window in figures],
+            y=[window.synchronisation for window in figures],
+            width=width_s * 0.94,
+            marker_color=GREEN,
+            customdata=[window.polls for window in figures],
+            hovertemplate="R = %{y:.2f} (%{customdata} polls)<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title_text=f"{RUN_TIME}, windows of three periods", range=[0, clock.ended_s])
+    figure.update_yaxes(title_text="R", range=[0, 1.05])
+    mark_times(figure, clock, [(1, 1)])
+    return calm(figure, CELL - 80, top=20)
 
 
 def parts(figures: Sequence[PartsFigures]) -> go.Figure:

@@ -22,6 +22,8 @@ section + section { margin-top: 16px; }
 .badge { display: inline-block; border-radius: 6px; padding: 2px 12px; margin-right: 8px; color: #fff; font-weight: 600;
   font-size: 15px; letter-spacing: .04em; }
 .good { background: #2f8560; } .bad { background: #b5483a; } .void { background: #b07a1e; }
+.findings { border: 2px solid #b5483a; border-radius: 8px; background: #fbeeec; padding: 4px 18px; margin: 8px 0; }
+.findings h3 { margin: 8px 0; color: #b5483a; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 16px; }
 .tiles span, .tiles small { display: block; color: var(--quiet); font-size: 13px; }
 .tiles strong { display: block; font-size: 26px; line-height: 1.3; font-weight: 600; }
@@ -32,7 +34,8 @@ th, td { text-align: left; padding: 6px 14px 6px 0; border-bottom: 1px solid var
   overflow-wrap: anywhere; }
 th { color: var(--quiet); font-weight: 500; font-size: 13px; overflow-wrap: normal; }
 tbody tr:last-child td { border-bottom: 0; }
-#deferral, #environment { max-width: 680px; }
+#deferral, #environment, #non-conformance { max-width: 680px; }
+#told td:first-child { width: 70px; } #told td:nth-child(2) { width: 90px; color: var(--quiet); }
 #thresholds td:first-child { width: 100px; color: #2f8560; }
 #thresholds .failed td:first-child { color: #b5483a; font-weight: 600; }
 .n { text-align: right; white-space: nowrap; }

@@ -35,13 +35,13 @@ _CLASSES: Final = (
 _QUANTILES: Final = ("p50", "p90", "p99", "max")
 
 
-def print_final_tables(console: Console, summary: Block, *, results: Path | None) -> None:
+def print_final_tables(console: Console, summary: Block, *, results: Path | None, report: Path | None = None) -> None:
     """Print the tables to the console, its width respected; lines that cannot be folded run over, uncut."""
-    console.print(final_tables(summary, results=results, width=console.width), soft_wrap=True)
+    console.print(final_tables(summary, results=results, report=report, width=console.width), soft_wrap=True)
 
 
-def final_tables(summary: Block, *, results: Path | None, width: int) -> Page:
-    """Return the tables of a run for a terminal of the width."""
+def final_tables(summary: Block, *, results: Path | None, width: int, report: Path | None = None) -> Page:
+    """Return the tables of a run for a terminal of the width; ``results`` is its folder, ``report`` the page in it."""
     width = min(max(width, _NARROWEST), _WIDEST)
     operations = _operations(summary)
     panes = [
@@ -54,7 +54,7 @@ def final_tables(summary: Block, *, results: Path | None, width: int) -> Page:
         _findings(summary, width),
         _generator(block(summary, "generator"), width),
         _fleet(block(summary, "fleet"), width),
-        _results(summary, results, width),
+        _results(summary, results, report, width),
     ]
     lines: list[Line] = []
     for pane in filter(None, panes):
@@ -199,13 +199,14 @@ def _fleet(source: Block, width: int) -> list[Line]:
     return [*lines, *_folded("at the end", ", ".join(states), width)] if states else lines
 
 
-def _results(summary: Block, results: Path | None, width: int) -> list[Line]:
+def _results(summary: Block, results: Path | None, report: Path | None, width: int) -> list[Line]:
     if results is None:
         return []
     version = text(block(summary, "run"), "version")
     return [
         title("RESULTS", [f"estsim {version}"] if version else [], width),
         [ink(f" {clean(str(results))}", STRONG)],
+        *([[ink(f" {clean(str(report))}", STRONG), ink("  charts, in one offline page", QUIET)]] if report else []),
     ]
 
 

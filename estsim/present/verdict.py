@@ -29,14 +29,24 @@ def _sentence(summary: Block, word: str) -> str:
         case "passed" | "failed":
             return _judged(summary)
         case "saturated":
-            why = text(block(summary, "generator"), "why")
-            return f"The generator could not keep up, so these numbers are not the server's. {why}".strip()
+            return saturation_sentence(text(block(summary, "generator"), "why"))
         case "unreachable":
             return "The server could not be reached or set up; no device was started."
         case "aborted":
             return "The run was interrupted; the figures cover what happened until then."
         case _:
             return "The summary does not say how the run ended."
+
+
+def saturation_sentence(why: str) -> str:
+    """Return what it means that the generator was the limit, and why it was."""
+    return f"The generator could not keep up, so these numbers are not the server's. {_as_sentence(why)}".strip()
+
+
+def _as_sentence(words: str) -> str:
+    """Return words that begin with a capital letter and end with a full stop."""
+    words = words.strip()
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) or not words else ".")
 
 
 def _judged(summary: Block) -> str:

@@ -1,5 +1,6 @@
 """How devices power up, as YAML says it: the ``boot`` of a cohort, and the ``return`` of a power cut."""
 
+from math import ceil
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -9,6 +10,7 @@ from estsim.fields import Duration, Flag, PositiveCount, PositiveDuration, Rate,
 from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp, Steps, Trace
 from estsim.scenario import words
 
+_COUNTED = 1e-9  # the first device boots at the very begin, so an integral of 9.5 lets ten boot, one of 9 lets nine
 _WAYS = ("burst", "at_once", "rate", "ramp", "steps", "trace", "stations")
 
 
@@ -63,6 +65,17 @@ class BootModel(Section):
     def _ways(self) -> list[str]:
         given = {way: getattr(self, way) for way in _WAYS if way in self.model_fields_set}
         return [way for way, value in given.items() if value is not None and value is not False]
+
+
+def comes_to_rest(boot: BootModel, trace: tuple[float, ...] = ()) -> int | None:
+    """Return how many devices an arrival process ever lets boot; None if there is no end to it."""
+    if boot.trace is not None:
+        return len(trace)
+    if boot.ramp and boot.over and boot.ramp[1] == 0:
+        return ceil(boot.ramp[0] / 2 * boot.over - _COUNTED)
+    if boot.steps and boot.steps[-1].rate == 0:
+        return ceil(sum(step.rate * step.for_ for step in boot.steps) - _COUNTED)
+    return None
 
 
 def arrivals_of(boot: BootModel, trace: tuple[float, ...] = ()) -> Arrivals:

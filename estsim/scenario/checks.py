@@ -11,10 +11,12 @@ from estsim.errors import UnitError
 from estsim.load.arrivals import boot_window_s
 from estsim.measure.catalogue import ThresholdError
 from estsim.measure.thresholds import parse_threshold
-from estsim.scenario.boot_model import BootModel, arrivals_of
+from estsim.scenario.boot_model import arrivals_of, comes_to_rest
 from estsim.scenario.cohort_model import MOST_DEVICES, BootstrapKind, CohortModel
 from estsim.scenario.document import Location
+from estsim.scenario.ending_checks import ending_findings
 from estsim.scenario.event_checks import event_findings
+from estsim.scenario.key_checks import key_findings
 from estsim.scenario.mistakes import suggestion
 from estsim.scenario.nature_checks import nature_findings
 from estsim.scenario.parts import Finding, Parts
@@ -46,7 +48,9 @@ def findings(parts: Parts) -> Iterator[Finding]:
         first += cohort.devices
     if first > MOST_DEVICES:
         yield ("cohorts",), f"the fleet must have at most {MOST_DEVICES} devices (got {first})"
+    yield from key_findings(parts)
     yield from event_findings(parts)
+    yield from ending_findings(parts)
     yield from _thresholds(parts)
 
 
@@ -145,26 +149,15 @@ def _boot_window(parts: Parts, place: Location, cohort: CohortModel, index: int)
     except UnitError as error:
         yield at, str(error)
         return
-    ends_at = _comes_to_rest(boot, trace)
+    ends_at = comes_to_rest(boot, trace)
     if ends_at is not None and ends_at < cohort.devices:
-        yield at, f"comes to rest when {int(ends_at)} of {cohort.devices} devices have booted"
+        yield at, f"comes to rest when {ends_at} of {cohort.devices} devices have booted"
     elif parts.duration_s is not None:
         joins_s = parts.joins_s.get(str(place[-1]), 0.0)
         window_s = boot.burst or boot_window_s(arrivals_of(boot, trace), cohort.devices, seed=parts.seed, cohort=index)
         if joins_s + window_s >= parts.duration_s:
             last, end = format_duration(round(joins_s + window_s, 1)), format_duration(parts.duration_s)
             yield at, f"the last of {cohort.devices} devices would boot after {last}, the run ends after {end}"
-
-
-def _comes_to_rest(boot: BootModel, trace: tuple[float, ...]) -> float | None:
-    """Return how many devices an arrival process ever lets boot; None if there is no end to it."""
-    if boot.trace is not None:
-        return len(trace)
-    if boot.ramp and boot.over and boot.ramp[1] == 0:
-        return boot.ramp[0] / 2 * boot.over
-    if boot.steps and boot.steps[-1].rate == 0:
-        return sum(step.rate * step.for_ for step in boot.steps)
-    return None
 
 
 def _authority_of(parts: Parts, place: Location, cohort: CohortModel) -> Iterator[Finding]:

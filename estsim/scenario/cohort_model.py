@@ -68,6 +68,11 @@ class BootstrapKind(StrEnum):
     BASIC = "basic"
     NONE = "none"
 
+    @property
+    def tells_devices_apart(self) -> bool:
+        """Whether each device has one of its own; with the others a server tells devices by their keys alone."""
+        return self in (BootstrapKind.MANUFACTURER, BootstrapKind.FILES)
+
 
 _PARTS: Final[dict[BootstrapKind, frozenset[str]]] = {
     BootstrapKind.MANUFACTURER: frozenset({"authority"}),
@@ -194,7 +199,7 @@ class RetryModel(Section):
     base: PositiveDuration = _RETRY.base_s
     cap: PositiveDuration = _RETRY.cap_s
     jitter: Jitter = _RETRY.jitter
-    attempts: PositiveCount = _RETRY.attempts
+    attempts: Annotated[PositiveCount, BeforeValidator(words.attempts)] = _RETRY.attempts
 
     @field_validator("cap")
     @classmethod
@@ -225,3 +230,11 @@ class CohortModel(Section):
     renew: Annotated[RenewModel | None, BeforeValidator(words.off_or_mapping)] = RenewModel()
     deferral: DeferralModel = DeferralModel()
     retry: RetryModel = RetryModel()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_service_already(cls, value: object) -> object:
+        """Let a cohort that is operational leave its ``boot`` out: it has booted before the run begins."""
+        if isinstance(value, dict) and "boot" not in value and value.get("start") not in (None, "off"):
+            return {**value, "boot": {"at_once": True}}
+        return value

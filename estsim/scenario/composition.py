@@ -11,11 +11,13 @@ from typing import Final
 
 from estsim.errors import Mistake, ScenarioError
 from estsim.scenario.document import Document, Located, Location, Place, Step, read_document, scalar_of
-from estsim.scenario.source import is_mixed
+from estsim.scenario.source import excluded, is_mixed
 from estsim.units import shown
 
 _INCLUDE: Final = "include"
 _DEEPEST: Final = 16
+# Text, even where a variable fills them with a number: a password may be 0123, a site 17.
+_TEXTS: Final = frozenset({"name", "description", "label", "user", "password", "subject", "text", "authorised_by"})
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}|\$\{[^}]*\}?")
 
 
@@ -24,10 +26,10 @@ def compose(path: Path, environment: Mapping[str, str]) -> Document:
 
     A variable without a value and without a default is a mistake; ``$${`` is a literal ``${``.
     """
-    return expanded(_including(path, ()), environment)
+    return expanded(_including(path, (), environment), environment)
 
 
-def _including(path: Path, above: tuple[Path, ...]) -> Document:
+def _including(path: Path, above: tuple[Path, ...], environment: Mapping[str, str]) -> Document:
     document = read_document(path)
     named = document.root.members.get(_INCLUDE)
     if named is None:
@@ -36,15 +38,13 @@ def _including(path: Path, above: tuple[Path, ...]) -> Document:
     del members[_INCLUDE]
     own = _mapping(members)
     below: Located | None = None
-    for place, other in _files(document, *named):
-        if other.resolve() in (*above, path.resolve()) or len(above) >= _DEEPEST:
+    for place, other in _files(document, named[0], _filled_in(document, named[1], (_INCLUDE,), environment)):
+        _check_file(document, place, other)
+        if other.resolve() in (*above, path.resolve()):
             raise ScenarioError([_told(document, place, "includes itself, by way of the files above it")])
-        try:
-            included = _including(other, (*above, path.resolve()))
-        except ScenarioError as error:
-            if not other.is_file():
-                raise ScenarioError([_told(document, place, f"there is no such file (got {other})")]) from error
-            raise
+        if len(above) >= _DEEPEST:
+            raise ScenarioError([_told(document, place, f"is included by more than {_DEEPEST} files, one in another")])
+        included = _including(other, (*above, path.resolve()), environment)
         if not isinstance(included.root.value, dict):
             raise ScenarioError([Mistake(1, 1, "", "must be a mapping", other)])
         theirs = _in_file(included.root, other)
@@ -59,6 +59,17 @@ def _files(document: Document, place: Place, named: Located) -> list[tuple[Place
     if not isinstance(named.value, str | list) or len(texts) != len(entries) or not texts:
         raise ScenarioError([_told(document, place, f"must be a file or a list of files (got {shown(named.value)})")])
     return [(at, document.file.parent / text) for at, text in texts]
+
+
+def _check_file(document: Document, place: Place, file: Path) -> None:
+    """Raise ScenarioError, at the ``include``, for what is no file."""
+    try:
+        wrong = None if file.is_file() else "is no file" if file.exists() else "there is no such file"
+    except (OSError, ValueError) as error:  # a name too long; a NUL in it, which some versions of Python raise for
+        wrong = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+    if wrong is not None:
+        name = str(file).removeprefix(f"{document.file.parent}/")
+        raise ScenarioError([_told(document, place, f"{wrong} (got {shown(name)})")])
 
 
 def _told(document: Document, place: Place, message: str) -> Mistake:
@@ -80,7 +91,7 @@ def _mapping(members: dict[Step, tuple[Place, Located]]) -> Located:
 
 def _over(below: Located, above: Located) -> Located:
     """Return mappings merged key by key, what is above first; anything else is replaced."""
-    members = dict(below.members)
+    members = {step: member for step, member in below.members.items() if not excluded(step, above.members)}
     for step, (place, member) in above.members.items():
         lower = members.get(step)
         mixes = isinstance(member.value, dict) and lower is not None and isinstance(lower[1].value, dict)
@@ -93,11 +104,15 @@ def _over(below: Located, above: Located) -> Located:
 
 def expanded(document: Document, environment: Mapping[str, str]) -> Document:
     """Return a document with its variables filled in; a value that one filled is read as YAML reads it."""
+    return Document(document.file, _filled_in(document, document.root, (), environment))
+
+
+def _filled_in(document: Document, located: Located, path: Location, environment: Mapping[str, str]) -> Located:
     mistakes: list[Mistake] = []
-    root = _expanded(document, document.root, (), environment, mistakes)
+    result = _expanded(document, located, path, environment, mistakes)
     if mistakes:
         raise ScenarioError(mistakes)
-    return Document(document.file, root)
+    return result
 
 
 def _expanded(
@@ -106,7 +121,8 @@ def _expanded(
     if isinstance(located.value, str):
         if "${" not in located.value:
             return located
-        return replace(located, value=_filled(document, located.value, path, environment, mistakes))
+        filled = _filled(document, located.value, path, environment, mistakes)
+        return replace(located, value=filled if path and path[-1] in _TEXTS else scalar_of(filled))
     if not located.members:
         return located
     members = {
@@ -120,21 +136,19 @@ def _expanded(
 
 def _filled(
     document: Document, text: str, path: Location, environment: Mapping[str, str], mistakes: list[Mistake]
-) -> object:
+) -> str:
     unset: list[str] = []
-    filled = False
 
     def value(match: re.Match[str]) -> str:
-        nonlocal filled
         if match[0] == "$${":
             return "${"
-        name, default = match[1], match[3]
-        if name is None:
+        name: str | None = match[1]
+        default: str | None = match[3]
+        if name is None or (default is not None and "${" in default):
             unset.append(f"expected ${{NAME}} or ${{NAME:-default}} (got {shown(match[0])})")
             return ""
-        filled = True
         found = environment.get(name)
-        if match[2] is not None:
+        if default is not None:
             return found or default  # as in the shell: also for a variable that is set to nothing
         if found is None:
             unset.append(f"the variable {name} is not set; give it a value, or a default: ${{{name}:-…}}")
@@ -142,4 +156,4 @@ def _filled(
 
     result = _VARIABLE.sub(value, text)
     mistakes.extend(document.mistake(path, message) for message in unset)
-    return scalar_of(result) if filled else result
+    return result

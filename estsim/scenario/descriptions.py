@@ -61,7 +61,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "network": "What the network does to each device: {rtt: 40ms..120ms}.",
         "clock": "The devices' clocks: {skew: -30s..30s}.",
         "faults": "Shares of devices that have something wrong with them: {unknown_ca: 1%}.",
-        "boot": "When devices power up: {burst: 5s}, {rate: 24/min}, {ramp: 0/s..50/s, over: 10m}, …",
+        "boot": "When devices power up, unless they start operational: {burst: 5s}, {rate: 24/min}, …",
         "enroll": "The first enrolment.",
         "renew": "Renewal, or off.",
         "deferral": "What a device makes of being told to come again.",
@@ -114,7 +114,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "base": "The first wait: 1s.",
         "cap": "The longest wait: 60s.",
         "jitter": "full (drawn between 0 and the wait) or none.",
-        "attempts": "Failures in a row until it gives up: 5.",
+        "attempts": "Failures in a row until it gives up: 5; unlimited never does.",
     },
     "EventModel": {
         "power_cut": "The power fails: {cohorts: [north], share: 40%, off: 30s, return: {burst: 2m}}.",
@@ -131,7 +131,6 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "abort_on_fail": "End the run as soon as it fails: true.",
         "after": "Ask from then on: 30s.",
     },
-    "TargetUrl": {"host": "Host.", "port": "Port.", "base": "Path.", "label": "Label."},
     "SandboxConfig": {
         "issuer": "The certification authority.",
         "clients": "Whom it takes.",

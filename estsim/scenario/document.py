@@ -223,12 +223,15 @@ def _scalar_value(kind: str, text: str) -> object:
 
 
 def scalar_of(text: str) -> object:
-    """Return what a text is where YAML finds it as a scalar: a number, true, or the text itself."""
+    """Return the number, boolean or nothing that a whole text is to YAML; else the text, whatever it looks like."""
+    if len(text) > _INT_DIGITS:
+        return text
     try:
         node = YAML(typ="safe", pure=True).compose(text)
-    except (YAMLError, ValueError, IndexError, AttributeError):
+    except (YAMLError, ValueError, IndexError, AttributeError, RecursionError):
         return text
-    kind = str(node.tag).removeprefix(_TAG) if isinstance(node, ScalarNode) else ""
+    is_whole = isinstance(node, ScalarNode) and node.style is None and node.value == text  # no comment, quote or anchor
+    kind = str(node.tag).removeprefix(_TAG) if is_whole else ""
     try:
         return _scalar_value(kind, str(node.value)) if kind in _SCALARS else text
     except (ValueError, OverflowError):

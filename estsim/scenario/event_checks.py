@@ -2,23 +2,27 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final
 
 from pydantic import ValidationError
 
 from estsim.errors import UnitError
-from estsim.scenario.document import Location
-from estsim.scenario.event_model import EventModel, phase_span
-from estsim.scenario.mistakes import suggestion
+from estsim.load.choice import count_of
+from estsim.measure.catalogue import names
+from estsim.scenario.boot_model import comes_to_rest
+from estsim.scenario.document import Location, Step
+from estsim.scenario.event_model import EventModel, PowerCutModel, phase_span
+from estsim.scenario.mistakes import shape_mistakes, suggestion
 from estsim.scenario.parts import Finding, Parts
 from estsim.scenario.resolved import sandbox_block
 from estsim.server.changes import changed
-from estsim.server.config import SandboxConfig
+from estsim.server.config import DEFAULT, SandboxConfig
 from estsim.units import format_duration, shown
 
 _PHASE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_TAKEN: Final = frozenset({"cohorts", "fleet", "certificates", "generator"})  # paths of thresholds begin with these
+# Paths of thresholds begin with these.
+_TAKEN: Final = frozenset({"cohorts", "fleet", "generator"}).union(name.partition(".")[0] for name in names())
+_CENTERS: Final = "trust_centers"
 
 
 def event_findings(parts: Parts) -> Iterator[Finding]:
@@ -26,6 +30,7 @@ def event_findings(parts: Parts) -> Iterator[Finding]:
     for number, event in parts.events.items():
         yield from _event(parts, ("events", number), event)
     yield from _joins(parts)
+    yield from _changes(parts)
     yield from _phases(parts)
     for number, part in parts.expect.items():
         yield from _known(parts, ("expect", number, "cohorts"), part.cohorts)
@@ -35,14 +40,22 @@ def _event(parts: Parts, place: Location, event: EventModel) -> Iterator[Finding
     if parts.duration_s is not None and event.at >= parts.duration_s:
         at, end = format_duration(event.at), format_duration(parts.duration_s)
         yield (*place, "at"), f"must come before the run ends, {end} (got {at})"
-    kind = next(iter(event.model_fields_set - {"at"}), "mark")
-    yield from _known(parts, (*place, kind, "cohorts"), event.cohorts)
+    kind = next(key for key in event.model_fields_set - {"at"} if getattr(event, key) is not None)
+    named = (*place, kind) if event.cohort_join is not None else (*place, kind, "cohorts")
+    yield from _known(parts, named, event.cohorts)
     if event.renew_now is not None:
         for name in event.cohorts:
             if name in parts.cohorts and parts.cohorts[name].renew is None:
                 yield (*place, kind, "cohorts"), f"{name} never renews: it has renew: off"
-    if event.sandbox is not None:
-        yield from _change(parts, (*place, kind), event.sandbox)
+    if event.power_cut is not None:
+        yield from _return(parts, (*place, kind, "return"), event.power_cut)
+
+
+def _return(parts: Parts, place: Location, cut: PowerCutModel) -> Iterator[Finding]:
+    dark = sum(count_of(cut.share, parts.cohorts[name].devices) for name in cut.cohorts if name in parts.cohorts)
+    back = comes_to_rest(cut.return_)
+    if back is not None and back < dark:
+        yield place, f"comes to rest when power is back for {back} of {dark} devices"
 
 
 def _known(parts: Parts, place: Location, names: tuple[str, ...]) -> Iterator[Finding]:
@@ -53,21 +66,77 @@ def _known(parts: Parts, place: Location, names: tuple[str, ...]) -> Iterator[Fi
             yield place, f"there is no cohort '{shown(name)}'{suggestion(name, known)}"
 
 
-def _change(parts: Parts, place: Location, changes: dict[str, object]) -> Iterator[Finding]:
-    if parts.has_url:
-        yield place, "needs the sandbox: another server cannot be changed from here"
-        return
+def _changes(parts: Parts) -> Iterator[Finding]:
+    """Play the changes of the sandbox in the order of time, each on what those before have made of it."""
+    config = _sandbox(parts)
     label = parts.target.label if parts.target else None
-    block = sandbox_block(parts.raw, {}, parts.seed, parts.folder)
-    for key, value in changes.items():
+    for number, event in sorted(parts.events.items(), key=lambda item: item[1].at):
+        place: Location = ("events", number, "sandbox")
+        written = _written(parts, number)
+        if event.sandbox is None:
+            continue
+        if parts.has_url:
+            yield place, "needs the sandbox: another server cannot be changed from here"
+            continue
+        if config is None:
+            return  # told by the validation
+        after = config
+        for key, value in event.sandbox.items():
+            try:
+                after = changed(after, {key: value}, label)
+            except UnitError as error:
+                yield (*place, *_as_written(written, key)), str(error)
         try:
-            SandboxConfig.model_validate(changed(block, {key: value}, label))
-        except UnitError as error:
-            yield (*place, key), str(error)
+            SandboxConfig.model_validate(after)
         except ValidationError as error:
-            details = error.errors(include_url=False)[0]
-            reason = details.get("ctx", {}).get("error", details["msg"])
-            yield (*place, key), f"is nothing that the sandbox can be: {str(reason)[:1].lower()}{str(reason)[1:]}"
+            for key, steps, message in _refusals([*event.sandbox], label, error):
+                yield (*place, *_as_written(written, key), *steps), message
+        else:
+            config = after
+
+
+def _sandbox(parts: Parts) -> dict[str, object] | None:
+    """Return the sandbox's configuration as the run begins, None where it cannot be read."""
+    try:
+        SandboxConfig.model_validate(parts.raw.get("sandbox") or {})
+    except ValidationError:
+        return None
+    return sandbox_block(parts.raw, {}, parts.seed, parts.folder)
+
+
+def _refusals(keys: list[str], label: str | None, error: ValidationError) -> Iterator[tuple[str, Location, str]]:
+    """Yield what a configuration is refused for: the change that made it so, where within it, and the message."""
+    by_key = {_in_center(tuple(key.split(".")), label or DEFAULT): key for key in keys}
+    for told_at, message in shape_mistakes(error, SandboxConfig, lambda path, message: (path, message)):
+        wrong = _in_center(told_at, DEFAULT)
+        within = [steps for steps in by_key if steps == wrong[: len(steps)]]
+        about = [steps for steps in by_key if steps[: len(wrong)] == wrong]
+        if within:
+            yield by_key[within[0]], wrong[len(within[0]) :], message
+        else:
+            key = by_key[about[0]] if about else keys[0]
+            yield key, (), f"is nothing that the sandbox can be: {message}"
+
+
+def _written(parts: Parts, number: int) -> object:
+    events = parts.raw.get("events")
+    event = events[number] if isinstance(events, list) else None
+    return event.get("sandbox") if isinstance(event, dict) else None
+
+
+def _as_written(changes: object, key: str) -> Location:
+    """Return the place of a dotted key, which may have been written as mappings within each other."""
+    steps = key.split(".")
+    for count in range(len(steps), 0, -1):
+        head, rest = ".".join(steps[:count]), ".".join(steps[count:])
+        if isinstance(changes, dict) and head in changes:
+            return (head, *_as_written(changes[head], rest)) if rest else (head,)
+    return (key,)
+
+
+def _in_center(steps: Location, label: str) -> tuple[Step, ...]:
+    """Return a path with its trust center in front, whether it was written there or not."""
+    return steps[1:] if steps[:1] == (_CENTERS,) and len(steps) > 1 else (label, *steps)
 
 
 def _joins(parts: Parts) -> Iterator[Finding]:
@@ -103,9 +172,11 @@ def _phases(parts: Parts) -> Iterator[Finding]:
         if isinstance(span, tuple):
             spans.append((*span, name))
     spans.sort()
-    for (_, ends_s, before), (begins_s, _, name) in pairwise(spans):
-        if begins_s < ends_s:
-            yield ("phases", name), f"begins before {before} has ended, {format_duration(ends_s)}"
+    ended_s, before = 0.0, ""
+    for begins_s, ends_s, name in spans:
+        if begins_s < ended_s:
+            yield ("phases", name), f"begins before {before} has ended, {format_duration(ended_s)}"
+        ended_s, before = max((ended_s, before), (ends_s, name))
     for begins_s, _, name in spans:
         if parts.duration_s is not None and begins_s >= parts.duration_s:
             yield ("phases", name), f"begins after the run has ended, {format_duration(parts.duration_s)}"

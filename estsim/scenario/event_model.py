@@ -1,8 +1,9 @@
 """Events, phases and expectations, as YAML says them."""
 
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from estsim.errors import UnitError
 from estsim.fields import Duration, DurationRange, PositiveShare, Section, Text
@@ -21,9 +22,10 @@ from estsim.scenario.happenings import (
     What,
 )
 from estsim.scenario.plan import Expectation
-from estsim.units import parse_duration, shown
+from estsim.units import format_duration, parse_duration, shown
 
 _KINDS: Final = ("power_cut", "renew_now", "retire", "cohort_join", "sandbox", "mark")
+_CENTER_DEPTH: Final = 3  # trust_centers.NAME.capacity is a section, as capacity is
 _AT_ONCE: Final = BootModel(at_once=True)
 _REFUSALS: Final = ("rejected", "unauthorized")
 
@@ -37,6 +39,13 @@ class TouchedModel(Section):
     share: PositiveShare = Field(
         default=1.0, description="Share of each cohort's devices, an exact count by seed: 40%."
     )
+
+    @field_validator("cohorts")
+    @classmethod
+    def _each_once(cls, cohorts: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(cohorts)) != len(cohorts):
+            raise UnitError(f"names a cohort twice (got {', '.join(map(shown, cohorts))})")
+        return cohorts
 
     def touched(self) -> Touched:
         """Return whom it concerns."""
@@ -95,7 +104,25 @@ def _join(value: object) -> object:
 def _changes(value: object) -> object:
     if not isinstance(value, dict) or not value:
         raise UnitError(f"expected keys of the sandbox, such as {{capacity.rate: 20/s}} (got {shown(value)})")
-    return value
+    changes: dict[str, object] = {}
+    for path, part in _flat(value):
+        if path in changes:
+            raise UnitError(f"names {shown(path)} twice")
+        changes[path] = part
+    return changes
+
+
+def _flat(changes: dict[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
+    """Yield dotted paths for sections written as mappings, so that ``capacity: {rate: 20/s}`` leaves its queue alone.
+
+    What a key of a section holds is replaced as a whole.
+    """
+    for key, value in changes.items():
+        steps = (*above, *key.split("."))
+        if isinstance(value, dict) and value and len(steps) <= (_CENTER_DEPTH if steps[0] == "trust_centers" else 1):
+            yield from _flat(value, steps)
+        else:
+            yield ".".join(steps), value
 
 
 class EventModel(Section):
@@ -165,9 +192,9 @@ def phases_of(spans: dict[str, tuple[float, float]]) -> tuple[Phase, ...]:
 
 
 def _refusal(value: object) -> str:
-    if value not in FAILURES:
+    if not isinstance(value, str) or value not in FAILURES:
         raise UnitError(f"expected one of {', '.join(sorted(FAILURES))} (got {shown(value)})")
-    return str(value)
+    return value
 
 
 class ExpectModel(Section):
@@ -179,6 +206,13 @@ class ExpectModel(Section):
     )
     from_: Duration = Field(default=0.0, alias="from", description="From when on: 0s.")
     to: Annotated[float, BeforeValidator(parse_duration)] = Field(default=float("inf"), description="Until when: 5m.")
+
+    @model_validator(mode="after")
+    def _from_before_to(self) -> Self:
+        if self.to <= self.from_:
+            ends, begins = format_duration(self.to), format_duration(self.from_)
+            raise UnitError(f"to must come after from, {begins} (got {ends})")
+        return self
 
     def expectation(self, cohorts: frozenset[str]) -> Expectation:
         """Return what it means where these are all cohorts."""

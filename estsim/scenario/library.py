@@ -29,7 +29,7 @@ def found(path: Path) -> Path:
 
     Raises ScenarioError with the nearest name where there is neither.
     """
-    if path.exists() or path.parent != Path() or path.suffix:
+    if path.is_file() or path.parent != Path() or path.suffix:
         return path
     known = library()
     if path.name in known:

@@ -6,19 +6,18 @@ Generic: works for every model of a configuration file. An unknown key suggests 
 
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from estsim.errors import Mistake
 from estsim.fields import Section
 from estsim.scenario.document import Location, Step
 from estsim.units import shown
 
 _NEAR: Final = 0.65  # "retries" still means "retry", "events" no longer "devices"
 
-Tell = Callable[[Location, str], Mistake]
+Told = TypeVar("Told")
 
 _PLAIN: Final = {
     "missing": "is missing",
@@ -50,14 +49,16 @@ _BOUNDS: Final = {
 }
 
 
-def shape_mistakes(error: ValidationError, model: type[BaseModel], tell: Tell) -> list[Mistake]:
+def shape_mistakes(error: ValidationError, model: type[BaseModel], tell: Callable[[Location, str], Told]) -> list[Told]:
     """Return every mistake of a failed validation; ``tell`` puts a path and a message in their place."""
     found = error.errors(include_url=False)
     misspelt = {_meant(details, model) for details in found if details["type"] == "extra_forbidden"}
+    holding = {details["loc"][:-1] for details in found}  # pydantic calls a list too short whose members are wrong
+    beside = {"missing": misspelt, "too_short": holding}
     return [
         tell(_path(details["loc"]), _message(details, model))
         for details in found
-        if details["type"] != "missing" or details["loc"] not in misspelt
+        if details["loc"] not in beside.get(details["type"], ())
     ]
 
 
@@ -77,7 +78,7 @@ def _path(loc: tuple[Step, ...]) -> Location:
 
 def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
     kind, context = details["type"], details.get("ctx", {})
-    came = shown(details["input"])
+    came = "***" if details["loc"][-1:] == ("password",) else shown(details["input"])
     if kind == "extra_forbidden":
         return _unknown_key(str(details["loc"][-1]), _section_at(model, details["loc"][:-1]))
     if kind in ("value_error", "assertion_error"):

@@ -10,6 +10,7 @@ from estsim.fields import (
     Bitrate,
     Count,
     DurationRange,
+    Flag,
     PositiveCount,
     PositiveShare,
     Section,
@@ -17,7 +18,7 @@ from estsim.fields import (
     ShareRange,
     SignedDurationRange,
 )
-from estsim.units import Constant, format_share
+from estsim.units import Constant, format_share, shown
 
 
 class KeysModel(Section):
@@ -85,7 +86,7 @@ class StartModel(Section):
 class OnBoot(Section):
     """What a device does whenever it powers up."""
 
-    cacerts: bool = Field(default=False, description="Fetch the CA certificates.")
+    cacerts: Flag = Field(default=False, description="Fetch the CA certificates.")
     renew_if: PositiveShare | None = Field(
         default=None, description="Renew if this share of the certificate's life is over."
     )
@@ -93,13 +94,17 @@ class OnBoot(Section):
 
 def on_boot(value: object) -> object:
     """Read ``[cacerts, {renew_if: 50%}]``."""
-    if not isinstance(value, list):
+    if isinstance(value, dict):
         return value
+    if not isinstance(value, list):
+        raise UnitError(f"expected a list such as [cacerts, {{renew_if: 50%}}] (got {shown(value)})")
     read: dict[str, object] = {}
     for entry in value:
         part = {entry: True} if entry == "cacerts" else entry
         if not isinstance(part, dict) or set(part) - {"cacerts", "renew_if"} or not part:
-            raise UnitError(f"expected cacerts or {{renew_if: 50%}} (got {entry})")
+            raise UnitError(f"expected cacerts or {{renew_if: 50%}} (got {shown(entry)})")
+        if twice := sorted(set(part) & set(read)):
+            raise UnitError(f"names {twice[0]} twice")
         read |= part
     return read
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from estsim.fields import PositiveDuration
 from estsim.scenario.cohort_model import CohortModel
-from estsim.scenario.document import Location
+from estsim.scenario.document import Location, Step
 from estsim.scenario.event_model import EventModel, ExpectModel
 from estsim.scenario.model import AuthorityModel, TargetModel
 
@@ -31,6 +31,7 @@ class Parts:
     target: TargetModel | None = None
     authorities: dict[str, AuthorityModel] = field(default_factory=dict)
     cohorts: dict[str, CohortModel] = field(default_factory=dict)
+    unread: dict[str, frozenset[Step]] = field(default_factory=dict)  # keys of cohorts that stand-ins are there for
     events: dict[int, EventModel] = field(default_factory=dict)  # by their place in the list
     expect: dict[int, ExpectModel] = field(default_factory=dict)
 
@@ -65,6 +66,7 @@ def readable_parts(raw: dict[str, Any], folder: Path) -> Parts:
     parts.target = _read(TargetModel, raw.get("target", {}))
     parts.authorities = _read_all(AuthorityModel, raw.get("authorities"))
     parts.cohorts = _read_all(CohortModel, raw.get("cohorts"), _HARMLESS)
+    parts.unread = {name: _bad_keys(CohortModel, raw["cohorts"][name]) for name in parts.cohorts}
     parts.events = _read_list(EventModel, raw.get("events"))
     parts.expect = _read_list(ExpectModel, raw.get("expect"))
     return parts
@@ -74,8 +76,8 @@ def _read(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING
     """Read a part, if need be without its bad keys: what can be said about the rest is worth saying."""
     try:
         return model.model_validate(raw)
-    except ValidationError as error:
-        bad = {details["loc"][0] for details in error.errors() if details["loc"]}
+    except ValidationError:
+        bad = _bad_keys(model, raw)
     if not isinstance(raw, dict) or not bad:
         return None
     rest = {key: value for key, value in raw.items() if key not in bad}
@@ -83,6 +85,14 @@ def _read(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING
         return model.model_validate(rest | {key: harmless[key] for key in harmless if key in bad})
     except ValidationError:
         return None
+
+
+def _bad_keys(model: type[BaseModel], raw: object) -> frozenset[Step]:
+    try:
+        model.model_validate(raw)
+    except ValidationError as error:
+        return frozenset(details["loc"][0] for details in error.errors() if details["loc"])
+    return frozenset()
 
 
 def _read_all(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING) -> dict[str, M]:

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from estsim.errors import UnitError
+from estsim.units import shown
 
 
 def certificates_in(path: Path) -> list[x509.Certificate]:
@@ -37,5 +38,6 @@ def spki(key: Any) -> bytes:  # noqa: ANN401 - cryptography's public keys have n
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise UnitError(f"cannot be read: {error.strerror} (got {path})") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason, got = (error.strerror, path) if isinstance(error, OSError) else (error, shown(path.name))
+        raise UnitError(f"cannot be read: {reason} (got {got})") from error

@@ -54,7 +54,8 @@ def resolved_text(data: dict[str, Any], sandbox: dict[str, Any] | None, *, name:
         whole["target"] = target | {"trust": _with_paths(trust, folder)}
     if "authorities" in whole:
         whole["authorities"] = {key: _with_paths(part, folder) for key, part in whole["authorities"].items()}
-    return _HEAD + yaml_text(_without_passwords(whole))
+    whole["cohorts"] = {key: _cohort_with_paths(part, folder) for key, part in whole["cohorts"].items()}
+    return _HEAD + yaml_text(_literal(_without_passwords(whole)))
 
 
 def yaml_text(data: dict[str, Any]) -> str:
@@ -70,8 +71,22 @@ def yaml_text(data: dict[str, Any]) -> str:
 
 
 def _with_paths(part: dict[str, Any], folder: Path) -> dict[str, Any]:
-    named = {key: part.get(key) for key in ("ca", "cert", "key")}
+    named = {key: part.get(key) for key in ("ca", "cert", "key", "path", "trace")}
     return part | {key: str((folder / path).absolute()) for key, path in named.items() if isinstance(path, str)}
+
+
+def _cohort_with_paths(cohort: dict[str, Any], folder: Path) -> dict[str, Any]:
+    parts = {key: cohort.get(key) for key in ("boot", "bootstrap")}
+    return cohort | {key: _with_paths(part, folder) for key, part in parts.items() if isinstance(part, dict)}
+
+
+def _literal(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+    """Return data in which what looks like a variable is none: they are all filled in."""
+    if isinstance(value, dict):
+        return {key: _literal(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_literal(member) for member in value]
+    return value.replace("${", "$${") if isinstance(value, str) else value
 
 
 def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape

@@ -43,6 +43,7 @@ _SHORT: Final[dict[tuple[str, str], dict[str, Any]]] = {
         ]
     },
     ("ExpectModel", "to"): {**_TEXT, "examples": ["5m"]},
+    ("RetryModel", "attempts"): {"const": "unlimited"},
     ("RetryModel", "on"): {"type": "array", "items": {"anyOf": [_TEXT, {"const": 429}]}},
     ("TargetModel", "url"): {**_TEXT, "format": "uri"},
     ("TargetModel", "label"): _TEXT,
@@ -59,6 +60,7 @@ _INSTEAD: Final = frozenset(
         ("RetryModel", "on"),
         ("BootModel", "ramp"),
         ("StepModel", "rate"),
+        ("TargetModel", "url"),
     }
 )  # what the model itself says would mislead
 
@@ -68,8 +70,13 @@ def scenario_schema() -> dict[str, Any]:
     schema = _schema_of(ScenarioModel, "An estsim scenario")
     definitions = schema["$defs"]
     schema["properties"]["defaults"] = {"$ref": "#/$defs/CohortModel", "description": "What all cohorts start from."}
-    schema["properties"]["sandbox"] = {"$ref": "#/$defs/SandboxConfig"}
+    schema["properties"]["sandbox"] = {
+        "$ref": "#/$defs/SandboxConfig",
+        "description": DESCRIPTIONS["ScenarioModel"]["sandbox"],
+    }
     definitions["CohortModel"].pop("required", None)
+    del definitions["TargetUrl"]  # a URL is text
+    schema["anyOf"] = [{"required": ["include"]}, {"required": schema.pop("required")}]
     _open_sandbox(definitions["SandboxConfig"], definitions)
     return schema
 
@@ -110,7 +117,11 @@ def _complete(definition: dict[str, Any], model: str) -> None:
 
 
 def _texts(value: dict[str, Any], description: str | None) -> dict[str, Any]:
-    texts = {key: value[key] for key in ("description", "title", "default", "examples") if key in value}
+    texts: dict[str, Any] = {key: value[key] for key in ("description", "title", "examples") if key in value}
+    if isinstance(
+        value.get("default"), bool | int | str
+    ):  # others are in the model's own units, not as one writes them
+        texts["default"] = value["default"]
     return texts if description is None else {**texts, "description": description}
 
 

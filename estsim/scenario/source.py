@@ -4,7 +4,7 @@ Keeps the trail back, so that a mistake is told where it was written: in a cohor
 many cohorts took it from, or in the option that set it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from estsim.scenario.document import Document, Location, parse_document, plain_c
 
 # One of several ways to say it: a cohort's choice replaces the default instead of being mixed with it.
 _REPLACED_WHOLE: Final = frozenset({"boot", "bootstrap", "start"})
-_EXCLUSIVE: Final = {"at": "after", "after": "at"}
+_EXCLUSIVE: Final = {"at": "after", "after": "at", "early": "late", "late": "early"}
 _DISTRIBUTIONS: Final = frozenset({"normal", "lognormal"})
 
 
@@ -80,11 +80,7 @@ class Source:
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping with its own values over the defaults: deeply, but where one of several ways is named."""
-    result = {
-        key: plain_copy(value)
-        for key, value in defaults.items()
-        if key not in own and not (key in _EXCLUSIVE and _EXCLUSIVE[key] in own)
-    }
+    result = {key: plain_copy(value) for key, value in defaults.items() if key not in own and not excluded(key, own)}
     for key, value in own.items():
         default = defaults.get(key)
         if isinstance(value, dict) and isinstance(default, dict) and is_mixed(key, default, value):
@@ -97,6 +93,11 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 def is_mixed(key: str, default: object, value: object) -> bool:
     """Say whether two mappings under a key are merged; of what names one of several ways, the upper one counts."""
     return key not in _REPLACED_WHOLE and not _is_distribution(default) and not _is_distribution(value)
+
+
+def excluded(key: object, own: Collection[object]) -> bool:
+    """Say whether a key from below gives way to one of ``own`` that says the same in another way."""
+    return isinstance(key, str) and _EXCLUSIVE.get(key) in own
 
 
 def _is_distribution(value: object) -> bool:

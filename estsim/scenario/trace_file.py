@@ -19,9 +19,9 @@ def read_trace(path: Path) -> tuple[float, ...]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UnitError(f"cannot be read: {reason} (got {path})") from error
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: no UTF-8, or a NUL in the name
+        reason, got = (error.strerror, path) if isinstance(error, OSError) else (error, shown(path.name))
+        raise UnitError(f"cannot be read: {reason} (got {got})") from error
     if not rows:
         raise UnitError(f"holds no time (got {path})")
     column = 0

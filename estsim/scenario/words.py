@@ -3,6 +3,7 @@
 Every function takes a value as YAML gave it and returns what the model keeps; all raise UnitError.
 """
 
+import sys
 from collections.abc import Mapping
 from ipaddress import ip_address
 
@@ -87,6 +88,11 @@ def address(value: object) -> str:
 def retry_reason(value: object) -> object:
     """Return a reason as text: in YAML, 429 is a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def attempts(value: object) -> object:
+    """Return a number of tries; ``unlimited`` is one that nobody reaches."""
+    return sys.maxsize if value == "unlimited" else value
 
 
 def workers(value: object) -> object:

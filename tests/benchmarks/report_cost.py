@@ -23,7 +23,7 @@ from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.measure.recorder import Recorder
-from estsim.measure.rows import ENROLMENT_COLUMNS, EXCHANGE_COLUMNS
+from estsim.measure.rows import ENROLMENT_COLUMNS, EXCHANGE_COLUMNS, FLEET_COLUMNS, GENERATOR_COLUMNS, SERIES_COLUMNS
 from estsim.measure.sample import Enrolment, FleetReading, GeneratorReading, PollPlan, Sample, Stamps
 from estsim.measure.store import RunStore
 
@@ -73,7 +73,7 @@ def _life(rng: random.Random, recorder: Recorder, device: int) -> None:
     recorder.enrolment_began(enrolment)
     poll: PollPlan | None = None
     for _ in range(rng.choice((0, 1, 1, 2, 2, 3))):
-        deferred = rng.random() < 0.95  # noqa: PLR2004 - a few fail
+        deferred = rng.random() < 0.95
         kind = OutcomeClass.DEFERRED if deferred else OutcomeClass.SERVER_ERROR
         sample = _exchange(rng, device, Cause.POLL if poll else Cause.PLAN, kind, at_ns)
         sample.poll = poll
@@ -128,24 +128,24 @@ def _copy(path: Path, copies: int) -> None:
         db.execute("BEGIN")
         for number in range(1, copies):
             shift_s = number * _STRETCH_S
-            values = {"ns": shift_s * _S, "s": shift_s, "device": number * _DEVICES}
+            values = {"ns": shift_s * _S, "second": shift_s, "device": number * _DEVICES}
             for table, columns, selected, last in (
                 ("exchanges", EXCHANGE_COLUMNS, exchanges, rows),
                 ("enrolments", ENROLMENT_COLUMNS, enrolments, devices),
-                ("series", None, "second + :s, cohort, requests, certificates, begun, ended, polls, classes, service, "
-                 "response", seconds),
-                ("generator", None, "at_ns + :ns, cpu_share, rss_bytes, in_flight, loop_delay_p99_ns, preparing, ports,"
-                 " descriptors", readings),
-                ("fleet", None, "second + :s, cohort, states", fleet),
+                ("series", SERIES_COLUMNS, _shifted(SERIES_COLUMNS, ()), seconds),
+                ("generator", GENERATOR_COLUMNS, _shifted(GENERATOR_COLUMNS, ("at_ns",)), readings),
+                ("fleet", FLEET_COLUMNS, _shifted(FLEET_COLUMNS, ()), fleet),
             ):  # fmt: skip
-                named = f" ({', '.join(columns)})" if columns else ""
+                named = f" ({', '.join(columns)})"
                 db.execute(f"INSERT INTO {table}{named} SELECT {selected} FROM {table} WHERE rowid <= {last}", values)  # noqa: S608
         db.execute("COMMIT")
 
 
 def _shifted(columns: tuple[str, ...], times: tuple[str, ...]) -> str:
     def of(column: str) -> str:
-        return f"{column} + :ns" if column in times else f"{column} + :device" if column == "device" else column
+        if column in times:
+            return f"{column} + :ns"
+        return f"{column} + :{column}" if column in {"device", "second"} else column
 
     return ", ".join(map(of, columns))
 

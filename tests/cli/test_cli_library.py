@@ -109,7 +109,8 @@ def test_it_runs_and_its_fleet_is_through(lived: dict[str, Lived], name: str) ->
 
 def statuses(run: Lived, operation: str) -> Counter[int]:
     """Count the sandbox's answers to an operation."""
-    return Counter(status for (status,) in run.logged(f"SELECT status FROM exchanges WHERE operation = '{operation}'"))
+    logged = run.logged("SELECT operation, status FROM exchanges")
+    return Counter(status for asked, status in logged if asked == operation)
 
 
 def test_the_sandbox_saw_what_each_is_about(lived: dict[str, Lived]) -> None:

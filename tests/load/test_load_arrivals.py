@@ -8,14 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp, boot_times, boot_window_s
+from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp, Steps, Trace, boot_times, boot_window_s
 
 RATES = st.floats(min_value=1e-3, max_value=1e4)
+STAIRS = st.builds(
+    lambda steps, last: Steps((*steps, last)),  # whose last rate is not 0, so that everybody boots
+    st.lists(st.tuples(st.one_of(st.just(0.0), RATES), st.floats(min_value=0.001, max_value=1e4)), max_size=5),
+    st.tuples(RATES, st.floats(min_value=0.001, max_value=1e4)),
+)
 PROCESSES: st.SearchStrategy[Arrivals] = st.one_of(
     st.builds(Burst, st.floats(min_value=0.0, max_value=1e5)),
     st.builds(Even, RATES),
     st.builds(Poisson, RATES),
     st.builds(Ramp, st.one_of(st.just(0.0), RATES), RATES, st.floats(min_value=0.1, max_value=1e4)),
+    STAIRS,
+    st.lists(st.floats(min_value=0.0, max_value=1e6), min_size=200, max_size=200).map(
+        lambda times_s: Trace(tuple(sorted(times_s)))
+    ),
 )
 RAMPS = [Ramp(0.0, 50.0, 60.0), Ramp(5.0, 50.0, 10.0), Ramp(50.0, 5.0, 10.0), Ramp(7.0, 7.0, 10.0)]
 
@@ -120,3 +129,56 @@ def test_any_ramp_inverts_its_integral(start: float, end: float, over_s: float, 
     ramp = Ramp(start, end, over_s)
     last = times(ramp, devices)[-1]
     assert booted_by(ramp, last) == pytest.approx(devices - 1, rel=1e-6, abs=1e-6)
+
+
+def climbed_by(stairs: Steps, at_s: float) -> float:
+    """Integrate a staircase's rate: how many devices have booted by a time, as a real number."""
+    booted, begun_s = 0.0, 0.0
+    for rate, for_s in stairs.steps:
+        booted += rate * min(for_s, max(0.0, at_s - begun_s))
+        begun_s += for_s
+    return booted + stairs.steps[-1][0] * max(0.0, at_s - begun_s)
+
+
+@given(STAIRS, st.integers(min_value=1, max_value=300))
+def test_any_staircase_inverts_its_integral(stairs: Steps, devices: int) -> None:
+    """At each device's time the integral is the number of devices before it, whatever the steps, also those of 0."""
+    for index, at_s in enumerate(times(stairs, devices)):
+        assert climbed_by(stairs, at_s) == pytest.approx(index, rel=1e-6, abs=1e-5)
+
+
+def test_a_staircase_boots_so_many_in_each_step() -> None:
+    """Steps of 10/s, 0/s and 20/s for a second each: 10, none, 20, and 20 in each second after."""
+    booted = times(Steps(((10.0, 1.0), (0.0, 1.0), (20.0, 1.0))), 70)
+    assert booted[9] == pytest.approx(0.9)
+    assert booted[10] == 2.0
+    per_second = [bisect_right(booted, end - 1e-9) - bisect_right(booted, end - 1 - 1e-9) for end in range(1, 6)]
+    assert per_second == [10, 0, 20, 20, 20]
+
+
+@pytest.mark.parametrize(
+    ("steps", "boots"),
+    [
+        (((1.0, 9.5), (0.0, 1.0)), 10),  # the first at 0, the tenth at 9
+        (((1.0, 9.0), (0.0, 1.0)), 9),
+        (((0.1, 30.0), (0.0, 1.0)), 3),  # no fourth for a rounding error
+        (((0.0, 5.0), (0.0, 1.0)), 0),
+    ],
+)
+def test_a_staircase_that_ends_at_nothing_lets_no_more_boot(steps: tuple[tuple[float, float], ...], boots: int) -> None:
+    """As many as its integral, the first one at once; the scenario's reader refuses what would wait for ever."""
+    assert len(times(Steps(steps), 100)) == boots
+
+
+def test_no_rounding_puts_a_device_before_the_one_before_it() -> None:
+    """A steep step that ends a hair below a whole device, then one of a device a day."""
+    booted = times(Steps(((1e5, 0.001 * (1 - 5e-12)), (1 / 86_400, 1.0))), 103)
+    assert booted == sorted(booted)
+
+
+def test_a_trace_is_played_as_it_is() -> None:
+    """From its beginning, as far as there are devices; no seed and no cohort changes it."""
+    trace = Trace((0.5, 0.5, 7.0, 9.0))
+    assert times(trace, 3, seed=5, cohort=6) == [0.5, 0.5, 7.0]
+    assert times(trace, 9) == [0.5, 0.5, 7.0, 9.0]
+    assert times(Trace(()), 9) == []

@@ -122,7 +122,8 @@ def test_each_cohort_has_its_figures() -> None:
     )
     north, south = snapshot(recorder, 5.0).cohorts
     assert (north.name, north.devices, north.waiting_deferred, north.certificates) == ("north", 40, 3, 1)
-    assert (north.failures, north.errors, north.time_to_certificate_s.p50) == (0.0, 0, pytest.approx(2.0, rel=1e-3))
+    assert (north.failures, north.errors) == (0.0, 0)
+    assert north.time_to_certificate_s.p50 == pytest.approx(2.0, rel=1e-3)
     assert (south.failures, south.errors, south.certificates, south.response_ms.count) == (1.0, 1, 0, 0)
 
 

@@ -1,20 +1,24 @@
 """The page of a report: what it says in its tables, what it escapes, and that it asks nobody for anything."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from estsim.measure.histograms import LONG, Histogram
-from estsim.measure.report_deferral import DeferralFigures, PartsFigures, Raster, Waits
-from estsim.measure.report_figures import GeneratorReport, OperationReport, Rates, RunReport
+from estsim.measure.book import Stretch
+from estsim.measure.histograms import Histogram
+from estsim.measure.report_deferral import DeferralPictures, PartsFigures, Punctuality, Raster, Waits, Window
+from estsim.measure.report_figures import ErrorKind, OperationCourse, RunReport
+from estsim.measure.report_fleet import FleetCourse, Told
+from estsim.measure.report_generator import GeneratorReport, GeneratorWindow, Vital
+from estsim.measure.report_series import Rates
 from estsim.measure.report_windows import Course, course_of
-from estsim.measure.survival import Survival
-from estsim.measure.synchrony import Synchrony
 from estsim.present.figures import ABSENT
 from estsim.present.report import page
+from estsim.present.report_canvas import Clock
+from estsim.present.report_charts import generator, rates
+from estsim.present.report_fleet_chart import fleet
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e&amp;"
 KINDS = (
@@ -76,50 +80,69 @@ def a_course(per_second: Mapping[int, int]) -> Course:
     return course_of(seconds)
 
 
+def a_statistic(count: int = 150, value: float = 10.0, **more: object) -> dict[str, object]:
+    """Return a statistic block of values that are all the same, too few for p95 and above."""
+    return {"count": count, "p50": value, "p90": value, "p95": None, "p99": None, "max": value, **more}
+
+
+def figures(**changes: object) -> dict[str, object]:
+    """Return what summary.json says of a run or of a part of it."""
+    operation = {
+        "requests": 214, **dict.fromkeys(KINDS, 0), "ok": 150, "deferred": 60, "server_error": 4,
+        "service_ms": a_statistic(ci95={"p50": [9.5, 10.51], "p90": [9.9, None], "p99": None}),
+        "response_ms": a_statistic(), "deferred_ms": a_statistic(60, 5.0), "failed_ms": a_statistic(0),
+    }  # fmt: skip
+    times = {"count": 90, "p50": 2.0, "p90": None, "p99": None, "unfinished": 10, "longer_than_s": {"p90": 9.0}}
+    return {
+        "operations": {"cacerts": {"requests": 0}, "simpleenroll": operation},
+        "certificates": {"verified": 150, "expected_refusals": 0, "findings": []},
+        "deferral": {
+            "exchanges_per_certificate": 1.43, "polls": 60, "wasted_share": 0.25, "hit_rate": 0.75, "early_polls": 0,
+            "period_s": 3, "synchronisation": 0.5, "lag_correlation": 0.4, "burstiness": 0.3, "drain_s": 12.0,
+            "fairness": 0.9, "resync_s": 4.0, "time_to_certificate_s": times,
+            "retry_after_s": {**a_statistic(60, 3.0), "forms": {"seconds": 60}}, "punctuality_s": a_statistic(60, 0.01),
+            "non_conformance": {"PEM armour": {"count": 3, "rfc_section": "RFC 8951 §3"}},
+        },
+        "phases": {}, "cohorts": {}, "generator": {"saturated": False, "why": None}, "thresholds": [],
+        **changes,
+    }  # fmt: skip
+
+
 def a_report(**changes: object) -> RunReport:
     """Return the figures of a run with some of everything."""
     values = Histogram()
     values.record(10_000, 150)
-    took = Histogram(LONG)
-    took.record(2_000, 90)
     course = a_course({0: 100, 1: 50})
-    operation = OperationReport(
-        "simpleenroll",
-        {**dict.fromkeys(KINDS, 0), "ok": 150, "deferred": 60, "server_error": 4},
-        values.block(0.001),
-        values.block(0.001),
-        course,
-        course,
-    )
     parts = dict.fromkeys(("service", "told", "device", "backoff", "client", "generator"), 0.5)
+    window = GeneratorWindow(0, 12.0, 2.0, 0.5, 95.0, 12, 0, 0.6)
     report = RunReport(
         name="fleet-20260101T000000Z",
         facts={"scenario": "fleet", "seed": "42", "version": "0.1.0", "started": "2026-01-01T00:00:00+00:00"},
         summary=None,
+        figures=figures(),
+        failures={("run", ""): 0.02},
+        not_judged={},
         scenario="version: 1\nname: fleet\n",
         ended_s=2.0,
-        certificates=150,
-        exchanges_per_certificate=1.43,
-        failures=0.02,
-        unfinished=10,
-        time_to_certificate=Survival(took, _ages(10), 0),
+        phases=(),
+        told=(),
         rates=Rates(1, (3.0, 1.0), (2.0, 1.0), (4.0, 2.0), (1, 1), {"server_error": (3, 1)}),
-        operations=(operation,),
-        deferral=DeferralFigures(
-            60, {"seconds": 60}, 60, 0, 0.25, 0.75, 3, Synchrony(0.5, 0.4, 0.3, 2.0),
-            Waits(3.0, 0.1, (60, 0), (50, 10)), Raster(3, 0.0, 1, 0.1, ((1, 2), (3, 4))),
+        fleet=FleetCourse(1, 2, {"north": {"off": (9, 4), "operational": (1, 6)}}),
+        courses=(OperationCourse("simpleenroll", course, course),),
+        deferral=DeferralPictures(
+            Waits(3.0, 0.1, (60, 0), (50, 10)), Punctuality(-0.1, 0.1, (5, 55)),
+            Raster(3, 0.0, 1, 0.1, ((1, 2), (3, 4))), (Window(0.0, 60, 0.5),),
         ),
         parts=(PartsFigures("enroll", 150, ((150, 3.0, parts),)),),
         error_kinds=1,
-        errors=(("server_error", "", "busy", 4),),
-        generator=GeneratorReport(values.block(0.001), course, ((1.0, 0.5, 2.0),), 10**8),
+        errors=(ErrorKind("server_error", "", "busy", 4, {"north": 4}),),
+        expected={},
+        generator=GeneratorReport(
+            values.block(0.001), course, (Vital(1.0, 0.5, 2.0, 95.0, 12, 0),), 10**8, 20.0, 0.9, (window,)
+        ),
         handshakes=(("1.3, x25519", 214),),
     )  # fmt: skip
     return replace(report, **changes)  # type: ignore[arg-type]
-
-
-def _ages(count: int, age_ms: int = 1_000) -> Counter[int]:
-    return Counter({age_ms: count})
 
 
 def test_tables_have_the_figures() -> None:
@@ -131,25 +154,101 @@ def test_tables_have_the_figures() -> None:
     ]
     assert tables["latencies"] == [
         ["operation", "time", "n", "p50", "p90", "p95", "p99", "max"],
-        ["simpleenroll", "service", "150", "10ms", "10ms", ABSENT, ABSENT, "10ms"],
+        ["simpleenroll", "service", "150", "10ms (9.5ms to 10.5ms)", "10ms (9.9ms to ?)", ABSENT, ABSENT, "10ms"],
         ["simpleenroll", "response", "150", "10ms", "10ms", ABSENT, ABSENT, "10ms"],
+        ["simpleenroll", "deferred", "60", "5ms", "5ms", ABSENT, ABSENT, "5ms"],
     ]
     assert ["synchronisation R", "0.50"] in tables["deferral"]
+    assert tables["punctuality"][2][1:3] == ["60", "10ms"]
     assert tables["errors"][1] == ["server error", ABSENT, "busy", "4"]
+    assert tables["non-conformance"][1] == ["PEM armour", "RFC 8951 §3", "3"]
+    assert tables["worst"][1] == ["0 s", "12ms", "2ms", "50%", "95 MiB", "12", ABSENT]
+
+
+def test_cohorts_and_phases_stand_side_by_side() -> None:
+    """Each with the figures of the whole run below it; one cohort alone has no table of its own."""
+    halves = {name: figures() for name in ("north", "south")}
+    report = a_report(
+        figures=figures(cohorts=halves, phases={"warmup": figures()}),
+        failures={("run", ""): 0.02, ("cohort", "north"): 0.5, ("phase", "warmup"): None},
+        phases=(Stretch("warmup", 0.0, 1.0),),
+    )
+    tables = Reader(page(report)).tables
+    assert [row[0] for row in tables["cohorts"]] == ["cohort", "north", "south", "whole run"]
+    assert tables["cohorts"][1] == ["north", "214", "150", "50.0%", "1.43", "2.00s", "> 9.00s", ABSENT, "12.0s"]
+    assert tables["cohort-latencies"][1] == ["north", "simpleenroll", "150", "10ms", "10ms", ABSENT]
+    assert tables["cohort-deferral"][2][:4] == ["south", "60", "60", "25.0%"]
+    assert [row[0] for row in tables["phases"]] == ["phase", "warmup", "whole run"]
+    assert tables["errors"][1] == ["server error", ABSENT, "busy", "north 4", "4"]
+    assert "cohorts" not in Reader(page(a_report(figures=figures(cohorts={"north": figures()})))).tables
+
+
+def test_the_fleet_is_stacked_by_state_and_cohort() -> None:
+    """All devices in one chart and each cohort's below: at each point the areas add up to the devices."""
+    south = {"operational": (0, 7), "off": (7, 0)}
+    course = FleetCourse(1, 2, {"north": {"off": (9, 4), "operational": (1, 6)}, "south": south})
+    drawn = fleet(course, Clock(2.0))
+    sums: dict[str, list[int]] = {}
+    for trace in drawn.data:
+        sums.setdefault(trace.meta, [0] * len(trace.y))
+        sums[trace.meta] = [total + each for total, each in zip(sums[trace.meta], trace.y, strict=True)]
+    assert sums == {"all": [17] * 3, "north": [10] * 3, "south": [7] * 3}
+    assert len({trace.name for trace in drawn.data if trace.showlegend}) == 2
+
+
+def test_marks_are_lines_and_phases_bands() -> None:
+    """On each panel of a chart over time, their words on the first; a notice is known beforehand and no line."""
+    told = (Told(0.0, "notice", "resumed"), Told(1.0, "event", "power cut: <b>north</b>"), Told(1.5, "finding", "!"))
+    clock = Clock(2.0, (Stretch("calm", 0.0, 1.0), Stretch("later", 3.0, 4.0)), told)
+    drawn = rates(a_report().rates, clock)
+    assert [(shape.type, shape.x0) for shape in drawn.layout.shapes] == [
+        ("rect", 0.0),
+        ("line", 1.0),
+        ("line", 1.5),
+    ] * 2
+    assert [text.text for text in drawn.layout.annotations] == ["calm", "power cut: &lt;b&gt;north&lt;/b&gt;", "!"]
+    rows = Reader(page(a_report(told=told))).tables["told"]
+    assert rows[2] == ["1.00s", "event", "power cut: <b>north</b>"]
+
+
+def test_the_generator_s_limits_are_drawn_and_its_verdict_told() -> None:
+    """The limits are lines of their charts; one sentence says whether it kept up, and what it means if it did not."""
+    report = a_report()
+    drawn = generator(report.generator, Clock(2.0))
+    assert [shape.y0 for shape in drawn.layout.shapes] == [20.0, 90.0]
+    assert Reader(page(report)).texts["generator-verdict"] == (
+        "The generator kept up: over no 10 s was its schedule lag p99 above 20ms or its CPU above 90% of a core."
+    )
+    late = figures(generator={"why": "schedule lag p99 was 99 ms"})
+    said = Reader(page(a_report(figures=late))).texts
+    sentence = "The generator could not keep up, so these numbers are not the server's. Schedule lag p99 was 99 ms."
+    assert said["generator-verdict"] == sentence
+    assert said["verdict"].endswith(sentence)
+
+
+def test_what_failed_as_planned_is_told_apart() -> None:
+    """Its number stands beside the operation and above the errors."""
+    found = Reader(text := page(a_report(expected={"simpleenroll": 3})))
+    assert found.tables["operations"][0][-1] == "refused as planned"
+    assert found.tables["operations"][1][-1] == "3"
+    assert "3 exchanges failed as the plan had it and are not among these." in text
+
+
+def test_findings_are_loud() -> None:
+    """Beside the verdict, also of a run that did not end."""
+    found = figures(certificates={"findings": ["north-7 has an expired certificate and was issued one"]})
+    assert "north-7 has an expired" in Reader(page(a_report(figures=found))).texts["findings"]
 
 
 def test_quantiles_that_were_not_reached_are_said_to_be_longer() -> None:
     """Open enrolments count; what stands on too few is not given at all."""
-    texts = Reader(page(a_report(time_to_certificate=Survival(_hundred(), _ages(200, 9_000), 0)))).texts
-    assert texts["tile-2"] == "> 9.00s"  # a third had one after 2 s; of the others no more is known
-    few = Reader(page(a_report(time_to_certificate=Survival(Histogram(LONG), _ages(19), 0)))).texts
-    assert few["tile-2"] == "needs n = 20"
 
+    def tile(**times: object) -> str:
+        deferral = {"time_to_certificate_s": {"p50": None, **times}}
+        return Reader(page(a_report(figures=figures(deferral=deferral)))).texts["tile-2"]
 
-def _hundred() -> Histogram:
-    took = Histogram(LONG)
-    took.record(2_000, 100)
-    return took
+    assert tile(count=100, unfinished=200, longer_than_s={"p50": 9.0}) == "> 9.00s"
+    assert tile(count=0, unfinished=19) == "needs n = 20"
 
 
 @pytest.mark.parametrize(
@@ -196,12 +295,20 @@ def test_nothing_that_a_server_or_a_scenario_says_is_markup() -> None:
                 "generator": {"why": HOSTILE},
                 "run": {"openssl": HOSTILE},
             },
-            errors=(("rejected", HOSTILE, HOSTILE, 4),),
+            figures=figures(
+                cohorts={HOSTILE: figures(), "other": figures()},
+                phases={HOSTILE: figures()},
+                deferral={"non_conformance": {HOSTILE: {"count": 1, "rfc_section": HOSTILE}}},
+            ),
+            phases=(Stretch(HOSTILE, 0.0, 1.0),),
+            told=(Told(1.0, HOSTILE, HOSTILE),),
+            fleet=FleetCourse(1, 1, {HOSTILE: {HOSTILE: (1,)}, "other": {"off": (1,)}}),
+            errors=(ErrorKind("rejected", HOSTILE, HOSTILE, 4, {HOSTILE: 4}),),
             handshakes=((HOSTILE, 1),),
         )
     )
     found = Reader(hostile)
-    assert found.tags <= Reader(plain).tags | {"ul", "li", "strong"}
+    assert found.tags <= Reader(plain).tags | {"ul", "li"}
     assert found.handlers == []
     assert "<script>alert(1)" not in hostile
     assert "\u202e" not in hostile
@@ -226,18 +333,19 @@ def test_what_there_is_none_of_is_left_out() -> None:
     """A run in which nothing happened has a page without charts of nothing."""
     nothing = Histogram().block(0.001)
     bare = a_report(
+        figures={},
+        failures={},
         rates=Rates(),
-        operations=(),
+        fleet=FleetCourse(),
+        courses=(),
         parts=(),
         errors=(),
         handshakes=(),
-        deferral=DeferralFigures(0, {}, 0, 0, None, None, None, Synchrony(), None, None),
-        generator=GeneratorReport(nothing, Course(0), (), None),
-        time_to_certificate=Survival(Histogram(LONG), _ages(0), 0),
-        exchanges_per_certificate=None,
-        failures=None,
+        deferral=DeferralPictures(),
+        generator=GeneratorReport(nothing, Course(0), (), None, 20.0, 0.9),
     )
     found = Reader(page(bare))
-    assert not {"chart-latency", "chart-parts", "chart-waits", "chart-raster", "chart-generator"} & {*found.texts}
+    charts = ("latency", "parts", "waits", "punctuality", "raster", "windows", "generator", "fleet")
+    assert not {f"chart-{name}" for name in charts} & {*found.texts}
     assert "deferral" not in found.tables
     assert found.texts["tile-4"] == ABSENT

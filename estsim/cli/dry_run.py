@@ -1,0 +1,82 @@
+"""``estsim run --dry-run``: what a plan would do, in virtual time. Nothing is started, nothing is written."""
+
+import sys
+import time
+from typing import Final, Self
+
+from rich.console import Console
+
+from estsim.cli.complaints import output
+from estsim.cli.exits import Exit
+from estsim.engine.forecast import DryRun
+from estsim.engine.limits import plan_problems
+from estsim.engine.vitals import tune_process
+from estsim.measure.forecast import Forecast, forecast_json
+from estsim.present.figures import clock, count
+from estsim.present.forecast import print_forecast
+from estsim.scenario.plan import Scenario
+
+_QUICK_S: Final = 1.0  # what takes no longer needs no word
+_LINE_EVERY_S: Final = 5.0  # where there is no terminal to write over
+
+
+def dry_run(plan: Scenario, out: Console, err: Console, *, as_json: bool, force: bool) -> Exit:
+    """Forecast a plan and show it; problems that a run would refuse are told, and are the exit code unless forced."""
+    try:
+        tune_process()
+        problems = plan_problems(plan)
+        forecast = _forecast(plan, err)
+    except KeyboardInterrupt:
+        err.print("estsim: interrupted; nothing was started")
+        return Exit.INTERRUPTED
+    with output():
+        if as_json:
+            sys.stdout.write(forecast_json(forecast, resolved=plan.resolved, problems=problems))
+        else:
+            print_forecast(out, forecast)
+            sys.stdout.write(plan.resolved)
+    for problem in problems:
+        err.print(f"estsim: {problem}", markup=False, highlight=False, soft_wrap=True)
+    if problems and not force:
+        err.print("estsim: a run would refuse this plan on this machine; --force runs it anyway", soft_wrap=True)
+        return Exit.USAGE
+    return Exit.PASSED
+
+
+def _forecast(plan: Scenario, err: Console) -> Forecast:
+    with _Progress(err, plan.duration_s) as progress:
+        return DryRun(plan).run(progress.report)
+
+
+class _Progress:
+    """Says on stderr how far a dry run is, if it takes its time: in one line of a terminal, else in a line at times."""
+
+    def __init__(self, err: Console, duration_s: float) -> None:
+        self._err = err
+        self._duration_s = duration_s
+        self._status = err.status("") if err.is_terminal else None
+        self._next_s = time.monotonic() + _QUICK_S
+        self._is_shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None and self._is_shown:
+            self._status.stop()
+
+    def report(self, at_s: float, steps: int) -> None:
+        """Say where it is, when it is time to."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return
+        words = f"dry run: at {clock(at_s)} of at most {clock(self._duration_s)}, {count(steps)} steps"
+        if self._status is None:
+            self._err.print(words, highlight=False)
+            self._next_s = now_s + _LINE_EVERY_S
+            return
+        self._next_s = now_s + _QUICK_S
+        self._status.update(words)
+        if not self._is_shown:
+            self._status.start()
+            self._is_shown = True

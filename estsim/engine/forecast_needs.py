@@ -1,0 +1,80 @@
+"""What a plan takes of this machine, by its forecast, and what the machine has."""
+
+import os
+from ipaddress import ip_address
+from math import ceil
+from typing import Final
+
+import psutil
+
+from estsim.engine.forecast_books import ForecastBooks
+from estsim.engine.limits import (
+    BOOTS_PER_CORE_PER_S,
+    BYTES_PER_DEVICE,
+    BYTES_PER_SESSION,
+    WINDOW_S,
+    local_ports,
+    raise_descriptor_limit,
+    time_wait_s,
+)
+from estsim.measure.forecast import Need, busiest
+from estsim.net.vanished import held_at_most
+from estsim.scenario.plan import Close, Scenario
+
+_OWN_DESCRIPTORS: Final = 64  # as in the plan's check (estsim.engine.limits)
+_MIB: Final = 1 << 20
+_MS_PER_ENROLMENT: Final = 1000 / BOOTS_PER_CORE_PER_S
+
+
+def needs_of(scenario: Scenario, books: ForecastBooks) -> tuple[Need, ...]:
+    """Return the needs of a plan: processor, local ports, open files, memory."""
+    return _processor(books), _ports(scenario, books), _files(scenario, books), _memory(scenario)
+
+
+def _processor(books: ForecastBooks) -> Need:
+    """A poll costs a handshake and a request like any other exchange that asks for a certificate."""
+    begins_s, most = busiest(books.enrolling, WINDOW_S)
+    needed = most / (WINDOW_S * BOOTS_PER_CORE_PER_S)
+    why = (
+        f"{most} enrolment exchanges in the {WINDOW_S} s from {begins_s} s on, {_MS_PER_ENROLMENT:g} ms each; "
+        f"a run uses one core (of {os.cpu_count() or 1})"
+    )
+    return Need("processor", needed, 1.0, "core", why)
+
+
+def _ports(scenario: Scenario, books: ForecastBooks) -> Need:
+    window_s = time_wait_s(loopback=_is_loopback(scenario))
+    _, lingering = busiest(books.lingering, window_s)
+    addresses = max(1, len(scenario.generator.source_addresses))
+    why = f"connections within {window_s} s, for which their ports stay taken; or at once"
+    return Need("local ports", max(lingering, books.most_in_flight), local_ports() * addresses, "", why)
+
+
+def _files(scenario: Scenario, books: ForecastBooks) -> Need:
+    keep_alive_s = max((cohort.tls.keep_alive_s for cohort in scenario.cohorts), default=0.0)
+    kept = busiest(books.connections, 1 + ceil(keep_alive_s))[1] if keep_alive_s > 0 else 0
+    has = raise_descriptor_limit() - _OWN_DESCRIPTORS
+    why = "connections open at once"
+    if any(cohort.tls.close is Close.VANISH for cohort in scenario.cohorts):
+        has, why = has - held_at_most(), f"{why}; the half is for those that vanish"
+    return Need("open files", max(kept, books.most_in_flight), has, "", why)
+
+
+def _memory(scenario: Scenario) -> Need:
+    resuming = sum(cohort.devices for cohort in scenario.cohorts if cohort.tls.resume)
+    needed = scenario.devices * BYTES_PER_DEVICE + resuming * BYTES_PER_SESSION
+    why = f"{BYTES_PER_DEVICE >> 10} KiB a device" + (
+        f", {BYTES_PER_SESSION >> 10} KiB more where sessions are kept" if resuming else ""
+    )
+    return Need("memory", needed / _MIB, psutil.virtual_memory().available / _MIB, "MiB", why)
+
+
+def _is_loopback(scenario: Scenario) -> bool:
+    """Say whether the server is on this machine: a sandbox always is."""
+    if scenario.target is None:
+        return True
+    host = scenario.target.url.host
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

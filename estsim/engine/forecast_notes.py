@@ -1,0 +1,55 @@
+"""What a reader of a forecast has to know: what was assumed, and what of the plan is not in it."""
+
+from collections.abc import Iterator
+
+from estsim.engine.notices import needs_approval
+from estsim.load.choice import count_of
+from estsim.scenario.happenings import Mark
+from estsim.scenario.plan import Cohort, Scenario
+from estsim.server.config import DEFAULT
+from estsim.units import format_duration
+
+
+def assumptions_of(scenario: Scenario, *, service_s: float) -> tuple[str, ...]:
+    """Return what every forecast takes for granted, each as a sentence."""
+    takes = f"Each exchange takes {format_duration(service_s)}"
+    if any(cohort.network is not None and cohort.network.rtt_s is not None for cohort in scenario.cohorts):
+        takes += " and its device's round trips"
+    if scenario.sandbox is not None:
+        takes += ", and waits for its turn where the sandbox lets it wait"
+    return (f"{takes}; every device is let in, keys cost no time, nothing is ever late.",)
+
+
+def left_out(scenario: Scenario) -> Iterator[str]:
+    """Yield what the plan has and the forecast has not, each as a sentence."""
+    for cohort in scenario.cohorts:
+        yield from _left_out_of(cohort)
+    if scenario.expect:
+        yield "Refusals that the plan expects are not forecast: all devices are let in."
+    if any(isinstance(event.what, Mark) and event.what.wait_for_enter for event in scenario.events):
+        yield "Where an operator is waited for, Enter is taken to be pressed at once."
+    yield from _left_out_of_sandbox(scenario)
+
+
+def _left_out_of(cohort: Cohort) -> Iterator[str]:
+    refused = [share for fault, share in cohort.faults.items() if fault.to_be_refused]
+    faulty = sum(count_of(share, cohort.devices) for share in refused)
+    if faulty:
+        yield f"{cohort.name}: {faulty} faulty devices are taken for sound ones."
+    if cohort.skew_s is not None:
+        yield f"{cohort.name}: all clocks are taken to be right."
+    network = cohort.network
+    if network is not None and (network.stall or network.reset):
+        yield f"{cohort.name}: no connection stalls or is reset."
+    if network is not None and network.rate_bps is not None:
+        yield f"{cohort.name}: the bit rate of its network is left out."
+
+
+def _left_out_of_sandbox(scenario: Scenario) -> Iterator[str]:
+    if scenario.sandbox is None:
+        return
+    center = scenario.sandbox.centers[scenario.sandbox_label or DEFAULT]
+    if center.faults:
+        yield f"The sandbox's faults ({', '.join(sorted({fault.kind for fault in center.faults}))}) are not injected."
+    if needs_approval(scenario):
+        yield "Nobody approves: requests stay pending to the end."

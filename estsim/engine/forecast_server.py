@@ -1,0 +1,179 @@
+"""The server of a dry run: a model that answers at once and says when its answer is there. No network, no clock.
+
+Of a sandbox it is the real thing, the trust center's own :class:`~estsim.server.policy.IssuePolicy` with its capacity
+gate, which the sandbox itself runs by. Of somebody else's server nothing is known, so it issues at once. Who may enroll
+is not asked, faults are not injected and nobody approves: the notes of a forecast say so where it matters.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from struct import Struct
+from typing import Any, Final, Protocol
+
+from estsim.errors import EstsimError
+from estsim.est.operations import Operation
+from estsim.est.outcome import (
+    NO_RETRY_AFTER,
+    CACertificates,
+    Deferred,
+    Issued,
+    NoCSRAttributes,
+    Outcome,
+    Overloaded,
+    Rejected,
+    RetryAfter,
+    RetryAfterForm,
+)
+from estsim.scenario.document import parse_document
+from estsim.scenario.plan import Scenario
+from estsim.server import policy
+from estsim.server.assembly import build_gate
+from estsim.server.capacity import CapacityGate
+from estsim.server.changes import changed
+from estsim.server.config import DEFAULT, SandboxConfig, TrustCenterConfig
+from estsim.server.issuing_config import CapacityConfig
+from estsim.units import format_duration
+
+IDEAL_VALIDITY_S: Final = 86_400.0
+_FORBIDDEN: Final = 403
+_NUMBER: Final = Struct("<q")
+_KEYS_AT_MOST: Final = 1 << 24  # of a device
+_CA_CERTIFICATES: Final = CACertificates(())
+_NO_ATTRIBUTES: Final = NoCSRAttributes()
+_ISSUED: Final = Issued(None)
+
+
+class _Request(policy.Request):
+    """A request of a device whose identity and key are numbers: the draws need no digest of them."""
+
+    @property
+    def who(self) -> int:
+        """Identity and key as one number."""
+        return int.from_bytes(self.identity, "little") * _KEYS_AT_MOST + int.from_bytes(self.key, "little")
+
+
+class ServerModel(Protocol):
+    """What answers the fleet of a dry run. Times passed in never decrease."""
+
+    words: str
+    validity_s: float
+
+    def answer(self, operation: Operation, device: int, key: int, attempt: int, now_s: float) -> tuple[Outcome, float]:
+        """Answer a request, and say from when on (≥ ``now_s``) the answer is there.
+
+        ``key`` numbers the device's keys; ``attempt`` counts its requests for this one, from 0.
+        """
+
+    def change(self, changes: Mapping[str, object]) -> str | None:
+        """Go on with other values at dotted paths; returns why that cannot be, if so."""
+
+
+def model_of(scenario: Scenario) -> ServerModel:
+    """Return the model of a scenario's server."""
+    return IdealServer() if scenario.sandbox is None else SandboxModel(scenario, scenario.sandbox)
+
+
+class IdealServer:
+    """A server that nothing is known of: it issues at once, whatever is asked of it."""
+
+    words = f"an ideal server that issues at once, certificates that live {format_duration(IDEAL_VALIDITY_S)}"
+    validity_s = IDEAL_VALIDITY_S
+
+    def answer(self, operation: Operation, device: int, key: int, attempt: int, now_s: float) -> tuple[Outcome, float]:  # noqa: ARG002 - one shape for all models
+        """Issue."""
+        if operation is Operation.CACERTS:
+            return _CA_CERTIFICATES, now_s
+        return (_NO_ATTRIBUTES if operation is Operation.CSRATTRS else _ISSUED), now_s
+
+    def change(self, changes: Mapping[str, object]) -> str | None:  # noqa: ARG002 - the same
+        """Refuse: it has nothing to change."""
+        return "only a sandbox can be changed"
+
+
+class SandboxModel:
+    """The trust center of an embedded sandbox that the fleet goes to: its rules and its capacity."""
+
+    def __init__(self, scenario: Scenario, config: SandboxConfig) -> None:
+        self._label = scenario.sandbox_label
+        self._text, self._source = scenario.sandbox_text, scenario.source
+        self._data: dict[str, Any] | None = None  # as YAML had it, read where something is to change
+        center = config.centers[self._label or DEFAULT]
+        self._http_dates = center.issue.retry_after.form == "http-date"
+        self._policy = policy.IssuePolicy(
+            center.issue, _gate(center), seed=config.seed, tells_overload=_tells_overload(center.capacity)
+        )
+        self._deferrals: dict[int, Deferred] = {}
+        self.validity_s = center.issuer.validity
+        self.words = f"the sandbox's own rules and capacity ({self._label or DEFAULT})"
+
+    def answer(self, operation: Operation, device: int, key: int, attempt: int, now_s: float) -> tuple[Outcome, float]:
+        """Let the policy decide."""
+        if operation is Operation.CACERTS:
+            return _CA_CERTIFICATES, now_s
+        if operation is Operation.CSRATTRS:
+            return _NO_ATTRIBUTES, now_s
+        request = _Request(_NUMBER.pack(device), _NUMBER.pack(key), b"", attempt)
+        verdict = self._policy.decide(request, now_s)
+        match verdict:
+            case policy.IssueNow():
+                self._issued(request)
+                return _ISSUED, now_s
+            case policy.IssueAt(slot_s):
+                self._issued(request)
+                return _ISSUED, slot_s
+            case policy.ComeAgain(wait_s):
+                return self._deferred(wait_s, now_s), now_s
+            case policy.TooEarly(status, wait_s):
+                if status == _FORBIDDEN:
+                    return Rejected(status, "too early"), now_s
+                return Overloaded(self._retry_after(wait_s, now_s), status), now_s
+            case policy.Overloaded(status, told_s):
+                told = NO_RETRY_AFTER if told_s is None else self._retry_after(told_s, now_s)
+                return Overloaded(told, status), now_s
+            case policy.Denied(reason):
+                return Rejected(_FORBIDDEN, reason), now_s
+
+    def change(self, changes: Mapping[str, object]) -> str | None:
+        """Go on by other rules, as the running sandbox would."""
+        try:
+            data = changed(self._read() if self._data is None else self._data, changes, self._label)
+            center = SandboxConfig.model_validate(data).centers[self._label or DEFAULT]
+        except (EstsimError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+            return str(error)
+        self._data = data
+        self._http_dates = center.issue.retry_after.form == "http-date"
+        self._policy.change(center.issue, _gate(center), tells_overload=_tells_overload(center.capacity))
+        return None
+
+    def _read(self) -> dict[str, Any]:
+        text = self._text
+        data = parse_document(self._source, text).root.value if text.strip() else {}
+        return data if isinstance(data, dict) else {}
+
+    def _issued(self, request: policy.Request) -> None:
+        """Let the policy forget a request; the first for a key cannot have been pending."""
+        if request.attempt:
+            self._policy.issued(request)
+
+    def _deferred(self, wait_s: int, now_s: float) -> Deferred:
+        """Return a deferral; a herd is told the same again and again."""
+        if self._http_dates:
+            return Deferred(self._retry_after(wait_s, now_s))
+        found = self._deferrals.get(wait_s)
+        if found is None:
+            found = self._deferrals[wait_s] = Deferred(self._retry_after(wait_s, now_s))
+        return found
+
+    def _retry_after(self, wait_s: int, now_s: float) -> RetryAfter:
+        """Tell a wait; an HTTP-date has whole seconds, rounded up."""
+        if self._http_dates:
+            return RetryAfter(ceil(now_s + wait_s) - now_s, RetryAfterForm.HTTP_DATE)
+        return RetryAfter(float(wait_s), RetryAfterForm.SECONDS)
+
+
+def _gate(center: TrustCenterConfig) -> CapacityGate | None:
+    return None if center.capacity is None else build_gate(center.capacity)
+
+
+def _tells_overload(capacity: CapacityConfig | None) -> bool:
+    return capacity is None or capacity.retry_after != "none"

@@ -1,0 +1,217 @@
+"""A stored run in the scopes of a live one: tallies by cohort and phase put together as the book of tallies does.
+
+The facts of the run say which cohorts and phases there were; what is not among them is read off its rows.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from estsim.est.operations import Operation
+from estsim.measure.book import SLICE_S, WARMUP, OperationBlocks, Stretch
+from estsim.measure.catalogue import ThresholdError
+from estsim.measure.deferral import Scope, Scopes
+from estsim.measure.histograms import Histogram, highest_equivalent
+from estsim.measure.lives import DEFAULT_WITHIN_S
+from estsim.measure.report_enrolments import EnrolmentReader
+from estsim.measure.report_exchanges import ExchangeCounts, Plan, fill_tallies
+from estsim.measure.report_queries import FLEET, RunQueries, apart, bucket, number_of
+from estsim.measure.tally import Tally, total_of
+from estsim.measure.thresholds import DEFAULT_THRESHOLD, Threshold, limits_of, parse_thresholds
+
+_DEFAULT_MAX_LAG_S: Final = 0.02
+_DEFAULT_MAX_CPU: Final = 0.9
+_BUCKETS: Final = 1 << 16
+_EVENT: Final = "event"
+_STIRS_NOBODY: Final = "retire: "  # devices that leave are no herd that has to fall apart
+
+SecondsByOperation = Mapping[tuple[str, Operation], Mapping[int, Histogram]]  # by cohort as well
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """What a store says of its run's plan."""
+
+    devices: Mapping[str, int]  # by cohort
+    phases: tuple[Stretch, ...]
+    thresholds: tuple[Threshold, ...]
+    unknown_thresholds: Mapping[str, str]  # expression → why this estsim cannot judge it
+    max_lag_s: float
+    max_cpu: float
+    duration_s: float | None
+
+    @property
+    def cells(self) -> Plan:
+        """Return what exchanges are counted by."""
+        return Plan(tuple(self.devices), self.phases, self.max_lag_s)
+
+
+def plan_of(store: RunQueries) -> StoredPlan:
+    """Read the plan of a run from its facts, as far as they go."""
+    facts = store.facts()
+    cohorts = {str(name): int(devices) for name, devices in json.loads(facts.get("cohorts", "{}")).items()}
+    for (name,) in store.rows("SELECT DISTINCT cohort FROM series ORDER BY 1"):
+        cohorts.setdefault(str(name), 0)
+    phases = tuple(Stretch(str(name), float(a), float(b)) for name, a, b in json.loads(facts.get("phases", "[]")))
+    thresholds, unknown = _thresholds(json.loads(facts.get("thresholds", "[]")), cohorts, phases)
+    return StoredPlan(
+        devices=cohorts or {"": 0},
+        phases=phases,
+        thresholds=thresholds,
+        unknown_thresholds=unknown,
+        max_lag_s=_number(facts.get("max_lag_s")) or _DEFAULT_MAX_LAG_S,
+        max_cpu=_number(facts.get("max_cpu")) or _DEFAULT_MAX_CPU,
+        duration_s=_number(facts.get("duration_s")),
+    )
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None or text == "None" else float(text)
+
+
+def _thresholds(
+    expressions: Iterable[str], cohorts: Mapping[str, int], phases: Iterable[Stretch]
+) -> tuple[tuple[Threshold, ...], Mapping[str, str]]:
+    """Read the thresholds one by one: another estsim may have known names that this one does not."""
+    known: list[Threshold] = []
+    unknown: dict[str, str] = {}
+    names = [phase.name for phase in phases]
+    for expression in [*expressions] or [DEFAULT_THRESHOLD]:
+        try:
+            known += parse_thresholds([expression], cohorts=cohorts, phases=names)
+        except ThresholdError as error:
+            unknown[expression] = str(error)
+    return tuple(known), unknown
+
+
+@dataclass(slots=True)
+class StoredBook:
+    """The tallies of a stored run by cohort and phase, and the blocks for confidence intervals."""
+
+    plan: StoredPlan
+    tallies: dict[tuple[str, str | None], Tally] = field(default_factory=dict)
+    blocks: dict[str, dict[Operation, OperationBlocks]] = field(default_factory=dict)
+    states: dict[str, dict[str, int]] = field(default_factory=dict)  # of each cohort at the end
+    events_s: tuple[float, ...] = ()
+
+    @property
+    def within_s(self) -> tuple[float, ...]:
+        """Every D that is asked about."""
+        return limits_of(self.plan.thresholds) if self.plan.thresholds else DEFAULT_WITHIN_S
+
+    def tally(self, cohort: str, phase: str | None) -> Tally:
+        """Return the tally of a cohort in a phase, or outside of all."""
+        found = self.tallies.get((cohort, phase))
+        if found is None:
+            found = self.tallies[cohort, phase] = Tally(self.within_s)
+        return found
+
+    def read_enrolments(self, store: RunQueries) -> EnrolmentReader:
+        """Count the enrolments."""
+        reader = EnrolmentReader(store, tuple(self.plan.devices), self.plan.phases)
+        limits_ms = [round(limit_s * 1000) for limit_s in self.within_s]
+        reader.fill(lambda cohort, phase: self.tally(cohort, phase).lives, limits_ms, WARMUP)
+        return reader
+
+    def read_moments(self, store: RunQueries) -> None:
+        """Take note of where the fleet stood at the end, and of what stirred it."""
+        for row in store.fleet():
+            self.states[row.cohort] = row.states
+        self.events_s = tuple(
+            mark.at_ns / 1e9
+            for mark in store.marks()
+            if mark.kind == _EVENT and not mark.text.startswith(_STIRS_NOBODY)
+        )
+
+    def add_exchanges(self, counts: ExchangeCounts) -> None:
+        """Add what was counted of the exchanges."""
+        fill_tallies(counts, self.tally)
+
+    def add_blocks(self, store: RunQueries, service: SecondsByOperation, response: SecondsByOperation) -> None:
+        """Cut the seconds of the run into blocks, without those exchanges that belong to a warm-up."""
+        for name, seconds_of in (("service", service), ("response", response)):
+            sums: dict[tuple[str, Operation, int], Histogram] = {}
+            for (cohort, operation), seconds in seconds_of.items():
+                for second, histogram in seconds.items():
+                    sums.setdefault((cohort, operation, int(second // SLICE_S)), Histogram()).merge(histogram)
+            for key, index, count in _of_warmup(store, self.plan, name):
+                if key in sums:
+                    sums[key].counts[index] = sums[key].counts.get(index, 0) - count
+            for (cohort, operation, number), histogram in sorted(sums.items()):
+                blocks = self.blocks.setdefault(cohort, {}).setdefault(operation, OperationBlocks())
+                left = histogram if WARMUP not in self._phase_names() else _without(histogram)
+                (blocks.service if name == "service" else blocks.response).add(number, left)
+
+    def _phase_names(self) -> frozenset[str]:
+        return frozenset(phase.name for phase in self.plan.phases)
+
+    def scopes(self, ended_ns: int) -> Scopes:
+        """Return the run, each cohort and each phase as they stood at the end; a warm-up is in its own scope only."""
+        devices, names = self.plan.devices, tuple(self.plan.devices)
+        cohorts = {
+            name: Scope(
+                self._total([name]), devices[name], ended_ns, self.states.get(name, {}), self.blocks.get(name, {}),
+                self.events_s,
+            )
+            for name in names
+        }  # fmt: skip
+        states: dict[str, int] = {}
+        for found in self.states.values():
+            for state, count in found.items():
+                states[state] = states.get(state, 0) + count
+        fleet = sum(devices.values())
+        run = Scope(self._total(names), fleet, ended_ns, states, self._all_blocks(), self.events_s)
+        phases = {
+            phase.name: Scopes(
+                Scope(self._of_phase(phase.name, names), fleet, ended_ns),
+                {name: Scope(self._of_phase(phase.name, [name]), devices[name], ended_ns) for name in names},
+            )
+            for phase in self.plan.phases
+        }
+        return Scopes(run, cohorts, phases)
+
+    def _total(self, cohorts: Iterable[str]) -> Tally:
+        wanted = frozenset(cohorts)
+        parts = (tally for (name, phase), tally in self.tallies.items() if name in wanted and phase != WARMUP)
+        return total_of(parts, self.within_s)
+
+    def _of_phase(self, phase: str, cohorts: Iterable[str]) -> Tally:
+        keys = [(name, phase) for name in cohorts]
+        return total_of((self.tallies[key] for key in keys if key in self.tallies), self.within_s)
+
+    def _all_blocks(self) -> dict[Operation, OperationBlocks]:
+        merged: dict[Operation, OperationBlocks] = {}
+        for operations in self.blocks.values():
+            for operation, blocks in operations.items():
+                found = merged.setdefault(operation, OperationBlocks())
+                found.service.merge(blocks.service)
+                found.response.merge(blocks.response)
+        return merged
+
+
+def _of_warmup(store: RunQueries, plan: StoredPlan, name: str) -> Iterable[tuple[tuple[str, Operation, int], int, int]]:
+    """Yield the successful exchanges of a warm-up by cohort, operation and slice of their end, and by bucket."""
+    operations, cohorts = (*Operation,), tuple(plan.devices)
+    began = "started_ns + client_work_ns" if name == "service" else "intended_ns"
+    for warmup in (phase for phase in plan.phases if phase.name == WARMUP):
+        number = f"({number_of('cohort', cohorts)}) * {len(operations)} + ({number_of('operation', operations)})"
+        inner = apart(
+            f"SELECT {number} AS place, ended_ns / {round(SLICE_S * 1e9)} AS slice, "
+            f"MAX(0, (ended_ns - ({began})) / 1000) AS took {FLEET} AND kind = 'ok' "
+            f"AND intended_ns / 1e9 >= {warmup.from_s!r} AND intended_ns / 1e9 < {warmup.to_s!r}"
+        )
+        query = f"SELECT place, slice * {_BUCKETS} + {bucket('took')}, COUNT(*) FROM {inner} GROUP BY 1, 2"  # noqa: S608
+        for place, packed, count in store.rows(query):
+            cohort, operation = divmod(place, len(operations))
+            piece, index = divmod(packed, _BUCKETS)
+            yield (cohorts[cohort], operations[operation], piece), index, count
+
+
+def _without(histogram: Histogram) -> Histogram:
+    """Return a histogram of whose buckets something was taken, with its sum and extremes as they are now."""
+    left = Histogram()
+    for index, count in histogram.counts.items():
+        if count > 0:
+            left.record(min(highest_equivalent(index), histogram.layout.highest), count)
+    return left

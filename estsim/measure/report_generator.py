@@ -1,0 +1,151 @@
+"""What the store has of the generator: its readings over time, its worst windows, and whether it kept up.
+
+The verdict is that of a live run's class. Lags within the limit are coarse here, those above it are not.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from estsim.measure.histograms import Histogram, StatisticBlock, merged
+from estsim.measure.report_book import StoredPlan
+from estsim.measure.report_exchanges import ExchangeCounts
+from estsim.measure.report_queries import FLEET, RunQueries
+from estsim.measure.report_windows import MAX_POINTS, Course, course_of
+from estsim.measure.sample import GeneratorReading
+from estsim.measure.saturation import WINDOW_S, Saturation, SaturationWatch
+
+WORST: Final = 5
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Vital:
+    """A point of the charts: the mean of CPU, the most of everything else."""
+
+    at_s: float
+    cpu_share: float
+    loop_delay_ms: float
+    rss_mib: float
+    ports: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorWindow:
+    """Ten seconds of the generator, judged against its limits; ``strain`` is the greater share of the two."""
+
+    from_s: int
+    lag_p99_ms: float | None
+    loop_delay_ms: float | None
+    cpu_share: float | None
+    rss_mib: float | None
+    ports: int
+    descriptors: int
+    strain: float
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorReport:
+    """What the generator said of itself."""
+
+    lag_ms: StatisticBlock
+    lag: Course
+    vitals: tuple[Vital, ...]
+    peak_rss_bytes: int | None
+    max_lag_ms: float
+    max_cpu: float
+    worst: tuple[GeneratorWindow, ...] = ()
+    saturation: Saturation | None = None
+
+
+def generator_of(store: RunQueries, plan: StoredPlan, counts: ExchangeCounts, ended_ns: int) -> GeneratorReport:
+    """Put the generator's figures together."""
+    readings, lags = tuple(store.readings()), counts.lags()
+    return GeneratorReport(
+        lag_ms=counts.schedule_lag().block(0.001),
+        lag=course_of(lags),
+        vitals=_vitals(readings, max(1, ended_ns // MAX_POINTS)),
+        peak_rss_bytes=max((reading.rss_bytes for reading in readings), default=None),
+        max_lag_ms=plan.max_lag_s * 1000,
+        max_cpu=plan.max_cpu,
+        worst=_worst(readings, lags, plan),
+        saturation=_saturation(store, plan, readings, lags, ran_out=counts.ran_out),
+    )
+
+
+def _vitals(readings: Iterable[GeneratorReading], width_ns: int) -> tuple[Vital, ...]:
+    points: dict[int, list[GeneratorReading]] = {}
+    for reading in readings:
+        points.setdefault(reading.at_ns // width_ns, []).append(reading)
+    return tuple(
+        Vital(
+            at_s=group[-1].at_ns / _NS,
+            cpu_share=sum(reading.cpu_share for reading in group) / len(group),
+            loop_delay_ms=max(reading.loop_delay_p99_ns for reading in group) / 1e6,
+            rss_mib=max(reading.rss_bytes for reading in group) / 2**20,
+            ports=max(reading.ports for reading in group),
+            descriptors=max(reading.descriptors for reading in group),
+        )
+        for group in points.values()
+    )
+
+
+def _worst(
+    readings: Sequence[GeneratorReading], lags: Mapping[int, Histogram], plan: StoredPlan
+) -> tuple[GeneratorWindow, ...]:
+    """Return the windows that came nearest to a limit, in the order of time."""
+    by_window: dict[int, tuple[list[Histogram], list[GeneratorReading]]] = {}
+    for second, histogram in lags.items():
+        by_window.setdefault(second // WINDOW_S, ([], []))[0].append(histogram)
+    for reading in readings:
+        by_window.setdefault(max(0, reading.at_ns) // _NS // WINDOW_S, ([], []))[1].append(reading)
+    windows = [_window(number * WINDOW_S, *found, plan) for number, found in by_window.items()]
+    worst = sorted(windows, key=lambda window: (-window.strain, window.from_s))[:WORST]
+    return tuple(sorted(worst, key=lambda window: window.from_s))
+
+
+def _window(
+    from_s: int, lags: Sequence[Histogram], readings: Sequence[GeneratorReading], plan: StoredPlan
+) -> GeneratorWindow:
+    lag = merged(lags)
+    lag_ms = lag.scaled(lag.quantile(0.99), 0.001)
+    cpu = sum(reading.cpu_share for reading in readings) / len(readings) if readings else None
+    return GeneratorWindow(
+        from_s=from_s,
+        lag_p99_ms=lag_ms,
+        loop_delay_ms=max((reading.loop_delay_p99_ns / 1e6 for reading in readings), default=None),
+        cpu_share=cpu,
+        rss_mib=max((reading.rss_bytes / 2**20 for reading in readings), default=None),
+        ports=max((reading.ports for reading in readings), default=0),
+        descriptors=max((reading.descriptors for reading in readings), default=0),
+        strain=max((lag_ms or 0.0) / (plan.max_lag_s * 1000), (cpu or 0.0) / plan.max_cpu),
+    )
+
+
+def _saturation(
+    store: RunQueries,
+    plan: StoredPlan,
+    readings: Iterable[GeneratorReading],
+    lags: Mapping[int, Histogram],
+    *,
+    ran_out: bool,
+) -> Saturation | None:
+    """Judge the generator as a live run does, of the lags by second."""
+    watch = SaturationWatch(max_lag_s=plan.max_lag_s, max_cpu=plan.max_cpu)
+    limit_us = plan.max_lag_s * 1e6
+    for second, histogram in lags.items():
+        watch.started[second] += histogram.count
+        late = Histogram()
+        for value_us, count in histogram.values():
+            if value_us > limit_us:
+                late.record(value_us, count)
+        if late.count:
+            watch.late[second] = late
+    for reading in readings:
+        watch.reading(reading)
+    if ran_out:
+        query = f"SELECT ended_ns, detail {FLEET} AND trouble = 'generator' ORDER BY ended_ns, id LIMIT 1"
+        for ended_ns, detail in store.rows(query):
+            watch.out_of(ended_ns, detail)
+    return watch.verdict()
