@@ -25,7 +25,7 @@ from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.server.account import Account
 from estsim.server.announcement import Announcement
-from estsim.server.changes import CHANGED_FILE
+from estsim.server.changes import CHANGED_FILE, changed
 from estsim.server.clock import SandboxClock
 from estsim.server.config import DEFAULT, RequireCertificate, SandboxConfig
 from estsim.server.issuing_config import IssueMode
@@ -80,10 +80,10 @@ def serve(
       estsim serve --host 0.0.0.0 --name est.test  for machines that know it by a name of yours
     """
     try:
-        sandbox = read_config(config) if config else SandboxConfig()
+        sandbox, written = _read(config) if config else (SandboxConfig(), {})
         if config and ephemeral:
             config.unlink()  # it may hold passwords
-        running = _Running(sandbox, directory, with_parent=with_parent, for_a_run=ephemeral)
+        running = _Running(sandbox, written, directory, with_parent=with_parent, for_a_run=ephemeral)
         trio.run(_run, running, partial(serve_sandbox, host=host, port=port, names=names or ()))
         if ephemeral:
             _leave_only_the_log(directory)
@@ -93,19 +93,26 @@ def serve(
 
 def read_config(path: Path) -> SandboxConfig:
     """Read a configuration file; raises ``ScenarioError`` with every mistake in its place."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[SandboxConfig, dict[str, Any]]:
+    """Read a configuration file, and return it as it was written too: changes are made to that."""
     document = read_document(path)
+    written = document.root.value
     try:
-        sandbox = SandboxConfig.model_validate(document.root.value)
+        sandbox = SandboxConfig.model_validate(written)
     except ValidationError as error:
         raise ScenarioError(shape_mistakes(error, SandboxConfig, document.mistake)) from error
-    return sandbox.anchored(path.parent)
+    return sandbox.anchored(path.parent), written if isinstance(written, dict) else {}
 
 
 @dataclass(slots=True)
 class _Running:
-    """One run of the command: what it is to be, and what it shows."""
+    """One run of the command: what it is to be, and what it shows. ``written`` is what it is by now."""
 
     config: SandboxConfig
+    written: dict[str, Any]
     directory: Path
     with_parent: bool
     for_a_run: bool
@@ -161,7 +168,7 @@ async def _run(running: _Running, serve: Callable[..., Awaitable[None]]) -> None
             tune_process()
             running.say(*_welcome(running.config, here))
             if running.with_parent:
-                nursery.start_soon(_obey_parent, running.stop, here)
+                nursery.start_soon(_obey_parent, running, here)
             elif running.is_drawn:
                 sources = Sources(running.config, here, running.account, running.directory, running.stop.is_set)
                 nursery.start_soon(draw, running.console, sources)
@@ -210,29 +217,45 @@ async def _stop_on_signals(
             running.stop.set()
 
 
-async def _obey_parent(stop: trio.Event, here: Announcement) -> None:
+async def _obey_parent(running: _Running, here: Announcement) -> None:
     """Take orders, a line of JSON each, and stop when stdin ends: whoever started us is gone, or wants us gone."""
     rest = b""
     while received := await trio.to_thread.run_sync(os.read, _STDIN, _CHUNK, abandon_on_cancel=True):
         *lines, rest = (rest + received).split(b"\n")
         for line in lines:
             with suppress(ValueError, KeyError, TypeError):
-                _obey(json.loads(line), here)
-    stop.set()
+                await _obey(json.loads(line), running, here)
+    running.stop.set()
 
 
-def _obey(order: dict[str, Any], here: Announcement) -> None:
-    """Begin the clock of a run, or go on by another configuration and say whether that could be."""
+async def _obey(order: dict[str, Any], running: _Running, here: Announcement) -> None:
+    """Obey ``{"begin": UNIX}``, the clock of a run, or ``{"set": {PATH: VALUE}, "number": N}``, which is answered.
+
+    The answer is a file, ``{"number": N, "error": null | TEXT}``: whoever asked looks for the number.
+    """
     if "begin" in order:
         here.clock.begin_at(float(order["begin"]))
         return
-    error = None
+    number, error = order["number"], await _change(dict(order["set"]), running, here)
+    with suppress(OSError):  # a full disk: the parent hears nothing, and says that
+        write_private(here.database.parent / CHANGED_FILE, json.dumps({"number": number, "error": error}).encode())
+
+
+async def _change(changes: dict[str, object], running: _Running, here: Announcement) -> str | None:
+    """Go on with other values, all of them or none; return why that cannot be."""
     try:
-        here.change(SandboxConfig.model_validate(order["config"]))
-    except ValidationError as wrong:
-        error = str(wrong)
-    answer = {"number": order["number"], "error": error}
-    write_private(here.database.parent / CHANGED_FILE, json.dumps(answer).encode(), 0o600)
+        written = changed(running.written, changes)
+        await here.change(SandboxConfig.model_validate(written), json.dumps(changes))
+    except ValidationError as error:  # told without the whole that it is about, which may hold passwords
+        return "; ".join(shape_mistakes(error, SandboxConfig, _told))
+    except EstsimError as error:
+        return str(error)
+    running.written = written
+    return None
+
+
+def _told(path: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, path))}: {message}" if path else message
 
 
 async def _show_held_back(running: _Running) -> None:

@@ -153,8 +153,7 @@ class Run:
                 ending = Ending.ABORTED
             try:
                 store.write(self._recorder.take_batch())
-                store.put("ended", datetime.now(UTC).isoformat())
-                store.put("ending", ending.value)
+                store.put(ended=datetime.now(UTC).isoformat(), ending=ending.value)
             except StoreError as error:
                 lost = str(error)
         summary = self._summary(ending)
@@ -178,8 +177,7 @@ class Run:
             "max_cpu": repr(self._scenario.generator.max_cpu),
             "scenario_text": self._scenario.resolved,
         }
-        for key, value in facts.items():
-            store.put(key, value)
+        store.put(**facts)
 
     # -- the acts of a run
 
@@ -188,7 +186,7 @@ class Run:
             self._interrupts.cancels(setting_up)
             async with self._server(folder) as server:
                 self._target = str(server.url) if self._scenario.target else f"sandbox {server.url}"
-                store.put("target", self._target)
+                store.put(target=self._target)
                 self._export(server)
                 cohorts = [self._cohort(plan, server) for plan in self._scenario.cohorts]
                 if self._options.preflight:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,8 @@ import trio
 
 from estsim.engine.factory import Factory
 from estsim.errors import PreflightError, UsageError
-from estsim.scenario.document import parse_document
 from estsim.scenario.target_url import TargetUrl, parse_url
-from estsim.server.changes import CHANGED_FILE, changed
+from estsim.server.changes import CHANGED_FILE, addressed
 
 _LOG: Final = logging.getLogger(__name__)
 _START_S: Final = 120.0  # a long chain of RSA-4096 keys takes half a minute to make
@@ -45,7 +44,6 @@ class Sandbox:
     database: Path
     pki: Path
     process: trio.Process
-    config: dict[str, Any] = field(default_factory=dict)
     label: str | None = None
     changes: int = 0
 
@@ -55,20 +53,22 @@ class Sandbox:
         return self.database.parent
 
     async def change(self, changes: Mapping[str, object]) -> None:
-        """Let it go on with other values at dotted paths of its configuration; raises UsageError where it cannot."""
-        config = changed(self.config, changes, self.label)
+        """Let it go on with other values at dotted paths of its configuration, and return when it does.
+
+        Paths are within the trust center of the fleet where they do not begin with ``trust_centers.NAME``. Raises
+        UsageError where it cannot, and where it says nothing for 5 s or has ended; of several changes none was made.
+        """
         self.changes += 1
-        await self._tell({"number": self.changes, "config": config})
+        await self._tell({"set": addressed(changes, self.label), "number": self.changes})
         with trio.move_on_after(_CHANGE_S):
-            while True:
-                await trio.sleep(_POLL_S)
+            while self.process.poll() is None:
                 answer = self._answer()
-                if answer is None:
-                    continue
-                if answer["error"]:
+                if answer is not None and answer["error"]:
                     raise UsageError(str(answer["error"]))
-                self.config = config
-                return
+                if answer is not None:
+                    return
+                await trio.sleep(_POLL_S)
+            raise UsageError(f"it ended with code {self.process.returncode}")
         raise UsageError(f"it did not answer within {_CHANGE_S:g} s")
 
     def _answer(self) -> dict[str, Any] | None:
@@ -110,10 +110,7 @@ async def running_sandbox(
         folder = private / ".sandbox"
         process = await _start(settings, folder, private / ".stderr")
         try:
-            sandbox = await _announced(process, folder, private / ".stderr", label)
-            data = parse_document(settings, config).root.value if config.strip() else {}
-            sandbox.config, sandbox.label = data if isinstance(data, dict) else {}, label
-            yield sandbox
+            yield await _announced(process, folder, private / ".stderr", label)
         finally:
             with trio.CancelScope(shield=True):
                 await _stop(process)
@@ -157,7 +154,7 @@ async def _announced(process: trio.Process, folder: Path, errors: Path, label: s
                 born = Path(place["manufacturer"])
                 manufacturer, database = Factory.read(born), folder / "sandbox.sqlite"
                 url, trust = parse_url(place["url"]), Path(place["trust"])
-                return Sandbox(url, trust, manufacturer, database, born.parent, process)
+                return Sandbox(url, trust, manufacturer, database, born.parent, process, label)
             await trio.sleep(_POLL_S)
     ending = f"ended with code {process.returncode}" if process.returncode is not None else "did not come up"
     raise PreflightError(f"the sandbox {ending} within {_START_S:g} s: {_last_words(errors)}")

@@ -131,4 +131,4 @@ class Timetable:
         self._tell(text)
 
     def _tell(self, text: str, *, stirs: bool = False) -> None:
-        self._recorder.mark(max(0, to_ns(self._clock.now_s())), text, kind="event", stirs=stirs)
+        self._recorder.mark(max(0, to_ns(self._clock.now_s())), text, kind="event" if stirs else "mark", stirs=stirs)

@@ -24,7 +24,6 @@ _DEFAULT_MAX_LAG_S: Final = 0.02
 _DEFAULT_MAX_CPU: Final = 0.9
 _BUCKETS: Final = 1 << 16
 _EVENT: Final = "event"
-_STIRS_NOBODY: Final = "retire: "  # devices that leave are no herd that has to fall apart
 
 SecondsByOperation = Mapping[tuple[str, Operation], Mapping[int, Histogram]]  # by cohort as well
 
@@ -118,11 +117,7 @@ class StoredBook:
         """Take note of where the fleet stood at the end, and of what stirred it."""
         for row in store.fleet():
             self.states[row.cohort] = row.states
-        self.events_s = tuple(
-            mark.at_ns / 1e9
-            for mark in store.marks()
-            if mark.kind == _EVENT and not mark.text.startswith(_STIRS_NOBODY)
-        )
+        self.events_s = tuple(mark.at_ns / 1e9 for mark in store.marks() if mark.kind == _EVENT)
 
     def add_exchanges(self, counts: ExchangeCounts) -> None:
         """Add what was counted of the exchanges."""

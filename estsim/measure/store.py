@@ -115,10 +115,10 @@ class RunStore:
             connection.executemany(_insert("fleet", FLEET_COLUMNS), map(fleet_row, batch.fleet))
             connection.executemany(_insert("marks", MARK_COLUMNS), map(mark_row, batch.marks))
 
-    def put(self, key: str, value: str) -> None:
-        """Write a fact of the run, replacing an earlier one."""
+    def put(self, **facts: str) -> None:
+        """Write facts of the run, all or none, replacing earlier ones."""
         with self._transaction() as connection:
-            connection.execute(_insert("run", ("key", "value")), (key, value))
+            connection.executemany(_insert("run", ("key", "value")), facts.items())
 
     def close(self) -> None:
         """Fold the log into the file and close it. A second call does nothing.

@@ -6,7 +6,7 @@ Owns the folder's lock too: one sandbox at a time uses it, and the file is there
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A running sandbox: where its trust centers are, and what can be asked of it while it serves."""
+    """A running sandbox: where its trust centers are, and what can be asked of it while it serves.
+
+    ``change`` lets it go on by another configuration, as far as :mod:`estsim.server.changes` lets it, once the text
+    that says what is other stands in the store; raises ``StoreError`` where it cannot, and nothing has changed.
+    """
 
     places: Mapping[str, Place]
     database: Path
@@ -58,7 +62,7 @@ class Announcement:
     read: Callable[[], tuple[CenterReading, ...]]
     trouble: Callable[[], str | None]
     open_connections: Callable[[], int]
-    change: Callable[[SandboxConfig], None]  # go on by another configuration
+    change: Callable[[SandboxConfig, str], Awaitable[None]]
 
     @property
     def place(self) -> Place:

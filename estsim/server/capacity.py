@@ -5,6 +5,7 @@ the sandbox and the virtual-time driver share it and cannot disagree on what "10
 here and no CPU is burnt: a slot is a time, and whoever is given one waits for it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush, heapreplace
@@ -46,7 +47,11 @@ class Signers(Protocol):
         """Return how many requests were taken in beyond those that need not queue: the signers and the burst."""
 
     def resume_after(self, slot_s: float) -> None:
-        """Count a slot that was given before a restart."""
+        """Count a slot that was given before a restart, or by signers that these take the place of."""
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """What they were made of: signers of equal terms may take each other's place."""
 
 
 class _Clockwork:
@@ -73,7 +78,7 @@ class TokenBucket(_Clockwork):
     filled bucket, with no tick, and lending a token is the same step as taking one.
     """
 
-    __slots__ = ("_full_at_s", "_gap_s", "_tolerance_s")
+    __slots__ = ("_full_at_s", "_gap_s", "_owed", "_owed_until_s", "_tolerance_s")
 
     def __init__(self, rate_per_s: float, burst: int = 1) -> None:
         super().__init__()
@@ -82,6 +87,8 @@ class TokenBucket(_Clockwork):
         self._gap_s = 1.0 / rate_per_s
         self._tolerance_s = (burst - 1) * self._gap_s
         self._full_at_s = float("-inf")  # when the bucket would be full, if nothing more were taken
+        self._owed: list[float] = []  # slots resumed, which lie as far apart as another bucket lent them
+        self._owed_until_s = float("-inf")
 
     def try_take(self, now_s: float, u: float = 0.0) -> float | None:  # noqa: ARG002 - tokens take no time
         """Take a token if there is one now."""
@@ -103,11 +110,23 @@ class TokenBucket(_Clockwork):
 
     def backlog(self, now_s: float) -> int:
         """Return how many tokens are lent that are not there yet."""
-        return max(0, ceil((self._ahead_s(self._since(now_s)) - _SLACK_S) / self._gap_s) - 1)
+        now = self._since(now_s)
+        while self._owed and self._owed[0] <= now + _SLACK_S:
+            heappop(self._owed)
+        ahead_s = self._ahead_s(max(now, self._owed_until_s))
+        return len(self._owed) + max(0, ceil((ahead_s - _SLACK_S) / self._gap_s) - 1)
 
     def resume_after(self, slot_s: float) -> None:
-        """Count a slot that was lent before a restart: the tokens up to it are gone."""
-        self._full_at_s = max(self._full_at_s, self._since(slot_s) + self._tolerance_s + self._gap_s)
+        """Count a slot that was lent before: the tokens up to it are gone."""
+        slot = self._since(slot_s)
+        heappush(self._owed, slot)
+        self._owed_until_s = max(self._owed_until_s, slot)
+        self._full_at_s = max(self._full_at_s, slot + self._tolerance_s + self._gap_s)
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """Rate and burst."""
+        return TokenBucket, self._gap_s, self._tolerance_s
 
     def _ahead_s(self, now: float) -> float:
         """Return how long it is until there is a token."""
@@ -155,10 +174,15 @@ class SignerPool(_Clockwork):
         return max(0, self._in_system(self._since(now_s)) - self._room)
 
     def resume_after(self, slot_s: float) -> None:
-        """Count a certificate promised before a restart: a signer is busy until then."""
+        """Count a certificate promised before: a signer is busy until then."""
         signed_s = self._since(slot_s)
         heapreplace(self._free_at_s, max(self._free_at_s[0], signed_s))
         heappush(self._under_way, signed_s)
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """How many they are, how long they take, and how many may come beyond."""
+        return SignerPool, len(self._free_at_s), self._sign_time, self._room
 
     def _in_system(self, now: float) -> int:
         while self._under_way and self._under_way[0] <= now + _SLACK_S:
@@ -199,28 +223,39 @@ GRANTED: Final = Granted()
 class CapacityGate:
     """The ``capacity`` of one certification authority: its signers, a queue, and the rule for what finds it full."""
 
-    __slots__ = ("_queue_limit", "_signers", "overflow")
+    __slots__ = ("_queue_limit", "overflow", "signers")
 
     def __init__(self, signers: Signers, overflow: Overflow, queue_limit: int) -> None:
-        self._signers = signers
+        self.signers = signers
         self._queue_limit = queue_limit
         self.overflow = overflow
 
     def admit(self, now_s: float, u: float = 0.0) -> Admission:
         """Say what becomes of a request that arrives now and would be signed at once."""
-        slot_s = self._signers.try_take(now_s, u)
-        if slot_s is None and self._signers.backlog(now_s) < self._queue_limit:
-            slot_s = self._signers.reserve(now_s, u)
+        slot_s = self.signers.try_take(now_s, u)
+        if slot_s is None and self.signers.backlog(now_s) < self._queue_limit:
+            slot_s = self.signers.reserve(now_s, u)
         if slot_s is not None:
             return GRANTED if slot_s <= now_s else GrantedAt(slot_s)
         if self.overflow is Overflow.DEFER:
-            return KeptUntil(self._signers.reserve(now_s, u))
-        return NoToken(self._signers.next_free(now_s))
+            return KeptUntil(self.signers.reserve(now_s, u))
+        return NoToken(self.signers.next_free(now_s))
 
     def resume_after(self, slot_s: float) -> None:
-        """Count a slot that was given before a restart."""
-        self._signers.resume_after(slot_s)
+        """Count a slot that was given before."""
+        self.signers.resume_after(slot_s)
+
+    def take_over(self, old: "CapacityGate | None", promised: Iterable[float]) -> None:
+        """Take the place of another gate: its signers go on if they are what ours would be, else ours begin.
+
+        Ours keep the slots ``promised``, in their order; what comes now comes after them.
+        """
+        if old is not None and old.signers.terms == self.signers.terms:
+            self.signers = old.signers
+            return
+        for slot_s in promised:
+            self.signers.resume_after(slot_s)
 
     def backlog(self, now_s: float) -> int:
         """Return how many requests queue for a signer now, on their connections or deferred."""
-        return self._signers.backlog(now_s)
+        return self.signers.backlog(now_s)

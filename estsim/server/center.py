@@ -248,9 +248,7 @@ class TrustCenter:
         if pending is None:
             return None
         subject = application.names.subject.rfc4514_string()
-        return PendingRow(
-            self.label, pending, subject, application.csr_der, call.exchange.at_unix, self.policy.is_manual
-        )
+        return PendingRow(self.label, pending, subject, application.csr_der, call.exchange.at_unix, pending.for_person)
 
     def _retry_after(self, wait_s: int) -> tuple[tuple[str, str], ...]:
         if not self._manners.http_dates:

@@ -20,19 +20,40 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, object], label: str
     """
     result = deepcopy(dict(config))
     for path, value in changes.items():
-        steps = path.split(".")
-        center = _center(result, steps, label)
+        center, steps = _place(result, path, label)
         if not steps or steps[0] not in CHANGEABLE:
             raise UnitError(f"cannot change while the sandbox runs; {', '.join(CHANGEABLE)} can (got {path})")
         _put(center, steps, value)
     return result
 
 
-def _center(config: dict[str, Any], steps: list[str], label: str | None) -> dict[str, Any]:
-    """Return the trust center that a path is about, and take its name off the path."""
-    if steps[0] == _CENTERS and len(steps) > 1:
-        label = steps[1]
-        del steps[:2]
+def addressed(changes: Mapping[str, object], label: str | None) -> dict[str, object]:
+    """Return changes whose paths say which trust center they are within, ``label`` where they did not."""
+    prefix = "" if label is None else f"{_CENTERS}.{label}."
+    return {path if _names_center(path) else f"{prefix}{path}": value for path, value in changes.items()}
+
+
+def _names_center(path: str) -> bool:
+    return path == _CENTERS or path.startswith(f"{_CENTERS}.")
+
+
+def _place(config: dict[str, Any], path: str, label: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Return the trust center that a path is about, and the steps within it."""
+    within = path
+    if _names_center(path) and path != _CENTERS:
+        label, within = _named(path.removeprefix(f"{_CENTERS}."), config.get(_CENTERS))
+    return _center(config, label), within.split(".") if within else []
+
+
+def _named(path: str, centers: object) -> tuple[str, str]:
+    """Split what follows ``trust_centers.``: a label may have dots in it, so those there are known by their names."""
+    known = [name for name in centers if f"{path}.".startswith(f"{name}.")] if isinstance(centers, dict) else []
+    label = max(known, key=len, default=path.partition(".")[0])
+    return label, path[len(label) + 1 :]
+
+
+def _center(config: dict[str, Any], label: str | None) -> dict[str, Any]:
+    """Return the trust center of a label; None is the default one, whose keys may stand at the top."""
     centers = config.get(_CENTERS)
     if not isinstance(centers, dict):
         if label not in (None, DEFAULT):

@@ -88,6 +88,10 @@ class Listener:
         self._acquaintances = Acquaintances()
         self.counts = Counts()
 
+    def change(self, wrong_name: WrongServerName) -> None:
+        """Show the wrong certificate by another rule, to whoever connects from now on."""
+        self._wrong_name = wrong_name
+
     @property
     def open(self) -> int:
         """How many connections are open."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from hashlib import blake2b
+from heapq import heappop, heappush
 from math import ceil
 from typing import Final
 
@@ -70,7 +71,8 @@ class Pending:
     told_s: float  # the earliest time at which the client was told to come again
     polls: int = 0  # repeats so far
     has_token: bool = False  # its ready time is a slot of the capacity: nothing more to wait for
-    decision: Decision | None = None  # in mode: manual
+    for_person: bool = False  # it came in mode: manual
+    decision: Decision | None = None  # that person's
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +142,25 @@ class IssuePolicy:
         self._seed = seed
         self._tells_overload = tells_overload
         self._book: dict[tuple[bytes, bytes], Pending] = {}
-        self._promised_s = float("-inf")  # the latest slot of a signer that somebody was given
+        self._promised: list[float] = []  # slots that somebody was given, a heap; those past are dropped as others come
 
     def change(self, issue: IssueConfig, gate: CapacityGate | None, *, tells_overload: bool) -> None:
-        """Go on by other rules: what is pending stays so, and slots that were promised are kept."""
+        """Go on by other rules: what is pending stays so, for a person too, and slots that were promised are kept.
+
+        A gate whose signers are as before goes on with those, full or empty.
+        """
+        if gate is not None:
+            gate.take_over(self._gate, sorted(self._promised))
         self._issue = issue
         self._gate = gate
         self._tells_overload = tells_overload
-        if gate is not None and self._promised_s > float("-inf"):
-            gate.resume_after(self._promised_s)
 
     def __len__(self) -> int:
         return len(self._book)
 
     @property
     def is_manual(self) -> bool:
-        """Whether a person decides."""
+        """Whether a person decides on what comes."""
         return self._issue.mode is IssueMode.MANUAL
 
     def backlog(self, now_s: float) -> int:
@@ -163,14 +168,17 @@ class IssuePolicy:
         return self._gate.backlog(now_s) if self._gate is not None else 0
 
     def resume(self, pending: Pending) -> None:
-        """Take up a request that was pending before a restart."""
-        self._keep(pending)
-        if pending.has_token and self._gate is not None:
-            self._gate.resume_after(pending.ready_s)
+        """Take up a request that was pending before a restart, and put it under the rules of now."""
+        self._keep(replace(pending, for_person=self.is_manual))
+        if pending.has_token:
+            heappush(self._promised, pending.ready_s)
+            if self._gate is not None:
+                self._gate.resume_after(pending.ready_s)
 
     def awaits_decision(self, request: Request) -> bool:
         """Whether somebody may have decided on ``request`` since it was last seen."""
-        return self.is_manual and self._known(request) is not None
+        known = self._known(request)
+        return known is not None and known.for_person
 
     def decided(self, request: Request, decision: Decision) -> None:
         """Note what a person has decided on a pending request."""
@@ -184,7 +192,7 @@ class IssuePolicy:
         if known is not None:
             return self._repeat(replace(known, request=request), now_s)
         if self.is_manual:
-            return self._come_again(Pending(request, now_s, now_s), now_s)
+            return self._come_again(Pending(request, now_s, now_s, for_person=True), now_s)
         if self._is_deferred(request):
             ready_s = now_s + max(0.0, self._issue.delay.at(self._draw(request, _Draw.DELAY)))
             return self._come_again(Pending(request, ready_s, now_s), now_s)
@@ -223,11 +231,11 @@ class IssuePolicy:
         if early and self._issue.early is not Early.AGAIN:
             self._keep(known)
             return TooEarly(403 if self._issue.early is Early.FORBID else 429, ceil(known.told_s - now_s))
-        decision = known.decision if self.is_manual else None
+        decision = known.decision if known.for_person else None
         if decision is not None and not decision.approved:
             self._keep(known)
             return Denied(decision.reason, early)
-        waits_for_person = self.is_manual and decision is None
+        waits_for_person = known.for_person and decision is None
         if waits_for_person or now_s < known.ready_s:
             return self._come_again(known, now_s, early=early)
         if known.has_token:
@@ -242,10 +250,10 @@ class IssuePolicy:
             case Granted():
                 return IssueNow(early)
             case GrantedAt(slot_s):
-                self._promised_s = max(self._promised_s, slot_s)
+                self._promise(slot_s, now_s)
                 return IssueAt(slot_s, early)
             case KeptUntil(slot_s):
-                self._promised_s = max(self._promised_s, slot_s)
+                self._promise(slot_s, now_s)
                 kept = replace(known or Pending(request, slot_s, now_s), ready_s=slot_s, has_token=True)
                 return self._come_again(kept, now_s, early=early)
             case NoToken() as refusal:
@@ -258,6 +266,11 @@ class IssuePolicy:
             return self._come_again(known, now_s, early=early, free_s=refusal.free_s)
         forgotten = Pending(request, refusal.free_s, now_s)
         return ComeAgain(self._wait_s(forgotten, now_s), None, early)
+
+    def _promise(self, slot_s: float, now_s: float) -> None:
+        while self._promised and self._promised[0] <= now_s:
+            heappop(self._promised)
+        heappush(self._promised, slot_s)
 
     def _come_again(
         self, pending: Pending, now_s: float, *, early: bool = False, free_s: float | None = None

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,7 @@ from estsim.server.faults import WrongServerName
 from estsim.server.http import CONNECTIONS, Limits
 from estsim.server.listener import Listener, bind
 from estsim.server.pki import Pki, open_pki, read_certificates
-from estsim.server.service import EstService
+from estsim.server.service import EstService, patiently
 from estsim.server.store import Exchange, Store
 
 GRACE_S: Final = 2.0
@@ -106,7 +107,7 @@ async def serve(
                     lambda: _read(centers, store, clock),
                     lambda: service.trouble,
                     lambda: listener.open,
-                    lambda changed: _change(centers, changed),
+                    _Changes(centers, listener, store, clock).make,
                 )
                 with announced(folder, here.places):
                     task_status.started(here)
@@ -178,10 +179,20 @@ def _limits() -> Limits:
     return Limits(connections=max(16, min(CONNECTIONS, hard - _OWN_FILES)))
 
 
-def _change(centers: Mapping[str, TrustCenter], config: SandboxConfig) -> None:
-    for center in centers.values():
-        if center.label in config.centers:
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What a change concerns, when it is to happen while all of them serve."""
+
+    centers: Mapping[str, TrustCenter]
+    listener: Listener
+    store: Store
+    clock: SandboxClock
+
+    async def make(self, config: SandboxConfig, what: str) -> None:
+        await patiently(partial(self.store.changed, self.clock.now_s(), what))
+        for center in self.centers.values():
             change_center(center, config)
+        self.listener.change(WrongServerName(_all_faults(config), seed=config.seed))
 
 
 def _read(centers: Mapping[str, TrustCenter], store: Store, clock: SandboxClock) -> tuple[CenterReading, ...]:

@@ -7,7 +7,8 @@ promises is committed first; where the store cannot take it, the answer is 503 a
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
@@ -30,6 +31,19 @@ _RETRY_S: Final = 0.01
 _TROUBLE_S: Final = 5.0  # how long one failure to write counts as the state of the store
 _WARN_EVERY_S: Final = 1.0
 _COME_AGAIN: Final = (("retry-after", "5"),)
+_Written = TypeVar("_Written")
+
+
+async def patiently(write: Callable[[], _Written]) -> _Written:
+    """Write to the store; while another process holds it, try again for a moment, and serve others meanwhile."""
+    until_s = trio.current_time() + _PATIENCE_S
+    while True:
+        try:
+            return write()
+        except StoreBusy:
+            if trio.current_time() > until_s:
+                raise
+        await trio.sleep(_RETRY_S)
 
 
 class EstService:
@@ -102,6 +116,7 @@ class EstService:
             raise
         except Exception:  # noqa: BLE001 - a bug of ours, which must not leave a request without answer and record
             _LOG.exception("a request ended in an error of the sandbox itself")
+            exchange.serial = exchange.retry_after = None  # of an answer that is not given
             return self.refuse(exchange, Refused(500, "the sandbox itself failed; its log says why"))
         self._tell(exchange)
         if outcome.add_s > 0:
@@ -132,21 +147,9 @@ class EstService:
             exchange.fault = ",".join(filter(None, (exchange.fault, *outcome.injected)))
         if response is not None and outcome.delivery is not Delivery.RESET:
             exchange.status, exchange.retry_after = response.status, response.header("retry-after")
-        row = await self._commit(outcome, exchange)
+        issued, settled, pending = outcome.issued, outcome.settled, outcome.pending
+        row = await patiently(partial(self._store.commit, exchange, issued=issued, settled=settled, pending=pending))
         return Answer(response, row, outcome.delivery, outcome.silent_s)
-
-    async def _commit(self, outcome: Outcome, exchange: Exchange) -> int:
-        """Write it down; while another process holds the store, try again for a moment, and serve others meanwhile."""
-        until_s = trio.current_time() + _PATIENCE_S
-        while True:
-            try:
-                return self._store.commit(
-                    exchange, issued=outcome.issued, settled=outcome.settled, pending=outcome.pending
-                )
-            except StoreBusy:
-                if trio.current_time() > until_s:
-                    raise
-            await trio.sleep(_RETRY_S)
 
     def _not_on_record(self, exchange: Exchange, error: StoreError) -> Answer:
         """Answer 503 for what could not be written: nothing was issued or promised."""

@@ -1,5 +1,7 @@
 """The sandbox's durable memory: exchanges served, certificates issued, requests pending, in one SQLite file.
 
+And the changes that it was told while it ran.
+
 What an answer promises (a certificate, a place in the queue) and the line of the exchange log that says so are one
 transaction, committed before the answer is sent. WAL with synchronous NORMAL: a commit is a write to the log without
 a wait for the disk, so it survives the death of the process; moving the log into the file is done in a thread, by
@@ -33,6 +35,8 @@ CREATE TABLE pending (
     approved INTEGER, reason TEXT, decided_unix REAL,
     UNIQUE (center, identity, key_hash));
 """
+# Beside version 2, whose readers need not know of it: stores from before are given it.
+_CHANGES: Final = "CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY, at_unix REAL, changes TEXT)"
 
 
 class StoreBusy(StoreError):  # noqa: N818 - a moment, not a fault
@@ -91,6 +95,7 @@ _NAMES: Final = tuple(field.name for field in fields(Exchange))
 _COLUMNS: Final = ", ".join(_NAMES)
 _MARKS: Final = ", ".join("?" * len(_NAMES))
 _LOG: Final = f"INSERT INTO exchanges ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608 - names of our own
+_CHANGED: Final = "INSERT INTO changes (at_unix, changes) VALUES (?, ?)"
 _ISSUED: Final = "INSERT INTO issued VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _FORGET: Final = "DELETE FROM pending WHERE center = ? AND identity = ? AND key_hash = ?"
 _DECISION: Final = (
@@ -134,6 +139,7 @@ class Store:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise StoreError(f"{self._path}: expected schema version {SCHEMA_VERSION} (got {version})")
+        self._db.execute(_CHANGES)
         self._db.execute("PRAGMA busy_timeout = 0")
 
     def commit(
@@ -160,6 +166,11 @@ class Store:
             row = db.execute(_LOG, tuple(getattr(exchange, name) for name in _NAMES)).lastrowid
         self._handled.clear()
         return row or 0
+
+    def changed(self, at_unix: float, changes: str) -> None:
+        """Write down what changes at a moment, as JSON; raises ``StoreError`` or ``StoreBusy`` where it cannot."""
+        with self._transaction() as db:
+            db.execute(_CHANGED, (at_unix, changes))
 
     def handled(self, row: int, handling_us: int) -> None:
         """Note how long an exchange took to the moment its answer was handed over; written with the next commit."""

@@ -109,8 +109,7 @@ def _write_stretch(path: Path, copies: int, *, phases: bool) -> None:
         "scenario_text": "version: 1\n",
     }  # fmt: skip
     with RunStore(path) as store:
-        for key, value in facts.items():
-            store.put(key, value)
+        store.put(**facts)
         store.write(recorder.take_batch())
 
 

@@ -32,7 +32,7 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Results]
     done = estsim("run", QUICKSTART, "--results", results, "--json")
     run = results_in(results)
     left = {path.name for path in run.folder.iterdir()}  # before a test opens a database, which leaves files of its own
-    assert left == {"scenario.yaml", "summary.json", "run.sqlite", "sandbox.sqlite"}
+    assert left == {"scenario.yaml", "summary.json", "report.html", "run.sqlite", "sandbox.sqlite"}
     return done, run
 
 

@@ -49,10 +49,8 @@ def report_of(
     """Write what a recorder was told, and read it as a report does."""
     (folder / "run.sqlite").unlink(missing_ok=True)
     with RunStore(folder / "run.sqlite") as store:
-        store.put("cohorts", json.dumps(COHORTS))
-        store.put("phases", json.dumps([[phase.name, phase.from_s, phase.to_s] for phase in phases]))
-        for key, value in (facts or {}).items():
-            store.put(key, value)
+        spans = [[phase.name, phase.from_s, phase.to_s] for phase in phases]
+        store.put(cohorts=json.dumps(COHORTS), phases=json.dumps(spans), **(facts or {}))
         store.write(recorder.take_batch())
     return read_run(folder)
 

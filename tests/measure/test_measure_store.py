@@ -58,8 +58,8 @@ def test_a_run_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
     recorder.generator(reading)
     path = tmp_path / "run.sqlite"
     with RunStore(path) as store:
-        store.put("seed", "42")
-        store.put("seed", "43")
+        store.put(seed="42")
+        store.put(seed="43")
         store.write(recorder.take_batch())
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.sqlite"]
     with RunReader(path) as run:
@@ -162,7 +162,7 @@ def test_what_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_store_is_not_written_over(tmp_path: Path) -> None:
     """A second run into the same file is refused, and the first one stays."""
     with RunStore(tmp_path / "run.sqlite") as store:
-        store.put("id", "first")
+        store.put(id="first")
     with pytest.raises(StoreError, match="already exists"):
         RunStore(tmp_path / "run.sqlite")
     with pytest.raises(StoreError):
