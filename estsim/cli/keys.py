@@ -28,6 +28,11 @@ _AT_MOST: Final = 1024
 _LOOK_S: Final = 0.5  # for whether the terminal is ours, or ours again
 
 
+def has_keys(display: Display) -> bool:
+    """Whether somebody can press keys: there is a terminal to read them from, and a display that they steer."""
+    return isinstance(display, LiveDisplay) and _terminal() is not None
+
+
 @contextmanager
 def reading_keys(display: Display, *, on_enter: Callable[[], None] | None = None) -> Generator[None]:
     """Let keys steer the display for as long as the block lasts, where there is a terminal to read them from.

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,7 +15,7 @@ from rich.logging import RichHandler
 from estsim.cli.complaints import complain, output
 from estsim.cli.dry_run import dry_run
 from estsim.cli.exits import Exit, exit_code
-from estsim.cli.keys import reading_keys
+from estsim.cli.keys import has_keys, reading_keys
 from estsim.cli.report import report_of_run
 from estsim.engine.run import Run, RunOptions, RunResult
 from estsim.errors import EstsimError, PreflightError, UsageError
@@ -113,7 +114,7 @@ def run(
 
 def _play(plan: Scenario, options: RunOptions, console: Console, dashboard: bool) -> RunResult:  # noqa: FBT001 - private
     display = display_for(console, dashboard=dashboard)
-    live = Run(plan, options, display.update)
+    live = Run(plan, replace(options, operator=has_keys(display)), display.update)
     display.start()
     try:
         with reading_keys(display, on_enter=live.go_ahead):

@@ -177,9 +177,10 @@ class Machine(Memory):
             return self._go_on_with_certificate()
         if self.now_s >= self.not_after_s:
             return self.expire(self.now_s, Cause.CHAIN, ends=how)
-        assert self.policy.renew is not None and self.lifetime is not None  # noqa: S101, PT018 - it was renewing
+        assert self.lifetime is not None  # noqa: S101 - it was renewing
         lifetime_s = self.lifetime.not_after_s - self.lifetime.not_before_s
-        self.renew_at_s = self.now_s + self.policy.renew.retry_every * lifetime_s
+        renew = self.policy.renew  # None: it renewed because it was told to, and nobody will tell it again
+        self.renew_at_s = inf if renew is None else self.now_s + renew.retry_every * lifetime_s
         return self.stay_operational(ends=how)
 
     def expire(self, planned_s: float, cause: Cause, ends: EnrolmentEnd | None = None) -> Command:

@@ -52,6 +52,7 @@ def final_tables(summary: Block, *, results: Path | None, width: int, report: Pa
         _certificates(summary, width),
         _deferral(block(summary, "deferral"), width),
         _findings(summary, width),
+        _notices(block(summary, "run"), width),
         _generator(block(summary, "generator"), width),
         _fleet(block(summary, "fleet"), width),
         _results(summary, results, report, width),
@@ -175,6 +176,18 @@ def _findings(summary: Block, width: int) -> list[Line]:
     lines = [title("FINDINGS", ["the server accepted what it must refuse"], width)]
     for finding in findings:
         lines += [[ink(f"  {line}", ALARM)] for line in wrap(clean(finding), width - 3)]
+    return lines
+
+
+def _notices(run: Block, width: int) -> list[Line]:
+    """Return what a reader of the figures has to know of the plan."""
+    found = run.get("notices")
+    notices = [str(notice) for notice in found] if isinstance(found, list | tuple) else []
+    if not notices:
+        return []
+    lines = [title("NOTICES", [], width)]
+    for notice in notices:
+        lines += [[ink(f" {line}")] for line in wrap(clean(notice), width - 2)]
     return lines
 
 

@@ -5,7 +5,6 @@ the sandbox and the virtual-time driver share it and cannot disagree on what "10
 here and no CPU is burnt: a slot is a time, and whoever is given one waits for it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush, heapreplace
@@ -47,11 +46,11 @@ class Signers(Protocol):
         """Return how many requests were taken in beyond those that need not queue: the signers and the burst."""
 
     def resume_after(self, slot_s: float) -> None:
-        """Count a slot that was given before a restart, or by signers that these take the place of."""
+        """Count a slot that was given before a restart, or by signers whose place these take."""
 
     @property
     def terms(self) -> tuple[object, ...]:
-        """What they were made of: signers of equal terms may take each other's place."""
+        """What they were made of."""
 
 
 class _Clockwork:
@@ -223,39 +222,33 @@ GRANTED: Final = Granted()
 class CapacityGate:
     """The ``capacity`` of one certification authority: its signers, a queue, and the rule for what finds it full."""
 
-    __slots__ = ("_queue_limit", "overflow", "signers")
+    __slots__ = ("_queue_limit", "_signers", "overflow")
 
     def __init__(self, signers: Signers, overflow: Overflow, queue_limit: int) -> None:
-        self.signers = signers
+        self._signers = signers
         self._queue_limit = queue_limit
         self.overflow = overflow
 
     def admit(self, now_s: float, u: float = 0.0) -> Admission:
         """Say what becomes of a request that arrives now and would be signed at once."""
-        slot_s = self.signers.try_take(now_s, u)
-        if slot_s is None and self.signers.backlog(now_s) < self._queue_limit:
-            slot_s = self.signers.reserve(now_s, u)
+        slot_s = self._signers.try_take(now_s, u)
+        if slot_s is None and self._signers.backlog(now_s) < self._queue_limit:
+            slot_s = self._signers.reserve(now_s, u)
         if slot_s is not None:
             return GRANTED if slot_s <= now_s else GrantedAt(slot_s)
         if self.overflow is Overflow.DEFER:
-            return KeptUntil(self.signers.reserve(now_s, u))
-        return NoToken(self.signers.next_free(now_s))
+            return KeptUntil(self._signers.reserve(now_s, u))
+        return NoToken(self._signers.next_free(now_s))
 
     def resume_after(self, slot_s: float) -> None:
         """Count a slot that was given before."""
-        self.signers.resume_after(slot_s)
+        self._signers.resume_after(slot_s)
 
-    def take_over(self, old: "CapacityGate | None", promised: Iterable[float]) -> None:
-        """Take the place of another gate: its signers go on if they are what ours would be, else ours begin.
-
-        Ours keep the slots ``promised``, in their order; what comes now comes after them.
-        """
-        if old is not None and old.signers.terms == self.signers.terms:
-            self.signers = old.signers
-            return
-        for slot_s in promised:
-            self.signers.resume_after(slot_s)
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """What it was made of: a gate of equal terms is the same one, but for what has come through it."""
+        return self._signers.terms, self._queue_limit, self.overflow
 
     def backlog(self, now_s: float) -> int:
         """Return how many requests queue for a signer now, on their connections or deferred."""
-        return self.signers.backlog(now_s)
+        return self._signers.backlog(now_s)

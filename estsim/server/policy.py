@@ -147,13 +147,16 @@ class IssuePolicy:
     def change(self, issue: IssueConfig, gate: CapacityGate | None, *, tells_overload: bool) -> None:
         """Go on by other rules: what is pending stays so, for a person too, and slots that were promised are kept.
 
-        A gate whose signers are as before goes on with those, full or empty.
+        A gate of the same terms is no other gate: what its bucket lacks is lacking still.
         """
-        if gate is not None:
-            gate.take_over(self._gate, sorted(self._promised))
         self._issue = issue
-        self._gate = gate
         self._tells_overload = tells_overload
+        if gate is not None and self._gate is not None and gate.terms == self._gate.terms:
+            return
+        self._gate = gate
+        if gate is not None:
+            for slot_s in sorted(self._promised):
+                gate.resume_after(slot_s)
 
     def __len__(self) -> int:
         return len(self._book)

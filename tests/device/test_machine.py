@@ -267,6 +267,14 @@ def test_a_refused_renewal_goes_on_with_the_old_certificate_and_tries_again() ->
     assert (again.enrolment, again.cause, again.intended_s) == (3, Cause.PLAN, 60.0)
 
 
+def test_an_ordered_renewal_that_fails_leaves_a_device_that_never_renews_as_it_was() -> None:
+    """With ``renew: off`` there is no next time, until somebody gives the order again."""
+    device = enrolled(Policy(enroll=PLAIN, renew=None))
+    renewal = exchange_of(device.tell(RenewNow(1.0)))
+    back = wait_of(device.tell(Answered(renewal.turn, Rejected(403, "no"))))
+    assert (device.machine.state, back.ends, back.at_s) == (State.OPERATIONAL, EnrolmentEnd.REFUSED, inf)
+
+
 @pytest.mark.parametrize(
     ("then", "state"),
     [
