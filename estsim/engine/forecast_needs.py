@@ -1,7 +1,6 @@
 """What a plan takes of this machine, by its forecast, and what the machine has."""
 
 import os
-from ipaddress import ip_address
 from math import ceil
 from typing import Final
 
@@ -13,6 +12,7 @@ from estsim.engine.limits import (
     BYTES_PER_DEVICE,
     BYTES_PER_SESSION,
     WINDOW_S,
+    is_loopback,
     local_ports,
     raise_descriptor_limit,
     time_wait_s,
@@ -43,7 +43,7 @@ def _processor(books: ForecastBooks) -> Need:
 
 
 def _ports(scenario: Scenario, books: ForecastBooks) -> Need:
-    window_s = time_wait_s(loopback=_is_loopback(scenario))
+    window_s = time_wait_s(loopback=is_loopback(scenario))
     _, lingering = busiest(books.lingering, window_s)
     addresses = max(1, len(scenario.generator.source_addresses))
     why = f"connections within {window_s} s, for which their ports stay taken; or at once"
@@ -67,14 +67,3 @@ def _memory(scenario: Scenario) -> Need:
         f", {BYTES_PER_SESSION >> 10} KiB more where sessions are kept" if resuming else ""
     )
     return Need("memory", needed / _MIB, psutil.virtual_memory().available / _MIB, "MiB", why)
-
-
-def _is_loopback(scenario: Scenario) -> bool:
-    """Say whether the server is on this machine: a sandbox always is."""
-    if scenario.target is None:
-        return True
-    host = scenario.target.url.host
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

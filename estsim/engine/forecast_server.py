@@ -27,11 +27,10 @@ from estsim.est.outcome import (
 from estsim.scenario.document import parse_document
 from estsim.scenario.plan import Scenario
 from estsim.server import policy
-from estsim.server.assembly import build_gate
+from estsim.server.assembly import build_gate, tells_overload
 from estsim.server.capacity import CapacityGate
 from estsim.server.changes import changed
 from estsim.server.config import DEFAULT, SandboxConfig, TrustCenterConfig
-from estsim.server.issuing_config import CapacityConfig
 from estsim.units import format_duration
 
 IDEAL_VALIDITY_S: Final = 86_400.0
@@ -100,7 +99,7 @@ class SandboxModel:
         center = config.centers[self._label or DEFAULT]
         self._http_dates = center.issue.retry_after.form == "http-date"
         self._policy = policy.IssuePolicy(
-            center.issue, _gate(center), seed=config.seed, tells_overload=_tells_overload(center.capacity)
+            center.issue, _gate(center), seed=config.seed, tells_overload=tells_overload(center.capacity)
         )
         self._deferrals: dict[int, Deferred] = {}
         self.validity_s = center.issuer.validity
@@ -142,7 +141,7 @@ class SandboxModel:
             return str(error)
         self._data = data
         self._http_dates = center.issue.retry_after.form == "http-date"
-        self._policy.change(center.issue, _gate(center), tells_overload=_tells_overload(center.capacity))
+        self._policy.change(center.issue, _gate(center), tells_overload=tells_overload(center.capacity))
         return None
 
     def _read(self) -> dict[str, Any]:
@@ -173,7 +172,3 @@ class SandboxModel:
 
 def _gate(center: TrustCenterConfig) -> CapacityGate | None:
     return None if center.capacity is None else build_gate(center.capacity)
-
-
-def _tells_overload(capacity: CapacityConfig | None) -> bool:
-    return capacity is None or capacity.retry_after != "none"

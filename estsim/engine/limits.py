@@ -119,7 +119,7 @@ def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
     have, at_once = local_ports() * max(1, named), max(boots.all.values(), default=0)
     if at_once > have:
         return [f"{at_once} devices boot within one second, this machine has {have} local ports"]
-    window_s = time_wait_s(loopback=_is_loopback(scenario))
+    window_s = time_wait_s(loopback=is_loopback(scenario))
     connections: Counter[int] = Counter()
     for cohort, counts in boots.of_cohorts:
         if cohort.tls.close is not Close.RST:  # which leaves nothing behind
@@ -149,7 +149,7 @@ def _memory_bytes(scenario: Scenario) -> int:
     )
 
 
-def _is_loopback(scenario: Scenario) -> bool:
+def is_loopback(scenario: Scenario) -> bool:
     """Say whether the server is on this machine: a sandbox always is."""
     if scenario.target is None:
         return True

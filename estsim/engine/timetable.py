@@ -123,7 +123,7 @@ class Timetable:
         if self._go_ahead is None:
             self._tell(f"{text} (no terminal to wait at for Enter, so it went on)")
             return
-        self._recorder.awaiting = text
+        self._recorder.awaiting = f"press Enter: {text}"
         try:
             await self._go_ahead.wait()
         finally:

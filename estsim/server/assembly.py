@@ -38,7 +38,7 @@ def build_center(
             center.issue,
             None if capacity is None else build_gate(capacity),
             seed=config.seed,
-            tells_overload=_tells_overload(capacity),
+            tells_overload=tells_overload(capacity),
         ),
         issuer=Issuer(pki.issuer, center.issuer.validity),
         faults=FaultPlan(center.faults, seed=config.seed),
@@ -53,7 +53,7 @@ def change_center(center: TrustCenter, config: SandboxConfig) -> None:
     """Let a running trust center go on by another configuration, as far as `estsim.server.changes` lets it."""
     part = config.centers[center.label]
     gate = None if part.capacity is None else build_gate(part.capacity)
-    center.policy.change(part.issue, gate, tells_overload=_tells_overload(part.capacity))
+    center.policy.change(part.issue, gate, tells_overload=tells_overload(part.capacity))
     center.change(FaultPlan(part.faults, seed=config.seed), _manners(config, part))
 
 
@@ -65,7 +65,8 @@ def _manners(config: SandboxConfig, center: TrustCenterConfig) -> Manners:
     )
 
 
-def _tells_overload(capacity: CapacityConfig | None) -> bool:
+def tells_overload(capacity: CapacityConfig | None) -> bool:
+    """Say whether who is refused for want of capacity is told when to come."""
     return capacity is None or capacity.retry_after != "none"
 
 

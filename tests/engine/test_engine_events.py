@@ -195,7 +195,7 @@ async def test_the_operator_holds_back_what_follows(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(lived, made, plan, go_ahead))
                 await trio.sleep(1.6)
-                assert made.recorder.awaiting == "swap the HSM"
+                assert made.recorder.awaiting == "press Enter: swap the HSM"
                 assert {device.machine.state for device in made.fleet.devices} == {State.OPERATIONAL}
                 await trio.to_thread.run_sync(go_ahead.give)
     assert not made.recorder.awaiting

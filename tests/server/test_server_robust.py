@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from server_sandbox import Client, Response, csr_for, new_key, running
 
 from estsim.server.http import Limits
+from estsim.server.store import Exchange, Store
 
 DEADLINE_S = 15
 SLOW, HALF_OPEN, RESETS = 700, 700, 600
@@ -277,6 +279,26 @@ async def test_a_certificate_that_was_not_written_down_is_in_no_line_of_the_log(
         with closing(sqlite3.connect(database)) as reader:
             logged = reader.execute("SELECT serial FROM exchanges WHERE serial IS NOT NULL").fetchall()
             assert sorted(logged) == sorted(reader.execute("SELECT serial FROM issued").fetchall())
+
+
+async def test_an_error_of_our_own_is_a_500_that_promised_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line says neither the serial nor the wait of the answer that was not given."""
+    real, spoilt = Store.commit, iter([True, False, True, False])
+
+    def commit(store: Store, exchange: Exchange, **parts: Any) -> int:  # noqa: ANN401 - whatever the real one takes
+        if next(spoilt):
+            raise ZeroDivisionError
+        return real(store, exchange, **parts)
+
+    monkeypatch.setattr(Store, "commit", commit)
+    for mode in ("immediate", "deferred"):
+        async with running(tmp_path / mode, {"issue": {"mode": mode}}) as sandbox:
+            assert (await sandbox.enroll())[0].status == 500
+            (line,) = sandbox.exchanges
+            assert (line.status, line.serial, line.retry_after) == (500, None, None)
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
 
 
 async def test_a_kill_loses_no_pending_request(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the sandbox keeps: rows whole or not at all, and the exchange log as others read it."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def test_a_checkpoint_empties_the_write_ahead_log_into_the_file(tmp_path: Path) 
     assert rows(copy, "SELECT request_id FROM exchanges") == [("a",)]
     store.close()
     assert not (tmp_path / "s.sqlite-wal").exists()
+
+
+def test_a_store_from_before_changes_were_recorded_can_record_them(tmp_path: Path) -> None:
+    """Of the same version: the table is added."""
+    path = tmp_path / "sandbox.sqlite"
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("DROP TABLE changes")
+    with closing(Store(path)) as store:
+        store.changed(5.0, '{"capacity.rate": "20/s"}')
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT at_unix, changes FROM changes").fetchall() == [(5.0, '{"capacity.rate": "20/s"}')]
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
