@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -63,30 +64,31 @@ def live(name: str, results: Path) -> Lived:
     command += ["--devices", str(DEVICES.get(name, 24))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         if name == "portal":
-            approve_all(results / name)
+            Thread(target=approve_all, args=(process, results / name), daemon=True).start()
         said, _ = process.communicate(timeout=120)
     (folder,) = (results / name).iterdir()
     return Lived(process.returncode, said, json.loads((folder / "summary.json").read_text()), folder)
 
 
-def approve_all(results: Path) -> None:
-    """Be the person at the portal: find where the run says that requests wait, and approve them."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(1)
-        for store in results.glob("*/run.sqlite"):
-            with closing(sqlite3.connect(store, timeout=5)) as run:
-                try:
-                    marks = run.execute("SELECT text FROM marks WHERE text LIKE 'approve with: %'").fetchall()
-                except sqlite3.OperationalError:
-                    continue  # not written yet
-            if marks and time.monotonic() > deadline - 52:  # when all of them have asked
-                folder = marks[0][0].split()[-2]
-                subprocess.run(
-                    [sys.executable, "-m", "estsim", "pending", "approve", folder, "all"], check=True, timeout=60
-                )
-                return
-    pytest.fail("the run never said where to approve")
+def approve_all(process: "subprocess.Popen[str]", results: Path) -> None:
+    """Be the person at the portal: find where the run says that requests wait, and approve what comes, to its end."""
+    deadline = time.monotonic() + 100
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(1.5)
+        folder = next(filter(None, map(told_folder, results.glob("*/run.sqlite"))), None)
+        if folder is not None:  # where nothing waits, that is an error of the command and none of ours
+            approve = [sys.executable, "-m", "estsim", "pending", "approve", folder, "all"]
+            subprocess.run(approve, check=False, timeout=60, capture_output=True)
+
+
+def told_folder(store: Path) -> str | None:
+    """Return the folder that a run has named for approval, as soon as it has."""
+    with closing(sqlite3.connect(store, timeout=5)) as run:
+        try:
+            found = run.execute("SELECT text FROM marks WHERE text LIKE 'approve with: %'").fetchone()
+        except sqlite3.OperationalError:
+            return None  # not written yet
+    return found[0].split()[-2] if found else None
 
 
 @pytest.fixture(scope="module")
