@@ -124,9 +124,14 @@ class TallyBook:
         """Return a cohort's total so far."""
         return total_of(self.parts(cohort), self.within_s)
 
+    def all_parts(self) -> Iterator[Tally]:
+        """Yield what the run's total is the merge of; none of them is to be changed."""
+        yield from self._total.values()
+        yield from (tally for _, (_, phase), tally in self._unadded() if phase != WARMUP)
+
     def total(self, *, bins: bool = True) -> Tally:
         """Return the run's total so far; ``bins=False`` leaves out what grows with the run's length."""
-        return total_of((part for cohort in self.cohorts for part in self.parts(cohort)), self.within_s, bins=bins)
+        return total_of(self.all_parts(), self.within_s, bins=bins)
 
     def phase(self, phase: str, cohorts: Iterable[str] | None = None) -> Tally:
         """Return what belongs to a phase, of some cohorts or of all."""

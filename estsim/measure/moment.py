@@ -1,7 +1,7 @@
 """The moment that a display shows, put together from the book of tallies: plain figures, for twice a second."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from estsim.est.operations import Operation
@@ -75,33 +75,21 @@ def cohort_moments(
 
 
 def _cohort_moment(name: str, book: TallyBook, devices: int, states: Mapping[str, int], now_ns: int) -> CohortMoment:
-    parts = [*book.parts(name)]
-    lives = total_of(parts, book.within_s, bins=False).lives
-    scope = _Sum(parts)
-    concluded = lives.concluded
+    tally = total_of(book.parts(name), book.within_s, bins=False)
+    scope = Scope(tally, devices, now_ns)
     return CohortMoment(
         name=name,
         devices=devices,
         states=dict(states),
-        requests=scope.requests,
-        certificates=scope.certificates,
-        failures=lives.failures / concluded if concluded else None,
-        errors=scope.errors,
+        requests=tally.requests,
+        certificates=tally.certificates,
+        failures=scope.failures,
+        errors=tally.errors.total(),
         waiting_deferred=states.get("deferred", 0),
-        exchanges_per_certificate=scope.exchanges / scope.certificates if scope.certificates else None,
-        time_to_certificate_s=quantiles(lives.survival(now_ns, grain_ms=_GRAIN_MS), 1.0),
+        exchanges_per_certificate=scope.exchanges_per_certificate,
+        time_to_certificate_s=quantiles(tally.lives.survival(now_ns, grain_ms=_GRAIN_MS), 1.0),
         response_ms=quantiles(merged(_responses(book.window([name]))), 0.001),
     )
-
-
-class _Sum:
-    """The counts of several tallies."""
-
-    def __init__(self, parts: Sequence[Tally]) -> None:
-        self.requests = sum(part.requests for part in parts)
-        self.certificates = sum(part.certificates for part in parts)
-        self.exchanges = sum(part.certificate_exchanges for part in parts)
-        self.errors = sum(part.errors.total() for part in parts)
 
 
 def _responses(tallies: Iterable[Tally]) -> Iterable[Histogram]:

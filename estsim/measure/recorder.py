@@ -230,9 +230,8 @@ class Recorder:
             self.book.turn(at_ns // _SLICE_NS)
         total = self.book.total(bins=False)
         scope = Scope(total, sum(self.devices.values()), at_ns)
-        self._synchrony.advance(
-            self._polls_in, first=self._first_poll, now=at_ns // BIN_NS, period_s=total.told.period_s()
-        )
+        bins = [part.polls.bins for part in self.book.all_parts()]
+        self._synchrony.advance(bins, first=self._first_poll, now=at_ns // BIN_NS, period_s=total.told.period_s())
         lags = merged(lags for second, lags in self._lags.items() if second >= now_s - WINDOW_S)
         saturated = self.saturation.so_far()
         fleet, generator = self.fleet_reading, self._readings[-1] if self._readings else None
@@ -269,10 +268,6 @@ class Recorder:
             marks=tuple(self._marks),
             awaiting=self.awaiting,
         )
-
-    def _polls_in(self, key: int) -> int:
-        """Return how many polls there were in a bin."""
-        return sum(part.polls.bins.get(key, 0) for name in self.book.cohorts for part in self.book.parts(name))
 
     def _cohort_moments(self, at_ns: int) -> tuple[CohortMoment, ...]:
         """Return the cohorts' figures, worked out once a second."""

@@ -5,7 +5,7 @@ show lock-step in even traffic; the run's figures are the poll-weighted means ov
 """
 
 import cmath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import tau
 from typing import Final
@@ -57,10 +57,10 @@ class RunningSynchrony:
         """The poll-weighted mean over the windows so far."""
         return _mean(self._windows) if self._windows else None
 
-    def advance(self, count: Callable[[int], int], *, first: int | None, now: int, period_s: int | None) -> None:
+    def advance(self, parts: Sequence[Mapping[int, int]], *, first: int | None, now: int, period_s: int | None) -> None:
         """Take the windows that have become whole by the bin ``now``; a period that changes begins anew.
 
-        ``count`` says how many polls a bin has; ``first`` is the first bin with any, None before.
+        ``parts`` add up to the poll bins of the run; ``first`` is the first bin with any, None before.
         """
         if period_s is None or first is None:
             return
@@ -68,7 +68,7 @@ class RunningSynchrony:
             self._period_s, self._next, self._windows, self.last, self.rhythm = period_s, first, [], None, ()
         length = _PERIODS * period_s * _BINS_PER_S
         while self._next + length <= now:
-            window = [count(key) for key in range(self._next, self._next + length)]
+            window = [sum(bins.get(key, 0) for bins in parts) for key in range(self._next, self._next + length)]
             self._next += length
             polls = sum(window)
             if polls < _MIN_POLLS:
