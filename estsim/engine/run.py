@@ -35,7 +35,6 @@ from estsim.engine.trust import Trust, system_trust, trust_file
 from estsim.engine.vitals import tune_process
 from estsim.engine.wire import Wire, groups_offered
 from estsim.errors import PreflightError, StoreError, UsageError
-from estsim.measure.book import Stretch
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import FleetReading
 from estsim.measure.snapshot import RunStage, Snapshot
@@ -103,9 +102,8 @@ class Run:
         self._options = options
         self._show = show
         demands, names = scenario.thresholds, {cohort.name for cohort in scenario.cohorts}
-        phases = tuple(Stretch(phase.name, phase.from_s, phase.to_s) for phase in scenario.phases)
         self._thresholds = parse_thresholds(
-            [demand.expression for demand in demands], cohorts=names, phases={phase.name for phase in phases}
+            [demand.expression for demand in demands], cohorts=names, phases={phase.name for phase in scenario.phases}
         )
         watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
         self._vigil = Vigil(tuple(watched))
@@ -120,7 +118,7 @@ class Run:
             within_s=limits_of(self._thresholds),
             max_lag_s=scenario.generator.max_lag_s,
             max_cpu=scenario.generator.max_cpu,
-            phases=phases,
+            phases=scenario.phases,
             ports_limit=local_ports(),
             descriptors_limit=raise_descriptor_limit(),
         )

@@ -7,13 +7,13 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from estsim.errors import UnitError
 from estsim.fields import Duration, DurationRange, PositiveShare, Section, Text
+from estsim.measure.book import Stretch
 from estsim.measure.snapshot import FAILURES
 from estsim.scenario.boot_model import BootModel, arrivals_of
 from estsim.scenario.happenings import (
     CohortJoin,
     Happening,
     Mark,
-    Phase,
     PowerCut,
     RenewNow,
     Retire,
@@ -185,10 +185,10 @@ def phase_span(value: object) -> object:
 Span = Annotated[tuple[float, float], BeforeValidator(phase_span)]
 
 
-def phases_of(spans: dict[str, tuple[float, float]]) -> tuple[Phase, ...]:
+def phases_of(spans: dict[str, tuple[float, float]]) -> tuple[Stretch, ...]:
     """Return the phases in the order of time."""
     ordered = sorted(spans.items(), key=lambda item: item[1])
-    return tuple(Phase(name, from_s, to_s) for name, (from_s, to_s) in ordered)
+    return tuple(Stretch(name, from_s, to_s) for name, (from_s, to_s) in ordered)
 
 
 def _refusal(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What a scenario plans to happen to its fleet (DESIGN §6, ``events``), and the phases that figures are told apart."""
+"""What a scenario plans to happen to its fleet (DESIGN §6, ``events``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,12 +79,3 @@ class Happening:
 
     at_s: float
     what: What
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """A stretch of the run with figures of its own; ``warmup`` is left out of everything else."""
-
-    name: str
-    from_s: float
-    to_s: float

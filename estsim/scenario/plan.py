@@ -14,7 +14,8 @@ from cryptography import x509
 from estsim.device.faults import DeviceFault
 from estsim.device.policy import Policy
 from estsim.load.arrivals import Arrivals
-from estsim.scenario.happenings import Happening, Phase
+from estsim.measure.book import Stretch
+from estsim.scenario.happenings import Happening
 from estsim.scenario.target_url import TargetUrl
 from estsim.server.config import KeyKind, SandboxConfig
 from estsim.units import Distribution
@@ -261,7 +262,7 @@ class Scenario:
     sandbox_text: str = field(default="", repr=False)
     sandbox_label: str | None = None
     events: tuple[Happening, ...] = ()  # in the order of their times
-    phases: tuple[Phase, ...] = ()
+    phases: tuple[Stretch, ...] = ()
     expect: tuple[Expectation, ...] = ()
 
     @property

@@ -6,11 +6,11 @@ import pytest
 
 from estsim.errors import ScenarioError
 from estsim.load.arrivals import Burst, Even, Poisson, Ramp, Steps
+from estsim.measure.book import Stretch
 from estsim.scenario.happenings import (
     CohortJoin,
     Happening,
     Mark,
-    Phase,
     PowerCut,
     RenewNow,
     Retire,
@@ -279,7 +279,7 @@ def test_another_server_cannot_be_changed(tmp_path: Path) -> None:
 def test_phases_are_in_the_order_of_time(tmp_path: Path) -> None:
     """Wherever they stand; they may touch, leave gaps, and end after the run."""
     phases = _load(tmp_path, "phases: {late: 8m..20m, calm: 0s..5m, warm-up_2: 5m..6m}\n").phases
-    assert phases == (Phase("calm", 0.0, 300.0), Phase("warm-up_2", 300.0, 360.0), Phase("late", 480.0, 1200.0))
+    assert phases == (Stretch("calm", 0.0, 300.0), Stretch("warm-up_2", 300.0, 360.0), Stretch("late", 480.0, 1200.0))
 
 
 @pytest.mark.parametrize(
