@@ -61,7 +61,7 @@ class ExchangeTask:
         try:
             while cause is not None:
                 answer = await self._once(errand, stamps, cause)
-                cause = _once_more(answer.outcome, errand.line, stamps)
+                cause = errand.once_more
                 if cause is not None:
                     stamps = Stamps(stamps.ended_ns, stamps.ended_ns, self._clock.now_ns())
             whole = True
@@ -124,6 +124,7 @@ class Errand:
     line: Line
     key: PrivateKey | None = None
     expected: bool = False  # whether the last request was to end as it did
+    once_more: Cause | None = None  # why the last request is sent again at once
 
     def finding(self) -> str | None:
         """Return what is to be told where a server certified a device in spite of its fault."""
@@ -135,9 +136,15 @@ class Errand:
         return finding(conversation.command, conversation.given, fault=device.cohort.fault, who=who)
 
     def sample(self, answer: Answer, stamps: Stamps, cause: Cause, request_id: str | None) -> Sample:
-        """Return the row of a request that went out as this errand."""
+        """Return the row of a request that went out as this errand.
+
+        A poll is the row that has the answer: of one that is challenged, or sent once more, that is the last.
+        """
         outcome, command, device = answer.outcome, self.conversation.command, self.device
-        poll, device.poll = device.poll, None
+        self.once_more = _once_more(outcome, self.line, stamps)
+        poll = None
+        if self.once_more is None:
+            poll, device.poll = device.poll, None
         self.expected = is_expected(
             command,
             outcome,
@@ -164,7 +171,7 @@ class Errand:
             resumed=self.line.resumed,
             reused=self.line.reused,
             retry_after=outcome.retry_after if isinstance(outcome, Deferred | Overloaded) else None,
-            poll=poll if cause is Cause.POLL else None,
+            poll=poll if command.cause is Cause.POLL else None,
             non_conformances=answer.non_conformances,
             expected=self.expected,
         )

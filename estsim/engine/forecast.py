@@ -296,7 +296,7 @@ class DryRun:
             open_at_end=books.opened - books.ends.total(),
             certificates=books.certificates,
             certificate_exchanges=sum(books.enrolling.values()),
-            polls=sum(books.polls.values()),
+            polls=books.poll_exchanges,
             wasted_polls=books.wasted_polls,
             drain_s=books.drain_s,
             period_s=books.period_s,

@@ -68,6 +68,11 @@ class ForecastBooks:
         self._told: Counter[float | None] = Counter()
         self._bins: Counter[int] = Counter()
 
+    @property
+    def poll_exchanges(self) -> int:
+        """Polls, each once, also where a challenge makes two requests of it."""
+        return self._bins.total()
+
     def boot(self, now_s: float) -> None:
         """Take note that a device was switched on."""
         self._first_boot_s = min(self._first_boot_s, now_s)

@@ -202,6 +202,16 @@ def test_a_challenge_is_a_request_more() -> None:
     assert forecast(replace(asked, bootstrap=Basic("alice", "secret", preemptive=True))).certificate_exchanges == 1
 
 
+def test_a_poll_that_is_challenged_is_one_poll() -> None:
+    """Two requests of one poll: what is said of polls does not hang on how a device shows who it is."""
+    asking = replace(cohort(10, _HERD), bootstrap=Basic("alice", "secret"))
+    knowing = replace(asking, bootstrap=Basic("alice", "secret", preemptive=True))
+    served = {"issue": {"mode": "deferred", "delay": "5s", "retry_after": {"seconds": 3}}}
+    asked, known = (forecast(each, sandbox=served, duration_s=60.0) for each in (asking, knowing))
+    assert (asked.polls, asked.wasted_polls) == (known.polls, known.wasted_polls) == (20, 10)
+    assert asked.certificate_exchanges == 2 * known.certificate_exchanges == 60
+
+
 def test_stations_let_in_so_many_at_a_time() -> None:
     """Eight stations at ten a second: a closed loop never has more than eight in flight, and takes what it takes."""
     line = replace(cohort(50, _HERD), stations=8)
