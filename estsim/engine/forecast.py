@@ -10,7 +10,7 @@ Where exchanges take no time and the fleet is one herd, this is the oracle of :m
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from math import inf, isfinite
 from typing import Final
@@ -28,6 +28,7 @@ from estsim.engine.forecast_notes import assumptions_of, left_out
 from estsim.engine.forecast_server import ServerModel, model_of
 from estsim.engine.orders import orders_of, told
 from estsim.engine.paths import path_of
+from estsim.engine.stations import Stations
 from estsim.errors import Phase, Trouble
 from estsim.est.outcome import Failed, Issued
 from estsim.load.arrivals import boot_times
@@ -48,13 +49,12 @@ Report = Callable[[float, int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What the devices of a cohort share; ``line`` are those who wait for a station."""
+    """What the devices of a cohort share."""
 
     flights: int
     keep_alive_s: float
     lingers: bool  # a connection keeps its local port for a while after its end
     is_challenged: bool  # a password is asked for before a request is taken
-    line: "deque[_Device]" = field(default_factory=deque)
 
     @classmethod
     def of(cls, plan: Cohort) -> "_Kind":
@@ -70,7 +70,7 @@ class _Kind:
 class _Device:
     """A machine, and what its driver has to remember of it. There may be a million of them."""
 
-    __slots__ = ("asked", "at_station", "idle_until_s", "in_flight", "key", "kind", "machine", "rtt_s", "wants")
+    __slots__ = ("asked", "idle_until_s", "in_flight", "key", "kind", "machine", "rtt_s", "wants")
 
     def __init__(self, kind: _Kind, machine: Machine, rtt_s: float) -> None:
         self.kind = kind
@@ -80,7 +80,6 @@ class _Device:
         self.asked = 0  # requests for this key
         self.idle_until_s = -inf  # while it keeps a connection
         self.in_flight: Exchange | None = None
-        self.at_station = False
         self.wants = True  # has never had a certificate
 
 
@@ -100,6 +99,7 @@ class DryRun:
         self._states: dict[State, int] = dict.fromkeys(State, 0)
         self._over_time = FleetOverTime(self._states)
         self._devices: dict[int, _Device] = {}
+        self._stations: Stations[_Device] = Stations()
         self._notes = [*left_out(scenario)]
 
     def run(self, report: Report | None = None) -> Forecast:
@@ -127,13 +127,12 @@ class DryRun:
                 self._commission(device, plan.start.age.at(uniform(seed, index, Purpose.AGE, 0)))
             else:
                 self._books.without_certificate += 1
-                if plan.stations is not None and not plan.joins:
-                    kind.line.append(device)
         if plan.start is not None or plan.joins:
             return
         if plan.stations is not None:
-            for _ in range(plan.stations):
-                self._let_in(kind, 0.0)
+            line = (self._devices[index] for index in range(plan.first_device, plan.first_device + plan.devices))
+            for device in self._stations.admit(line, plan.stations):
+                self._plans.push(0.0, device, Started(0.0), 0)
             return
         times = boot_times(plan.arrivals, plan.devices, seed=seed, cohort=plan.index)
         for index, at_s in enumerate(times, start=plan.first_device):
@@ -144,13 +143,6 @@ class DryRun:
         validity_s = self._server.validity_s
         device.wants = False
         self._step(device, Commissioned(Lifetime(-age * validity_s, (1 - age) * validity_s)), 0.0)
-
-    def _let_in(self, kind: _Kind, now_s: float) -> None:
-        """Let the next in line begin at a station."""
-        if kind.line:
-            device = kind.line.popleft()
-            device.at_station = True
-            self._plans.push(now_s, device, Started(now_s), 0)
 
     def _plan_events(self) -> None:
         """Enter what the scenario's events order of devices and of the server."""
@@ -226,9 +218,8 @@ class DryRun:
             self._end_exchange(device, device.in_flight, event, now_s)
         if command.ends is not None:
             self._books.ends[command.ends] += 1
-            if device.at_station:
-                device.at_station = False
-                self._let_in(device.kind, now_s)
+            if (following := self._stations.done(device)) is not None:
+                self._plans.push(now_s, following, Started(now_s), 0)
         if isinstance(command, Exchange):
             self._send(device, command, now_s)
         elif isinstance(command, WaitUntil):

@@ -11,17 +11,17 @@ from estsim.engine.limits import (
     BOOTS_PER_CORE_PER_S,
     BYTES_PER_DEVICE,
     BYTES_PER_SESSION,
-    WINDOW_S,
     is_loopback,
-    local_ports,
-    raise_descriptor_limit,
+    memory_bytes,
+    open_files,
+    ports,
     time_wait_s,
+    vanishes,
 )
 from estsim.measure.forecast import Need, busiest
-from estsim.net.vanished import held_at_most
-from estsim.scenario.plan import Close, Scenario
+from estsim.measure.saturation import WINDOW_S
+from estsim.scenario.plan import Scenario
 
-_OWN_DESCRIPTORS: Final = 64  # as in the plan's check (estsim.engine.limits)
 _MIB: Final = 1 << 20
 _MS_PER_ENROLMENT: Final = 1000 / BOOTS_PER_CORE_PER_S
 
@@ -45,25 +45,20 @@ def _processor(books: ForecastBooks) -> Need:
 def _ports(scenario: Scenario, books: ForecastBooks) -> Need:
     window_s = time_wait_s(loopback=is_loopback(scenario))
     _, lingering = busiest(books.lingering, window_s)
-    addresses = max(1, len(scenario.generator.source_addresses))
     why = f"connections within {window_s} s, for which their ports stay taken; or at once"
-    return Need("local ports", max(lingering, books.most_in_flight), local_ports() * addresses, "", why)
+    return Need("local ports", max(lingering, books.most_in_flight), ports(scenario), "", why)
 
 
 def _files(scenario: Scenario, books: ForecastBooks) -> Need:
     keep_alive_s = max((cohort.tls.keep_alive_s for cohort in scenario.cohorts), default=0.0)
     kept = busiest(books.connections, 1 + ceil(keep_alive_s))[1] if keep_alive_s > 0 else 0
-    has = raise_descriptor_limit() - _OWN_DESCRIPTORS
-    why = "connections open at once"
-    if any(cohort.tls.close is Close.VANISH for cohort in scenario.cohorts):
-        has, why = has - held_at_most(), f"{why}; the half is for those that vanish"
-    return Need("open files", max(kept, books.most_in_flight), has, "", why)
+    why = "connections open at once" + ("; the half is for those that vanish" if vanishes(scenario) else "")
+    return Need("open files", max(kept, books.most_in_flight), open_files(scenario), "", why)
 
 
 def _memory(scenario: Scenario) -> Need:
-    resuming = sum(cohort.devices for cohort in scenario.cohorts if cohort.tls.resume)
-    needed = scenario.devices * BYTES_PER_DEVICE + resuming * BYTES_PER_SESSION
+    resuming = any(cohort.tls.resume for cohort in scenario.cohorts)
     why = f"{BYTES_PER_DEVICE >> 10} KiB a device" + (
         f", {BYTES_PER_SESSION >> 10} KiB more where sessions are kept" if resuming else ""
     )
-    return Need("memory", needed / _MIB, psutil.virtual_memory().available / _MIB, "MiB", why)
+    return Need("memory", memory_bytes(scenario) / _MIB, psutil.virtual_memory().available / _MIB, "MiB", why)

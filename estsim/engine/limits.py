@@ -13,6 +13,8 @@ import psutil
 
 from estsim.device.policy import Fetch
 from estsim.load.arrivals import boot_times
+from estsim.measure.forecast import busiest
+from estsim.measure.saturation import WINDOW_S
 from estsim.net.vanished import held_at_most
 from estsim.scenario.happenings import CohortJoin
 from estsim.scenario.plan import Close, Cohort, Scenario
@@ -20,7 +22,6 @@ from estsim.scenario.plan import Close, Cohort, Scenario
 BYTES_PER_DEVICE: Final = 6 * 1024
 BYTES_PER_SESSION: Final = 12 * 1024  # a TLS session kept for resumption (TLS.md, fact 3)
 BOOTS_PER_CORE_PER_S: Final = 500  # with an enrolment each, on the machine that SCALE.md's figures come from
-WINDOW_S: Final = 10  # that of the saturation verdict
 _OWN_DESCRIPTORS: Final = 64  # store, sandbox, terminal, epoll, Python itself
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _REUSE: Final = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
@@ -45,6 +46,21 @@ def local_ports() -> int:
     return int(high) - int(low) + 1
 
 
+def ports(scenario: Scenario) -> int:
+    """Return how many local ports the run may use, over all of its source addresses."""
+    return local_ports() * max(1, len(scenario.generator.source_addresses))
+
+
+def vanishes(scenario: Scenario) -> bool:
+    """Say whether devices leave without a word, so that their sockets are held."""
+    return any(cohort.tls.close is Close.VANISH for cohort in scenario.cohorts)
+
+
+def open_files(scenario: Scenario) -> int:
+    """Return how many files connections may open, beside our own and those that are held for vanished devices."""
+    return raise_descriptor_limit() - _OWN_DESCRIPTORS - (held_at_most() if vanishes(scenario) else 0)
+
+
 def time_wait_s(*, loopback: bool) -> int:
     """Return for how long the kernel keeps the port of a connection that we ended first (RFC 9293 §3.3.2, TIME-WAIT).
 
@@ -64,14 +80,14 @@ def plan_problems(scenario: Scenario) -> list[str]:
     An estimate from the boots and what each begins: retries, polls and renewals come on top.
     """
     problems = []
-    memory, wanted = psutil.virtual_memory().available, _memory_bytes(scenario)
+    memory, wanted = psutil.virtual_memory().available, memory_bytes(scenario)
     if wanted > memory:
         problems.append(f"{scenario.devices} devices need {wanted >> 20} MiB of memory, {memory >> 20} MiB are free")
     boots = _Boots(scenario)
-    busiest = _busiest(boots.all, WINDOW_S)
-    if busiest > BOOTS_PER_CORE_PER_S * WINDOW_S:
+    at_most = busiest(boots.all, WINDOW_S)[1]
+    if at_most > BOOTS_PER_CORE_PER_S * WINDOW_S:
         problems.append(
-            f"{busiest} devices boot within {WINDOW_S} s, about {BOOTS_PER_CORE_PER_S * WINDOW_S} is what one core "
+            f"{at_most} devices boot within {WINDOW_S} s, about {BOOTS_PER_CORE_PER_S * WINDOW_S} is what one core "
             f"can start: the generator would be measured, not the server"
         )
     return [*problems, *_descriptor_problems(scenario, boots), *_port_problems(scenario, boots)]
@@ -102,11 +118,11 @@ def _boots_of(cohort: Cohort, scenario: Scenario) -> Iterable[float]:
 
 def _descriptor_problems(scenario: Scenario, boots: _Boots) -> list[str]:
     """Compare connections open at once with open files: those of a second, and for how long a cohort keeps them."""
-    have, what = raise_descriptor_limit() - _OWN_DESCRIPTORS, "open files"
-    if any(cohort.tls.close is Close.VANISH for cohort in scenario.cohorts):
-        have, what = have - held_at_most(), "open files beside those that vanished connections may hold"
+    have, what = open_files(scenario), "open files"
+    if vanishes(scenario):
+        what = "open files beside those that vanished connections may hold"
     window_s = 1 + ceil(max((cohort.tls.keep_alive_s for cohort in scenario.cohorts), default=0.0))
-    at_once = _busiest(boots.all, window_s)
+    at_once = busiest(boots.all, window_s)[1]
     if at_once <= have:
         return []
     when = "one second" if window_s == 1 else f"{window_s} s, with connections kept open"
@@ -116,7 +132,7 @@ def _descriptor_problems(scenario: Scenario, boots: _Boots) -> list[str]:
 def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
     """Compare connections to the one server with the local ports of all source addresses."""
     named = len(scenario.generator.source_addresses)
-    have, at_once = local_ports() * max(1, named), max(boots.all.values(), default=0)
+    have, at_once = ports(scenario), max(boots.all.values(), default=0)
     if at_once > have:
         return [f"{at_once} devices boot within one second, this machine has {have} local ports"]
     window_s = time_wait_s(loopback=is_loopback(scenario))
@@ -125,7 +141,7 @@ def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
         if cohort.tls.close is not Close.RST:  # which leaves nothing behind
             for second, devices in counts.items():
                 connections[second] += devices * _connections_to_enroll(cohort)
-    needed = _busiest(connections, window_s)
+    needed = busiest(connections, window_s)[1]
     if needed <= have:
         return []
     problem = (
@@ -142,7 +158,8 @@ def _connections_to_enroll(cohort: Cohort) -> int:
     return 1 if cohort.tls.keep_alive_s > 0 else 1 + (enroll.cacerts is not Fetch.NEVER) + enroll.csrattrs
 
 
-def _memory_bytes(scenario: Scenario) -> int:
+def memory_bytes(scenario: Scenario) -> int:
+    """Return the memory that waiting devices take, with the sessions that they keep."""
     return sum(
         cohort.devices * (BYTES_PER_DEVICE + (BYTES_PER_SESSION if cohort.tls.resume else 0))
         for cohort in scenario.cohorts
@@ -158,17 +175,3 @@ def is_loopback(scenario: Scenario) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _busiest(per_second: Counter[int], window_s: int) -> int:
-    """Return the most that falls into so many seconds in a row."""
-    most = total = 0
-    seconds = sorted(per_second)
-    first = 0
-    for second in seconds:
-        total += per_second[second]
-        while seconds[first] <= second - window_s:
-            total -= per_second[seconds[first]]
-            first += 1
-        most = max(most, total)
-    return most

@@ -48,7 +48,7 @@ class Shard:
         self._states: dict[str, Counter[State]] = {}  # by cohort
         self._orders: dict[int, Callable[[float], Event]] = {}  # by the turn of their entries, below FIRST_BOOT
         self._turns: dict[Callable[[float], Event], int] = {}
-        self._stations = Stations()
+        self._stations: Stations[Device] = Stations()
         self._busy = 0  # who may still order something
         self._stopping = False
         self._something_new = trio.Event()

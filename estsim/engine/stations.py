@@ -6,39 +6,33 @@ measures is a server that is never asked for more than it gives: waiting in line
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
-from estsim.engine.fleet import Device
+D = TypeVar("D")
 
 
-class Stations:
-    """The line of each cohort that has stations: who is at one, and who is next."""
+class Stations(Generic[D]):
+    """Who is at a station, and the line behind it, which a cohort's stations share; live and in virtual time."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Device]] = {}
-        self._at_work: set[Device] = set()
+        self._at_work: dict[D, deque[D]] = {}
 
-    def admit(self, devices: Iterable[Device], places: int) -> list[Device]:
+    def admit(self, devices: Iterable[D], places: int) -> list[D]:
         """Line up the devices of one cohort, and return those that begin at once."""
         line = deque(devices)
         first = [line.popleft() for _ in range(min(places, len(line)))]
-        self._at_work.update(first)
-        if first:
-            self._waiting[first[0].cohort.plan.name] = line
+        self._at_work.update(dict.fromkeys(first, line))
         return first
 
-    def done(self, device: Device) -> Device | None:
+    def done(self, device: D) -> D | None:
         """Take note that a device's search has ended; returns who takes its place."""
-        if device not in self._at_work:
-            return None
-        self._at_work.discard(device)
-        line = self._waiting[device.cohort.plan.name]
+        line = self._at_work.pop(device, None)
         if not line:
             return None
         following = line.popleft()
-        self._at_work.add(following)
+        self._at_work[following] = line
         return following
 
     def clear(self) -> None:
         """Let nobody begin any more."""
         self._at_work.clear()
-        self._waiting.clear()

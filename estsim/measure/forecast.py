@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-WINDOW_S: Final = 10  # of the busiest stretch: that of the saturation verdict
+from estsim.measure.saturation import WINDOW_S
+
 _SCHEMA_VERSION: Final = 1
 
 

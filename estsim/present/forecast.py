@@ -11,7 +11,8 @@ from typing import Final
 from rich.console import Console
 from rich.style import Style
 
-from estsim.measure.forecast import WINDOW_S, Forecast, Need, summed
+from estsim.measure.forecast import Forecast, Need, summed
+from estsim.measure.saturation import WINDOW_S
 from estsim.present.chart import SECONDS, axis, columns
 from estsim.present.figures import clock, count, duration, percent, ratio, short_count
 from estsim.present.ink import (
@@ -34,6 +35,7 @@ from estsim.present.ink import (
     trimmed,
     width_of,
 )
+from estsim.present.labelled import folded, pairs, words
 from estsim.units import format_duration
 
 _WIDEST: Final = 110
@@ -45,7 +47,6 @@ _TICKS: Final = 6
 _MOST_EVENTS: Final = 12
 _SECONDS_A_COLUMN: Final = (1, 2, 3, 5, 6, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 _IN_SERVICE: Final = ("operational", "renewing")
-_LABEL: Final = 22
 
 
 def print_forecast(console: Console, forecast: Forecast) -> None:
@@ -80,7 +81,7 @@ def _head(forecast: Forecast, width: int) -> list[Line]:
     indent = width_of([badge])
     first, *others = wrap(clean(words), width - indent - 1)
     lines: list[Line] = [[badge, ink(f" {first}")], *([ink(" " * (indent + 1) + line)] for line in others)]
-    return [*lines, *_folded("server", forecast.server, width)]
+    return [*lines, *folded("server", forecast.server, width - 1)]
 
 
 # -- the load over time
@@ -92,10 +93,10 @@ def _load(forecast: Forecast, width: int) -> list[Line]:
     wide = f"a column is {format_duration(column_s)}"
     lines = [title("OFFERED LOAD", [f"{count(forecast.load.exchanges)} exchanges", wide], width)]
     for operation, counts in forecast.load.first.items():
-        lines += _chart(operation, counts, forecast, REQUESTS)
+        lines += _chart(operation, counts, forecast, column_s, REQUESTS)
     if forecast.load.polls:
-        lines += _chart("polls", forecast.load.polls, forecast, WAKE_UPS)
-    lines += _service_chart(forecast)
+        lines += _chart("polls", forecast.load.polls, forecast, column_s, WAKE_UPS)
+    lines += _service_chart(forecast, column_s)
     ticks = [clock(tick * SECONDS // _TICKS * column_s) for tick in range(_TICKS)]
     return [*lines, [ink(" " * _GUTTER), *axis(ticks, cells=1)], *_events(forecast, column_s, width)]
 
@@ -107,8 +108,7 @@ def _column_s(forecast: Forecast) -> int:
     return next((seconds for seconds in _SECONDS_A_COLUMN if seconds >= least), least)
 
 
-def _chart(name: str, counts: Mapping[int, int], forecast: Forecast, style: Style) -> list[Line]:
-    column_s = _column_s(forecast)
+def _chart(name: str, counts: Mapping[int, int], forecast: Forecast, column_s: int, style: Style) -> list[Line]:
     columns_of = summed({second // column_s: number} for second, number in counts.items())
     values = [columns_of.get(column, 0) for column in range(int(forecast.ended_s) // column_s + 1)]
     total, peak = sum(counts.values()), max(counts.values(), default=0)
@@ -120,9 +120,8 @@ def _chart(name: str, counts: Mapping[int, int], forecast: Forecast, style: Styl
     return _drawn(figures, values, style)
 
 
-def _service_chart(forecast: Forecast) -> list[Line]:
+def _service_chart(forecast: Forecast, column_s: int) -> list[Line]:
     """Return the devices that have a certificate and power, over time."""
-    column_s = _column_s(forecast)
     values: dict[int, int] = {}
     for point in forecast.fleet:
         values[int(point.at_s) // column_s] = sum(point.states.get(state, 0) for state in _IN_SERVICE)
@@ -172,6 +171,7 @@ def _events(forecast: Forecast, column_s: int, width: int) -> list[Line]:
 
 def _figures(forecast: Forecast, width: int) -> list[Line]:
     begins_s, most = forecast.busiest
+    room = width - 1  # for what is folded
     figures = [
         ("exchanges/certificate", ratio(forecast.exchanges_per_certificate)),
         ("drain", duration(forecast.drain_s)),
@@ -182,14 +182,14 @@ def _figures(forecast: Forecast, width: int) -> list[Line]:
         (f"busiest {WINDOW_S} s", f"{count(most)} exchanges" if most else count(0)),
         ("begins at", clock(begins_s)),
     ]
-    lines = [title("FORECAST", [f"{count(forecast.certificates)} certificates"], width), *_grid(figures, width)]
-    ends = [(_plain(name), number) for name, number in forecast.ends.items()]
+    lines = [title("FORECAST", [f"{count(forecast.certificates)} certificates"], width), *pairs(figures, width)]
+    ends = [(words(name), number) for name, number in forecast.ends.items()]
     if forecast.open_at_end:
         ends.append(("open at the end", forecast.open_at_end))
-    lines += _folded("enrolments", _listed(ends), width)
-    lines += _folded("exchanges", _listed((_plain(name), number) for name, number in forecast.outcomes.items()), width)
+    lines += folded("enrolments", _listed(ends), room)
+    lines += folded("exchanges", _listed((words(name), number) for name, number in forecast.outcomes.items()), room)
     states = forecast.fleet[-1].states.items() if forecast.fleet else ()
-    return [*lines, *_folded("devices at the end", _listed((_plain(name), number) for name, number in states), width)]
+    return [*lines, *folded("devices at the end", _listed((words(name), number) for name, number in states), room)]
 
 
 def _needs(needs: tuple[Need, ...], width: int) -> list[Line]:
@@ -224,23 +224,5 @@ def _notes(forecast: Forecast, width: int) -> list[Line]:
     return lines
 
 
-def _grid(figures: list[tuple[str, str]], width: int) -> list[Line]:
-    """Return labels and values, two pairs to a line."""
-    room = width // 2 - _LABEL - 1
-    cells = [[ink(f" {left(label, _LABEL)}"), ink(left(value, room), STRONG)] for label, value in figures]
-    return [[part for cell in cells[row : row + 2] for part in cell] for row in range(0, len(cells), 2)]
-
-
-def _folded(label: str, words: str, width: int) -> list[Line]:
-    """Return a label and, beside it, words folded under themselves."""
-    first, *others = wrap(clean(words), width - _LABEL - 2) or [count(None)]
-    indent = " " * (_LABEL + 1)
-    return [[ink(f" {left(label, _LABEL)}"), ink(first)], *([ink(indent + line)] for line in others)]
-
-
 def _listed(parts: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{count(number)} {name}" for name, number in parts)
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
