@@ -56,13 +56,12 @@ class _Progress:
         self._duration_s = duration_s
         self._status = err.status("") if err.is_terminal else None
         self._next_s = time.monotonic() + _QUICK_S
-        self._is_shown = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._status is not None and self._is_shown:
+        if self._status is not None:
             self._status.stop()
 
     def report(self, at_s: float, steps: int) -> None:
@@ -77,6 +76,4 @@ class _Progress:
             return
         self._next_s = now_s + _QUICK_S
         self._status.update(words)
-        if not self._is_shown:
-            self._status.start()
-            self._is_shown = True
+        self._status.start()

@@ -48,12 +48,14 @@ def report(
 
 def report_of_run(folder: Path, err: Console) -> Path | None:
     """Write the page of a run that has just ended; whatever comes in between is a line on stderr, and no page."""
-    waiting = Timer(_PATIENCE_S, _say, [err, f"estsim: making {PAGE} …"]) if err.is_terminal else None
+    large = _size(folder) > _LARGE_BYTES
+    quietly = err.is_terminal and not large  # until it has taken a while
+    waiting = Timer(_PATIENCE_S, _say, [err, f"estsim: making {PAGE} …"]) if quietly else None
     if waiting:
         waiting.daemon = True
         waiting.start()
     try:
-        if _size(folder) > _LARGE_BYTES:
+        if large:
             _say(err, f"estsim: making {PAGE} of a long run, which takes a while …")
         return write_report(folder)
     except KeyboardInterrupt:

@@ -33,6 +33,10 @@ class Layout:
         """Return a time in seconds as the nearest whole number of this layout's units."""
         return round(value_s * 1_000_000_000 / self.unit_ns)
 
+    def highest_in(self, index: int) -> int:
+        """Return the highest value of a bucket that is within the range."""
+        return min(highest_equivalent(index), self.highest)
+
 
 LATENCY: Final = Layout(unit_ns=1_000, highest=24 * 3600 * 1_000_000)
 LONG: Final = Layout(unit_ns=1_000_000, highest=30 * 24 * 3600 * 1_000)

@@ -12,17 +12,17 @@ from estsim.est.operations import Operation
 from estsim.measure.book import SLICE_S, WARMUP, OperationBlocks, Stretch
 from estsim.measure.catalogue import ThresholdError
 from estsim.measure.deferral import Scope, Scopes
-from estsim.measure.histograms import Histogram, highest_equivalent
+from estsim.measure.histograms import Histogram
 from estsim.measure.lives import DEFAULT_WITHIN_S
+from estsim.measure.report_cells import Cells
 from estsim.measure.report_enrolments import EnrolmentReader
-from estsim.measure.report_exchanges import ExchangeCounts, Plan, fill_tallies
-from estsim.measure.report_queries import FLEET, RunQueries, apart, bucket, number_of
+from estsim.measure.report_exchanges import ExchangeCounts, fill_tallies
+from estsim.measure.report_queries import BUCKETS, FLEET, RunQueries, apart, bucket, number_of
 from estsim.measure.tally import Tally, total_of
 from estsim.measure.thresholds import DEFAULT_THRESHOLD, Threshold, limits_of, parse_thresholds
 
 _DEFAULT_MAX_LAG_S: Final = 0.02
 _DEFAULT_MAX_CPU: Final = 0.9
-_BUCKETS: Final = 1 << 16
 _EVENT: Final = "event"
 
 SecondsByOperation = Mapping[tuple[str, Operation], Mapping[int, Histogram]]  # by cohort as well
@@ -41,9 +41,9 @@ class StoredPlan:
     duration_s: float | None
 
     @property
-    def cells(self) -> Plan:
+    def cells(self) -> Cells:
         """Return what exchanges are counted by."""
-        return Plan(tuple(self.devices), self.phases, self.max_lag_s)
+        return Cells(tuple(self.devices), self.phases, self.max_lag_s)
 
 
 def plan_of(store: RunQueries) -> StoredPlan:
@@ -125,6 +125,7 @@ class StoredBook:
 
     def add_blocks(self, store: RunQueries, service: SecondsByOperation, response: SecondsByOperation) -> None:
         """Cut the seconds of the run into blocks, without those exchanges that belong to a warm-up."""
+        warm = any(phase.name == WARMUP for phase in self.plan.phases)
         for name, seconds_of in (("service", service), ("response", response)):
             sums: dict[tuple[str, Operation, int], Histogram] = {}
             for (cohort, operation), seconds in seconds_of.items():
@@ -135,11 +136,8 @@ class StoredBook:
                     sums[key].counts[index] = sums[key].counts.get(index, 0) - count
             for (cohort, operation, number), histogram in sorted(sums.items()):
                 blocks = self.blocks.setdefault(cohort, {}).setdefault(operation, OperationBlocks())
-                left = histogram if WARMUP not in self._phase_names() else _without(histogram)
+                left = _without(histogram) if warm else histogram
                 (blocks.service if name == "service" else blocks.response).add(number, left)
-
-    def _phase_names(self) -> frozenset[str]:
-        return frozenset(phase.name for phase in self.plan.phases)
 
     def scopes(self, ended_ns: int) -> Scopes:
         """Return the run, each cohort and each phase as they stood at the end; a warm-up is in its own scope only."""
@@ -196,10 +194,10 @@ def _of_warmup(store: RunQueries, plan: StoredPlan, name: str) -> Iterable[tuple
             f"MAX(0, (ended_ns - ({began})) / 1000) AS took {FLEET} AND kind = 'ok' "
             f"AND intended_ns / 1e9 >= {warmup.from_s!r} AND intended_ns / 1e9 < {warmup.to_s!r}"
         )
-        query = f"SELECT place, slice * {_BUCKETS} + {bucket('took')}, COUNT(*) FROM {inner} GROUP BY 1, 2"  # noqa: S608
+        query = f"SELECT place, slice * {BUCKETS} + {bucket('took')}, COUNT(*) FROM {inner} GROUP BY 1, 2"  # noqa: S608 - names of ours
         for place, packed, count in store.rows(query):
             cohort, operation = divmod(place, len(operations))
-            piece, index = divmod(packed, _BUCKETS)
+            piece, index = divmod(packed, BUCKETS)
             yield (cohorts[cohort], operations[operation], piece), index, count
 
 
@@ -208,5 +206,5 @@ def _without(histogram: Histogram) -> Histogram:
     left = Histogram()
     for index, count in histogram.counts.items():
         if count > 0:
-            left.record(min(highest_equivalent(index), histogram.layout.highest), count)
+            left.record(histogram.layout.highest_in(index), count)
     return left

@@ -10,17 +10,15 @@ from typing import Final
 
 from estsim.est.enrolment import EnrolmentEnd, Goal
 from estsim.measure.book import Stretch
-from estsim.measure.histograms import LONG, highest_equivalent
+from estsim.measure.histograms import LONG
 from estsim.measure.lives import CUT_BY_US, FAILURES, PARTS, Lives
-from estsim.measure.report_queries import RunQueries, apart, bucket, number_of, phase_number
+from estsim.measure.report_queries import BINS, BUCKETS, RunQueries, apart, bucket, number_of, phase_number
 from estsim.measure.waits import BIN_NS
 
 _MS_NS: Final = 1_000_000
 _ENDS: Final = ("", *EnrolmentEnd)  # none of an open one
 _GOALS: Final = (*Goal,)
-_BINS: Final = 1 << 34  # more than a run has bins of 100 ms, in decades
 _LIMITS: Final = 1 << 8  # more than a run has limits D
-_BUCKETS: Final = 1 << 16
 _FAILED: Final = ", ".join(f"'{end.value}'" for end in FAILURES)
 _CUT: Final = ", ".join(f"'{end.value}'" for end in CUT_BY_US)
 _SETTLED: Final = f"goal = 'enroll' AND (end = 'issued' OR expected AND end IN ({_FAILED}))"
@@ -96,36 +94,36 @@ class EnrolmentReader:
         )
         within = f"CASE WHEN issued THEN {_limit('<=', limits_ms)} WHEN cut THEN {_limit('<', limits_ms)} ELSE 0 END"
         query = (
-            f"SELECT (grouped * {_BINS} + bin) * {_LIMITS} + {within}, "  # noqa: S608 - names of ours
-            f"CASE WHEN cut THEN grouped * {_BUCKETS} + {bucket(f'MAX(0, took / {_MS_NS})')} END, "
-            f"CASE WHEN issued AND grouped % 2 THEN grouped * {_BUCKETS} + {bucket('ended_ms')} END FROM {inner}"
+            f"SELECT (grouped * {BINS} + bin) * {_LIMITS} + {within}, "  # noqa: S608 - names of ours
+            f"CASE WHEN cut THEN grouped * {BUCKETS} + {bucket(f'MAX(0, took / {_MS_NS})')} END, "
+            f"CASE WHEN issued AND grouped % 2 THEN grouped * {BUCKETS} + {bucket('ended_ms')} END FROM {inner}"
         )
         bins: Counter[int] = Counter()
         ages: Counter[int | None] = Counter()
         firsts: Counter[int | None] = Counter()
         for columns in self.store.columns(query):
-            bins.update(columns[0])  # type: ignore[arg-type]  # numbers
-            ages.update(columns[1])  # type: ignore[arg-type]  # numbers, or null
-            firsts.update(columns[2])  # type: ignore[arg-type]
+            bins.update(columns[0])
+            ages.update(columns[1])
+            firsts.update(columns[2])
         earliest: dict[tuple[str, str | None], int] = {}
         for packed, count in bins.items():
             place, limit = divmod(packed, _LIMITS)
-            number, key = divmod(place, _BINS)
+            number, key = divmod(place, BINS)
             group = self._group(number)
             _add(lives_of(group.cohort, group.phase), group, key, count, limits_ms[limit:])
             if group.goal is Goal.ENROLL:
                 place_of = (group.cohort, group.phase)
                 earliest[place_of] = min(key, earliest.get(place_of, key))
         for group, index, count in self._by_group(ages):
-            lives_of(group.cohort, group.phase).cut_ages.record(_value(index), count)
+            lives_of(group.cohort, group.phase).cut_ages.record(LONG.highest_in(index), count)
         for group, index, count in self._by_group(firsts):
-            lives_of(group.cohort, group.phase).first.ended_ms.record(_value(index), count)
+            lives_of(group.cohort, group.phase).first.ended_ms.record(LONG.highest_in(index), count)
         self._add_boots(lives_of, frozenset(earliest.values()))
 
     def _by_group(self, pairs: Mapping[int | None, int]) -> Iterator[tuple[_Group, int, int]]:
         for packed, count in pairs.items():
             if packed is not None:
-                number, index = divmod(packed, _BUCKETS)
+                number, index = divmod(packed, BUCKETS)
                 yield self._group(number), index, count
 
     def _add_spent_time(self, lives_of: LivesOf, warmup: str) -> None:
@@ -137,14 +135,14 @@ class EnrolmentReader:
             "FROM enrolments WHERE end = 'issued'"
         )
         query = (
-            f"SELECT grouped * {_BUCKETS} + {bucket('took_ms')}, COUNT(*), SUM(took), SUM(took_ms), "  # noqa: S608 - ours
+            f"SELECT grouped * {BUCKETS} + {bucket('took_ms')}, COUNT(*), SUM(took), SUM(took_ms), "  # noqa: S608 - names of ours
             f"TOTAL(1.0 * took_ms * took_ms), {sums} FROM {inner} GROUP BY 1 ORDER BY 1"
         )
         for packed, count, took_ns, took_ms, squares, *parts_ns in self.store.rows(query):
-            number, index = divmod(packed, _BUCKETS)
+            number, index = divmod(packed, BUCKETS)
             group = self._group(number)
             lives = lives_of(group.cohort, group.phase)
-            lives.time_to_certificate.record(_value(index), count)
+            lives.time_to_certificate.record(LONG.highest_in(index), count)
             lives.parts_ns.update(dict(zip(PARTS, parts_ns, strict=True)))
             if group.first:
                 lives.first.total += took_ms
@@ -157,7 +155,7 @@ class EnrolmentReader:
         if not bins:
             return
         query = (
-            f"SELECT cohort, {phase_number(self.phases)}, MIN(intended_ns) FROM enrolments WHERE goal = 'enroll' "  # noqa: S608
+            f"SELECT cohort, {phase_number(self.phases)}, MIN(intended_ns) FROM enrolments WHERE goal = 'enroll' "  # noqa: S608 - names of ours
             f"AND intended_ns / {BIN_NS} IN ({', '.join(map(str, sorted(bins)))}) GROUP BY 1, 2"
         )
         for cohort, phase, at_ns in self.store.rows(query):
@@ -189,10 +187,6 @@ def _add(lives: Lives, group: _Group, key: int, count: int, within_ms: Sequence[
             lives.within[limit_ms].had[key] += count
         elif group.end in CUT_BY_US:
             lives.within[limit_ms].spared[key] += count
-
-
-def _value(index: int) -> int:
-    return min(highest_equivalent(index), LONG.highest)
 
 
 def tenths(spent: Sequence[SpentTime], groups: int) -> Iterator[tuple[int, float, tuple[float, ...]]]:

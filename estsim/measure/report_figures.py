@@ -7,7 +7,7 @@ along; no figure is taken from it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from estsim.measure.book import Stretch
 from estsim.measure.deferral import Scopes
 from estsim.measure.report_book import StoredBook, StoredPlan, plan_of
 from estsim.measure.report_deferral import DeferralPictures, PartsFigures, parts_of, pictures_of
+from estsim.measure.report_errors import ErrorKind, errors_of
 from estsim.measure.report_exchanges import ExchangeCounts, counting, expected_exchanges
 from estsim.measure.report_fleet import FINDING, FleetCourse, Told, fleet_of, told_of
 from estsim.measure.report_generator import GeneratorReport, generator_of
@@ -25,7 +26,6 @@ from estsim.measure.report_windows import Course
 from estsim.measure.saturation import Saturation
 from estsim.measure.summary import GeneratorTotals, RunFacts, build_summary
 
-MAX_ERRORS: Final = 20
 _NS: Final = 1_000_000_000
 
 Block = Mapping[str, Any]
@@ -38,17 +38,6 @@ class OperationCourse:
     name: str
     service: Course
     response: Course
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorKind:
-    """A kind of failure, and how often it was met, in all and by each cohort."""
-
-    kind: str
-    phase: str
-    detail: str
-    count: int
-    cohorts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +109,7 @@ def _report(folder: Path, store: RunQueries, read: _Read) -> RunReport:
     failed = sum(tally.failed.count for tally in scopes.run.tally.operations.values())
     if expected or scopes.phases:  # those of a warm-up may be among them
         series.leave_out_expected(store)
-    kinds, errors = store.errors(MAX_ERRORS, plan.phases) if failed else (0, ())
+    kinds, errors = errors_of(store, plan.phases) if failed else (0, ())
     generator = generator_of(store, plan, counts, scopes.run.ended_ns)
     findings = [each.text.removeprefix(f"{FINDING}: ") for each in told if each.kind == FINDING]
     return RunReport(
@@ -140,7 +129,7 @@ def _report(folder: Path, store: RunQueries, read: _Read) -> RunReport:
         deferral=pictures_of(scopes.run, *counts.told_and_kept()),
         parts=read.parts,
         error_kinds=kinds,
-        errors=tuple(ErrorKind(*error) for error in errors),
+        errors=errors,
         expected={operation.value: count for operation, count in expected.items()},
         generator=generator,
         handshakes=counts.made_handshakes(),

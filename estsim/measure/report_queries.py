@@ -5,11 +5,11 @@ so that counting is left to `Counter`, which does it quicker than SQLite can sor
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from estsim.errors import StoreError
 from estsim.est.outcome import OutcomeClass
@@ -20,6 +20,8 @@ from estsim.measure.store import RunReader
 
 FLEET: Final = "FROM exchanges WHERE cause != 'preflight'"
 FAILED: Final = ", ".join(f"'{kind.value}'" for kind in OutcomeClass if kind.is_failure)
+BUCKETS: Final = 1 << 16  # more than a histogram has, twice
+BINS: Final = 1 << 34  # more than a run has bins of 100 ms, in decades
 _CHUNK: Final = 2_000
 _EXACT_BITS: Final = 11  # values below 2048 are buckets of their own
 _BITS: Final = 37  # of the highest value that a histogram holds
@@ -41,37 +43,11 @@ class RunQueries:
         (row,) = self.rows(query)
         return row
 
-    def columns(self, query: str) -> Iterator[Sequence[Sequence[object]]]:
+    def columns(self, query: str) -> Iterator[Sequence[Sequence[Any]]]:
         """Ask for a query's rows column by column, some thousand rows at a time."""
         rows = self.rows(query)
         while chunk := list(islice(rows, _CHUNK)):
             yield list(zip(*chunk, strict=True))
-
-    def errors(
-        self, limit: int, phases: Sequence[Stretch]
-    ) -> tuple[int, tuple[tuple[str, str, str, int, Mapping[str, int]], ...]]:
-        """Return how many kinds of error there are, and the most frequent: class, phase, detail, count, by cohort.
-
-        Those of a warm-up are not among them, nor those that were part of the plan.
-        """
-        by_kind: dict[tuple[str, str, str], dict[str, int]] = {}
-        number, top = 0, []
-        query = (
-            f"WITH errors AS (SELECT kind, COALESCE(phase, '') AS phase, detail, cohort, COUNT(*) AS n {FLEET} "  # noqa: S608 - ours
-            f"AND kind IN ({FAILED}) AND NOT expected AND NOT {is_warmup(phases)} "
-            "GROUP BY 1, 2, 3, 4), "
-            "ranked AS (SELECT kind, phase, detail, SUM(n) AS total, COUNT(*) OVER () AS kinds FROM errors "
-            f"GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT {limit}) "
-            "SELECT kind, phase, detail, cohort, n, total, kinds FROM ranked JOIN errors USING (kind, phase, detail) "
-            "ORDER BY total DESC, kind, phase, detail, cohort"
-        )
-        for kind, phase, detail, cohort, n, total, of in self.rows(query):
-            number, key = of, (kind, phase, detail)
-            if key not in by_kind:
-                by_kind[key] = {}
-                top.append((kind, phase, detail, total, by_kind[key]))
-            by_kind[key][cohort] = n
-        return number, tuple(top)
 
 
 def bucket(column: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Final
 
-from estsim.measure.histograms import LATENCY, Histogram, highest_equivalent, merged, needed_samples
+from estsim.measure.histograms import LATENCY, Histogram, merged, needed_samples
 
 SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 MAX_POINTS: Final = 240  # along the time axis of a chart
@@ -115,7 +115,7 @@ def _of_counts(counts: dict[int, int]) -> Histogram:
     """Return a histogram of such counts by bucket; its values are the highest of their buckets."""
     histogram = Histogram(LATENCY)
     if counts:
-        values = [min(highest_equivalent(index), LATENCY.highest) for index in counts]  # in rising order
+        values = [*map(LATENCY.highest_in, counts)]  # in rising order
         histogram.counts, histogram.count = counts, sum(counts.values())
         histogram.total = sum(map(mul, values, counts.values()))
         histogram.min, histogram.max = values[0], values[-1]

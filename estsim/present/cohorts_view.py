@@ -1,7 +1,7 @@
 """The view of the cohorts: a line for each, so that one that fares worse stands out.
 
-Ten states become four groups: ``waiting`` for a certificate (fetching, enrolling, deferred), ``operational`` (renewing
-too), in ``trouble`` (backing off, expired, gave up) and ``off`` (retired too).
+Eleven states become four groups: ``waiting`` for a certificate (fetching, enrolling, deferred), ``operational``
+(renewing too), in ``trouble`` (backing off, expired, gave up) and ``off`` (retired too).
 """
 
 from collections.abc import Callable, Sequence

@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from estsim.measure.histograms import needed_samples
 from estsim.measure.report_figures import RunReport
+from estsim.measure.report_windows import SHARES
 from estsim.present import report_breakdown as breakdown
 from estsim.present import report_charts as charts
 from estsim.present import report_sections as sections
@@ -25,7 +26,6 @@ _ONE_LINE: Final = 100_000  # wide enough for any sentence
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 _BADGES: Final = {"passed": "good", "failed": "bad"}
 _LATER: Final = ("p90", "p99")
-_SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _ACCEPTED: Final = "The server accepted what it must refuse"
 _OFFERED: Final = (
     "An intended start is the moment a device was meant to begin seeking a certificate, whether or not it could. "
@@ -146,6 +146,6 @@ def _tiles(report: RunReport) -> str:
 
 def _reached(times: Block, name: str) -> str:
     """Return a quantile of the time to certificate; of too few enrolments, how many it takes."""
-    if whole(times, "count") + whole(times, "unfinished") < needed_samples(_SHARES[name]):
-        return f"needs n = {needed_samples(_SHARES[name])}"
+    if whole(times, "count") + whole(times, "unfinished") < needed_samples(SHARES[name]):
+        return f"needs n = {needed_samples(SHARES[name])}"
     return breakdown.reached(times, name)

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from estsim.measure.report_figures import RunReport
+from estsim.measure.report_windows import SHARES
 from estsim.present.figures import ABSENT, count, duration, milliseconds, percent, ratio
 from estsim.present.reading import Block, block, counts, number, whole
 from estsim.present.report_html import section, table
 
-_PERCENTILES: Final = ("p50", "p90", "p99")
+_PERCENTILES: Final = tuple(SHARES)
 _COHORTS: Final = (
     "Each cohort by itself, by the same definitions. Time to certificate counts enrolments still open at the end."
 )

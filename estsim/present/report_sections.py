@@ -3,6 +3,7 @@
 from typing import Final
 
 from estsim.measure.report_figures import RunReport
+from estsim.measure.report_windows import SHARES
 from estsim.present import report_charts as charts
 from estsim.present import report_deferral_charts as herd
 from estsim.present.figures import ABSENT, count, duration, mebibytes, milliseconds, percent, ratio
@@ -14,7 +15,7 @@ from estsim.present.report_html import BROKEN, chart, plain, section, table
 from estsim.present.verdict import saturation_sentence
 
 _LATENCIES: Final = ("p50", "p90", "p95", "p99", "max")  # as a statistic block names them
-_WITH_INTERVAL: Final = ("p50", "p90", "p99")
+_WITH_INTERVAL: Final = tuple(SHARES)
 _MOST_TOLD: Final = 200  # rows of the table of marks
 _FLEET: Final = "The devices by state; in every second they add up to the fleet. A click on a name hides that state."
 _LATENCY: Final = (

@@ -4,7 +4,7 @@ The verdict comes first, in words; then what it rests on; last where everything 
 give show as a dash. Tables fit the width, reasons and lists are folded, and paths are left whole for copying.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Final
@@ -12,8 +12,9 @@ from typing import Final
 from rich.console import Console
 
 from estsim.measure.snapshot import OperationFigures, Quantiles
-from estsim.present.figures import ABSENT, count, duration, mebibytes, milliseconds, percent, ratio
-from estsim.present.ink import ALARM, PLAIN, QUIET, STRONG, Line, Page, clean, ink, left, title, trimmed, width_of
+from estsim.present.figures import count, duration, mebibytes, milliseconds, percent, ratio
+from estsim.present.ink import ALARM, QUIET, STRONG, Line, Page, clean, ink, left, title, trimmed
+from estsim.present.labelled import LABEL, folded, pairs, words
 from estsim.present.latency import latency
 from estsim.present.reading import Block, block, counts, number, text, whole
 from estsim.present.verdict import summary_findings, thresholds, verdict
@@ -91,8 +92,8 @@ def _outcomes(operations: Sequence[OperationFigures], width: int) -> list[Line]:
         return []
     lines = [title("REQUESTS", [count(sum(figures.requests for figures in operations))], width)]
     for figures in operations:
-        parts = [f"{count(figures.by_class[kind])} {_plain(kind)}" for kind in _CLASSES if figures.by_class[kind]]
-        lines += _folded(figures.operation, ", ".join(parts), width)
+        parts = [f"{count(figures.by_class[kind])} {words(kind)}" for kind in _CLASSES if figures.by_class[kind]]
+        lines += folded(figures.operation, ", ".join(parts), width)
     return lines
 
 
@@ -104,21 +105,21 @@ def _certificates(summary: Block, width: int) -> list[Line]:
         notes.append(f"{count(refused)} refused as expected")
     lines = [title("CERTIFICATES", notes, width), _times("time to certificate", times)]
     if unfinished := whole(times, "unfinished"):
-        lines.append([ink(f" {left('', 22)}"), ink(f"{count(unfinished)} had none when the run ended", QUIET)])
+        lines.append([ink(f" {left('', LABEL)}"), ink(f"{count(unfinished)} had none when the run ended", QUIET)])
     found = block(times, "parts_s")
     parts = {name: seconds for name in found if (seconds := number(found, name))}
     if total := sum(parts.values()):
-        spent = ", ".join(f"{_plain(name)} {percent(seconds / total)}" for name, seconds in parts.items())
-        lines += _folded("spent on", spent, width)
+        spent = ", ".join(f"{words(name)} {percent(seconds / total)}" for name, seconds in parts.items())
+        lines += folded("spent on", spent, width)
     within = block(summary, "deferral", "enrolled_within")
     shares = [f"{limit}: {percent(number(within, limit), 1)}" for limit in within]
-    return [*lines, *_folded("enrolled within", ", ".join(shares), width)] if shares else lines
+    return [*lines, *folded("enrolled within", ", ".join(shares), width)] if shares else lines
 
 
 def _times(label: str, source: Block) -> Line:
     """Return the quantiles of a block in seconds; one that was not reached says how long it is at least."""
     longer = block(source, "longer_than_s")
-    line = [ink(f" {left(label, 22)}")]
+    line = [ink(f" {left(label, LABEL)}")]
     for name in _QUANTILES:
         open_end = number(longer, name)
         value = duration(number(source, name)) if open_end is None else f"> {duration(open_end)}"
@@ -154,7 +155,7 @@ def _deferral(source: Block, width: int) -> list[Line]:
         title("DEFERRAL", [costs], width),
         _times("Retry-After", told),
         _times("punctuality", block(source, "punctuality_s")),
-        *_grid(figures, width),
+        *pairs(figures, width),
         *broken,
     ]
 
@@ -165,7 +166,7 @@ def _non_conformance(source: Block, width: int) -> list[Line]:
         entry = block(source, rule)
         times = whole(entry, "count") if entry else whole(source, rule)
         section = text(entry, "rfc_section")
-        lines += _folded("not conforming", f"{count(times)} x {rule}{f' ({section})' if section else ''}", width)
+        lines += folded("not conforming", f"{count(times)} x {rule}{f' ({section})' if section else ''}", width)
     return lines
 
 
@@ -203,13 +204,13 @@ def _generator(source: Block, width: int) -> list[Line]:
         ("CPU in all", duration(number(source, "cpu_s"))),
         ("memory at its peak", mebibytes(number(source, "peak_rss_mib"))),
     )
-    return [title("GENERATOR", [note], width), *_grid(figures, width)]
+    return [title("GENERATOR", [note], width), *pairs(figures, width)]
 
 
 def _fleet(source: Block, width: int) -> list[Line]:
-    states = [f"{count(number)} {_plain(name)}" for name, number in counts(block(source, "states")).items()]
+    states = [f"{count(number)} {words(name)}" for name, number in counts(block(source, "states")).items()]
     lines = [title("FLEET", [f"{_count(source, 'devices')} devices"], width)]
-    return [*lines, *_folded("at the end", ", ".join(states), width)] if states else lines
+    return [*lines, *folded("at the end", ", ".join(states), width)] if states else lines
 
 
 def _results(summary: Block, results: Path | None, report: Path | None, width: int) -> list[Line]:
@@ -223,23 +224,5 @@ def _results(summary: Block, results: Path | None, report: Path | None, width: i
     ]
 
 
-def _grid(figures: Iterable[tuple[str, str]], width: int) -> list[Line]:
-    """Return labels and values, two pairs to a line."""
-    cells = [[ink(f" {left(label, 22)}"), ink(left(value, width // 2 - 23), STRONG)] for label, value in figures]
-    return [[part for cell in cells[row : row + 2] for part in cell] for row in range(0, len(cells), 2)]
-
-
-def _folded(label: str, words: str, width: int) -> list[Line]:
-    """Return a label and, beside it, words folded under themselves."""
-    head = ink(f" {left(label, 22)}")
-    indent = width_of([head])
-    first, *others = wrap(clean(words), width - indent) or [ABSENT]
-    return [[head, ink(first)], *([ink(" " * indent + line, PLAIN)] for line in others)]
-
-
 def _count(source: Block, key: str) -> str:
     return count(number(source, key))
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
