@@ -6,8 +6,7 @@ first, and the caller is told how it ended.
 
 import json
 import secrets
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +15,9 @@ from typing import Any, Final
 import trio
 
 from estsim import __version__
-from estsim.engine.born import Mint
 from estsim.engine.clock import RunClock
 from estsim.engine.exchange_task import ExchangeTask, request_ids
-from estsim.engine.factory import Factory, export_authorities
-from estsim.engine.fleet import CohortRun, Fleet, cohort_run
+from estsim.engine.fleet import CohortRun, Fleet
 from estsim.engine.keys import prepare_keys
 from estsim.engine.ledger import Ledger
 from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit
@@ -28,12 +25,11 @@ from estsim.engine.live import Interrupts, Live
 from estsim.engine.notices import needs_approval, notices_of
 from estsim.engine.preflight import fly
 from estsim.engine.results import make_folder, write_scenario, write_summary
-from estsim.engine.sandbox import Sandbox, running_sandbox
+from estsim.engine.run_server import RunServer, server_of
 from estsim.engine.shard import Shard
 from estsim.engine.timetable import GoAhead, Timetable
-from estsim.engine.trust import Trust, system_trust, trust_file
 from estsim.engine.vitals import tune_process
-from estsim.engine.wire import Wire, groups_offered
+from estsim.engine.wire import groups_offered
 from estsim.errors import PreflightError, StoreError, UsageError
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import FleetReading
@@ -42,11 +38,8 @@ from estsim.measure.store import RunStore
 from estsim.measure.summary import Ending, GeneratorTotals, RunFacts, build_summary
 from estsim.measure.thresholds import Judgement, Vigil, limits_of, parse_thresholds
 from estsim.net.client_hello import check_offer
-from estsim.net.connection import Deadlines
 from estsim.net.openssl import openssl_version, require_openssl
-from estsim.net.resolver import Endpoint
-from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared
-from estsim.scenario.target_url import TargetUrl
+from estsim.scenario.plan import Scenario
 
 _DEVICES_BETWEEN_YIELDS: Final = 16
 _SHOW_S: Final = 0.5
@@ -75,16 +68,6 @@ class RunResult:
     ending: Ending
     unreachable: str | None = None
     lost: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """The server of a run, as the fleet needs it."""
-
-    url: TargetUrl
-    trust: Trust
-    factories: dict[str | None, Factory]  # by the authority's name, None for the sandbox's own
-    sandbox: Sandbox | None = None  # where it was started for the run
 
 
 class Run:
@@ -182,20 +165,21 @@ class Run:
     async def _play(self, folder: Path, store: RunStore) -> None:
         with trio.CancelScope() as setting_up:
             self._interrupts.cancels(setting_up)
-            async with self._server(folder) as server:
-                self._target = str(server.url) if self._scenario.target else f"sandbox {server.url}"
+            async with server_of(self._scenario, folder) as server:
+                self._target = str(server)
                 store.put(target=self._target)
-                self._export(server)
-                cohorts = [self._cohort(plan, server) for plan in self._scenario.cohorts]
+                if self._options.export_authorities is not None:
+                    server.export_authorities(self._options.export_authorities)
+                cohorts = [server.cohort(plan) for plan in self._scenario.cohorts]
                 if self._options.preflight:
                     await self._preflight(cohorts, server)
                 fleet = await self._prepare(cohorts)
                 self._interrupts.cancels(None)
                 await self._live(fleet, server, store)
 
-    async def _preflight(self, cohorts: list[CohortRun], server: _Server) -> None:
+    async def _preflight(self, cohorts: list[CohortRun], server: RunServer) -> None:
         clock = RunClock.start()
-        wire = self._wire(server, clock)
+        wire = server.wire(self._groups, clock)
         for cohort in cohorts:
             check_offer(wire.context(cohort, None))
         flight = await fly(
@@ -233,7 +217,7 @@ class Run:
             await trio.sleep(_SHOW_S)
             await trio.to_thread.run_sync(self._show, self._snapshot(clock.now_ns(), RunStage.PREPARING))
 
-    async def _live(self, fleet: Fleet, server: _Server, store: RunStore) -> None:
+    async def _live(self, fleet: Fleet, server: RunServer, store: RunStore) -> None:
         clock = RunClock.start(
             in_s=_LEAD_S + len(fleet.devices) * _LEAD_PER_DEVICE_S + len(fleet.owners) * _LEAD_PER_OWNER_S
         )
@@ -245,7 +229,7 @@ class Run:
         if server.sandbox is not None and needs_approval(self._scenario):
             self._recorder.mark(0, f"approve with: estsim pending approve {server.sandbox.folder} all", kind="notice")
         ledger = Ledger(self._recorder)
-        exchanges = ExchangeTask(self._wire(server, clock), ledger, clock, request_ids=self._ids)
+        exchanges = ExchangeTask(server.wire(self._groups, clock), ledger, clock, request_ids=self._ids)
         shard = Shard(fleet, exchanges, ledger, clock)
         timetable = Timetable(
             self._scenario,
@@ -274,51 +258,6 @@ class Run:
             self._totals = live.totals()
 
     # -- the parts
-
-    @asynccontextmanager
-    async def _server(self, folder: Path) -> AsyncGenerator[_Server, None]:
-        """Give the server of the run: somebody else's, or a sandbox started for it and stopped after."""
-        scenario = self._scenario
-        factories: dict[str | None, Factory] = {
-            name: _factory(authority) for name, authority in scenario.authorities.items()
-        }
-        target = scenario.target
-        if target is not None:
-            yield _Server(target.url, trust_file(target.ca) if target.ca else system_trust(), factories)
-            return
-        made = {name: factories[name] for name, how in scenario.authorities.items() if isinstance(how, MadeAuthority)}
-        async with running_sandbox(
-            scenario.sandbox_text, made, keep_log_in=folder, label=scenario.sandbox_label
-        ) as sandbox:
-            yield _Server(sandbox.url, trust_file(sandbox.trust), {**factories, None: sandbox.factory}, sandbox)
-
-    def _wire(self, server: _Server, clock: RunClock) -> Wire:
-        timeouts = self._scenario.timeouts
-        return Wire(
-            endpoint=Endpoint(server.url.host, server.url.port),
-            deadlines=Deadlines(timeouts.connect_s, timeouts.handshake_s, timeouts.answer_s),
-            anchors=server.trust.anchors,
-            explicit=server.trust.explicit,
-            groups=self._groups,
-            clock=clock,
-            source_addresses=self._scenario.generator.source_addresses,
-        )
-
-    def _cohort(self, plan: Cohort, server: _Server) -> CohortRun:
-        factory = None
-        if isinstance(plan.bootstrap, Manufacturer) or (isinstance(plan.bootstrap, Shared) and not plan.bootstrap.path):
-            authority = plan.bootstrap.authority
-            factory = server.factories[authority.name if authority else None]
-        mint = Mint.of(server.sandbox.pki, self._scenario) if plan.start and server.sandbox else None
-        return cohort_run(self._scenario, plan, server.url, server.trust.authorities, factory, mint=mint)
-
-    def _export(self, server: _Server) -> None:
-        """Write the certificates of the authorities that were made for this run, if somebody wants them."""
-        folder = self._options.export_authorities
-        if folder is not None:
-            read = {name for name, how in self._scenario.authorities.items() if isinstance(how, FileAuthority)}
-            made = {name or "sandbox-manufacturer": each for name, each in server.factories.items() if name not in read}
-            export_authorities(made, folder)
 
     def _is_broken(self, at_ns: int) -> bool:
         """Ask the thresholds that may end the run, and remember the first that does."""
@@ -359,12 +298,6 @@ class Run:
             findings=recorder.findings,
             ending=ending,
         )
-
-
-def _factory(authority: FileAuthority | MadeAuthority) -> Factory:
-    if isinstance(authority, MadeAuthority):
-        return Factory.made(authority.name)
-    return Factory.read(authority.cert, authority.key)
 
 
 def _first(errors: BaseExceptionGroup[PreflightError]) -> str:

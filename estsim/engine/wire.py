@@ -11,10 +11,11 @@ from estsim.engine.clock import RunClock
 from estsim.engine.fleet import CohortRun
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.measure.sample import Stamps
-from estsim.net.connection import Close, Deadlines, TlsConnection, WireStamps, open_connection
+from estsim.net.connection import Close, TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
 from estsim.net.credential import Credential
 from estsim.net.link import Link
+from estsim.net.opening import Deadlines, open_connection
 from estsim.net.resolver import Endpoint
 from estsim.net.source import Source
 from estsim.net.tls import Resumable

@@ -15,8 +15,9 @@ import trio
 from cryptography import x509
 
 from estsim.errors import TransportFailed, UsageError
-from estsim.net.connection import Close, TlsConnection, serve_handshake
+from estsim.net.connection import Close, TlsConnection
 from estsim.net.contexts import server_context
+from estsim.net.opening import serve_handshake
 from estsim.net.openssl import verify_reason
 from estsim.net.tls_failure import TlsFailed
 from estsim.server.clock import SandboxClock

@@ -32,7 +32,7 @@ from estsim.engine.vitals import tune_process
 from estsim.engine.wire import Wire
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample
-from estsim.net.connection import Deadlines
+from estsim.net.opening import Deadlines
 from estsim.net.resolver import Endpoint
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario

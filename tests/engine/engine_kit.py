@@ -27,7 +27,7 @@ from estsim.engine.wire import Wire
 from estsim.load.arrivals import Arrivals, Burst
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample
-from estsim.net.connection import Deadlines
+from estsim.net.opening import Deadlines
 from estsim.net.resolver import Endpoint
 from estsim.scenario.plan import (
     Bootstrap,

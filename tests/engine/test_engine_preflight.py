@@ -28,7 +28,7 @@ from estsim.errors import PreflightError
 from estsim.est.enrolment import Cause
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.net.connection import Deadlines
+from estsim.net.opening import Deadlines
 from estsim.scenario.plan import Basic, Cohort, NoBootstrap
 from estsim.scenario.target_url import TargetUrl
 

@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from estsim.errors import EstsimError
-from estsim.net.connection import Deadlines, TlsConnection, WireStamps, open_connection, serve_handshake
+from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
 from estsim.net.credential import Credential
 from estsim.net.link import Link
+from estsim.net.opening import Deadlines, open_connection, serve_handshake
 from estsim.net.resolver import Endpoint
 from estsim.net.shaping import Path
 from estsim.net.source import Source

@@ -12,8 +12,9 @@ import trio
 from net_kit import PATIENT, TLS12, TLS13, WORLD, answering, ask, dial, open_descriptors, tcp_server, tls_server
 
 from estsim.errors import Phase, TransportFailed, Trouble
-from estsim.net.connection import Close, Deadlines, TlsConnection, WireStamps, serve_handshake
+from estsim.net.connection import Close, TlsConnection, WireStamps
 from estsim.net.contexts import TlsVersion
+from estsim.net.opening import Deadlines, serve_handshake
 from estsim.net.resolver import Endpoint, Resolver
 from estsim.net.troubles import transport_failure
 
