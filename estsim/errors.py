@@ -17,18 +17,6 @@ class UnitError(EstsimError, ValueError):
     """A duration, rate, share, size or distribution that cannot be read; the text names what was expected and came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a file; line and column count from 1."""
-
-    file: Path
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
     """One mistake in a configuration, as ``fleet.yaml:12:9: cohorts.meters.boot.rate: must be greater than 0``."""
@@ -90,11 +78,6 @@ class Trouble(StrEnum):
     GENERATOR = "generator"  # our own machine ran out of ports, descriptors or memory
     NETWORK_STALL = "network_stall"  # the scenario's network let nothing pass any more, until a deadline of ours
     NETWORK_RESET = "network_reset"  # the scenario's network tore the connection down
-
-    @property
-    def is_shaped(self) -> bool:
-        """Whether it is the network that the scenario asked for, and so neither the server's nor the generator's."""
-        return self in (Trouble.NETWORK_STALL, Trouble.NETWORK_RESET)
 
 
 class TransportFailed(EstsimError):  # noqa: N818 - reads as the event it is

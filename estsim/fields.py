@@ -130,7 +130,6 @@ def _spread(example: str) -> WithJsonSchema:
 # Seconds.
 Duration = Annotated[float, BeforeValidator(reader(parse_duration, at_least=0)), _text("30s")]
 PositiveDuration = Annotated[float, BeforeValidator(reader(parse_duration, above=0)), _text("30s")]
-SignedDuration = Annotated[float, BeforeValidator(reader(parse_duration)), _text("-30s")]
 DurationRange = Annotated[Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0)), _spread("2s..4s")]
 SignedDurationRange = Annotated[Distribution, BeforeValidator(spread_reader(parse_duration)), _spread("-30s..30s")]
 # Seconds that a date can be reckoned from.
@@ -140,6 +139,7 @@ TenYearRange = Annotated[
 
 # Per second.
 Rate = Annotated[float, BeforeValidator(reader(parse_rate, above=0)), _text("50/s")]
+RateOrZero = Annotated[float, BeforeValidator(reader(parse_rate, at_least=0)), _text("10/s")]
 Bitrate = Annotated[float, BeforeValidator(reader(parse_bitrate, above=0)), _text("64kbit/s")]
 
 # Parts of one.

@@ -78,7 +78,7 @@ def test_the_sandbox_s_configuration_is_one(tmp_path: Path) -> None:
     """``estsim serve`` takes it as it is printed."""
     path = tmp_path / "sandbox.yaml"
     path.write_text(block("example: sandbox", "yaml"), encoding="utf-8")
-    config = read_config(path)
+    config, _ = read_config(path)
     assert set(config.centers) == {"default", "meters"}
     assert len(config.centers["meters"].faults) == 2
 
@@ -97,4 +97,4 @@ def test_the_servers_that_ship_are_configurations_that_open_with_their_question(
     assert first.startswith("# ")
     assert first.endswith("?")
     assert any(f"estsim serve scenarios/servers/{name}.yaml" in line for line in others)
-    assert read_config(path).centers
+    assert read_config(path)[0].centers

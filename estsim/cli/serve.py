@@ -21,7 +21,7 @@ from rich.console import Console
 from estsim.cli.complaints import complain, silence_stdout
 from estsim.cli.sandbox_view import Sources, draw
 from estsim.errors import EstsimError, ScenarioError
-from estsim.scenario.document import read_document
+from estsim.scenario.document import Location, dotted, read_document
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.server.account import Account
 from estsim.server.announcement import Announcement
@@ -80,7 +80,7 @@ def serve(
       estsim serve --host 0.0.0.0 --name est.test  for machines that know it by a name of yours
     """
     try:
-        sandbox, written = _read(config) if config else (SandboxConfig(), {})
+        sandbox, written = read_config(config) if config else (SandboxConfig(), {})
         if config and ephemeral:
             config.unlink()  # it may hold passwords
         running = _Running(sandbox, written, directory, with_parent=with_parent, for_a_run=ephemeral)
@@ -91,13 +91,11 @@ def serve(
         complain(errors, _USAGE)
 
 
-def read_config(path: Path) -> SandboxConfig:
-    """Read a configuration file; raises ``ScenarioError`` with every mistake in its place."""
-    return _read(path)[0]
+def read_config(path: Path) -> tuple[SandboxConfig, dict[str, Any]]:
+    """Read a configuration file, and return it as it was written too: changes are made to that.
 
-
-def _read(path: Path) -> tuple[SandboxConfig, dict[str, Any]]:
-    """Read a configuration file, and return it as it was written too: changes are made to that."""
+    Raises ScenarioError with every mistake in its place.
+    """
     document = read_document(path)
     written = document.root.value
     try:
@@ -254,8 +252,8 @@ async def _change(changes: dict[str, object], running: _Running, here: Announcem
     return None
 
 
-def _told(path: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, path))}: {message}" if path else message
+def _told(path: Location, message: str) -> str:
+    return f"{dotted(path)}: {message}" if path else message
 
 
 async def _show_held_back(running: _Running) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from estsim.errors import UnitError
-from estsim.fields import Duration, Flag, PositiveCount, PositiveDuration, Rate, Section, Text
+from estsim.fields import Duration, Flag, PositiveCount, PositiveDuration, Rate, RateOrZero, Section, Text
 from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp, Steps, Trace
 from estsim.scenario import words
 
@@ -17,7 +17,7 @@ _WAYS = ("burst", "at_once", "rate", "ramp", "steps", "trace", "stations")
 class StepModel(Section):
     """One step of a staircase of rates."""
 
-    rate: Annotated[float, BeforeValidator(words.rate_or_none)] = Field(description="Devices per time, such as 10/s.")
+    rate: RateOrZero = Field(description="Devices per time, such as 10/s.")
     for_: PositiveDuration = Field(alias="for", description="How long this rate lasts, such as 60s.")
 
 

@@ -22,7 +22,7 @@ from estsim.scenario.nature_checks import nature_findings
 from estsim.scenario.parts import Finding, Parts
 from estsim.scenario.pem_files import certificates_in, public_key_in, spki
 from estsim.scenario.subjects import compile_sans, compile_subject
-from estsim.scenario.trace_file import read_trace
+from estsim.scenario.trace_file import trace_of
 from estsim.server.config import DEFAULT
 from estsim.units import format_duration, shown
 
@@ -80,8 +80,7 @@ def _label_of_the_sandbox(parts: Parts, label: str) -> Iterator[Finding]:
 
 
 def _authority_files(parts: Parts) -> Iterator[Finding]:
-    named = parts.raw.get("authorities")
-    for name in named if isinstance(named, dict) else ():
+    for name in parts.authority_names:
         if not _AUTHORITY_NAME.fullmatch(name):
             yield ("authorities", name), "an authority's name is a letter or digit, then up to 63 of these and - _ ."
     for name, authority in parts.authorities.items():
@@ -103,9 +102,8 @@ def _authority_files(parts: Parts) -> Iterator[Finding]:
 
 def _sandbox_files(parts: Parts) -> Iterator[Finding]:
     sandbox = parts.raw.get("sandbox")
-    named = parts.raw.get("authorities")
     for place, entry in _bootstrap_cas(sandbox, ("sandbox",)):
-        if not isinstance(named, dict) or entry not in named:
+        if entry not in parts.authority_names:
             try:
                 certificates_in(parts.folder / entry)
             except UnitError as error:
@@ -135,8 +133,7 @@ def _trust_file(parts: Parts) -> Iterator[Finding]:
 
 
 def _cohort_names(parts: Parts) -> Iterator[Finding]:
-    cohorts = parts.raw.get("cohorts")
-    for name in cohorts if isinstance(cohorts, dict) else ():
+    for name in parts.cohort_names:
         if not _COHORT_NAME.fullmatch(name):
             yield ("cohorts", name), "a cohort's name is a letter, then up to 31 letters, digits, - and _"
 
@@ -145,7 +142,7 @@ def _boot_window(parts: Parts, place: Location, cohort: CohortModel, index: int)
     boot = cohort.boot
     at = (*place, "boot", boot.way)
     try:
-        trace = read_trace(parts.folder / boot.trace) if boot.trace else ()
+        trace = trace_of(boot, parts.folder)
     except UnitError as error:
         yield at, str(error)
         return
@@ -164,15 +161,13 @@ def _authority_of(parts: Parts, place: Location, cohort: CohortModel) -> Iterato
     bootstrap = cohort.bootstrap
     if bootstrap.kind not in (BootstrapKind.MANUFACTURER, BootstrapKind.SHARED) or bootstrap.path is not None:
         return
-    named = parts.raw.get("authorities")
-    known = [*named] if isinstance(named, dict) else []
     if bootstrap.authority is None and parts.has_url:
         yield (
             (*place, "bootstrap"),
             f"a server that is not the sandbox knows no device: kind: {bootstrap.kind.value} needs authority",
         )
-    elif bootstrap.authority is not None and bootstrap.authority not in known:
-        hint = suggestion(bootstrap.authority, known)
+    elif bootstrap.authority is not None and bootstrap.authority not in parts.authority_names:
+        hint = suggestion(bootstrap.authority, parts.authority_names)
         yield (*place, "bootstrap", "authority"), f"there is no authority '{shown(bootstrap.authority)}'{hint}"
 
 
@@ -190,8 +185,7 @@ def _names(parts: Parts, place: Location, cohort: CohortModel, first: int) -> It
 
 
 def _thresholds(parts: Parts) -> Iterator[Finding]:
-    thresholds, cohorts = parts.raw.get("thresholds"), parts.raw.get("cohorts")
-    names = frozenset(cohorts) if isinstance(cohorts, dict) else frozenset[str]()
+    thresholds, names = parts.raw.get("thresholds"), frozenset(parts.cohort_names)
     for number, demand in enumerate(thresholds if isinstance(thresholds, list) else []):
         place: Location = ("thresholds", number)
         text = demand

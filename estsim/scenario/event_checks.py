@@ -7,11 +7,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from estsim.errors import UnitError
-from estsim.load.choice import count_of
 from estsim.measure.catalogue import names
-from estsim.scenario.boot_model import comes_to_rest
 from estsim.scenario.document import Location, Step
-from estsim.scenario.event_model import EventModel, PowerCutModel, phase_span
+from estsim.scenario.event_model import EventModel, phase_span
 from estsim.scenario.mistakes import shape_mistakes, suggestion
 from estsim.scenario.parts import Finding, Parts
 from estsim.scenario.resolved import sandbox_block
@@ -40,35 +38,23 @@ def _event(parts: Parts, place: Location, event: EventModel) -> Iterator[Finding
     if parts.duration_s is not None and event.at >= parts.duration_s:
         at, end = format_duration(event.at), format_duration(parts.duration_s)
         yield (*place, "at"), f"must come before the run ends, {end} (got {at})"
-    kind = next(key for key in event.model_fields_set - {"at"} if getattr(event, key) is not None)
-    named = (*place, kind) if event.cohort_join is not None else (*place, kind, "cohorts")
+    named = (*place, event.kind) if event.cohort_join is not None else (*place, event.kind, "cohorts")
     yield from _known(parts, named, event.cohorts)
     if event.renew_now is not None:
         for name in event.cohorts:
             if name in parts.cohorts and parts.cohorts[name].renew is None:
-                yield (*place, kind, "cohorts"), f"{name} never renews: it has renew: off"
-    if event.power_cut is not None:
-        yield from _return(parts, (*place, kind, "return"), event.power_cut)
-
-
-def _return(parts: Parts, place: Location, cut: PowerCutModel) -> Iterator[Finding]:
-    dark = sum(count_of(cut.share, parts.cohorts[name].devices) for name in cut.cohorts if name in parts.cohorts)
-    back = comes_to_rest(cut.return_)
-    if back is not None and back < dark:
-        yield place, f"comes to rest when power is back for {back} of {dark} devices"
+                yield named, f"{name} never renews: it has renew: off"
 
 
 def _known(parts: Parts, place: Location, names: tuple[str, ...]) -> Iterator[Finding]:
-    cohorts = parts.raw.get("cohorts")
-    known = [*cohorts] if isinstance(cohorts, dict) else []
     for name in names:
-        if name not in known:
-            yield place, f"there is no cohort '{shown(name)}'{suggestion(name, known)}"
+        if name not in parts.cohort_names:
+            yield place, f"there is no cohort '{shown(name)}'{suggestion(name, parts.cohort_names)}"
 
 
 def _changes(parts: Parts) -> Iterator[Finding]:
     """Play the changes of the sandbox in the order of time, each on what those before have made of it."""
-    config = _sandbox(parts)
+    config = sandbox_block(parts.raw, {}, parts.seed, parts.folder) if parts.sandbox is not None else None
     label = parts.target.label if parts.target else None
     for number, event in sorted(parts.events.items(), key=lambda item: item[1].at):
         place: Location = ("events", number, "sandbox")
@@ -93,15 +79,6 @@ def _changes(parts: Parts) -> Iterator[Finding]:
                 yield (*place, *_as_written(written, key), *steps), message
         else:
             config = after
-
-
-def _sandbox(parts: Parts) -> dict[str, object] | None:
-    """Return the sandbox's configuration as the run begins, None where it cannot be read."""
-    try:
-        SandboxConfig.model_validate(parts.raw.get("sandbox") or {})
-    except ValidationError:
-        return None
-    return sandbox_block(parts.raw, {}, parts.seed, parts.folder)
 
 
 def _refusals(keys: list[str], label: str | None, error: ValidationError) -> Iterator[tuple[str, Location, str]]:
@@ -157,8 +134,7 @@ def _joins(parts: Parts) -> Iterator[Finding]:
 
 def _phases(parts: Parts) -> Iterator[Finding]:
     phases = parts.raw.get("phases")
-    cohorts = parts.raw.get("cohorts")
-    taken = _TAKEN.union(cohorts if isinstance(cohorts, dict) else ())
+    taken = _TAKEN.union(parts.cohort_names)
     spans: list[tuple[float, float, str]] = []
     for name, text in phases.items() if isinstance(phases, dict) else ():
         if not _PHASE_NAME.fullmatch(name):

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from estsim.errors import UnitError
-from estsim.fields import Duration, DurationRange, PositiveShare, Section, Text
+from estsim.fields import Duration, DurationRange, PositiveDuration, PositiveShare, Section, Text
 from estsim.measure.book import Stretch
 from estsim.measure.snapshot import FAILURES
 from estsim.scenario.boot_model import BootModel, arrivals_of
@@ -138,10 +138,19 @@ class EventModel(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        kinds = self._kinds
         if len(kinds) != 1:
             raise UnitError(f"needs one of {', '.join(_KINDS)} (got {' and '.join(kinds) or 'none of them'})")
         return self
+
+    @property
+    def kind(self) -> str:
+        """Which of the kinds it is."""
+        return self._kinds[0]
+
+    @property
+    def _kinds(self) -> list[str]:
+        return [kind for kind in _KINDS if getattr(self, kind) is not None]
 
     @property
     def cohorts(self) -> tuple[str, ...]:
@@ -205,7 +214,7 @@ class ExpectModel(Section):
         default=_REFUSALS, description="How they may end: [rejected, unauthorized]."
     )
     from_: Duration = Field(default=0.0, alias="from", description="From when on: 0s.")
-    to: Annotated[float, BeforeValidator(parse_duration)] = Field(default=float("inf"), description="Until when: 5m.")
+    to: PositiveDuration = Field(default=float("inf"), description="Until when: 5m.")
 
     @model_validator(mode="after")
     def _from_before_to(self) -> Self:

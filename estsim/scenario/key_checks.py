@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Final
 
-from pydantic import ValidationError
-
 from estsim.device.policy import RenewPolicy
 from estsim.errors import UnitError
 from estsim.load.arrivals import boot_times
@@ -18,8 +16,8 @@ from estsim.load.choice import count_of
 from estsim.scenario.boot_model import arrivals_of
 from estsim.scenario.cohort_model import CohortModel, RenewModel
 from estsim.scenario.parts import Finding, Parts
-from estsim.scenario.trace_file import read_trace
-from estsim.server.config import DEFAULT, KeyKind, SandboxConfig
+from estsim.scenario.trace_file import trace_of
+from estsim.server.config import DEFAULT, KeyKind
 
 # Keys that one core makes in a second while it runs a fleet: a fifth of what it could with nothing else to do. Keys of
 # curves are made faster than devices can enroll, by far.
@@ -65,13 +63,9 @@ def _makes_keys(parts: Parts, name: str, cohort: CohortModel) -> bool:
 
 def _validity_s(parts: Parts) -> float | None:
     """Return how long the certificates live that the fleet gets; None where that is another server's business."""
-    if parts.has_url:
-        return None
-    try:
-        config = SandboxConfig.model_validate(parts.raw.get("sandbox") or {})
-    except ValidationError:
-        return None  # told by the validation
-    center = config.centers.get((parts.target.label if parts.target else None) or DEFAULT)
+    if parts.has_url or parts.sandbox is None:
+        return None  # a sandbox that cannot be read is told by the validation
+    center = parts.sandbox.centers.get((parts.target.label if parts.target else None) or DEFAULT)
     return None if center is None else center.issuer.validity
 
 
@@ -108,7 +102,7 @@ def _period_s(renew: RenewModel | None, lifetime_s: float | None) -> float | Non
 
 def _boots(parts: Parts, cohort: CohortModel, number: int, joins_s: float) -> Windows:
     try:
-        trace = read_trace(parts.folder / cohort.boot.trace) if cohort.boot.trace else ()
+        trace = trace_of(cohort.boot, parts.folder)
     except UnitError:
         return Counter()  # told with the boot
     times = boot_times(arrivals_of(cohort.boot, trace), cohort.devices, seed=parts.seed, cohort=number)

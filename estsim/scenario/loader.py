@@ -1,33 +1,20 @@
-"""Reading scenarios and other configuration files: every mistake at once, each with file, line and column."""
+"""Reading scenarios: every mistake at once, each with file, line and column."""
 
 import os
 import re
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from estsim.errors import Mistake, ScenarioError
 from estsim.scenario.checks import findings
 from estsim.scenario.composition import compose
-from estsim.scenario.document import read_document
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.scenario.model import ScenarioModel
 from estsim.scenario.parts import readable_parts
 from estsim.scenario.plan import Scenario
 from estsim.scenario.planning import plan_scenario
 from estsim.scenario.source import Overrides, Source, overridden
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def load_yaml_model(path: Path, model: type[M]) -> M:
-    """Read a YAML file into any pydantic model. Raises ScenarioError with every mistake in its place."""
-    document = read_document(path)
-    try:
-        return model.model_validate(document.root.value)
-    except ValidationError as error:
-        raise ScenarioError(shape_mistakes(error, model, document.mistake)) from error
 
 
 def load_scenario(path: Path, *, overrides: Overrides = Overrides()) -> Scenario:  # noqa: B008 - frozen

@@ -53,7 +53,8 @@ def shape_mistakes(error: ValidationError, model: type[BaseModel], tell: Callabl
     """Return every mistake of a failed validation; ``tell`` puts a path and a message in their place."""
     found = error.errors(include_url=False)
     misspelt = {_meant(details, model) for details in found if details["type"] == "extra_forbidden"}
-    holding = {details["loc"][:-1] for details in found}  # pydantic calls a list too short whose members are wrong
+    # Pydantic calls a list too short whose members are wrong, however deep within them.
+    holding = {details["loc"][:depth] for details in found for depth in range(len(details["loc"]))}
     beside = {"missing": misspelt, "too_short": holding}
     return [
         tell(_path(details["loc"]), _message(details, model))

@@ -9,7 +9,7 @@ from estsim.scenario.cohort_model import BootstrapKind, CohortModel
 from estsim.scenario.document import Location
 from estsim.scenario.parts import Finding, Parts
 from estsim.scenario.pem_files import certificates_in, public_key_in, spki
-from estsim.units import shown
+from estsim.scenario.unreadable import unreadable
 
 _OF_A_MANUFACTURER: Final = ("expired_bootstrap", "unknown_ca", "wrong_eku")
 
@@ -48,8 +48,7 @@ def _enough_files(path: Path, devices: int) -> None:
     try:
         found = sum(file.suffix == ".pem" for file in path.iterdir())
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason, got = (error.strerror, path) if isinstance(error, OSError) else (error, shown(path.name))
-        raise UnitError(f"cannot be read: {reason} (got {got})") from error
+        raise unreadable(path, error) from error
     if found < devices:
         raise UnitError(f"must hold a file NAME.pem for each of {devices} devices (got {found} in {path})")
 

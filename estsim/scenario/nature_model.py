@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from estsim.device.faults import DeviceFault
 from estsim.errors import UnitError
@@ -120,10 +120,8 @@ def start(value: object) -> object:
     return value
 
 
-class FaultsModel(BaseModel):
+class FaultsModel(Section):
     """Shares of the devices that have something wrong with them, exact counts, chosen by seed; one fault a device."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     expired_bootstrap: Share = Field(default=0.0, description="Their bootstrap certificate has expired: 1%.")
     unknown_ca: Share = Field(default=0.0, description="Their manufacturer is one that nobody trusts: 1%.")

@@ -1,6 +1,6 @@
 """The parts of a scenario that can be read on their own: what can be said about them is told with mistakes of shape."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -12,8 +12,10 @@ from estsim.scenario.cohort_model import CohortModel
 from estsim.scenario.document import Location, Step
 from estsim.scenario.event_model import EventModel, ExpectModel
 from estsim.scenario.model import AuthorityModel, TargetModel
+from estsim.server.config import SandboxConfig
 
 M = TypeVar("M", bound=BaseModel)
+At = TypeVar("At", str, int)
 _NOTHING: Final[Mapping[str, object]] = {}
 # What stands in for the bad keys of a cohort while its other keys are looked at: values that raise no finding.
 _HARMLESS: Final[Mapping[str, object]] = {"devices": 1, "boot": {"burst": "0s"}, "bootstrap": {"kind": "none"}}
@@ -29,6 +31,7 @@ class Parts:
     seed: int = 1
     duration_s: float | None = None
     target: TargetModel | None = None
+    sandbox: SandboxConfig | None = None  # whole or not at all; without a word about it, all defaults
     authorities: dict[str, AuthorityModel] = field(default_factory=dict)
     cohorts: dict[str, CohortModel] = field(default_factory=dict)
     unread: dict[str, frozenset[Step]] = field(default_factory=dict)  # keys of cohorts that stand-ins are there for
@@ -44,8 +47,17 @@ class Parts:
     @property
     def phases(self) -> frozenset[str]:
         """The names of the phases."""
-        named = self.raw.get("phases")
-        return frozenset(named) if isinstance(named, dict) else frozenset()
+        return frozenset(_mapping(self.raw, "phases"))
+
+    @property
+    def cohort_names(self) -> tuple[str, ...]:
+        """The names of all cohorts, also of those that could not be read."""
+        return tuple(_mapping(self.raw, "cohorts"))
+
+    @property
+    def authority_names(self) -> tuple[str, ...]:
+        """The names of all authorities, also of those that could not be read."""
+        return tuple(_mapping(self.raw, "authorities"))
 
     @property
     def has_url(self) -> bool:
@@ -63,43 +75,47 @@ def readable_parts(raw: dict[str, Any], folder: Path) -> Parts:
         parts.duration_s = None
     if isinstance(raw.get("seed"), int) and not isinstance(raw["seed"], bool) and 0 <= raw["seed"] < 2**63:
         parts.seed = raw["seed"]
-    parts.target = _read(TargetModel, raw.get("target", {}))
-    parts.authorities = _read_all(AuthorityModel, raw.get("authorities"))
-    parts.cohorts = _read_all(CohortModel, raw.get("cohorts"), _HARMLESS)
-    parts.unread = {name: _bad_keys(CohortModel, raw["cohorts"][name]) for name in parts.cohorts}
-    parts.events = _read_list(EventModel, raw.get("events"))
-    parts.expect = _read_list(ExpectModel, raw.get("expect"))
+    parts.target, _ = _read(TargetModel, raw.get("target", {}))
+    parts.sandbox = _whole(SandboxConfig, raw.get("sandbox") or {})
+    parts.authorities = _read_each(AuthorityModel, _mapping(raw, "authorities").items())
+    for name, value in _mapping(raw, "cohorts").items():
+        cohort, bad = _read(CohortModel, value, _HARMLESS)
+        if cohort is not None:
+            parts.cohorts[name], parts.unread[name] = cohort, bad
+    parts.events = _read_each(EventModel, enumerate(_list(raw, "events")))
+    parts.expect = _read_each(ExpectModel, enumerate(_list(raw, "expect")))
     return parts
 
 
-def _read(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING) -> M | None:
-    """Read a part, if need be without its bad keys: what can be said about the rest is worth saying."""
+def _read_each(model: type[M], raws: Iterable[tuple[At, object]]) -> dict[At, M]:
+    read = {at: _read(model, raw)[0] for at, raw in raws}
+    return {at: part for at, part in read.items() if part is not None}
+
+
+def _read(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING) -> tuple[M | None, frozenset[Step]]:
+    """Read a part, if need be without its bad keys: what can be said about the rest is worth saying. Return both."""
+    try:
+        return model.model_validate(raw), frozenset()
+    except ValidationError as error:
+        bad = frozenset(details["loc"][0] for details in error.errors() if details["loc"])
+    if not isinstance(raw, dict) or not bad:
+        return None, bad
+    rest = {key: value for key, value in raw.items() if key not in bad}
+    return _whole(model, rest | {key: harmless[key] for key in harmless if key in bad}), bad
+
+
+def _whole(model: type[M], raw: object) -> M | None:
     try:
         return model.model_validate(raw)
     except ValidationError:
-        bad = _bad_keys(model, raw)
-    if not isinstance(raw, dict) or not bad:
-        return None
-    rest = {key: value for key, value in raw.items() if key not in bad}
-    try:
-        return model.model_validate(rest | {key: harmless[key] for key in harmless if key in bad})
-    except ValidationError:
         return None
 
 
-def _bad_keys(model: type[BaseModel], raw: object) -> frozenset[Step]:
-    try:
-        model.model_validate(raw)
-    except ValidationError as error:
-        return frozenset(details["loc"][0] for details in error.errors() if details["loc"])
-    return frozenset()
+def _mapping(raw: dict[str, Any], key: str) -> dict[str, object]:
+    value = raw.get(key)
+    return value if isinstance(value, dict) else {}
 
 
-def _read_all(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING) -> dict[str, M]:
-    parts = {name: _read(model, value, harmless) for name, value in raw.items()} if isinstance(raw, dict) else {}
-    return {name: part for name, part in parts.items() if part is not None}
-
-
-def _read_list(model: type[M], raw: object) -> dict[int, M]:
-    parts = {number: _read(model, value) for number, value in enumerate(raw if isinstance(raw, list) else [])}
-    return {number: part for number, part in parts.items() if part is not None}
+def _list(raw: dict[str, Any], key: str) -> list[object]:
+    value = raw.get(key)
+    return value if isinstance(value, list) else []

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from estsim.errors import UnitError
-from estsim.units import shown
+from estsim.scenario.unreadable import unreadable
 
 
 def certificates_in(path: Path) -> list[x509.Certificate]:
@@ -39,5 +39,4 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason, got = (error.strerror, path) if isinstance(error, OSError) else (error, shown(path.name))
-        raise UnitError(f"cannot be read: {reason} (got {got})") from error
+        raise unreadable(path, error) from error

@@ -42,7 +42,7 @@ from estsim.scenario.plan import (
 )
 from estsim.scenario.resolved import resolved_text, sandbox_block, yaml_text
 from estsim.scenario.subjects import compile_sans, compile_subject
-from estsim.scenario.trace_file import read_trace
+from estsim.scenario.trace_file import trace_of
 from estsim.server.config import SandboxConfig
 
 _RENEW: Final = RenewPolicy()
@@ -108,7 +108,7 @@ def _cohort(
         key=part.key,
         bootstrap=_bootstrap(part.bootstrap, authorities, folder),
         tls=_tls(part.tls),
-        arrivals=arrivals_of(part.boot, read_trace(folder / part.boot.trace) if part.boot.trace else ()),
+        arrivals=arrivals_of(part.boot, trace_of(part.boot, folder)),
         stations=part.boot.stations,
         keys=Keys(part.keys.prepare, part.keys.reuse),
         start=None if part.start is None else Operational(part.start.operational.age),

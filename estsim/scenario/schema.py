@@ -34,7 +34,6 @@ _SHORT: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("EventModel", "mark"): _TEXT,
     ("EventModel", "cohort_join"): _TEXT,
     ("BootModel", "ramp"): {**_TEXT, "examples": ["0/s..50/s"]},
-    ("StepModel", "rate"): {**_TEXT, "examples": ["10/s"]},
     ("DeferralModel", "retry_after"): {
         "anyOf": [
             {"enum": ["obey", "ignore"]},
@@ -42,7 +41,6 @@ _SHORT: Final[dict[tuple[str, str], dict[str, Any]]] = {
              "properties": {"early": {**_TEXT, "examples": ["50%"]}, "late": {**_TEXT, "examples": ["20%"]}}},
         ]
     },
-    ("ExpectModel", "to"): {**_TEXT, "examples": ["5m"]},
     ("RetryModel", "attempts"): {"const": "unlimited"},
     ("RetryModel", "on"): {"type": "array", "items": {"anyOf": [_TEXT, {"const": 429}]}},
     ("TargetModel", "url"): {**_TEXT, "format": "uri"},
@@ -56,10 +54,8 @@ _INSTEAD: Final = frozenset(
         ("ScenarioModel", "thresholds"),
         ("CohortModel", "on_boot"),
         ("DeferralModel", "retry_after"),
-        ("ExpectModel", "to"),
         ("RetryModel", "on"),
         ("BootModel", "ramp"),
-        ("StepModel", "rate"),
         ("TargetModel", "url"),
     }
 )  # what the model itself says would mislead

@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from estsim.errors import UnitError
+from estsim.scenario.boot_model import BootModel
+from estsim.scenario.unreadable import unreadable
 from estsim.units import shown
 
 _COLUMN: Final = "at"
+
+
+def trace_of(boot: BootModel, folder: Path) -> tuple[float, ...]:
+    """Return the seconds of the file that a boot names in a folder, none where it names none; raises UnitError."""
+    return read_trace(folder / boot.trace) if boot.trace is not None else ()
 
 
 def read_trace(path: Path) -> tuple[float, ...]:
@@ -20,8 +27,7 @@ def read_trace(path: Path) -> tuple[float, ...]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(row)]
     except (OSError, ValueError, csv.Error) as error:  # ValueError: no UTF-8, or a NUL in the name
-        reason, got = (error.strerror, path) if isinstance(error, OSError) else (error, shown(path.name))
-        raise UnitError(f"cannot be read: {reason} (got {got})") from error
+        raise unreadable(path, error) from error
     if not rows:
         raise UnitError(f"holds no time (got {path})")
     column = 0

@@ -32,14 +32,6 @@ def off_or_mapping(value: object) -> object:
     return value
 
 
-def rate_or_none(value: object) -> float:
-    """Return a rate that may be 0, per second."""
-    rate = parse_rate(value)
-    if rate < 0:
-        raise UnitError(f"a rate is never negative (got {shown(value)})")
-    return rate
-
-
 def enroll_operation(value: object) -> object:
     """Pass the first enrolment's operation on, unless it is for later."""
     if value in ("serverkeygen", "fullcmc"):

@@ -9,17 +9,13 @@ from typing import Any, Final
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from estsim.cli.serve import read_config
 from estsim.errors import ScenarioError
-from estsim.scenario.cohort_model import CohortModel
-from estsim.scenario.event_model import EventModel
 from estsim.scenario.library import library
-from estsim.scenario.loader import load_scenario, load_yaml_model
-from estsim.scenario.model import ScenarioModel
+from estsim.scenario.loader import load_scenario
 from estsim.scenario.schema import sandbox_schema, scenario_schema
-from estsim.server.config import SandboxConfig
 
 SERVERS: Final = sorted((Path(__file__).parents[2] / "scenarios" / "servers").glob("*.yaml"))
 SHORTHANDS: Final = """
@@ -46,14 +42,6 @@ def _yaml(text: str) -> Any:  # noqa: ANN401 - YAML data of any shape
     return YAML(typ="safe", pure=True).load(text)
 
 
-def _keys(definition: dict[str, Any]) -> set[str]:
-    return set(definition["properties"])
-
-
-def _names(model: type[BaseModel]) -> set[str]:
-    return {field.alias or name for name, field in model.model_fields.items()}
-
-
 def _described(schema: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for name, definition in {"": schema, **schema["$defs"]}.items():
         for key, value in definition.get("properties", {}).items():
@@ -77,7 +65,7 @@ def test_every_scenario_that_comes_with_estsim_is_valid_by_the_schema(path: Path
 def test_every_server_that_comes_with_estsim_is_valid_by_the_schema(path: Path) -> None:
     """By that of a sandbox's configuration, and by its model."""
     assert [*Draft202012Validator(sandbox_schema()).iter_errors(_yaml(path.read_text(encoding="utf-8")))] == []
-    load_yaml_model(path, SandboxConfig)
+    read_config(path)
 
 
 def test_what_the_loader_takes_as_shorthand_the_schema_takes_too(tmp_path: Path) -> None:
@@ -86,23 +74,6 @@ def test_what_the_loader_takes_as_shorthand_the_schema_takes_too(tmp_path: Path)
     path.write_text(SHORTHANDS, encoding="utf-8")
     assert load_scenario(path).devices == 6
     assert [*Draft202012Validator(scenario_schema()).iter_errors(_yaml(SHORTHANDS))] == []
-
-
-def test_schema_and_loader_know_the_same_keys() -> None:
-    """At the top, in cohorts, in events, and in every section of theirs."""
-    schema = scenario_schema()
-    assert _keys(schema) == _names(ScenarioModel) | {"include"}
-    models: list[type[BaseModel]] = [CohortModel, EventModel, *_sections(CohortModel), *_sections(EventModel)]
-    for model in models:
-        assert _keys(schema["$defs"][model.__name__]) == _names(model), model
-    assert _keys(sandbox_schema()) == _names(SandboxConfig)
-
-
-def _sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    for field in model.model_fields.values():
-        for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                yield candidate
 
 
 @pytest.mark.parametrize(

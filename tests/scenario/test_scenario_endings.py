@@ -12,15 +12,15 @@ HEAD = "version: 1\nduration: 10m\n"
 COHORT = "cohorts: {a: {devices: 10, boot: {burst: 5s}}}\n"
 
 
-def _load(folder: Path, text: str) -> Scenario:
+def _load(folder: Path, text: str, head: str = HEAD) -> Scenario:
     path = folder / "fleet.yaml"
-    path.write_text(HEAD + text, encoding="utf-8")
+    path.write_text(head + text, encoding="utf-8")
     return load_scenario(path)
 
 
-def _told(folder: Path, text: str) -> str:
+def _told(folder: Path, text: str, head: str = HEAD) -> str:
     with pytest.raises(ScenarioError) as caught:
-        _load(folder, text)
+        _load(folder, text, head)
     return str(caught.value).replace(f"{folder}/", "")
 
 
@@ -35,9 +35,26 @@ def test_power_that_is_not_back_before_the_end_is_told(tmp_path: Path) -> None:
         "the run ends after 10m"
     )
     assert "again after 11m" in _told(tmp_path, _cut("off: 10s, share: 50%, return: {rate: 2/min, shape: even}"))
+    assert "again after 16m" in _told(tmp_path, _cut("off: 10s, return: {ramp: 2/min..0/s, over: 10m}"))
 
 
-@pytest.mark.parametrize("cut", ["off: 10s", "off: 10s..20s, return: {burst: 30s}", "off: 1h"])
+@pytest.mark.parametrize("head", [HEAD, "version: 1\nduration: 1m\n", "version: 1\n"])
+def test_power_that_never_comes_back_everywhere_is_told_whenever_it_begins_to(tmp_path: Path, head: str) -> None:
+    """Also where that is after the end, or where nobody knows when the end is."""
+    told = _told(tmp_path, _cut("off: 1h, return: {ramp: 2/s..0/s, over: 4s}"), head)
+    assert "events[0].power_cut.return: comes to rest when power is back for 4 of 10 devices" in told
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "off: 10s",
+        "off: 10s..20s, return: {burst: 30s}",
+        "off: 1h",
+        "off: 10s, return: {ramp: 2/s..0/s, over: 10m}",
+        "off: 1h, return: {ramp: 2/min..0/s, over: 10m}",
+    ],
+)
 def test_power_that_is_back_in_time_or_meant_to_stay_off_is_taken(tmp_path: Path, cut: str) -> None:
     """Off for longer than the run is meant so."""
     assert len(_load(tmp_path, _cut(cut)).events) == 1

@@ -341,7 +341,7 @@ def test_refusals_may_be_expected(tmp_path: Path) -> None:
         ("{outcomes: [[rejected]]}", "22: expect[0].outcomes[0]: expected one of failed, "),
         ("{outcomes: []}", "11: expect[0].outcomes: must not be empty"),
         ("{from: 2m, to: 1m}", "10: expect[0]: to must come after from, 2m (got 1m)"),
-        ("{to: -1s}", "10: expect[0]: to must come after from, 0s (got -1s)"),
+        ("{to: -1s}", "11: expect[0].to: must be greater than 0 (got -1s)"),
         ("{form: 2m}", "11: expect[0].form: unknown key (did you mean 'from'?)"),
     ],
 )

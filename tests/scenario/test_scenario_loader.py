@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from estsim.cli.serve import read_config
 from estsim.device.policy import DeferralPolicy, RenewPolicy, RetryOn, RetryPolicy
 from estsim.errors import ScenarioError, UsageError
 from estsim.load.arrivals import Burst, Even, Poisson, Ramp
-from estsim.scenario.loader import load_scenario, load_yaml_model
+from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Basic, Close, KeyKind, Manufacturer, NoBootstrap, Scenario
 from estsim.scenario.source import Overrides
 from estsim.server.config import SandboxConfig
@@ -286,17 +287,17 @@ def test_the_sandbox_text_is_a_configuration_for_serve(write: Write, tmp_path: P
     scenario = write.load(SMALL + "seed: 9\nsandbox: {issue: {mode: deferred, delay: 2s..4s}}\n")
     config = tmp_path / "sandbox.yaml"
     config.write_text(scenario.sandbox_text, encoding="utf-8")
-    assert load_yaml_model(config, SandboxConfig) == scenario.sandbox
+    assert read_config(config)[0] == scenario.sandbox
     assert scenario.sandbox is not None
     assert scenario.sandbox.seed == 9
     assert scenario.sandbox.issue.delay == Uniform(2, 4)
 
 
-def test_any_model_reads_with_places(write: Write) -> None:
-    """The server's configuration too, nested and all at once."""
+def test_the_server_s_configuration_reads_with_places_too(write: Write) -> None:
+    """Nested, and all at once."""
     write.path.write_text("issuer: {validity: 10}\nissue: {mod: deferred}\nseeds: 3\n", encoding="utf-8")
     with pytest.raises(ScenarioError) as caught:
-        load_yaml_model(write.path, SandboxConfig)
+        read_config(write.path)
     places = [(m.line, m.column, m.path) for m in caught.value.mistakes]
     assert places == [(1, 10, "issuer.validity"), (2, 9, "issue.mod"), (3, 1, "seeds")]
     assert "did you mean 'mode'?" in caught.value.mistakes[1].message
