@@ -117,7 +117,8 @@ def statuses(run: Lived, operation: str) -> Counter[int]:
 
 def test_the_sandbox_saw_what_each_is_about(lived: dict[str, Lived]) -> None:
     """In its own log."""
-    assert statuses(lived["power-cut"], "cacerts")[200] >= 9  # who came back fetched them, and nobody else did
+    # Who came back fetched them, and nobody else did: 40 % of 24 devices, and the preflight.
+    assert 9 <= statuses(lived["power-cut"], "cacerts")[200] <= 10 + 1
     assert statuses(lived["renewal-storm"], "simplereenroll")[200] == 24
     assert statuses(lived["renewal-storm"], "simpleenroll")[200] == 0
     assert statuses(lived["impatient-firmware"], "simpleenroll")[429] > 0

@@ -15,6 +15,14 @@ FAULTS: Final[list[Keys]] = [
     {"kind": "wrong_key", "match": {"subject": "CN=meter-00000[0-4]"}},
     {"kind": "wrong_status", "status": 500, "from": "2s", "match": {"operation": "cacerts"}},
 ]
+METERS: Final[Keys] = {
+    "devices": DEVICES,
+    "subject": "CN=meter-{index:6}",
+    "boot": {"burst": "4s"},
+    "retry": {"attempts": 3, "base": "200ms", "cap": "1s"},
+    "renew": "off",
+}
+STRANGERS: Final[Keys] = {**METERS, "devices": 2, "faults": {"unknown_ca": "100%"}, "tls": {"versions": "1.2..1.2"}}
 # What a row of the fleet says of an answer that the fault has spoilt.
 TOLD: Final[dict[str | None, set[tuple[str, str | None]]]] = {
     "reset": {("failed", "reset")},
@@ -28,18 +36,16 @@ TOLD: Final[dict[str | None, set[tuple[str, str | None]]]] = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Run sixty devices over four seconds against the trust center `meters`, which is full of faults."""
+    """Run sixty devices over four seconds against the trust center `meters`, which is full of faults.
+
+    Two more are refused in the handshake: nobody there knows who made them.
+    """
     folder = tmp_path_factory.mktemp("faults")
     scenario = write_scenario(
         folder,
         target={"label": "meters"},
         sandbox={"trust_centers": {"default": {}, "meters": {"faults": FAULTS}}},
-        cohort={
-            "devices": DEVICES,
-            "subject": "CN=meter-{index:6}",
-            "boot": {"burst": "4s"},
-            "retry": {"attempts": 3, "base": "200ms", "cap": "1s"},
-        },
+        cohorts={"meters": METERS, "strangers": STRANGERS},
     )
     done = estsim("run", scenario, "--results", folder / "results")
     assert done.code == 3, done.err
@@ -71,7 +77,8 @@ def test_a_row_and_its_line_are_of_the_same_request(run: Results) -> None:
     assert {name for name, line in lines.items() if line["fault"] and "reset" in line["fault"].split(",")} <= {
         name for name, row in rows.items() if row["trouble"] == "reset" and row["status"] is None
     }
-    refused = run.rows("SELECT request_id FROM exchanges WHERE sent_ns IS NULL")
+    refused = run.rows("SELECT request_id, cohort, trouble FROM exchanges WHERE sent_ns IS NULL")
+    assert {(row["cohort"], row["trouble"]) for row in refused} == {("strangers", "tls")}
     assert not {row["request_id"] for row in refused} & lines.keys()
 
 

@@ -1,7 +1,9 @@
 """Events of a scenario: what they order is a pure function of the plan, and the sandbox sees them happen."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,6 +70,7 @@ def test_a_power_cut_gives_everybody_their_power_back(devices: int, share: float
     dark = [order.device for order, event in made if isinstance(event, events.PowerCut)]
     back = {order.device: order.at_s for order, event in made if isinstance(event, events.PowerRestored)}
     assert len(dark) == len(set(dark)) == int(share * devices + 0.5)
+    assert {order.at_s for order, event in made if isinstance(event, events.PowerCut)} <= {at_s}
     assert sorted(back) == sorted(dark)
     assert all(at_s + 10 <= back_s <= at_s + 80 for back_s in back.values())
     assert [(order.at_s, order.device) for order in orders] == [
@@ -82,6 +85,7 @@ def test_two_events_choose_other_devices_at_other_moments() -> None:
     first, second = ([(order.device, order.at_s) for order in orders_of(plan, number, 5.0)] for number in (0, 1))
     assert len(first) == len(second) == 50
     assert {device for device, _ in first} != {device for device, _ in second}
+    assert {at_s for _, at_s in first}.isdisjoint(at_s for _, at_s in second)
     assert all(5 <= at_s <= 15 for _, at_s in first)
 
 
@@ -109,8 +113,6 @@ async def test_a_power_cut_in_a_deferral_begins_again(tmp_path: Path) -> None:
     ) as server:
         plan = planned((0.6, PowerCut(_METERS, Constant(1.5))))
         made = server.rig(*plan.cohorts)
-        task = trio.lowlevel.current_task()
-        assert task is not None
         async with trio.open_nursery() as nursery:
             await nursery.start(play(made, plan))
             with trio.move_on_after(5.0):
@@ -137,9 +139,14 @@ async def test_what_survives_a_power_cut_is_what_the_event_says(tmp_path: Path) 
             with trio.move_on_after(3.0):
                 await made.shard.run(until_settled=False)
             nursery.cancel_scope.cancel()
-        requests = Counter(subject for operation, subject, _ in exchanges(server) if operation == "simpleenroll")
+        asked = [(subject, status) for operation, subject, status in exchanges(server) if operation == "simpleenroll"]
+        with closing(sqlite3.connect(server.here.database)) as log:
+            issued = [key for (key,) in log.execute("SELECT key_hash FROM issued")]
+    requests = Counter(subject for subject, _ in asked)
     assert set(requests.values()) == {2}  # the request and one poll, as if nothing had happened
     assert len(requests) == 10
+    assert Counter(status for _, status in asked) == {202: 10, 200: 10}
+    assert len(issued) == len(set(issued)) == 10
 
 
 async def test_an_order_to_renew_is_obeyed_at_once(tmp_path: Path) -> None:

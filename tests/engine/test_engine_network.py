@@ -389,7 +389,7 @@ async def test_a_new_identity_has_a_new_connection_and_session(tmp_path: Path, v
 
 @pytest.mark.parametrize(("close", "left"), [(Close.FIN, 0), (Close.VANISH, 1)])
 async def test_a_power_cut_ends_a_kept_connection_in_the_cohorts_way(tmp_path: Path, close: Close, left: int) -> None:
-    """While the device waits, and when it is cut in the middle of an exchange."""
+    """While the device waits."""
     async with watched(tmp_path, issue=DEFERRED) as server:
         made = server.rig(fleet(tls=replace(KEPT, close=close, resume=True)))
         lines = made.shard._exchanges.lines
@@ -404,17 +404,19 @@ async def test_a_power_cut_ends_a_kept_connection_in_the_cohorts_way(tmp_path: P
             nursery.cancel_scope.cancel()
 
 
-async def test_an_exchange_that_is_cut_takes_its_connection_along(tmp_path: Path) -> None:
-    """It is not kept, although the cohort keeps connections."""
+@pytest.mark.parametrize(("close", "left"), [(Close.FIN, 0), (Close.VANISH, 1)])
+async def test_an_exchange_that_is_cut_takes_its_connection_along(tmp_path: Path, close: Close, left: int) -> None:
+    """It is not kept, although the cohort keeps connections; the server is told of it in the cohort's way."""
     async with watched(tmp_path, faults=[{"kind": "stall"}]) as server:
-        made = server.rig(fleet(tls=KEPT))
+        made = server.rig(fleet(tls=replace(KEPT, close=close)))
         (device,) = made.fleet.devices
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(made.shard.run, until_settled=True))
             await until(lambda: len(server.seen) == 1)
             assert device.scope is not None
             device.scope.cancel()
-            await until(lambda: server.open == 0)
+            await until(lambda: made.shard.in_flight == 0 and server.open == left)
+            assert len(vanished.VANISHED) == left
             assert made.shard._exchanges.lines.idle == 0
             made.shard.stop()
     assert made.recorder.kinds() == ["abandoned"]

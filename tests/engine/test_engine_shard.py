@@ -213,7 +213,9 @@ async def test_devices_boot_when_they_are_meant_to() -> None:
     made = rig(closed_port(), NOWHERE, None, cohort(5, bootstrap=NoBootstrap(), arrivals=Even(50.0)))
     with trio.fail_after(5):
         await made.shard.run(until_settled=True)
-    assert [sample.stamps.intended_ns for sample in made.recorder.samples] == [i * 20 * MS for i in range(5)]
+    intended = {sample.device: sample.stamps.intended_ns for sample in made.recorder.samples}
+    assert intended == {device: device * 20 * MS for device in range(5)}
+    assert len(made.recorder.samples) == 5
     assert all(sample.stamps.started_ns >= sample.stamps.intended_ns for sample in made.recorder.samples)
 
 
@@ -253,7 +255,7 @@ async def test_a_stale_wake_up_does_nothing(tmp_path: Path) -> None:
     assert made.recorder.kinds() == ["ok"]
     assert device.machine.state is State.OPERATIONAL
     assert rerun.in_flight == 0
-    assert made.clock.now_s() < 300
+    assert made.clock.now_s() < 5
 
 
 # -- the end

@@ -170,6 +170,11 @@ def test_a_staircase_that_ends_at_nothing_lets_no_more_boot(steps: tuple[tuple[f
     assert len(times(Steps(steps), 100)) == boots
 
 
+def test_a_staircase_that_ends_at_nothing_boots_the_others_at_its_rates() -> None:
+    """Whose scenario is told so before the run."""
+    assert times(Steps(((2.0, 2.0), (0.0, 1.0))), 10) == [0.0, 0.5, 1.0, 1.5]
+
+
 def test_no_rounding_puts_a_device_before_the_one_before_it() -> None:
     """A steep step that ends a hair below a whole device, then one of a device a day."""
     booted = times(Steps(((1e5, 0.001 * (1 - 5e-12)), (1 / 86_400, 1.0))), 103)
@@ -182,3 +187,11 @@ def test_a_trace_is_played_as_it_is() -> None:
     assert times(trace, 3, seed=5, cohort=6) == [0.5, 0.5, 7.0]
     assert times(trace, 9) == [0.5, 0.5, 7.0, 9.0]
     assert times(Trace(()), 9) == []
+
+
+@given(
+    st.lists(st.floats(min_value=0.0, max_value=1e6), max_size=50).map(sorted), st.integers(min_value=0, max_value=50)
+)
+def test_any_trace_is_played_as_it_was_recorded(recorded: list[float], devices: int) -> None:
+    """From its beginning, as far as there are devices."""
+    assert times(Trace(tuple(recorded)), devices) == recorded[:devices]

@@ -216,16 +216,22 @@ def test_a_url_that_cannot_be_one_is_refused(url: object, said: str) -> None:
         ("{ramp: 1/s..0/s, over: 1m}", "ramp: comes to rest when 30 of 100 devices have booted"),
         ("{ramp: 1/s, over: 1m}", "ramp: expected two rates such as 0/s..50/s (got 1/s)"),
         ("{ramp: -1/s..1/s, over: 1m}", "ramp: a rate is never negative"),
+        ("{steps: [{rate: -3/s, for: 1s}]}", "boot.steps[0].rate: must be at least 0 (got -3/s)"),
+        ("{steps: []}", "steps: must not be empty"),
         ("{ramp: 0/s..1/s}", "boot: ramp and over belong together"),
         ("{burst: 1s, over: 1m}", "boot: ramp and over belong together"),
-        ("{burst: 1s, rate: 1/s}", "trace and stations (got burst and rate)"),
+        (
+            "{burst: 1s, rate: 1/s}",
+            "boot: needs one of burst, at_once, rate, ramp, steps, trace and stations (got burst and rate)",
+        ),
         ("{}", "boot: needs one of burst, at_once, rate, ramp, steps, trace and stations (got none of them)"),
         ("{burst: 1s, shape: even}", "boot: shape belongs to rate (got burst)"),
     ],
 )
 def test_arrivals_that_cannot_be_are_told(tmp_path: Path, boot: str, said: str) -> None:
     """Also those that would still be going on when the run ends."""
-    assert said in _told(tmp_path, f"cohorts: {{a: {{devices: 100, boot: {boot}}}}}\n")
+    (line,) = _told(tmp_path, f"cohorts: {{a: {{devices: 100, boot: {boot}}}}}\n").splitlines()
+    assert said in line
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from estsim.errors import ScenarioError
 from estsim.load.arrivals import Burst, Even
 from estsim.scenario.composition import compose
 from estsim.scenario.loader import load_scenario
-from estsim.scenario.plan import Basic, Scenario
+from estsim.scenario.plan import Basic, Network, NoBootstrap, Scenario
 from estsim.scenario.source import Overrides
+from estsim.units import LogNormal
 
 COHORT = "cohorts: {a: {devices: 5, boot: {burst: 5s}, bootstrap: {kind: none}}}\n"
 BASE = f"version: 1\nduration: 1m\n{COHORT}"
@@ -77,8 +78,11 @@ def test_what_is_one_of_several_ways_is_replaced_whole(
     )
     own = f"boot: {above}, bootstrap: {{kind: none}}, start: off, network: {{rtt: {{lognormal: [9ms, 0.2]}}}}"
     scenario = _load(tmp_path, f"include: base.yaml\ncohorts: {{a: {{{own}}}}}\n")
-    assert scenario.cohorts[0].arrivals == arrivals
-    assert scenario.cohorts[0].start is None
+    (made,) = scenario.cohorts
+    assert made.arrivals == arrivals
+    assert made.start is None
+    assert made.bootstrap == NoBootstrap()
+    assert made.network == Network(rtt_s=LogNormal(0.009, 0.2))
 
 
 @pytest.mark.parametrize(

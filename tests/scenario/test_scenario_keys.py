@@ -39,7 +39,7 @@ def test_a_burst_of_rsa_keys_is_told_with_what_helps(tmp_path: Path) -> None:
     ("keys", "meant"),
     [
         ("boot: {burst: 5s}, keys: {prepare: 1000}", Keys(prepare=1000)),
-        ("boot: {burst: 5s}, keys: {prepare: 970}", Keys(prepare=970)),
+        ("boot: {burst: 5s}, keys: {prepare: 960}", Keys(prepare=960)),
         ("boot: {burst: 5s}, keys: {reuse: 10}", Keys(reuse=10)),
         ("boot: {rate: 3/s, shape: even}", Keys()),
         ("boot: {stations: 8}", Keys()),
@@ -48,6 +48,12 @@ def test_a_burst_of_rsa_keys_is_told_with_what_helps(tmp_path: Path) -> None:
 def test_keys_that_are_there_in_time_are_taken(tmp_path: Path, keys: str, meant: Keys) -> None:
     """Prepared, nearly all of them; used again; needed slowly; or waited for by a station."""
     assert _load(tmp_path, _fleet(f"{keys}, renew: off")) == meant
+
+
+def test_one_key_too_few_prepared_is_told(tmp_path: Path) -> None:
+    """As many may be missing as can be made in the busiest ten seconds, and no more."""
+    told = _told(tmp_path, _fleet("boot: {burst: 5s}, renew: off, keys: {prepare: 959}"))
+    assert "41 devices need a rsa-2048 key within 10 s, about 40 can be made in that time" in told
 
 
 def test_keys_of_curves_are_always_there_in_time(tmp_path: Path) -> None:

@@ -255,17 +255,6 @@ def test_devices_of_another_server_cannot_be_operational(tmp_path: Path) -> None
     assert line.endswith("cohorts.a.start: operational needs the sandbox, whose CA has issued the certificates")
 
 
-def test_keys_that_cannot_be_made_in_time_are_told(tmp_path: Path) -> None:
-    """Unless they are prepared, reused, waited for at a station, or of a kind that is made fast."""
-    (line,) = _told(tmp_path, "key: rsa-2048, renew: off", devices=60)
-    said = "60 devices need a rsa-2048 key within 10 s, about 40 can be made in that time: say keys: {prepare: 60}"
-    assert line.startswith(f"fleet.yaml:4:7: cohorts.a.key: {said}")
-    for way in ("keys: {prepare: 60}", "keys: {prepare: 20}", "keys: {reuse: 5}", "boot: {stations: 3}"):
-        assert _cohort(tmp_path, f"key: rsa-2048, renew: off, {way}", devices=60).devices == 60
-    assert _cohort(tmp_path, "key: ec-p384, renew: off", devices=60).devices == 60
-    assert _cohort(tmp_path, "key: rsa-2048, renew: off, boot: {rate: 3/s, shape: even}", devices=60).devices == 60
-
-
 @pytest.mark.parametrize(
     "wrong",
     ["boot: {rate: -3/s}", "keys: {prepare: -1}", "bootstrap: {kind: non}", "start: soon", "renew: {at: 0%}"],
