@@ -5,8 +5,9 @@ of ours, which answers what was heard, follows a round trip later, and both ends
 one to connect, one for a TLS 1.3 handshake (RFC 8446 §2; two for TLS 1.2, RFC 5246 §7.3), one for request and answer.
 A device's side shows each at once as its own; a server's shows them from the first flight on.
 
-The bit rate holds for each direction alone and counts the bytes of TLS records, not the headers below them. No packet
-is lost and nothing is reordered.
+The bit rate holds for each direction alone and counts the bytes of TLS records, not the headers below them. What came
+while a request was leaving, the session tickets of TLS 1.3 say, is heard from the moment on when the answer came: a
+real path would have brought some of it by then. No packet is lost and nothing is reordered.
 """
 
 from dataclasses import dataclass

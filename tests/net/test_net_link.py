@@ -91,11 +91,16 @@ async def test_the_server_waits_for_its_round_trips_too() -> None:
 
 @pytest.mark.alone
 async def test_a_bit_rate_holds_both_ways() -> None:
-    """Half a kilobyte up and a kilobyte down at 40 kbit/s: 100 ms in sending, 200 ms from first byte to end, once."""
+    """Half a kilobyte up and a kilobyte down at 40 kbit/s: 100 ms in sending, 200 ms from first byte to end, once.
+
+    By TLS 1.2: the session tickets of TLS 1.3 come after the handshake and take their time, too.
+    """
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000
     stamps = WireStamps()
     async with tls_server(answering(answer)) as server:
-        connection = await dial(server.endpoint, stamps=stamps, path=Path(rate_bps=40_000.0))
+        connection = await dial(
+            server.endpoint, WORLD.client_context(versions=TLS12), stamps=stamps, path=Path(rate_bps=40_000.0)
+        )
         await ask(connection, method="POST", body=b"y" * 500, stamps=stamps)
         connection.drop()
     assert stamps.handshaken_ns
@@ -104,7 +109,7 @@ async def test_a_bit_rate_holds_both_ways() -> None:
     assert stamps.ended_ns
     assert stamps.sent_ns - stamps.handshaken_ns >= 100 * MS
     assert stamps.ended_ns - stamps.first_byte_ns >= 200 * MS
-    assert stamps.ended_ns - stamps.sent_ns < 300 * MS + SLACK_NS
+    assert stamps.ended_ns - stamps.sent_ns < 200 * MS + SLACK_NS
 
 
 def watching(seen: list[object]) -> Callable[[TlsConnection], Awaitable[None]]:
