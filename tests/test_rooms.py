@@ -23,9 +23,10 @@ ROOMS: Final[dict[str, frozenset[str]]] = {
     "measure": frozenset({"est"}),
     "server": frozenset({"est", "net", "load"}),
     "scenario": frozenset({"device", "load", "server", "measure"}),
-    "engine": frozenset({"est", "load", "device", "net", "measure", "scenario", "server"}),
-    "link": frozenset({"engine", "scenario", "measure"}),
-    "locust": frozenset({"est", "load", "device", "net", "measure", "scenario"}),
+    "fleet": frozenset({"est", "load", "device", "net", "measure", "scenario", "server"}),
+    "engine": frozenset({"est", "load", "device", "net", "measure", "scenario", "server", "fleet"}),
+    "link": frozenset({"engine", "scenario", "measure", "fleet"}),
+    "locust": frozenset({"est", "load", "device", "net", "measure", "scenario", "fleet"}),
     "present": frozenset({"measure"}),
 }
 EVERYTHING: Final = frozenset({"cli", "testing", "__main__"})  # may import all

@@ -20,17 +20,17 @@ from estsim.device.events import Answered, Commissioned, Event, Lifetime, Starte
 from estsim.device.faults import behaviour
 from estsim.device.machine import Machine
 from estsim.device.states import CredentialChoice, KeyChoice, State
-from estsim.engine.born import faults_of
 from estsim.engine.buckets import Buckets
 from estsim.engine.forecast_books import FleetOverTime, ForecastBooks
 from estsim.engine.forecast_needs import needs_of
 from estsim.engine.forecast_notes import assumptions_of, left_out
 from estsim.engine.forecast_server import ServerModel, model_of
-from estsim.engine.orders import orders_of, told
-from estsim.engine.paths import path_of
 from estsim.engine.stations import Stations
 from estsim.errors import Phase, Trouble
 from estsim.est.outcome import Failed, Issued
+from estsim.fleet.born import faults_of
+from estsim.fleet.orders import orders_of, told
+from estsim.fleet.paths import path_of
 from estsim.load.arrivals import boot_times
 from estsim.load.streams import Purpose, uniform
 from estsim.measure.forecast import Forecast

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from estsim.engine.notices import needs_approval
+from estsim.fleet.notices import needs_approval
 from estsim.load.choice import count_of
 from estsim.scenario.happenings import Mark
 from estsim.scenario.plan import Cohort, Scenario

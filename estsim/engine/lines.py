@@ -15,10 +15,10 @@ import trio
 
 from estsim.device.identity import LoadedCredential
 from estsim.engine.agenda import Agenda
-from estsim.engine.clock import RunClock
-from estsim.engine.fleet import Device
-from estsim.engine.paths import has_mishaps, path_of
 from estsim.engine.wire import Line, Wire
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import Device
+from estsim.fleet.paths import has_mishaps, path_of
 from estsim.net.link import Link
 from estsim.net.tls import Resumable
 from estsim.scenario.plan import Cohort, Network

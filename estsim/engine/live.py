@@ -8,11 +8,11 @@ from typing import Final
 
 import trio
 
-from estsim.engine.clock import RunClock
 from estsim.engine.shard import Shard
 from estsim.engine.timetable import Timetable
 from estsim.engine.vitals import Vitals
 from estsim.errors import StoreError
+from estsim.fleet.clock import RunClock
 from estsim.measure.recorder import Recorder
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore

@@ -9,15 +9,16 @@ from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation
 from estsim.device.policy import Fetch
 from estsim.device.states import CredentialChoice, KeyChoice
-from estsim.engine.clock import RunClock
-from estsim.engine.exchange_task import Errand, ExchangeTask
-from estsim.engine.fleet import CohortRun, Device, new_device
-from estsim.engine.rows import detail_of
+from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.wire import Wire
 from estsim.errors import PreflightError, TransportFailed
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import Abandoned, CACertificates, Failed, Outcome
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import CohortRun, Device, new_device
+from estsim.fleet.errand import Errand
+from estsim.fleet.rows import detail_of
 from estsim.measure.sample import Enrolment, Sample, Stamps
 from estsim.net.source import unusable
 

@@ -15,22 +15,23 @@ from typing import Any, Final
 import trio
 
 from estsim import __version__
-from estsim.engine.clock import RunClock
-from estsim.engine.exchange_task import ExchangeTask, request_ids
-from estsim.engine.fleet import CohortRun, Fleet
+from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.keys import prepare_keys
-from estsim.engine.ledger import Ledger
 from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit
 from estsim.engine.live import Interrupts, Live
-from estsim.engine.notices import needs_approval, notices_of
 from estsim.engine.preflight import fly
 from estsim.engine.results import make_folder, write_scenario, write_summary
 from estsim.engine.run_server import RunServer, server_of
 from estsim.engine.shard import Shard
 from estsim.engine.timetable import GoAhead, Timetable
 from estsim.engine.vitals import tune_process
-from estsim.engine.wire import groups_offered
 from estsim.errors import PreflightError, StoreError, UsageError
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import CohortRun, Fleet
+from estsim.fleet.errand import request_ids
+from estsim.fleet.ledger import Ledger
+from estsim.fleet.notices import needs_approval, notices_of
+from estsim.fleet.offer import groups_offered
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import FleetReading
 from estsim.measure.snapshot import RunStage, Snapshot

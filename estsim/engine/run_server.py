@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from estsim.engine.born import Mint
-from estsim.engine.clock import RunClock
-from estsim.engine.factory import Factory, export_authorities
-from estsim.engine.fleet import CohortRun, cohort_run
 from estsim.engine.sandbox import Sandbox, running_sandbox
-from estsim.engine.trust import Trust, system_trust, trust_file
 from estsim.engine.wire import Wire
+from estsim.fleet.born import Mint
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import CohortRun, cohort_run
+from estsim.fleet.factory import Factory, export_authorities
+from estsim.fleet.trust import Trust, system_trust, trust_file
 from estsim.net.opening import Deadlines
 from estsim.net.resolver import Endpoint
 from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared

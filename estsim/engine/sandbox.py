@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import trio
 
-from estsim.engine.factory import Factory
 from estsim.errors import PreflightError, UsageError
+from estsim.fleet.factory import Factory
 from estsim.scenario.target_url import TargetUrl, parse_url
 from estsim.server.changes import CHANGED_FILE, addressed
 

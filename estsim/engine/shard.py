@@ -20,12 +20,12 @@ from estsim.device.commands import Command, Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, PowerCut, Started, StopAsked, Woke
 from estsim.device.states import State
 from estsim.engine.agenda import FIRST_BOOT, Agenda
-from estsim.engine.clock import NS_PER_S, RunClock
 from estsim.engine.exchange_task import ExchangeTask
-from estsim.engine.fleet import Device, Fleet
-from estsim.engine.ledger import Ledger
-from estsim.engine.settled import Settled
 from estsim.engine.stations import Stations
+from estsim.fleet.clock import NS_PER_S, RunClock
+from estsim.fleet.devices import Device, Fleet
+from estsim.fleet.ledger import Ledger
+from estsim.fleet.settled import Settled
 from estsim.measure.sample import FleetReading
 
 STARTS_PER_PASS: Final = 8

@@ -11,12 +11,12 @@ from typing import Final
 
 import trio
 
-from estsim.engine.clock import RunClock, to_ns
-from estsim.engine.fleet import Fleet
-from estsim.engine.orders import Order, orders_of, told
 from estsim.engine.sandbox import Sandbox
 from estsim.engine.shard import Shard
 from estsim.errors import EstsimError
+from estsim.fleet.clock import RunClock, to_ns
+from estsim.fleet.devices import Fleet
+from estsim.fleet.orders import Order, orders_of, told
 from estsim.measure.recorder import Recorder
 from estsim.scenario.happenings import Happening, Mark, Retire, SandboxChange
 from estsim.scenario.plan import Scenario

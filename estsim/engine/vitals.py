@@ -9,8 +9,8 @@ from typing import Final
 import psutil
 import trio
 
-from estsim.engine.clock import NS_PER_S, RunClock
 from estsim.engine.usage import descriptors_in_use, ports_in_use
+from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.measure.histograms import Histogram
 from estsim.measure.sample import GeneratorReading
 from estsim.measure.summary import GeneratorTotals

@@ -7,9 +7,9 @@ from itertools import cycle
 from typing import Final
 
 from estsim.device.identity import LoadedCredential
-from estsim.engine.clock import RunClock
-from estsim.engine.fleet import CohortRun
 from estsim.est.messages import EstRequest, EstResponse
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import CohortRun
 from estsim.measure.sample import Stamps
 from estsim.net.connection import Close, TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
@@ -20,9 +20,7 @@ from estsim.net.resolver import Endpoint
 from estsim.net.source import Source
 from estsim.net.tls import Resumable
 from estsim.net.transport import Client, exchange, new_client, reusable
-from estsim.scenario.plan import KeyKind, Scenario
 
-_CURVES: Final = {KeyKind.EC_P256: "p-256", KeyKind.EC_P384: "p-384"}
 _CONTEXTS_KEPT: Final = 256  # one for each trust store, chain and policy in the fleet, 24 KiB each
 
 
@@ -92,15 +90,6 @@ class Wire:
             leaf_alone=not tls.send_chain,
         )
         return self.contexts.get(key)
-
-
-def groups_offered(scenario: Scenario) -> tuple[str, ...]:
-    """Return the scenario's groups and the curve of every key in it, without which TLS 1.2 fails (TLS.md, rule 4)."""
-    kinds = {cohort.key for cohort in scenario.cohorts}
-    if scenario.sandbox is not None:
-        kinds |= {center.issuer.key for center in scenario.sandbox.centers.values()}
-    curves = [_CURVES[kind] for kind in sorted(kinds) if kind in _CURVES]
-    return tuple(dict.fromkeys([*scenario.generator.groups, *curves]))
 
 
 class Line:

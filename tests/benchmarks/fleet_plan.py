@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from estsim.engine.orders import orders_of
+from estsim.fleet.orders import orders_of
 from estsim.load.arrivals import boot_times
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario

@@ -21,15 +21,16 @@ import trio
 from estsim.device.commands import WaitUntil
 from estsim.device.events import Answered, Started
 from estsim.device.identity import dump_key
-from estsim.engine.clock import NS_PER_S, RunClock
-from estsim.engine.exchange_task import ExchangeTask, request_ids
-from estsim.engine.fleet import Device, Fleet, cohort_run, new_device
-from estsim.engine.ledger import Ledger
+from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.engine.shard import Shard
-from estsim.engine.trust import trust_file
 from estsim.engine.vitals import tune_process
 from estsim.engine.wire import Wire
+from estsim.fleet.clock import NS_PER_S, RunClock
+from estsim.fleet.devices import Device, Fleet, cohort_run, new_device
+from estsim.fleet.errand import request_ids
+from estsim.fleet.ledger import Ledger
+from estsim.fleet.trust import trust_file
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample
 from estsim.net.opening import Deadlines

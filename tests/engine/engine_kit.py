@@ -15,15 +15,16 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
-from estsim.engine.born import Mint
-from estsim.engine.clock import RunClock
-from estsim.engine.exchange_task import ExchangeTask, request_ids
-from estsim.engine.factory import Factory
-from estsim.engine.fleet import CohortRun, Fleet, cohort_run
-from estsim.engine.ledger import Ledger
+from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
-from estsim.engine.trust import Trust, trust_file
 from estsim.engine.wire import Wire
+from estsim.fleet.born import Mint
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import CohortRun, Fleet, cohort_run
+from estsim.fleet.errand import request_ids
+from estsim.fleet.factory import Factory
+from estsim.fleet.ledger import Ledger
+from estsim.fleet.trust import Trust, trust_file
 from estsim.load.arrivals import Arrivals, Burst
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample

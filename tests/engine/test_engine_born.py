@@ -15,11 +15,11 @@ from engine_kit import ONCE, PATIENT, Server, cohort, renewing, sandbox, subject
 
 from estsim.device.faults import DeviceFault
 from estsim.device.policy import EnrollPolicy, Fetch, Policy, RenewPolicy
-from estsim.engine.born import Cradle, Mint, Papers, read_credential
-from estsim.engine.factory import Factory, export_authorities
 from estsim.engine.run import Run, RunOptions
 from estsim.errors import UsageError
 from estsim.est.enrolment import EnrolmentEnd, Goal
+from estsim.fleet.born import Cradle, Mint, Papers, read_credential
+from estsim.fleet.factory import Factory, export_authorities
 from estsim.measure.snapshot import Snapshot
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Cohort, Files, KeyKind, Keys, NoBootstrap, Operational, Shared

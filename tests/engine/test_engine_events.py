@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from estsim.device import events
 from estsim.device.policy import EnrollPolicy, Fetch, Policy, RenewPolicy
 from estsim.device.states import State
-from estsim.engine.orders import orders_of
 from estsim.engine.timetable import GoAhead, Timetable
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
+from estsim.fleet.orders import orders_of
 from estsim.load.arrivals import Burst, Even
 from estsim.scenario.happenings import (
     CohortJoin,

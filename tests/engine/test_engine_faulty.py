@@ -15,10 +15,10 @@ from engine_kit import ONCE, Rig, Server, cohort, renewing, sandbox, until
 from estsim.device.faults import DeviceFault
 from estsim.device.policy import EnrollPolicy, Fetch, Policy, RetryPolicy
 from estsim.device.states import State
-from estsim.engine.factory import Factory
 from estsim.est.enrolment import EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
+from estsim.fleet.factory import Factory
 from estsim.scenario.plan import Cohort, Expectation, NoBootstrap
 
 INBORN: Final = (DeviceFault.EXPIRED_BOOTSTRAP, DeviceFault.UNKNOWN_CA, DeviceFault.WRONG_EKU)

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from engine_kit import Server, cohort, sandbox
 
 from estsim.device.identity import PrivateKey, load_key
-from estsim.engine.keys import KeyRing, prepare_keys
+from estsim.engine.keys import prepare_keys, take
+from estsim.fleet.keys import KeyRing
 from estsim.scenario.plan import KeyKind, Keys, NoBootstrap
 
 MS: Final = 1_000_000
@@ -67,12 +68,12 @@ async def test_keys_that_go_round_are_as_many_as_told() -> None:
     ring = KeyRing(KeyKind.RSA_2048, Keys(reuse=2))
     taken: list[PrivateKey] = []
 
-    async def take() -> None:
-        taken.append(await ring.take())
+    async def ask() -> None:
+        taken.append(await take(ring))
 
     async with trio.open_nursery() as nursery:
         for _ in range(6):
-            nursery.start_soon(take)
+            nursery.start_soon(ask)
     assert sorted(Counter(map(id, taken)).values()) == [3, 3]
 
 
@@ -82,7 +83,7 @@ async def test_slow_keys_of_births_are_prepared_too() -> None:
     await prepare_keys([ring])
     await prepare_keys([ring])  # once is enough
     assert len(ring._ready) == 3
-    keys = [ring.born(), ring.born(), await ring.take()]
+    keys = [ring.born(), ring.born(), await take(ring)]
     assert len({public_key_hash(key) for key in keys}) == 3
     assert len(ring._ready) == 0
 

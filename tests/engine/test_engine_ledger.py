@@ -13,10 +13,6 @@ from hypothesis import strategies as st
 from estsim.device.commands import Command, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, Lifetime, Retire, Started, Woke
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
-from estsim.engine.clock import NS_PER_S, to_ns
-from estsim.engine.factory import Factory
-from estsim.engine.ledger import Ledger
-from estsim.engine.settled import Settled
 from estsim.errors import Phase, Trouble
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.outcome import (
@@ -31,6 +27,10 @@ from estsim.est.outcome import (
     RetryAfterForm,
     ServerError,
 )
+from estsim.fleet.clock import NS_PER_S, to_ns
+from estsim.fleet.factory import Factory
+from estsim.fleet.ledger import Ledger
+from estsim.fleet.settled import Settled
 from estsim.measure.sample import Enrolment, Sample, Stamps
 from estsim.server.ca import make_key
 from estsim.testing import deferred

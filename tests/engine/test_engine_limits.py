@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from estsim.device.policy import Policy
 from estsim.engine import limits
-from estsim.engine.clock import RunClock, to_ns
 from estsim.engine.limits import BOOTS_PER_CORE_PER_S, local_ports, plan_problems, raise_descriptor_limit
+from estsim.fleet.clock import RunClock, to_ns
 from estsim.load.arrivals import Burst, Even, Ramp
 from estsim.measure.saturation import WINDOW_S
 from estsim.scenario.happenings import CohortJoin, Happening

@@ -23,16 +23,16 @@ from cryptography.x509.oid import NameOID
 from engine_kit import DEADLINE_S, NOWHERE, ONCE, Rig, Server, cohort, renewing, scenario, silence, until, wire_to
 
 from estsim.device.policy import AfterRenewals, EnrollPolicy, Fetch, Policy, RetryPolicy
-from estsim.engine.clock import RunClock
-from estsim.engine.factory import Factory
-from estsim.engine.fleet import cohort_run
-from estsim.engine.paths import path_of
 from estsim.engine.preflight import fly
 from estsim.errors import Phase, PreflightError, Trouble
 from estsim.est.enrolment import Cause
 from estsim.est.messages import EstRequest
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import cohort_run
+from estsim.fleet.factory import Factory
+from estsim.fleet.paths import path_of
 from estsim.measure.sample import Sample, Stamps
 from estsim.net import vanished
 from estsim.net.contexts import TlsVersion

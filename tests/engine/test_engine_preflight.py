@@ -19,15 +19,15 @@ from engine_kit import (
 )
 
 from estsim.device.policy import Policy
-from estsim.engine.clock import RunClock
-from estsim.engine.factory import Factory
-from estsim.engine.fleet import CohortRun, cohort_run
 from estsim.engine.preflight import Preflight, fly
-from estsim.engine.trust import Trust, trust_file
 from estsim.errors import PreflightError
 from estsim.est.enrolment import Cause
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import CohortRun, cohort_run
+from estsim.fleet.factory import Factory
+from estsim.fleet.trust import Trust, trust_file
 from estsim.net.opening import Deadlines
 from estsim.scenario.plan import Basic, Cohort, NoBootstrap
 from estsim.scenario.target_url import TargetUrl

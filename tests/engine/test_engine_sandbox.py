@@ -20,10 +20,10 @@ from cryptography import x509
 from engine_kit import DEADLINE_S, cohort, rig, until
 
 from estsim.device.policy import Policy
-from estsim.engine.factory import Factory
 from estsim.engine.sandbox import Sandbox, running_sandbox
-from estsim.engine.trust import trust_file
 from estsim.errors import PreflightError
+from estsim.fleet.factory import Factory
+from estsim.fleet.trust import trust_file
 
 PASSWORD: Final = "correct horse battery staple"
 KEY: Final = "PRIVATE KEY"

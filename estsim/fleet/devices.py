@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-
-import trio
+from typing import Protocol
 
 from estsim.device.commands import WaitUntil
 from estsim.device.events import Commissioned, Lifetime
@@ -14,10 +13,10 @@ from estsim.device.faults import DeviceFault, behaviour
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
 from estsim.device.policy import Policy
-from estsim.engine.born import Cradle, Mint, Owned, ahead_s, faults_of
-from estsim.engine.factory import Factory
-from estsim.engine.keys import KeyRing
 from estsim.est.verify import CertificateAuthorities
+from estsim.fleet.born import Cradle, Mint, Owned, ahead_s, faults_of
+from estsim.fleet.factory import Factory
+from estsim.fleet.keys import KeyRing
 from estsim.load.arrivals import boot_times
 from estsim.measure.sample import Enrolment, PollPlan
 from estsim.scenario.plan import Basic, Cohort, Expectation, Scenario
@@ -55,6 +54,13 @@ class CohortRun:
         return replace(self, profile=profile, policy=behaviour(self.policy, fault))
 
 
+class Cancellable(Protocol):
+    """Something under way that its driver can cut short."""
+
+    def cancel(self) -> None:
+        """Cut it."""
+
+
 @dataclass(slots=True, eq=False)
 class Device:
     """One simulated device: the machine's memory, the identity, and what it is doing now.
@@ -68,7 +74,7 @@ class Device:
     cohort: CohortRun
     enrolment: Enrolment | None = None
     poll: PollPlan | None = None
-    scope: trio.CancelScope | None = None
+    scope: Cancellable | None = None
     wakes_s: float | None = None
 
     @property

@@ -9,13 +9,13 @@ from math import isfinite
 
 from estsim.device.commands import Exchange, Stop, WaitUntil
 from estsim.device.states import Why
-from estsim.engine.clock import to_ns
-from estsim.engine.expected import is_end_expected
-from estsim.engine.fleet import Device
-from estsim.engine.settled import Settled
 from estsim.est.csr import public_key_der_of
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.outcome import Deferred, Issued, OutcomeClass
+from estsim.fleet.clock import to_ns
+from estsim.fleet.devices import Device
+from estsim.fleet.expected import is_end_expected
+from estsim.fleet.settled import Settled
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, PollPlan, Sample
 

@@ -7,7 +7,6 @@ import pytest
 from estsim.device.commands import Exchange
 from estsim.device.faults import DeviceFault
 from estsim.device.states import CredentialChoice, KeyChoice
-from estsim.engine.expected import is_end_expected, is_expected, is_refusal
 from estsim.errors import Phase, Trouble
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
@@ -23,6 +22,7 @@ from estsim.est.outcome import (
     ServerError,
     Unauthorized,
 )
+from estsim.fleet.expected import is_end_expected, is_expected, is_refusal
 from estsim.scenario.plan import Expectation
 
 ENROLL: Final = Exchange(

@@ -1,6 +1,6 @@
 """What devices are born with: bootstrap credentials, certificates that they own already, and what is wrong with them.
 
-A cohort's devices get their bootstrap certificate from a manufacturer (:mod:`estsim.engine.factory`), share the one of
+A cohort's devices get their bootstrap certificate from a manufacturer (:mod:`estsim.fleet.factory`), share the one of
 a PEM file, or find one each in a folder. Where the sandbox is ours, its issuing CA's key is too: devices that are
 operational as the run begins own a certificate that the sandbox takes for its own.
 """
@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID
 
 from estsim.device.faults import DeviceFault
 from estsim.device.identity import PrivateKey, StoredCredential, dump_key
-from estsim.engine.factory import Factory, read_pem
-from estsim.engine.keys import KeyRing
 from estsim.errors import UsageError
+from estsim.fleet.factory import Factory, read_pem
+from estsim.fleet.keys import KeyRing
 from estsim.load.choice import parted
 from estsim.load.streams import Purpose, uniform
 from estsim.scenario.plan import Cohort, Files, Scenario, Shared

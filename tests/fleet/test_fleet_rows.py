@@ -3,7 +3,6 @@
 import pytest
 from cryptography import x509
 
-from estsim.engine.rows import detail_of, status_of
 from estsim.errors import Phase, Trouble
 from estsim.est.outcome import (
     Abandoned,
@@ -20,6 +19,7 @@ from estsim.est.outcome import (
     ServerError,
     Unauthorized,
 )
+from estsim.fleet.rows import detail_of, status_of
 
 NO_CERTIFICATES: tuple[x509.Certificate, ...] = ()
 
