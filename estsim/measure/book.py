@@ -35,6 +35,12 @@ class Stretch:
     to_s: float
 
 
+def phase_at(phases: Iterable[Stretch], intended_ns: int) -> str | None:
+    """Return the phase in which something was meant to begin, None outside of all."""
+    intended_s = intended_ns / 1e9
+    return next((phase.name for phase in phases if phase.from_s <= intended_s < phase.to_s), None)
+
+
 @dataclass(slots=True)
 class OperationBlocks:
     """The latencies of one operation, block by block."""
@@ -75,7 +81,22 @@ class TallyBook:
             self.turn(number)
         elif self._closing:
             self._add_one()
-        key = (cohort, self._phase_of(intended_ns) if self.phases else None)
+        return self._in_slice((cohort, phase_at(self.phases, intended_ns) if self.phases else None))
+
+    def merge(self, number: int, cohort: str, phase: str | None, tally: Tally) -> None:
+        """Add what another process counted in the slice of this number; a slice that is closed takes it as well."""
+        if number > self._slice:
+            self.turn(number)
+        if number == self._slice:
+            self._in_slice((cohort, phase)).merge(tally)
+            return
+        key = (cohort, phase)
+        self._closing.append((number, key, tally))
+        for recent, tallies in self._recent:
+            if recent == number:  # a new one: the old may wait to be added as well
+                tallies[key] = total_of([tallies[key], tally], self.within_s) if key in tallies else tally
+
+    def _in_slice(self, key: _Key) -> Tally:
         found = self._open.get(key)
         if found is None:
             found = self._open[key] = self._new()
@@ -170,10 +191,6 @@ class TallyBook:
                 found.service.add(number, counts.service)
                 found.response.add(number, counts.response)
         return merged
-
-    def _phase_of(self, intended_ns: int) -> str | None:
-        intended_s = intended_ns / 1e9
-        return next((phase.name for phase in self.phases if phase.from_s <= intended_s < phase.to_s), None)
 
     def _new(self) -> Tally:
         return Tally(self.within_s)

@@ -10,17 +10,17 @@ loop: once a second the driver takes a batch, writes it in a thread, and gives i
         recorder.keep(batch, error)
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from estsim.errors import StoreError, Trouble
-from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
-from estsim.est.outcome import OutcomeClass
+from estsim.est.enrolment import Cause
 from estsim.measure.book import SLICE_S, Stretch, TallyBook
 from estsim.measure.deferral import Scope, Scopes
-from estsim.measure.histograms import LATENCY, Histogram, merged
-from estsim.measure.lives import DEFAULT_WITHIN_S, FAILURES
+from estsim.measure.firsts import Firsts
+from estsim.measure.lives import DEFAULT_WITHIN_S
 from estsim.measure.moment import (
     cohort_moments,
     deferral_moment,
@@ -29,16 +29,18 @@ from estsim.measure.moment import (
     quantiles,
     window_moment,
 )
-from estsim.measure.rows import FleetStates, SeriesDelta
+from estsim.measure.pace import Pace
+from estsim.measure.parcel import Parcel, fleet_of
+from estsim.measure.rows import FleetStates
 from estsim.measure.sample import Enrolment, FleetReading, GeneratorReading, MarkRow, Sample
 from estsim.measure.saturation import WINDOW_S, SaturationWatch
+from estsim.measure.series_book import SeriesBook
 from estsim.measure.snapshot import CohortMoment, GeneratorMoment, RunStage, Snapshot
 from estsim.measure.store import Batch
 from estsim.measure.synchrony import RunningSynchrony
 from estsim.measure.tally import Tally
 from estsim.measure.waits import BIN_NS
 
-SERIES_S: Final = 60  # how far back the dashboard's series go
 _NS: Final = 1_000_000_000
 _SLICE_NS: Final = round(SLICE_S * _NS)
 _MARKS_SHOWN: Final = 20
@@ -62,20 +64,18 @@ class Recorder:
         self.book = TallyBook(cohorts, within_s=within_s, phases=phases)
         self.saturation = SaturationWatch(max_lag_s=max_lag_s, max_cpu=max_cpu)
         self.fleet_reading = FleetReading(at_ns=0)
-        self.peak_rss_bytes = 0
         self.write_failures = 0
         self.write_error: StoreError | None = None  # of the last write, until one succeeds
         self.findings: list[str] = []
         self.events_s: list[float] = []  # when something stirred the fleet
         self.awaiting: str | None = None  # what the run waits for before it goes on
         self._limits = (ports_limit, descriptors_limit)
-        self._certified: set[tuple[str, int]] = set()  # devices that have had a first certificate, or were not to
+        self._firsts = Firsts()
         self._pending = Batch()
-        self._deltas: dict[tuple[int, str], SeriesDelta] = {}
-        self._requests: Counter[int] = Counter()  # by second of the run, the last minute
-        self._certificates: Counter[int] = Counter()
-        self._lags: dict[int, Histogram] = {}  # by second, the last 10 s
-        self._readings: deque[GeneratorReading] = deque(maxlen=WINDOW_S)
+        self._series = SeriesBook()
+        self._pace = Pace()
+        self._readings: dict[int, deque[GeneratorReading]] = {}  # by worker, the last 10 s
+        self._fleets: dict[int, FleetReading] = {}  # by worker, where there are several
         self._states: dict[str, dict[str, int]] = {}  # by cohort, as last written
         self._marks: deque[tuple[float, str]] = deque(maxlen=_MARKS_SHOWN)
         self._synchrony = RunningSynchrony()
@@ -89,59 +89,26 @@ class Recorder:
             return
         stamps = sample.stamps
         self.book.tally(sample.cohort, intended_ns=stamps.intended_ns, now_ns=stamps.ended_ns).exchange(sample)
-        lag_ns = stamps.schedule_lag_ns
-        self.saturation.exchange(stamps.started_ns, lag_ns)
+        self.saturation.exchange(stamps.started_ns, stamps.schedule_lag_ns)
         if sample.trouble is Trouble.GENERATOR:
             self.saturation.out_of(stamps.ended_ns, sample.detail)
         if sample.poll is not None and self._first_poll is None:
             self._first_poll = stamps.started_ns // BIN_NS
-        second = stamps.ended_ns // _NS
-        self._requests[second] += 1
-        lags = self._lags.get(second)
-        if lags is None:
-            lags = self._lags[second] = Histogram(LATENCY)
-        lags.record_ns(max(0, lag_ns))
-        self._add_to_series(sample, second)
-
-    def _add_to_series(self, sample: Sample, second: int) -> None:
-        delta = self._delta(second, sample.cohort)
-        operation = sample.operation.value
-        delta.requests += 1
-        delta.classes[operation, sample.kind.value] += 1
-        if sample.poll is not None:
-            delta.polls += 1
-        if sample.kind is OutcomeClass.OK:
-            if operation not in delta.service:
-                delta.service[operation] = Histogram(LATENCY)
-                delta.response[operation] = Histogram(LATENCY)
-            delta.service[operation].record_ns(sample.stamps.service_ns)
-            delta.response[operation].record_ns(sample.stamps.response_ns)
-            if sample.operation.seeks_certificate:
-                delta.certificates += 1
-                self._certificates[second] += 1
-
-    def _delta(self, second: int, cohort: str) -> SeriesDelta:
-        delta = self._deltas.get((second, cohort))
-        if delta is None:
-            delta = self._deltas[second, cohort] = SeriesDelta(second, cohort)
-        return delta
+        self._pace.exchange(sample)
+        self._series.exchange(sample)
 
     def enrolment_began(self, enrolment: Enrolment) -> None:
         """Record that a certificate is sought, with its first intended start, which must not change later."""
         self._touch(enrolment)
         self._tally(enrolment, enrolment.intended_ns).enrolment_began(enrolment)
-        self._delta(enrolment.intended_ns // _NS, enrolment.cohort).begun += 1
+        self._series.began(enrolment)
 
     def enrolment_ended(self, enrolment: Enrolment) -> None:
         """Record how a search ended; ``ended_ns`` and ``end`` must be set."""
         self._touch(enrolment)
-        device, ended_ns = (enrolment.cohort, enrolment.device), enrolment.ended_ns or 0
-        settled = enrolment.end is EnrolmentEnd.ISSUED or (enrolment.expected and enrolment.end in FAILURES)
-        first = settled and enrolment.goal is Goal.ENROLL and device not in self._certified
-        if first:
-            self._certified.add(device)
-        self._tally(enrolment, ended_ns).enrolment_ended(enrolment, first=first)
-        self._delta(ended_ns // _NS, enrolment.cohort).ended += 1
+        first = self._firsts.is_first(enrolment)
+        self._tally(enrolment, enrolment.ended_ns or 0).enrolment_ended(enrolment, first=first)
+        self._series.ended(enrolment)
 
     def _tally(self, enrolment: Enrolment, now_ns: int) -> Tally:
         return self.book.tally(enrolment.cohort, intended_ns=enrolment.intended_ns, now_ns=now_ns)
@@ -163,10 +130,29 @@ class Recorder:
 
     def generator(self, reading: GeneratorReading) -> None:
         """Record what the generator says of itself."""
-        self._readings.append(reading)
-        self.peak_rss_bytes = max(self.peak_rss_bytes, reading.rss_bytes)
+        self._keep_reading(reading)
         self.saturation.reading(reading)
         self._pending.generator.append(reading)
+
+    def _keep_reading(self, reading: GeneratorReading) -> None:
+        self._readings.setdefault(reading.worker, deque(maxlen=WINDOW_S)).append(reading)
+
+    def merge(self, worker: int, parcel: Parcel) -> None:
+        """Add what a worker process has counted and kept since its parcel before; its rows are written as they came."""
+        for (number, cohort, phase), tally in parcel.tallies.items():
+            self.book.merge(number, cohort, phase, tally)
+        self._pace.merge(parcel.pace)
+        self.saturation.merge(parcel.watch)
+        if parcel.first_poll is not None:
+            self._first_poll = min(parcel.first_poll, self._first_poll or parcel.first_poll)
+        for reading in parcel.readings:
+            self._keep_reading(replace(reading, worker=worker))
+        for at_ns, text in parcel.findings:
+            self.finding(at_ns, text)
+        self._pending.ready.append(parcel.rows_of(worker))
+        if parcel.fleet is not None:
+            self._fleets[worker] = parcel.fleet
+            self.fleet(fleet_of(self._fleets.values()))
 
     def mark(self, at_ns: int, text: str, *, kind: str = "mark", stirs: bool = False) -> None:
         """Tell something of the run; ``stirs`` says that it disturbed the fleet, from where its resync counts."""
@@ -183,8 +169,7 @@ class Recorder:
     def take_batch(self) -> Batch:
         """Return what waits to be written and start a new batch; the taker writes it or gives it back to `keep`."""
         batch, self._pending = self._pending, Batch()
-        batch.series.extend(self._deltas.values())
-        self._deltas = {}
+        batch.series.extend(self._series.take())
         self.write_error = None
         return batch
 
@@ -225,16 +210,16 @@ class Recorder:
     def snapshot(self, *, name: str, target: str, stage: RunStage, at_ns: int, duration_s: float | None) -> Snapshot:
         """Return what the dashboard shows now: cumulative figures and the last minute, for once a second."""
         now_s = at_ns // _NS
-        self._forget(now_s)
+        self._pace.forget(now_s)
         if at_ns // _SLICE_NS > self.book.slice:
             self.book.turn(at_ns // _SLICE_NS)
         total = self.book.total(bins=False)
         scope = Scope(total, sum(self.devices.values()), at_ns)
         bins = [part.polls.bins for part in self.book.all_parts()]
         self._synchrony.advance(bins, first=self._first_poll, now=at_ns // BIN_NS, period_s=total.told.period_s())
-        lags = merged(lags for second, lags in self._lags.items() if second >= now_s - WINDOW_S)
+        requests_per_s, certificates_per_s = self._pace.last_minute(now_s)
         saturated = self.saturation.so_far()
-        fleet, generator = self.fleet_reading, self._readings[-1] if self._readings else None
+        fleet, readings = self.fleet_reading, [kept[-1] for kept in self._readings.values()]
         return Snapshot(
             name=name,
             target=target,
@@ -245,21 +230,21 @@ class Recorder:
             states=dict(fleet.states),
             requests=total.requests,
             certificates=total.certificates,
-            requests_per_s=_last_minute(self._requests, now_s),
-            certificates_per_s=_last_minute(self._certificates, now_s),
+            requests_per_s=requests_per_s,
+            certificates_per_s=certificates_per_s,
             operations=operation_figures(total),
             waiting_deferred=fleet.waiting_deferred,
             exchanges_per_certificate=scope.exchanges_per_certificate,
             time_to_certificate_s=quantiles(total.lives.survival(at_ns, grain_ms=1000), 1.0),
             wakeups=fleet.wakeups,
             errors=errors(total),
-            schedule_lag_ms=quantiles(lags, 0.001),
-            loop_delay_p99_ms=generator.loop_delay_p99_ns / 1e6 if generator else None,
-            cpu_share=generator.cpu_share if generator else 0.0,
+            schedule_lag_ms=quantiles(self._pace.recent_lags(now_s), 0.001),
+            loop_delay_p99_ms=max((each.loop_delay_p99_ns / 1e6 for each in readings), default=None),
+            cpu_share=max((each.cpu_share for each in readings), default=0.0),
             max_cpu=self.saturation.max_cpu,
             max_lag_ms=self.saturation.max_lag_s * 1000,
-            rss_mib=generator.rss_bytes / 2**20 if generator else 0.0,
-            in_flight=generator.in_flight if generator else 0,
+            rss_mib=sum(each.rss_bytes for each in readings) / 2**20,
+            in_flight=sum(each.in_flight for each in readings),
             saturated=saturated.why if saturated else None,
             window=window_moment(self.book, at_ns),
             deferral=deferral_moment(total, self._synchrony),
@@ -278,27 +263,17 @@ class Recorder:
         return self._shown_cohorts[1]
 
     def _generator_moment(self) -> GeneratorMoment:
-        readings, (ports_limit, descriptors_limit) = self._readings, self._limits
-        if not readings:
+        ports_limit, descriptors_limit = self._limits
+        kept = [*self._readings.values()]
+        if not kept:
             return GeneratorMoment(ports_limit=ports_limit, descriptors_limit=descriptors_limit)
+        readings = [reading for of_one in kept for reading in of_one]
         return GeneratorMoment(
             loop_delay_p99_ms=max(reading.loop_delay_p99_ns for reading in readings) / 1e6,
-            cpu_share=sum(reading.cpu_share for reading in readings) / len(readings),
-            rss_mib=max(reading.rss_bytes for reading in readings) / 2**20,
+            cpu_share=max(sum(reading.cpu_share for reading in of_one) / len(of_one) for of_one in kept),
+            rss_mib=sum(max(reading.rss_bytes for reading in of_one) for of_one in kept) / 2**20,
             ports=max(reading.ports for reading in readings),
             ports_limit=ports_limit,
             descriptors=max(reading.descriptors for reading in readings),
             descriptors_limit=descriptors_limit,
         )
-
-    def _forget(self, now_s: int) -> None:
-        for counter in (self._requests, self._certificates):
-            for second in [second for second in counter if second < now_s - SERIES_S - 1]:
-                del counter[second]
-        for second in [second for second in self._lags if second < now_s - WINDOW_S]:
-            del self._lags[second]
-
-
-def _last_minute(counter: Counter[int], now_s: int) -> tuple[int, ...]:
-    """Return the last 60 whole seconds, oldest first; the second under way is not whole."""
-    return tuple(counter[second] for second in range(max(0, now_s - SERIES_S), now_s))

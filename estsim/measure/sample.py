@@ -136,6 +136,7 @@ class GeneratorReading:
     preparing: bool = False  # keys being made: outside the saturation verdict
     ports: int = 0  # local TCP ports in use on this machine, those still closing too
     descriptors: int = 0  # open in this process
+    worker: int = 0  # which of the run's processes, from 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,13 @@ class SaturationWatch:
         ran_out = [found for found in (self.ran_out, other.ran_out) if found]
         self.ran_out = min(ran_out, key=lambda found: (found.from_s, found.why), default=None)
 
+    def successor(self) -> "SaturationWatch":
+        """Return a watch that goes on where this one stands, its lags counted anew: what is merged is counted once."""
+        after = SaturationWatch(max_lag_s=self.max_lag_s, max_cpu=self.max_cpu)
+        after.busiest, after.ran_out = self.busiest, self.ran_out
+        after._recent, after._last_reading_s = self._recent, self._last_reading_s
+        return after
+
     def so_far(self) -> Saturation | None:
         """Return the verdict for a display that asks each second: the windows that just ended, and the one shown."""
         if self.ran_out is not None:

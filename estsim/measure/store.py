@@ -7,7 +7,7 @@ become `StoreError`.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -39,8 +39,18 @@ from estsim.measure.rows import (
 )
 from estsim.measure.sample import Enrolment, GeneratorReading, MarkRow, Sample
 
+Rows = Mapping[str, Sequence[Row]]  # by table
+
+COLUMNS: Final = {
+    "exchanges": EXCHANGE_COLUMNS,
+    "enrolments": ENROLMENT_COLUMNS,
+    "series": SERIES_COLUMNS,
+    "generator": GENERATOR_COLUMNS,
+    "fleet": FLEET_COLUMNS,
+    "marks": MARK_COLUMNS,
+}
 APPLICATION_ID: Final = 0x45535453  # "ESTS", so that a foreign file is told from ours
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _SCHEMA: Final = f"""
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -65,6 +75,7 @@ class Batch:
     generator: list[GeneratorReading] = field(default_factory=list)
     fleet: list[FleetStates] = field(default_factory=list)
     marks: list[MarkRow] = field(default_factory=list)
+    ready: list[Rows] = field(default_factory=list)  # of worker processes, made there
 
     def __bool__(self) -> bool:
         return any(getattr(self, part.name) for part in fields(self))
@@ -77,6 +88,19 @@ class Batch:
         self.generator.extend(later.generator)
         self.fleet.extend(later.fleet)
         self.marks.extend(later.marks)
+        self.ready.extend(later.ready)
+
+    def rows(self) -> Rows:
+        """Return the rows of what is not ready made."""
+        return {
+            "exchanges": [*map(exchange_row, self.exchanges)],
+            # An enrolment is written when it begins and again when it ends: the later row replaces the earlier.
+            "enrolments": [*map(enrolment_row, self.enrolments.values())],
+            "series": [*map(series_row, self.series)],
+            "generator": [*map(generator_row, self.generator)],
+            "fleet": [*map(fleet_row, self.fleet)],
+            "marks": [*map(mark_row, self.marks)],
+        }
 
 
 class RunStore:
@@ -105,15 +129,9 @@ class RunStore:
     def write(self, batch: Batch) -> None:
         """Write a batch, whole or not at all; raises StoreError, after which the same batch may be tried again."""
         with self._transaction() as connection:
-            connection.executemany(_insert("exchanges", EXCHANGE_COLUMNS), map(exchange_row, batch.exchanges))
-            # An enrolment is written when it begins and again when it ends: the later row replaces the earlier.
-            connection.executemany(
-                _insert("enrolments", ENROLMENT_COLUMNS), map(enrolment_row, batch.enrolments.values())
-            )
-            connection.executemany(_insert("series", SERIES_COLUMNS), map(series_row, batch.series))
-            connection.executemany(_insert("generator", GENERATOR_COLUMNS), map(generator_row, batch.generator))
-            connection.executemany(_insert("fleet", FLEET_COLUMNS), map(fleet_row, batch.fleet))
-            connection.executemany(_insert("marks", MARK_COLUMNS), map(mark_row, batch.marks))
+            for rows in (*batch.ready, batch.rows()):
+                for table, columns in COLUMNS.items():
+                    connection.executemany(_insert(table, columns), rows.get(table, ()))
 
     def put(self, **facts: str) -> None:
         """Write facts of the run, all or none, replacing earlier ones."""

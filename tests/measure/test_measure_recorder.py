@@ -55,7 +55,6 @@ def test_the_snapshot_shows_the_run_so_far() -> None:
     assert shown.errors == ((f"failed {Phase.CONNECT.value} refused", 3), ("rejected no", 1))
     assert (shown.cpu_share, shown.rss_mib, shown.loop_delay_p99_ms, shown.in_flight) == (0.25, 64.0, 1.5, 2)
     assert shown.saturated is None
-    assert recorder.peak_rss_bytes == 64 * 2**20
 
 
 def test_series_reach_back_a_minute_and_lag_ten_seconds() -> None:

@@ -155,7 +155,7 @@ def test_what_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
         RunReader(tmp_path / "foreign")
     with RunStore(tmp_path / "later") as store:
         store._connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(StoreError, match=r"expected a run store of version 2 \(got 9\)"):
+    with pytest.raises(StoreError, match=r"expected a run store of version 3 \(got 9\)"):
         RunReader(tmp_path / "later")
 
 
