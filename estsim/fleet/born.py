@@ -19,9 +19,10 @@ from estsim.device.identity import PrivateKey, StoredCredential, dump_key
 from estsim.errors import UsageError
 from estsim.fleet.factory import Factory, read_pem
 from estsim.fleet.keys import KeyRing
+from estsim.fleet.part import WHOLE, Part
 from estsim.load.choice import parted
 from estsim.load.streams import Purpose, uniform
-from estsim.scenario.plan import Cohort, Files, Scenario, Shared
+from estsim.scenario.plan import Cohort, Files, Keys, Scenario, Shared
 from estsim.server.ca import Issuer, make_key
 from estsim.server.config import DEFAULT
 from estsim.server.names import Names
@@ -135,7 +136,7 @@ class Cradle:
     mint: Mint | None = None
 
     @classmethod
-    def build(cls, plan: Cohort, factory: Factory | None, mint: Mint | None) -> "Cradle":
+    def build(cls, plan: Cohort, factory: Factory | None, mint: Mint | None, part: Part = WHOLE) -> "Cradle":
         """Put it together; raises UsageError for files that cannot be used and faults that cannot be had."""
         bootstrap = plan.bootstrap
         papers = None
@@ -154,8 +155,8 @@ class Cradle:
             raise UsageError(f"cohorts.{plan.name}.start: only a sandbox mints what operational devices own")
         if plan.start is not None and plan.joins:
             raise UsageError(f"cohorts.{plan.name}.start: devices in service from before the run cannot join it later")
-        births = plan.devices * ((factory is not None) + (mint is not None))
-        return cls(plan, KeyRing(plan.key, plan.keys, births=births), factory, papers, mint)
+        births = part.devices(plan) * ((factory is not None) + (mint is not None))
+        return cls(plan, KeyRing(plan.key, _share_of(plan.keys, part), births=births), factory, papers, mint)
 
     def bootstrap(self, device: int, fault: DeviceFault | None) -> StoredCredential | None:
         """Return what a device speaks as at first, with its fault."""
@@ -170,6 +171,12 @@ class Cradle:
             return None
         age = start.age.at(uniform(seed, device, Purpose.AGE, 0))
         return self.mint.owned(self.plan, device, self.keys.born(), age=age, wall_now_s=wall_now_s)
+
+
+def _share_of(keys: Keys, part: Part) -> Keys:
+    """Return how many keys are this part's to prepare, or go round in it."""
+    reuse = None if keys.reuse is None else max(1, part.share(keys.reuse))
+    return Keys(prepare=part.share(keys.prepare), reuse=reuse)
 
 
 def _firmware(plan: Cohort, factory: Factory | None) -> Papers:

@@ -17,6 +17,7 @@ from estsim.est.verify import CertificateAuthorities
 from estsim.fleet.born import Cradle, Mint, Owned, ahead_s, faults_of
 from estsim.fleet.factory import Factory
 from estsim.fleet.keys import KeyRing
+from estsim.fleet.part import WHOLE, Part
 from estsim.load.arrivals import boot_times
 from estsim.measure.sample import Enrolment, PollPlan
 from estsim.scenario.plan import Basic, Cohort, Expectation, Scenario
@@ -103,8 +104,8 @@ class Fleet:
     owners: list[tuple[Owned, Device]] = field(default_factory=list)
     stationed: list[tuple[int, list[Device]]] = field(default_factory=list)
 
-    def add(self, scenario: Scenario, cohort: CohortRun) -> Iterator[None]:
-        """Make a cohort's devices, yielding after each; a manufacturer's certificate is minted for each.
+    def add(self, scenario: Scenario, cohort: CohortRun, part: Part = WHOLE) -> Iterator[None]:
+        """Make a cohort's devices that are in this part, yielding after each; each gets its manufacturer's certificate.
 
         Raises UsageError where a device's own file cannot be used.
         """
@@ -112,7 +113,11 @@ class Fleet:
         faults = faults_of(plan, seed=seed)
         of_fault = cache(partial(cohort.lived_in, seed=seed))
         times = boot_times(plan.arrivals, plan.devices, seed=seed, cohort=plan.index)
+        if plan.stations is not None and not plan.joins:
+            self.stationed.append((part.stations(plan), []))
         for index, at_s in enumerate(times, start=plan.first_device):
+            if not part.has(index, plan):
+                continue
             device = new_device(of_fault(faults.get(index)), index, seed=seed)
             self.devices.append(device)
             owned = cohort.cradle.owned(index, seed=seed, wall_now_s=time.time())
@@ -131,8 +136,6 @@ class Fleet:
         if plan.stations is None:
             self.boots.append((boots_s, device))
             return
-        if device.index == plan.first_device:
-            self.stationed.append((plan.stations, []))
         self.stationed[-1][1].append(device)
 
     def commission(self, wall_epoch_s: float) -> None:
@@ -155,6 +158,7 @@ def cohort_run(
     factory: Factory | None,
     *,
     mint: Mint | None = None,
+    part: Part = WHOLE,
 ) -> CohortRun:
     """Put together what a cohort's devices share; raises UsageError for files of theirs that cannot be used."""
     bootstrap = plan.bootstrap
@@ -171,4 +175,4 @@ def cohort_run(
         basic=basic,
     )
     expects = tuple(each for each in scenario.expect if plan.name in each.cohorts)
-    return CohortRun(plan, profile, plan.policy, Cradle.build(plan, factory, mint), expects)
+    return CohortRun(plan, profile, plan.policy, Cradle.build(plan, factory, mint, part), expects)

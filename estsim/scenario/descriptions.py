@@ -41,7 +41,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "answer": "Until the whole answer is there: 60s.",
     },
     "GeneratorModel": {
-        "workers": "Processes: auto or 1.",
+        "workers": "Processes that share the fleet: 1, a number, or auto (cores, less one with the sandbox).",
         "groups": "Key exchange groups that devices offer: [x25519, p-256, p-384].",
         "max_lag": "Schedule lag p99 over 10 s from which on the generator is the limit: 20ms.",
         "max_cpu": "Share of a core from which on the generator is the limit: 90%.",

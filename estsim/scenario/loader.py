@@ -22,7 +22,11 @@ def load_scenario(path: Path, *, overrides: Overrides = Overrides()) -> Scenario
 
     Raises ScenarioError with every mistake in its place, and UsageError for an override that cannot be one.
     """
-    source = overridden(compose(path, os.environ), overrides)
+    return load_source(overridden(compose(path, os.environ), overrides), path)
+
+
+def load_source(source: Source, path: Path) -> Scenario:
+    """Return the plan of what was read and merged; raises ScenarioError with every mistake in its place."""
     mistakes: list[Mistake] = []
     model: ScenarioModel | None = None
     try:

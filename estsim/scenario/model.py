@@ -92,7 +92,7 @@ class TargetModel(Section):
 class GeneratorModel(Section):
     """The generator itself."""
 
-    workers: Annotated[int, BeforeValidator(words.workers)] = 1
+    workers: Annotated[int | None, BeforeValidator(words.workers)] = _GENERATOR.workers
     groups: Annotated[tuple[Group, ...], Field(min_length=1)] = ("x25519", "p-256", "p-384")
     max_lag: PositiveDuration = _GENERATOR.max_lag_s
     max_cpu: PositiveShare = _GENERATOR.max_cpu

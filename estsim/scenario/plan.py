@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
@@ -142,6 +143,7 @@ class Generator:
     max_cpu: float = 0.9
     request_ids: bool = True
     source_addresses: tuple[str, ...] = ()  # connections leave from these in turn; none: the kernel chooses
+    workers: int | None = 1  # processes; None: as many as this machine has cores for
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,8 @@ class Scenario:
     """A whole scenario. Exactly one of ``target`` and ``sandbox`` is there.
 
     ``sandbox_label`` is the trust center of the sandbox that the fleet goes to, None for the default one.
-    ``resolved`` is the file as run: overrides and defaults in, passwords out. ``sandbox_text`` is the ``sandbox:``
+    ``resolved`` is the file as run: overrides and defaults in, passwords out. ``document`` is what other processes make
+    the same scenario of, see :mod:`estsim.scenario.portable`. ``sandbox_text`` is the ``sandbox:``
     block as a configuration file for ``estsim serve``, passwords in: for a private directory only.
     """
 
@@ -259,6 +262,7 @@ class Scenario:
     thresholds: tuple[Demand, ...]
     source: Path
     resolved: str
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)  # as merged, paths as written, passwords in
     sandbox_text: str = field(default="", repr=False)
     sandbox_label: str | None = None
     events: tuple[Happening, ...] = ()  # in the order of their times

@@ -68,6 +68,7 @@ def plan_scenario(model: ScenarioModel, *, name: str, source: Path, data: dict[s
         cohorts=_cohorts(model, authorities, folder),
         thresholds=tuple(Demand(part.threshold, part.abort_on_fail, part.after) for part in model.thresholds),
         source=source,
+        document=data,
         resolved=resolved_text(data, sandbox, name=name, seed=model.seed, folder=folder),
         sandbox_text="" if sandbox is None else yaml_text(sandbox),
         sandbox_label=None if sandbox is None else model.target.label,
@@ -213,4 +214,5 @@ def _generator(part: GeneratorModel) -> Generator:
         max_cpu=part.max_cpu,
         request_ids=part.request_ids,
         source_addresses=part.source_addresses,
+        workers=part.workers,
     )

@@ -55,7 +55,7 @@ def resolved_text(data: dict[str, Any], sandbox: dict[str, Any] | None, *, name:
     if "authorities" in whole:
         whole["authorities"] = {key: _with_paths(part, folder) for key, part in whole["authorities"].items()}
     whole["cohorts"] = {key: _cohort_with_paths(part, folder) for key, part in whole["cohorts"].items()}
-    return _HEAD + yaml_text(_literal(_without_passwords(whole)))
+    return _HEAD + yaml_text(literal(without_passwords(whole)))
 
 
 def yaml_text(data: dict[str, Any]) -> str:
@@ -80,18 +80,19 @@ def _cohort_with_paths(cohort: dict[str, Any], folder: Path) -> dict[str, Any]:
     return cohort | {key: _with_paths(part, folder) for key, part in parts.items() if isinstance(part, dict)}
 
 
-def _literal(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+def literal(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
     """Return data in which what looks like a variable is none: they are all filled in."""
     if isinstance(value, dict):
-        return {key: _literal(member) for key, member in value.items()}
+        return {key: literal(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_literal(member) for member in value]
+        return [literal(member) for member in value]
     return value.replace("${", "$${") if isinstance(value, str) else value
 
 
-def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+def without_passwords(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+    """Return data in which every password is masked."""
     if isinstance(value, dict):
-        return {k: MASKED if k == "password" else _without_passwords(v) for k, v in value.items()}
+        return {k: MASKED if k == "password" else without_passwords(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_without_passwords(member) for member in value]
+        return [without_passwords(member) for member in value]
     return value

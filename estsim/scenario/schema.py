@@ -46,7 +46,7 @@ _SHORT: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("TargetModel", "url"): {**_TEXT, "format": "uri"},
     ("TargetModel", "label"): _TEXT,
     ("TargetModel", "trust"): {"const": "system"},
-    ("GeneratorModel", "workers"): {"enum": ["auto", 1]},
+    ("GeneratorModel", "workers"): {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 256}]},
 }  # fmt: skip
 _INSTEAD: Final = frozenset(
     {

@@ -6,9 +6,12 @@ Every function takes a value as YAML gave it and returns what the model keeps; a
 import sys
 from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Final
 
 from estsim.errors import UnitError
 from estsim.units import parse_rate, parse_share, shown
+
+MOST_WORKERS: Final = 256
 
 
 def later(what: str) -> UnitError:
@@ -88,12 +91,12 @@ def attempts(value: object) -> object:
 
 
 def workers(value: object) -> object:
-    """Pass ``auto`` or 1 on; more workers are for later."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 1:
-        raise later(f"workers: {value}")
-    if value == "auto" or (value == 1 and not isinstance(value, bool | float)):
-        return 1
-    raise UnitError(f"must be auto or 1 (got {shown(value)})")
+    """Return a number of processes, None for ``auto``."""
+    if value == "auto":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_WORKERS:
+        return value
+    raise UnitError(f"must be auto or a number from 1 to {MOST_WORKERS} (got {shown(value)})")
 
 
 def _positive(value: object) -> float:

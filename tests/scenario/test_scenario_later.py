@@ -12,7 +12,6 @@ COHORT = "cohorts: {{a: {{devices: 1, boot: {{burst: 0s}}, {}}}}}\n"
 
 TOP = [
     ("target: {url: 'https://est.example', trust: {fingerprint: 'sha256:00'}}", "fingerprint"),
-    ("generator: {workers: 4}", "workers: 4"),
     ("fleet: saved.sqlite", "fleet"),
 ]
 OF_A_COHORT = [
@@ -35,7 +34,7 @@ def _told(tmp_path: Path, text: str) -> str:
 
 @pytest.mark.parametrize(("yaml", "name"), TOP)
 def test_a_key_of_the_top_level_that_is_for_later_is_named(tmp_path: Path, yaml: str, name: str) -> None:
-    """Fingerprints, workers and the like."""
+    """Fingerprints and the like."""
     text = HEAD + COHORT.format("bootstrap: {kind: none}") + yaml + "\n"
     told = _told(tmp_path, text)
     assert "fleet.yaml:4:" in told

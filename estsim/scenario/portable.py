@@ -1,0 +1,55 @@
+"""A scenario as text for another process: options and defaults in, paths as written, read there to the same plan.
+
+Between processes of one machine passwords are in it. Between machines they are masked, and whoever reads it fills them
+in from a file of its own.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from estsim.scenario.document import Document, parse_document, plain_copy
+from estsim.scenario.loader import load_source
+from estsim.scenario.plan import Scenario
+from estsim.scenario.resolved import MASKED, literal, without_passwords, yaml_text
+from estsim.scenario.source import Source
+
+
+def portable_text(scenario: Scenario, *, passwords: bool = False) -> str:
+    """Return the text; its :func:`fingerprint` says whether two are the same plan."""
+    named = {"name": scenario.name, "seed": scenario.seed}
+    whole: dict[str, Any] = {"version": 1, "name": scenario.name} | dict(scenario.document) | named
+    whole.pop("defaults", None)
+    return yaml_text(literal(whole if passwords else without_passwords(whole)))
+
+
+def fingerprint(text: str) -> str:
+    """Return what tells one text from another: its SHA-256, in hex."""
+    return sha256(text.encode()).hexdigest()
+
+
+def load_portable(text: str, *, source: Path, own: Scenario | None = None) -> Scenario:
+    """Read the text of another process; its paths are relative to the folder of ``source``.
+
+    A password that is masked is taken from the same place of ``own``. Raises ScenarioError.
+    """
+    document = parse_document(source, text)
+    data = _unmasked(_plain(plain_copy(document.root.value)), own.document if own else {})
+    return load_source(Source(Document(source, document.root), data), source)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+    """Undo :func:`literal`."""
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    return value.replace("$${", "${") if isinstance(value, str) else value
+
+
+def _unmasked(value: Any, own: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
+    if isinstance(value, dict):
+        theirs = own if isinstance(own, Mapping) else {}
+        return {key: _unmasked(member, theirs.get(key)) for key, member in value.items()}
+    return own if value == MASKED and isinstance(own, str) else value

@@ -1,0 +1,78 @@
+"""A scenario as text for another process: read there to the same plan, with no password on the way but in a pipe."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from estsim.scenario.library import found, library
+from estsim.scenario.loader import load_scenario
+from estsim.scenario.plan import Basic, Scenario
+from estsim.scenario.portable import fingerprint, load_portable, portable_text
+from estsim.scenario.source import Overrides
+
+_SECRET: Final = """
+version: 1
+duration: 10s
+defaults: {renew: off}
+target: {url: "https://127.0.0.1:8443", trust: {ca: pki/root.pem}}
+cohorts:
+  meters:
+    devices: 3
+    subject: "CN=$${HOME}-{index}"
+    bootstrap: {kind: basic, user: alice, password: "pa$${s}s-{site}"}
+"""
+
+
+def _secret(folder: Path) -> Scenario:
+    file = folder / "fleet.yaml"
+    file.write_text(_SECRET, encoding="utf-8")
+    return load_scenario(file)
+
+
+def _basic(scenario: Scenario) -> Basic:
+    bootstrap = scenario.cohorts[0].bootstrap
+    assert isinstance(bootstrap, Basic)
+    return bootstrap
+
+
+@pytest.mark.parametrize("name", library())
+def test_every_shipped_scenario_reads_the_same_elsewhere(name: str, tmp_path: Path) -> None:
+    """Options are in it, the folder is another, and its text stays the same by being read again."""
+    here = load_scenario(found(Path(name)), overrides=Overrides(devices=40, seed=9))
+    text = portable_text(here)
+    there = load_portable(text, source=found(Path(name)))
+    assert there.resolved == here.resolved
+    assert (there.devices, there.seed, there.name) == (40, 9, here.name)
+    assert portable_text(there) == text
+    elsewhere = load_portable(text, source=tmp_path / "x.yaml")
+    assert fingerprint(portable_text(elsewhere)) == fingerprint(text)
+
+
+def test_paths_are_those_of_the_other_folder(tmp_path: Path) -> None:
+    """A worker on another machine has its own copies of the files."""
+    (tmp_path / "a").mkdir()
+    there = load_portable(portable_text(_secret(tmp_path / "a")), source=tmp_path / "b" / "fleet.yaml")
+    assert there.target is not None
+    assert there.target.ca == tmp_path / "b" / "pki" / "root.pem"
+
+
+def test_a_password_stays_at_home_and_is_filled_in_there(tmp_path: Path) -> None:
+    """Masked between machines, taken from the reader's own file; between processes of one machine it is in the text."""
+    here = _secret(tmp_path)
+    secret = _basic(here).password
+    assert secret == "pa${s}s-{site}"
+    text = portable_text(here)
+    assert secret not in text
+    assert "pa$${s}s" not in text
+    assert _basic(load_portable(text, source=tmp_path / "x.yaml", own=here)).password == secret
+    assert _basic(load_portable(text, source=tmp_path / "x.yaml", own=replace(here, document={}))).password == "***"
+    assert _basic(load_portable(portable_text(here, passwords=True), source=tmp_path / "x.yaml")).password == secret
+
+
+def test_what_looks_like_a_variable_is_text(tmp_path: Path) -> None:
+    """Variables were filled in where the file was read; nothing is filled in twice."""
+    here = _secret(tmp_path)
+    there = load_portable(portable_text(here), source=here.source)
+    assert there.cohorts[0].subject(1).rfc4514_string() == "CN=${HOME}-1"
