@@ -1,5 +1,6 @@
 """A scenario as text for another process: options and defaults in, paths as written, read there to the same plan.
 
+Whom to trust is not in it: certificates are sent, not the name of a file.
 Between processes of one machine passwords are in it. Between machines they are masked, and whoever reads it fills them
 in from a file of its own.
 """
@@ -21,6 +22,8 @@ def portable_text(scenario: Scenario, *, passwords: bool = False) -> str:
     named = {"name": scenario.name, "seed": scenario.seed}
     whole: dict[str, Any] = {"version": 1, "name": scenario.name} | dict(scenario.document) | named
     whole.pop("defaults", None)
+    if isinstance(target := whole.get("target"), dict):
+        whole["target"] = {key: value for key, value in target.items() if key != "trust"}  # it is sent beside the text
     return yaml_text(literal(whole if passwords else without_passwords(whole)))
 
 

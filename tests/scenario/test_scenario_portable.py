@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from estsim.fleet.factory import Factory
 from estsim.scenario.library import found, library
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Basic, Scenario
@@ -16,17 +17,19 @@ _SECRET: Final = """
 version: 1
 duration: 10s
 defaults: {renew: off}
-target: {url: "https://127.0.0.1:8443", trust: {ca: pki/root.pem}}
+target: {url: "https://127.0.0.1:8443", trust: {ca: root.pem}}
 cohorts:
   meters:
     devices: 3
-    subject: "CN=$${HOME}-{index}"
+    subject: "CN=meter-{index}"
+    boot: {burst: 1s}
     bootstrap: {kind: basic, user: alice, password: "pa$${s}s-{site}"}
 """
 
 
 def _secret(folder: Path) -> Scenario:
     file = folder / "fleet.yaml"
+    (folder / "root.pem").write_bytes(Factory.made("root").certificate_pem)
     file.write_text(_SECRET, encoding="utf-8")
     return load_scenario(file)
 
@@ -50,12 +53,14 @@ def test_every_shipped_scenario_reads_the_same_elsewhere(name: str, tmp_path: Pa
     assert fingerprint(portable_text(elsewhere)) == fingerprint(text)
 
 
-def test_paths_are_those_of_the_other_folder(tmp_path: Path) -> None:
-    """A worker on another machine has its own copies of the files."""
-    (tmp_path / "a").mkdir()
-    there = load_portable(portable_text(_secret(tmp_path / "a")), source=tmp_path / "b" / "fleet.yaml")
+def test_whom_to_trust_is_sent_beside_the_text(tmp_path: Path) -> None:
+    """The file of the reader's machine may be another, or none."""
+    here = _secret(tmp_path)
+    assert here.target is not None
+    assert here.target.ca == tmp_path / "root.pem"
+    there = load_portable(portable_text(here), source=tmp_path / "elsewhere" / "fleet.yaml")
     assert there.target is not None
-    assert there.target.ca == tmp_path / "b" / "pki" / "root.pem"
+    assert there.target.ca is None
 
 
 def test_a_password_stays_at_home_and_is_filled_in_there(tmp_path: Path) -> None:
@@ -69,10 +74,3 @@ def test_a_password_stays_at_home_and_is_filled_in_there(tmp_path: Path) -> None
     assert _basic(load_portable(text, source=tmp_path / "x.yaml", own=here)).password == secret
     assert _basic(load_portable(text, source=tmp_path / "x.yaml", own=replace(here, document={}))).password == "***"
     assert _basic(load_portable(portable_text(here, passwords=True), source=tmp_path / "x.yaml")).password == secret
-
-
-def test_what_looks_like_a_variable_is_text(tmp_path: Path) -> None:
-    """Variables were filled in where the file was read; nothing is filled in twice."""
-    here = _secret(tmp_path)
-    there = load_portable(portable_text(here), source=here.source)
-    assert there.cohorts[0].subject(1).rfc4514_string() == "CN=${HOME}-1"
