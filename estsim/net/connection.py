@@ -6,83 +6,38 @@ await here leaves a connection that :meth:`TlsConnection.drop` still closes. :mo
 """
 
 import socket
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
 
-import h11
 import trio
 
 from estsim.errors import Phase, TransportFailed
 from estsim.net.link import Link
-from estsim.net.tcp import RECEIVE_BYTES, prepare_reset, receive_stamped, stamp_arrivals
+from estsim.net.sockets import Close, receive_stamped
+from estsim.net.stamps import Clock, WireStamps
 from estsim.net.tls import END, TlsSession
 from estsim.net.tls_failure import TlsFailed
+from estsim.net.tls_wire import TlsWire
 from estsim.net.troubles import transport_failure
-from estsim.net.vanished import VANISHED
 
-Clock = Callable[[], int]  # nanoseconds, never going back
-
-
-@dataclass(slots=True)
-class WireStamps:
-    """When each step of an exchange was over, by the caller's clock; None where a step did not happen."""
-
-    connected_ns: int | None = None
-    handshaken_ns: int | None = None
-    sent_ns: int | None = None
-    first_byte_ns: int | None = None
-    ended_ns: int | None = None
+__all__ = ["Clock", "Close", "TlsConnection", "WireStamps"]
 
 
-class Close(StrEnum):
-    """How a device leaves: in order, by a reset, or (power cut) without a word.
+class TlsConnection(TlsWire):
+    """An open connection that waits with trio. Made by :mod:`estsim.net.opening`.
 
-    Of a vanished device the kernel still acknowledges what it is sent; nobody reads or answers it.
+    Over a ``link`` its stamps are the shaped network's: when the last of the bytes sent had left, when the first of
+    those received were heard.
     """
 
-    FIN = "fin"
-    RST = "rst"
-    VANISH = "vanish"
-
-
-class TlsConnection:
-    """An open connection: TLS over a socket of ours. Made by :mod:`estsim.net.opening`.
-
-    ``http`` is where the transport above keeps its HTTP/1.1 state between requests. By the caller's clock ``spoke_ns``
-    is when the last bytes sent were given to the kernel, ``heard_ns`` when the last bytes received came to this
-    machine; a busy loop may have read them much later. Over a ``link`` both are the shaped network's: when the last of
-    the bytes sent had left, when the first of those received were heard.
-    """
-
-    __slots__ = ("_clock", "_lost", "_socket", "closed", "heard_ns", "http", "link", "spoke_ns", "tls")
+    __slots__ = ("link",)
 
     def __init__(self, sock: socket.socket, tls: TlsSession, clock: Clock, link: Link | None = None) -> None:
-        self._socket = sock
-        self._clock = clock
+        super().__init__(sock, tls, clock)
         self.link = link
-        self._lost: TransportFailed | None = None  # a send failed; the reason may still be there to read
-        self.tls = tls
-        self.http: h11.Connection | None = None
-        self.closed = False
-        self.spoke_ns = 0
-        self.heard_ns = 0
-        stamp_arrivals(sock)
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else f"TLS {self.tls.version or 'in handshake'}"
-        return f"<TlsConnection {self.tls.host or 'server'} {state}>"
 
     @property
-    def truncated(self) -> bool:
-        """Whether the peer ended the stream without close_notify."""
-        return self.tls.truncated
-
-    @property
-    def local_port(self) -> int:
-        """The port on our side, by which packet captures and server logs are matched."""
-        return int(self._socket.getsockname()[1])
+    def stalled(self) -> bool:
+        """Whether the shaped network lets nothing pass any more."""
+        return self.link is not None and self.link.stalled
 
     async def handshake(self, *, check_host: bool) -> None:
         """Complete the handshake, the peer's name checked before anything that names us is sent."""
@@ -132,45 +87,6 @@ class TlsConnection:
     async def close(self, how: Close = Close.FIN) -> None:
         """Leave. Never waits for the peer and is no checkpoint, so it is safe in a cancelled scope."""
         self.drop(how)
-
-    def is_quiet(self) -> bool:
-        """Say whether the idle connection still stands and the peer has said nothing; no wait, one system call."""
-        if self.closed or self._lost is not None:
-            return False
-        try:
-            received = self._socket.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        try:
-            self.tls.incoming(received)
-            return self.tls.read() is None  # a late session ticket says nothing
-        except TlsFailed:
-            return False
-
-    def drop(self, how: Close = Close.FIN) -> None:
-        """Leave at once; what close() does, for those who cannot await. Closing twice is fine.
-
-        On a connection that stalled under way there is no close_notify: it would follow half a record.
-        """
-        if self.closed:
-            return
-        self.closed = True
-        if how is Close.FIN and self.link is not None and self.link.stalled:
-            self.tls.abandon()
-        elif how is Close.FIN:
-            self.tls.close()
-            farewell = self.tls.outgoing()
-            if farewell:
-                with suppress(OSError):
-                    self._socket.send(farewell)
-        else:
-            self.tls.abandon()
-            prepare_reset(self._socket)
-            if how is Close.VANISH:
-                VANISHED.hold(self._socket)
-        self._socket.close()
 
     async def _say_why(self, failed: TlsFailed, phase: Phase) -> TransportFailed:
         """Send the alert that a failure left behind, and return the failure as the caller's."""

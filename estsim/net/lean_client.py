@@ -4,7 +4,7 @@ Each part is left out by what httpx documents for it. In a tight loop the cookie
 it rebuilds every request and answer in the standard library's classes.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
 from typing import Final
 
@@ -24,6 +24,10 @@ class _NoAuth(httpx.Auth):
     def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Return a flow of one step; a real async generator would pass through trio's finalizer hooks each time."""
         return _OneStep(request)
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Return a flow of one step."""
+        yield request
 
 
 class _OneStep(AsyncGenerator[httpx.Request, httpx.Response]):
@@ -59,6 +63,22 @@ class LeanClient(httpx.AsyncClient):
     """A client that sends what it is given over one transport, and remembers nothing."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        super().__init__(transport=transport, auth=_NoAuth(), trust_env=False, follow_redirects=False, timeout=None)
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """An empty jar that stays empty."""
+        return _NO_COOKIES
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        raise NotImplementedError("devices keep no cookies")
+
+
+class LeanBlockingClient(httpx.Client):
+    """The same client in plain blocking calls."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
         super().__init__(transport=transport, auth=_NoAuth(), trust_env=False, follow_redirects=False, timeout=None)
 
     @property

@@ -5,29 +5,24 @@ Whatever happens, also cancellation, a connection that did not come about leaves
 
 import socket
 import time
-from dataclasses import dataclass
 
 import trio
 
 from estsim.errors import Phase, TransportFailed, Trouble
-from estsim.net.connection import Clock, Close, TlsConnection, WireStamps
+from estsim.net.connection import TlsConnection
 from estsim.net.contexts import TlsContext
 from estsim.net.credential import Credential
+from estsim.net.deadlines import Deadlines
 from estsim.net.link import Link, timed_out
 from estsim.net.resolver import SHARED, Endpoint, Resolver
+from estsim.net.sockets import Close
 from estsim.net.source import Source
+from estsim.net.stamps import Clock, WireStamps
 from estsim.net.tcp import connect, take_over
 from estsim.net.tls import Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
 
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long each part of an exchange may take; resolving and connecting share one."""
-
-    connect_s: float
-    handshake_s: float
-    answer_s: float
+__all__ = ["Deadlines", "open_connection", "serve_handshake"]
 
 
 async def open_connection(

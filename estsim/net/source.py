@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from estsim.errors import Phase, TransportFailed, Trouble
-from estsim.net.resolver import Address, Endpoint
+from estsim.net.address import Address, Endpoint
 
 _IP_BIND_ADDRESS_NO_PORT: Final = 24  # linux/in.h; Python names it from 3.12 on
 _IPV6: Final = 6

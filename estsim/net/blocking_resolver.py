@@ -1,0 +1,73 @@
+"""From a host name to addresses in plain blocking calls, asked once per endpoint and process.
+
+The question is put in a thread of its own, which may outlast whoever asked: the system's resolver has no deadline.
+"""
+
+import threading
+from typing import Final
+
+from estsim.errors import Phase, TransportFailed
+from estsim.net.address import Address, Endpoint, KnownAddresses, look_up, read_literal
+from estsim.net.limit import Limit
+from estsim.net.troubles import transport_failure
+
+
+class _Open:
+    """A question that waits for its answer."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.failed: OSError | None = None
+
+
+class BlockingResolver(KnownAddresses):
+    """Addresses of endpoints, kept for the life of the object; failures are not kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asking: dict[Endpoint, _Open] = {}
+        self._lock = threading.Lock()
+
+    def resolve(self, endpoint: Endpoint, limit: Limit) -> tuple[Address, ...]:
+        """Return the addresses of an endpoint; raises :class:`TransportFailed` in phase resolve.
+
+        A herd asks once: those who come while the question is open wait for its answer.
+        """
+        literal = self._literal(endpoint)
+        if literal is not None:
+            return literal
+        with self._lock:
+            asking = self._asking.get(endpoint)
+            if asking is None:
+                asking = self._asking[endpoint] = _Open()
+                threading.Thread(target=self._ask, args=(endpoint, asking), daemon=True).start()
+        if not asking.answered.wait(limit.left_s(Phase.RESOLVE)):
+            raise limit.passed(Phase.RESOLVE)
+        if asking.failed is not None:
+            raise _failure(asking.failed, endpoint) from asking.failed
+        return self._known[endpoint]
+
+    def _literal(self, endpoint: Endpoint) -> tuple[Address, ...] | None:
+        try:
+            found = read_literal(endpoint)
+        except OSError as error:
+            raise _failure(error, endpoint) from error
+        return None if found is None else self.keep(endpoint, found)
+
+    def _ask(self, endpoint: Endpoint, asking: _Open) -> None:
+        """Ask the system, and wake those who wait whatever comes of it."""
+        try:
+            self.keep(endpoint, look_up(endpoint))
+        except OSError as error:
+            asking.failed = error
+        finally:
+            with self._lock:
+                del self._asking[endpoint]
+            asking.answered.set()
+
+
+def _failure(error: OSError, endpoint: Endpoint) -> TransportFailed:
+    return transport_failure(error, Phase.RESOLVE, endpoint.host)
+
+
+SHARED: Final = BlockingResolver()
