@@ -25,6 +25,7 @@ from estsim.engine.run_server import RunServer, server_of
 from estsim.engine.shard import Shard
 from estsim.engine.timetable import GoAhead, Timetable
 from estsim.engine.vitals import tune_process
+from estsim.engine.wire import wire_to
 from estsim.errors import PreflightError, StoreError, UsageError
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, Fleet
@@ -171,7 +172,7 @@ class Run:
                 store.put(target=self._target)
                 if self._options.export_authorities is not None:
                     server.export_authorities(self._options.export_authorities)
-                cohorts = [server.cohort(plan) for plan in self._scenario.cohorts]
+                cohorts = [server.host.cohort(plan) for plan in self._scenario.cohorts]
                 if self._options.preflight:
                     await self._preflight(cohorts, server)
                 fleet = await self._prepare(cohorts)
@@ -180,7 +181,7 @@ class Run:
 
     async def _preflight(self, cohorts: list[CohortRun], server: RunServer) -> None:
         clock = RunClock.start()
-        wire = server.wire(self._groups, clock)
+        wire = wire_to(server.host, self._groups, clock)
         for cohort in cohorts:
             check_offer(wire.context(cohort, None))
         flight = await fly(
@@ -192,7 +193,7 @@ class Run:
         )
         for sample in flight.samples:
             self._recorder.exchange(sample)
-        flight.check(str(server.url))
+        flight.check(str(server.host.url))
 
     async def _prepare(self, cohorts: list[CohortRun]) -> Fleet:
         """Make all devices, giving way to signals and showing how many there are in between."""
@@ -230,7 +231,7 @@ class Run:
         if server.sandbox is not None and needs_approval(self._scenario):
             self._recorder.mark(0, f"approve with: estsim pending approve {server.sandbox.folder} all", kind="notice")
         ledger = Ledger(self._recorder)
-        exchanges = ExchangeTask(server.wire(self._groups, clock), ledger, clock, request_ids=self._ids)
+        exchanges = ExchangeTask(wire_to(server.host, self._groups, clock), ledger, clock, request_ids=self._ids)
         shard = Shard(fleet, exchanges, ledger, clock)
         timetable = Timetable(
             self._scenario,

@@ -10,6 +10,7 @@ from estsim.device.identity import LoadedCredential
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun
+from estsim.fleet.host import Host
 from estsim.measure.sample import Stamps
 from estsim.net.connection import Close, TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
@@ -90,6 +91,20 @@ class Wire:
             leaf_alone=not tls.send_chain,
         )
         return self.contexts.get(key)
+
+
+def wire_to(host: Host, groups: tuple[str, ...], clock: RunClock) -> Wire:
+    """Return the way to a server, on which devices offer these groups."""
+    timeouts = host.scenario.timeouts
+    return Wire(
+        endpoint=Endpoint(host.url.host, host.url.port),
+        deadlines=Deadlines(timeouts.connect_s, timeouts.handshake_s, timeouts.answer_s),
+        anchors=host.trust.anchors,
+        explicit=host.trust.explicit,
+        groups=groups,
+        clock=clock,
+        source_addresses=host.scenario.generator.source_addresses,
+    )
 
 
 class Line:

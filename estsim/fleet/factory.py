@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from estsim.device.faults import DeviceFault
@@ -41,9 +41,26 @@ class Factory:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"estsim manufacturer {name}")])
         builder = _builder(subject, subject, key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+            x509.BasicConstraints(ca=True, path_length=1), critical=True
         )
         return cls(builder.sign(key, hashes.SHA256()), key)
+
+    def branch(self, public_key_der: bytes, name: str) -> x509.Certificate:
+        """Certify a manufacturer below this one, whose key is elsewhere; ``public_key_der`` is its public part.
+
+        Its devices show this certificate beside their own: who trusts this manufacturer trusts them, and no private
+        key has travelled. Raises UsageError for what is no public key.
+        """
+        try:
+            public_key = load_der_public_key(public_key_der)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise UsageError(f"{name}: expected a public key (SubjectPublicKeyInfo, DER): {error}") from error
+        if not isinstance(public_key, ec.EllipticCurvePublicKey):
+            raise UsageError(f"{name}: expected an EC public key (got {type(public_key).__name__})")
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _builder(subject, self.certificate.subject, public_key)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        return builder.sign(self.key, signature_hash(self.key))
 
     @classmethod
     def read(cls, cert: Path, key: Path | None = None) -> "Factory":
@@ -95,14 +112,18 @@ def export_authorities(factories: Mapping[str, Factory], folder: Path) -> None:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: PrivateKey, *, ends_in: timedelta = _VALIDITY
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: PrivateKey | ec.EllipticCurvePublicKey,
+    *,
+    ends_in: timedelta = _VALIDITY,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key if isinstance(key, ec.EllipticCurvePublicKey) else key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BACKDATED + min(ends_in, timedelta()))
         .not_valid_after(now + ends_in)

@@ -129,7 +129,7 @@ def _make(folder: Path, home: Path, config: IssuerConfig, name: str) -> None:
         chain.append(
             make_authority(f"estsim sandbox{name} {title}", config.key, now=now, parent=chain[-1], path_length=left)
         )
-    manufacturer = make_authority(f"estsim sandbox{name} manufacturer CA", KeyKind.EC_P256, now=now, path_length=0)
+    manufacturer = make_authority(f"estsim sandbox{name} manufacturer CA", KeyKind.EC_P256, now=now, path_length=1)
     home.parent.mkdir(mode=_PRIVATE_DIR, exist_ok=True)
     aside = folder / "pki.new"
     shutil.rmtree(aside, ignore_errors=True)

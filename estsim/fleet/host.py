@@ -1,0 +1,47 @@
+"""The server of a run as its devices know it: where it is, whom to trust, and who made them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from estsim.fleet.born import Mint
+from estsim.fleet.devices import CohortRun, cohort_run
+from estsim.fleet.factory import Factory
+from estsim.fleet.part import WHOLE, Part
+from estsim.fleet.trust import Trust
+from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared
+from estsim.scenario.target_url import TargetUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The server of a run, for any driver.
+
+    ``factories`` are by the authority's name, None for the sandbox's own; ``pki`` is the folder of the sandbox's
+    authorities, where it is ours and on this machine.
+    """
+
+    scenario: Scenario
+    url: TargetUrl
+    trust: Trust
+    factories: Mapping[str | None, Factory] = field(default_factory=dict)
+    pki: Path | None = None
+
+    def cohort(self, plan: Cohort, part: Part = WHOLE) -> CohortRun:
+        """Return what the devices of a cohort share in their dealings with it, those of this part of the fleet.
+
+        Raises UsageError where files of theirs cannot be used.
+        """
+        factory = None
+        if isinstance(plan.bootstrap, Manufacturer) or (isinstance(plan.bootstrap, Shared) and not plan.bootstrap.path):
+            authority = plan.bootstrap.authority
+            factory = self.factories[authority.name if authority else None]
+        mint = Mint.of(self.pki, self.scenario) if plan.start and self.pki else None
+        return cohort_run(self.scenario, plan, self.url, self.trust.authorities, factory, mint=mint, part=part)
+
+
+def factory_of(authority: FileAuthority | MadeAuthority) -> Factory:
+    """Read an authority's files, or make it; raises UsageError."""
+    if isinstance(authority, MadeAuthority):
+        return Factory.made(authority.name)
+    return Factory.read(authority.cert, authority.key)
