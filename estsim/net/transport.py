@@ -4,7 +4,7 @@ httpx pools no connections here: a device's connection carries its identity, so 
 in with each request. What an exchange is, is :mod:`estsim.net.http`.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import h11
 import httpx
@@ -104,21 +104,13 @@ def new_client() -> httpx.AsyncClient:
 async def exchange(
     client: httpx.AsyncClient,
     connection: TlsConnection,
+    question: Question,
     *,
-    authority: str,
-    method: str,
-    path: str,
-    headers: Sequence[tuple[str, str]],
-    body: bytes,
-    answer_s: float,
     clock: Callable[[], int],
     stamps: WireStamps,
 ) -> WireAnswer:
     """Send one request on a connection through the shared client and return the whole answer.
 
-    ``authority`` is the server's ``host[:port]`` as in its URL. Host and Content-Length are added here. Raises
-    :class:`TransportFailed`.
+    Raises :class:`TransportFailed`.
     """
-    question = Question(authority, method, path, headers, body, answer_s)
-    request = question.on(connection, clock=clock, stamps=stamps)
-    return answer_of(await client.send(request, stream=True))
+    return answer_of(await client.send(question.on(connection, clock=clock, stamps=stamps), stream=True))

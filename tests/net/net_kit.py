@@ -18,6 +18,7 @@ from estsim.errors import EstsimError
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
 from estsim.net.credential import Credential
+from estsim.net.http import Question
 from estsim.net.link import Link
 from estsim.net.opening import Deadlines, open_connection, serve_handshake
 from estsim.net.resolver import Endpoint
@@ -236,12 +237,7 @@ async def ask(
     return await exchange(
         CLIENT,
         connection,
-        authority="localhost",
-        method=method,
-        path=path,
-        headers=(("content-type", "text/plain"),) if body else (),
-        body=body,
-        answer_s=answer_s,
+        Question("localhost", method, path, (("content-type", "text/plain"),) if body else (), body, answer_s),
         clock=time.monotonic_ns,
         stamps=stamps or WireStamps(),
     )
