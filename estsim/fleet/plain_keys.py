@@ -1,20 +1,26 @@
 """Device keys in plain calls; who has a loop to hold up makes the slow ones elsewhere (:mod:`estsim.fleet.keys`)."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from estsim.device.identity import PrivateKey
 from estsim.fleet.keys import SLOW, KeyRing
 from estsim.scenario.plan import KeyKind
 from estsim.server.ca import make_key
 
-MakeSlow = Callable[[KeyKind], PrivateKey]
+Make = Callable[[], PrivateKey]
+Elsewhere = Callable[[Make], PrivateKey]
 
 
-def take_key(ring: KeyRing, *, make_slow: MakeSlow = make_key) -> PrivateKey:
-    """Return a key for a request, made now if it has to be: on the spot where it costs microseconds."""
+def _here(make: Make) -> PrivateKey:
+    return make()
+
+
+def take_key(ring: KeyRing, *, elsewhere: Elsewhere = _here) -> PrivateKey:
+    """Return a key for a request, made now if it has to be; one that takes longer than microseconds ``elsewhere``."""
     while ring.lacks:
-        ring.go_round(_make(ring.kind, make_slow))
-    return ring.ready() or _make(ring.kind, make_slow)
+        ring.go_round(_make(ring.kind, elsewhere))
+    return ring.ready() or _make(ring.kind, elsewhere)
 
 
 def prepare_keys(rings: Iterable[KeyRing]) -> None:
@@ -26,5 +32,6 @@ def prepare_keys(rings: Iterable[KeyRing]) -> None:
             ring.go_round(make_key(ring.kind))
 
 
-def _make(kind: KeyKind, make_slow: MakeSlow) -> PrivateKey:
-    return make_slow(kind) if kind in SLOW else make_key(kind)
+def _make(kind: KeyKind, elsewhere: Elsewhere) -> PrivateKey:
+    make = partial(make_key, kind)
+    return elsewhere(make) if kind in SLOW else make()

@@ -1,0 +1,46 @@
+"""The turnstile that devices pass before an exchange: so many for each pass of gevent's loop, the others in line.
+
+Without it a herd of ours would begin all at once, and the time that its last needs to get a turn on our processor would
+be booked on the server. So it queues here instead, before the exchange is begun, where it is our own schedule lag
+(SCALE.md, rule 2).
+"""
+
+from collections import deque
+from typing import Final
+
+import gevent
+from gevent.event import Event
+
+STARTS_PER_PASS: Final = 8
+_NEXT_PASS_S: Final = 1e-6  # a timer, however short, is due after the loop has looked at its sockets; sleep(0) is not
+
+
+class Turnstile:
+    """Lets greenlets through in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._passed = 0
+        self._line: deque[Event] = deque()
+        self._turning = False
+
+    def __call__(self) -> None:
+        """Pass, at once or when it is the caller's turn."""
+        if not self._turning:
+            self._turning = True
+            gevent.spawn(self._turn)
+        if self._line or self._passed >= STARTS_PER_PASS:
+            turn = Event()
+            self._line.append(turn)
+            turn.wait()
+        else:
+            self._passed += 1
+
+    def _turn(self) -> None:
+        """Let the next ones through, a pass of the loop after a pass, until nobody has come in one."""
+        while self._passed or self._line:
+            gevent.sleep(_NEXT_PASS_S)
+            self._passed = 0
+            while self._line and self._passed < STARTS_PER_PASS:
+                self._passed += 1
+                self._line.popleft().set()
+        self._turning = False

@@ -1,0 +1,148 @@
+"""A device as a Locust user: ``class Meter(EstDevice): scenario = "power-cut"; cohort = "meters"`` in any locustfile.
+
+Each user is one device of the scenario, from its boot to its stop, whatever other users do beside it. Each exchange is
+a request of type ``EST`` in Locust's statistics, under the name of its operation. A deferral is no failure.
+"""
+
+import logging
+from typing import Any, ClassVar, Final
+
+import gevent
+from gevent.event import Event
+from locust import User, events, task
+from locust.env import Environment
+from locust.exception import StopUser
+from locust.user.task import LOCUST_STATE_STOPPING
+
+from estsim.device.identity import PrivateKey
+from estsim.errors import EstsimError
+from estsim.fleet.clock import NS_PER_S
+from estsim.fleet.devices import Device
+from estsim.fleet.keys import KeyRing
+from estsim.fleet.plain_keys import take_key
+from estsim.locust.exchanges import Exchanges
+from estsim.locust.life import Life
+from estsim.locust.playable import check_playable, read_scenario
+from estsim.locust.stage import Stage
+from estsim.locust.turnstile import Turnstile
+from estsim.locust.wire import BlockingLine
+from estsim.measure.sample import Sample
+
+REQUEST_TYPE: Final = "EST"
+DRAIN_S: Final = 10.0  # what an exchange under way may still take where Locust would stop a user at once
+
+_LOG: Final = logging.getLogger(__name__)
+_NS_PER_MS: Final = 1_000_000
+_TURNSTILE: Final = Turnstile()
+
+
+class ExchangeFailed(EstsimError):  # noqa: N818 - says what it is
+    """What a failed exchange is in Locust's statistics."""
+
+
+class EstDevice(User):
+    """One device of a scenario.
+
+    ``scenario`` is a file, or the name of one that comes with estsim; None is the one of ``--scenario``. ``cohort`` is
+    the name of one of its cohorts, None any. When there are no devices left the user stops. So it does when its device
+    is done; asked by Locust, it still takes the answer to an exchange under way.
+    """
+
+    abstract = True
+    scenario: ClassVar[str | None] = None
+    cohort: ClassVar[str | None] = None
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._stage: Stage | None = None
+        self._alarm = Event()
+
+    @task
+    def live(self) -> None:
+        """Live a device's whole life; the only task of such a user."""
+        if self._stage is not None:
+            raise StopUser
+        stage = self._stage = _stage_for(self.environment, self.scenario)
+        device = stage.take(self.cohort)
+        if device is None:
+            raise StopUser
+        exchanges = Exchanges(stage.clock, self._book, request_ids=stage.request_ids, keys=_take_key)
+        try:
+            Life(device, stage, exchanges, self._alarm, turnstile=_TURNSTILE).run()
+        finally:
+            stage.give_back(device)
+        raise StopUser
+
+    def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - as Locust has it
+        """Let the exchange under way end, then stop; forced, it may take so long as any run's drain."""
+        if self._stage is None:
+            return bool(super().stop(force=True))
+        self._state = LOCUST_STATE_STOPPING
+        self._alarm.set()
+        if force:
+            self.greenlet.join(DRAIN_S)
+            self.group.killone(self.greenlet)
+        return force
+
+    def _book(self, device: Device, sample: Sample, line: BlockingLine) -> None:
+        """Book an exchange in ours and in Locust's books."""
+        stage = self._stage
+        assert stage is not None  # noqa: S101 - it gave us the device
+        stage.ledger.exchange(device.enrolment, sample)
+        self.environment.events.request.fire(
+            request_type=REQUEST_TYPE,
+            name=sample.operation.value,
+            response_time=sample.stamps.service_ns / _NS_PER_MS,
+            response_length=line.answer_bytes,
+            response=None,
+            exception=_failure(sample),
+            context=self.context() | _context(sample),
+            start_time=stage.clock.wall_s(sample.stamps.started_ns / NS_PER_S),
+            url=f"https://{stage.wire.endpoint}",
+        )
+
+
+def _context(sample: Sample) -> dict[str, Any]:
+    """Return what a listener is told of an exchange besides its time."""
+    return {
+        "device": sample.device,
+        "cohort": sample.cohort,
+        "outcome": sample.kind.value,
+        "retry_after_s": sample.retry_after.wait_s if sample.retry_after else None,
+    }
+
+
+def _failure(sample: Sample) -> ExchangeFailed | None:
+    """Return the failure that an exchange was, None where it was none or is part of the plan."""
+    if not sample.kind.is_failure or sample.expected:
+        return None
+    where = f" in {sample.phase.value}" if sample.phase else ""
+    return ExchangeFailed(f"{sample.kind.value}{where}: {sample.detail}" if sample.detail else sample.kind.value)
+
+
+def _take_key(ring: KeyRing) -> PrivateKey:
+    """Return a key; a slow one is made in a thread, while other greenlets go on."""
+    return take_key(ring, elsewhere=gevent.get_hub().threadpool.apply)
+
+
+def _stage_for(environment: Environment, scenario: str | None) -> Stage:
+    """Return this process's stage for a scenario, made by the first user that asks."""
+    from estsim.locust.play import play_for  # noqa: PLC0415 - the run around a user is made when there is one
+
+    stage: Stage = play_for(environment, scenario)
+    return stage
+
+
+def _check_users(environment: Environment, **_: object) -> None:
+    """Refuse what the users of a locustfile cannot play, before any is spawned; ends Locust with exit code 2."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request, at the level that Locust sets
+    try:
+        for each in environment.user_classes:
+            if issubclass(each, EstDevice) and each.scenario is not None:
+                check_playable(read_scenario(each.scenario), each.cohort)
+    except EstsimError as error:
+        _LOG.error("%s", error)
+        raise SystemExit(2) from error
+
+
+events.init.add_listener(_check_users)  # type: ignore[no-untyped-call]  # Locust says no types here
