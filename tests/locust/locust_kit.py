@@ -1,0 +1,150 @@
+"""A stage for devices on plain threads and on gevent, and what is compared between drivers. Imports no trio."""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from estsim.device.states import State
+from estsim.fleet.clock import RunClock
+from estsim.fleet.devices import Device, Fleet
+from estsim.fleet.errand import request_ids
+from estsim.fleet.factory import Factory
+from estsim.fleet.host import Host
+from estsim.fleet.ledger import Ledger
+from estsim.fleet.offer import groups_offered
+from estsim.fleet.orders import Order, orders_of
+from estsim.fleet.trust import trust_file
+from estsim.locust.wire import BlockingWire
+from estsim.measure.recorder import Recorder
+from estsim.measure.sample import Sample
+from estsim.scenario.loader import load_scenario
+from estsim.scenario.plan import Scenario
+from estsim.scenario.target_url import parse_url
+
+Row = tuple[str, str, str, int, int]  # operation, cause, outcome, enrolment, attempt
+Story = dict[int, list[Row]]  # by device
+
+_AT_REST = (State.OPERATIONAL, State.GAVE_UP, State.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A scenario and the sandbox it is played against, for another process: paths and a URL."""
+
+    scenario: str
+    url: str
+    trust: str
+    manufacturer: str
+
+    def packed(self) -> str:
+        """Return it as an argument of a command."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def unpacked(cls, packed: str) -> "Place":
+        """Read it again."""
+        return cls(**json.loads(packed))
+
+    def plan(self) -> Scenario:
+        """Read the scenario."""
+        return load_scenario(Path(self.scenario))
+
+    def host(self, scenario: Scenario) -> Host:
+        """Return the server as the fleet knows it."""
+        pki = Path(self.manufacturer)
+        factories: dict[str | None, Factory] = {None: Factory.read(pki)}
+        return Host(scenario, parse_url(self.url), trust_file(Path(self.trust)), factories, pki.parent)
+
+
+class Rows(Recorder):
+    """A recorder that remembers the rows it was handed."""
+
+    def __init__(self, cohorts: dict[str, int]) -> None:
+        super().__init__(cohorts=cohorts)
+        self.samples: list[Sample] = []
+
+    def exchange(self, sample: Sample) -> None:
+        """Remember a row."""
+        super().exchange(sample)
+        self.samples.append(sample)
+
+    def story(self) -> Story:
+        """Return what each device did, in its order."""
+        told: Story = {}
+        for each in self.samples:
+            row = (each.operation.value, each.cause.value, each.kind.value, each.enrolment, each.attempt)
+            told.setdefault(each.device, []).append(row)
+        return told
+
+
+@dataclass
+class Boards:
+    """A stage (:class:`estsim.locust.stage.Stage`) of one process that plays the whole fleet."""
+
+    host: Host
+    rows: Rows = field(init=False)
+    ledger: Ledger = field(init=False)
+    clock: RunClock = field(init=False)
+    wire: BlockingWire = field(init=False)
+    request_ids: Iterator[str] | None = field(init=False)
+    fleet: Fleet = field(init=False)
+    given_back: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        scenario = self.host.scenario
+        self.rows = Rows({each.name: each.devices for each in scenario.cohorts})
+        self.ledger = Ledger(self.rows)
+        self.request_ids = request_ids("b")
+        self.fleet = fleet_of(self.host)
+        self.clock = RunClock.start()
+        self.fleet.commission(self.clock.wall_epoch_s)
+        self.wire = BlockingWire.to(self.host, groups_offered(scenario), self.clock)
+        self._boots = {device.index: at_s for at_s, device in self.fleet.boots}
+        self._free = deque(self.fleet.devices)
+        self._orders: dict[int, list[Order]] = {}
+        for number, event in enumerate(scenario.events):
+            for order in orders_of(scenario, number, event.at_s):
+                self._orders.setdefault(order.device, []).append(order)
+        for orders in self._orders.values():
+            orders.sort(key=lambda order: order.at_s)
+
+    def take(self, cohort: str | None) -> Device | None:
+        """Give the next free device."""
+        found = next((each for each in self._free if cohort in (None, each.cohort.plan.name)), None)
+        if found is not None:
+            self._free.remove(found)
+        return found
+
+    def give_back(self, device: Device) -> None:
+        """Take note."""
+        self.given_back.append(device.index)
+
+    def boots_s(self, device: Device) -> float:
+        """Return when it is meant to boot."""
+        return self._boots.get(device.index, float("inf"))
+
+    def orders_of(self, device: Device) -> Sequence[Order]:
+        """Return what is ordered of it."""
+        return self._orders.get(device.index, ())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is planned any more."""
+        last_s = max((orders[-1].at_s for orders in self._orders.values()), default=0.0)
+        return self.clock.now_s() > last_s and all(map(_at_rest, self.fleet.devices))
+
+
+def _at_rest(device: Device) -> bool:
+    machine = device.machine
+    return machine.stopped or (machine.state in _AT_REST and machine.wake_at_s == float("inf"))
+
+
+def fleet_of(host: Host) -> Fleet:
+    """Make all devices of a scenario."""
+    fleet = Fleet()
+    for plan in host.scenario.cohorts:
+        for _ in fleet.add(host.scenario, host.cohort(plan)):
+            pass
+    return fleet

@@ -1,0 +1,308 @@
+"""All drivers through the same scripts: each device does the same, exchange by exchange, whoever drives it.
+
+A script is a scenario with its sandbox. The trio engine and the devices of Locust users play it over real TLS, the one
+in this process, the others on plain threads and on gevent in a process of their own; the virtual driver plays it too
+where no network matters.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import trio
+from locust_kit import Boards, Place, Row, Rows, Story, fleet_of
+
+from estsim.device.commands import Exchange
+from estsim.device.events import Answered, Event
+from estsim.engine.exchange_task import ExchangeTask
+from estsim.engine.forecast import DryRun, _Device
+from estsim.engine.shard import Shard
+from estsim.engine.wire import wire_to
+from estsim.est.enrolment import Cause, Goal
+from estsim.est.outcome import OutcomeClass
+from estsim.fleet.clock import RunClock
+from estsim.fleet.errand import request_ids
+from estsim.fleet.ledger import Ledger
+from estsim.fleet.offer import groups_offered
+from estsim.fleet.orders import orders_of
+from estsim.locust.exchanges import Exchanges
+from estsim.locust.life import Life
+from estsim.scenario.loader import load_scenario
+from estsim.scenario.plan import Scenario
+from estsim.server.announcement import Announcement
+from estsim.server.run import serve
+
+HERE: Final = Path(__file__).parent
+DEADLINE_S: Final = 30.0
+ENROLL, RENEW, CACERTS = "simpleenroll", "simplereenroll", "cacerts"
+DEFER_TWICE: Final = {"mode": "deferred", "delay": "1500ms", "retry_after": {"kind": "fixed", "seconds": 1}}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What is played, and what each of its devices is to do."""
+
+    name: str
+    rows: list[Row]
+    sandbox: dict[str, Any] = field(default_factory=dict)
+    cohort: dict[str, Any] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    devices: int = 3
+    virtual: bool = True
+
+    def text(self) -> str:
+        """Return the scenario: JSON is YAML."""
+        meters: dict[str, Any] = {
+            "devices": self.devices,
+            "subject": "CN=meter-{index}",
+            "boot": {"at_once": True},
+            "enroll": {"cacerts": "never"},
+            "renew": "off",
+            "retry": {"base": "50ms", "cap": "50ms", "jitter": "none", "attempts": 3},
+        }
+        plan = {
+            "version": 1,
+            "name": self.name,
+            "duration": "20s",
+            "until": "settled",
+            "sandbox": self.sandbox,
+            "cohorts": {"meters": meters | self.cohort},
+        }
+        return json.dumps(plan | ({"events": self.events} if self.events else {}))
+
+
+def row(operation: str, cause: str, outcome: str, enrolment: int = 1, attempt: int = 1) -> Row:
+    """Return a row in short."""
+    return operation, cause, outcome, enrolment, attempt
+
+
+SCRIPTS: Final = [
+    Script(
+        "immediate",
+        [
+            row(CACERTS, "plan", "ok"),
+            row(ENROLL, "chain", "ok", attempt=2),
+        ],
+        cohort={"enroll": {"cacerts": "once"}},
+    ),
+    Script(
+        "deferred-twice",
+        [
+            row(ENROLL, "plan", "deferred"),
+            row(ENROLL, "poll", "deferred", attempt=2),
+            row(ENROLL, "poll", "ok", attempt=3),
+        ],
+        sandbox={"issue": DEFER_TWICE},
+    ),
+    Script(
+        "overloaded",
+        [
+            row(ENROLL, "plan", "ok"),
+            row(RENEW, "plan", "overloaded", enrolment=2),
+            row(RENEW, "retry", "ok", enrolment=2, attempt=2),
+        ],
+        sandbox={"capacity": {"rate": "1/s", "overflow": "refuse"}},
+        cohort={"renew": {"after": "100ms", "times": 1, "then": "leave"}},
+        devices=1,
+    ),
+    Script(
+        "challenged",
+        [row(ENROLL, "plan", "challenged"), row(ENROLL, "challenge", "ok")],
+        sandbox={"clients": {"require_certificate": "never", "users": {"alice": {"password": "secret"}}}},
+        cohort={"bootstrap": {"kind": "basic", "user": "alice", "password": "secret"}},
+    ),
+    Script(
+        "reset",
+        [
+            row(ENROLL, "plan", "failed"),
+            row(ENROLL, "retry", "failed", attempt=2),
+            row(ENROLL, "retry", "failed", attempt=3),
+        ],
+        sandbox={"faults": [{"kind": "reset", "rate": "100%"}]},
+        virtual=False,
+    ),
+    Script(
+        "garbage",
+        [row(CACERTS, "plan", "ok"), row(ENROLL, "chain", "malformed", attempt=2)],
+        sandbox={"faults": [{"kind": "garbage", "rate": "100%", "match": {"operation": ENROLL}}]},
+        cohort={"enroll": {"cacerts": "once"}},
+        virtual=False,
+    ),
+    Script(
+        "refused",
+        [row(ENROLL, "plan", "deferred"), row(ENROLL, "poll", "rejected", attempt=2)],
+        sandbox={"issue": DEFER_TWICE | {"early": "forbid"}},
+        cohort={"deferral": {"retry_after": {"early": "50%"}}},
+    ),
+    Script(
+        "renewed",
+        [
+            row(ENROLL, "plan", "ok"),
+            row(RENEW, "plan", "ok", enrolment=2),
+            row(RENEW, "plan", "ok", enrolment=3),
+        ],
+        cohort={"renew": {"after": "200ms", "times": 2, "then": "leave"}},
+    ),
+    Script(
+        "kept-alive",
+        [
+            row(CACERTS, "plan", "ok"),
+            row(ENROLL, "chain", "ok", attempt=2),
+            row(RENEW, "plan", "ok", enrolment=2),
+        ],
+        cohort={
+            "enroll": {"cacerts": "once"},
+            "renew": {"after": "200ms", "times": 1, "then": "leave"},
+            "tls": {"keep_alive": "5s", "resume": True},
+        },
+    ),
+    Script(
+        "cut-while-waiting",
+        [
+            row(ENROLL, "plan", "deferred"),
+            row(ENROLL, "plan", "deferred", enrolment=2),
+            row(ENROLL, "poll", "deferred", enrolment=2, attempt=2),
+            row(ENROLL, "poll", "ok", enrolment=2, attempt=3),
+        ],
+        sandbox={"issue": DEFER_TWICE},
+        events=[{"at": "500ms", "power_cut": {"cohorts": ["meters"], "off": "200ms"}}],
+    ),
+    Script(
+        "cut-in-an-exchange",
+        [row(ENROLL, "plan", "abandoned"), row(ENROLL, "plan", "ok", enrolment=2)],
+        sandbox={"faults": [{"kind": "latency", "add": "800ms", "rate": "100%"}]},
+        events=[{"at": "500ms", "power_cut": {"cohorts": ["meters"], "off": "200ms"}}],
+        virtual=False,
+    ),
+    Script(
+        "renew-now",
+        [row(ENROLL, "plan", "ok"), row(RENEW, "plan", "ok", enrolment=2)],
+        cohort={"renew": {"after": "1h", "times": 1, "then": "leave"}},
+        events=[{"at": "700ms", "renew_now": {"cohorts": ["meters"]}}],
+    ),
+]
+
+
+# -- the drivers
+
+
+async def on_trio(place: Place) -> Story:
+    """Play it with the engine."""
+    scenario = place.plan()
+    host = place.host(scenario)
+    fleet, clock = fleet_of(host), RunClock.start()
+    rows = Rows({each.name: each.devices for each in scenario.cohorts})
+    ledger = Ledger(rows)
+    wire = wire_to(host, groups_offered(scenario), clock)
+    shard = Shard(fleet, ExchangeTask(wire, ledger, clock, request_ids=request_ids("t")), ledger, clock)
+    devices = {device.index: device for device in fleet.devices}
+    for number, event in enumerate(scenario.events):
+        for order in orders_of(scenario, number, event.at_s):
+            shard.order(order.at_s, devices[order.device], order.make)
+    await shard.run(until_settled=True)
+    return rows.story()
+
+
+async def on_threads(place: Place) -> Story:
+    """Play it with the loop of a Locust user, a thread for each device."""
+    boards = Boards(place.host(place.plan()))
+    alarm = threading.Event()
+    exchanges = Exchanges(
+        boards.clock,
+        lambda device, sample, _: boards.ledger.exchange(device.enrolment, sample),
+        request_ids=boards.request_ids,
+    )
+    async with trio.open_nursery() as nursery:
+        while (device := boards.take(None)) is not None:
+            nursery.start_soon(trio.to_thread.run_sync, Life(device, boards, exchanges, alarm).run)
+        while not boards.is_settled:  # noqa: ASYNC110 - nothing announces it
+            await trio.sleep(0.01)
+        alarm.set()
+    return boards.rows.story()
+
+
+async def on_gevent(place: Place) -> Story:
+    """Play it with Locust users, in a process of their own."""
+    told = json.loads(await in_locust(place))
+    assert not told["trio"]
+    return {int(device): [tuple(each) for each in rows] for device, rows in told["story"].items()}
+
+
+async def in_locust(place: Place) -> bytes:
+    """Play a place in a process with Locust in it and return what it prints."""
+    driver = HERE / "gevent_driver.py"
+    done = await trio.run_process(
+        [sys.executable, "-W", "error", str(driver), place.packed()], capture_stdout=True, stderr=subprocess.STDOUT
+    )
+    return done.stdout
+
+
+class Telling(DryRun):
+    """A dry run that tells what each device does."""
+
+    story: Story
+
+    def _end_exchange(self, device: _Device, exchange: Exchange, event: Event, now_s: float) -> None:
+        super()._end_exchange(device, exchange, event, now_s)
+        kind = event.outcome.kind if isinstance(event, Answered) else OutcomeClass.ABANDONED
+        told = self.story.setdefault(device.machine.device, [])
+        cause = exchange.cause
+        if device.kind.is_challenged and exchange.goal is Goal.ENROLL:
+            told.append(row(exchange.operation, cause, OutcomeClass.CHALLENGED, exchange.enrolment, exchange.attempt))
+            cause = Cause.CHALLENGE
+        told.append(row(exchange.operation, cause, kind, exchange.enrolment, exchange.attempt))
+
+
+def virtually(scenario: Scenario) -> Story:
+    """Play it in virtual time, against a model of the sandbox."""
+    dry = Telling(scenario)
+    dry.story = {}
+    made = dry.run()
+    assert made.settled
+    return dry.story
+
+
+@asynccontextmanager
+async def serving(scenario: Scenario, folder: Path) -> AsyncIterator[Announcement]:
+    """Run the scenario's sandbox until the block ends."""
+    assert scenario.sandbox is not None
+    stop = trio.Event()
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            here: Announcement = await nursery.start(partial(serve, stop=stop), scenario.sandbox, folder)
+            try:
+                yield here
+            finally:
+                stop.set()
+
+
+DRIVERS: Final = {"trio": on_trio, "threads": on_threads, "gevent": on_gevent}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+async def test_every_driver_plays_a_script_the_same(script: Script, driver: str, tmp_path: Path) -> None:
+    """Operation, cause, outcome, enrolment and attempt of each exchange of each device are those of the script."""
+    path = tmp_path / "script.yaml"
+    path.write_text(script.text(), encoding="utf-8")
+    place = Place(str(path), "", "", "")
+    async with serving(place.plan(), tmp_path / "sandbox") as here:
+        place = Place(str(path), here.url, str(here.trust), str(here.place.manufacturer))
+        story = await DRIVERS[driver](place)
+    assert story == dict.fromkeys(range(script.devices), script.rows)
+
+
+@pytest.mark.parametrize("script", [each for each in SCRIPTS if each.virtual], ids=lambda script: script.name)
+def test_the_virtual_driver_plays_it_the_same_too(script: Script, tmp_path: Path) -> None:
+    """Where no network matters, virtual time comes to the same exchanges."""
+    path = tmp_path / "script.yaml"
+    path.write_text(script.text(), encoding="utf-8")
+    assert virtually(load_scenario(path)) == dict.fromkeys(range(script.devices), script.rows)
