@@ -39,6 +39,9 @@ def run(
     devices: Annotated[int | None, typer.Option(min=1, help="Devices in all, in the scenario's proportions.")] = None,
     duration: Annotated[str | None, typer.Option(help="How long at most, such as 90s or 10m.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed is another fleet of the same kind.")] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="N|auto", help="Processes that share the fleet; auto: a core each.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key: cohorts.meters.devices=100.")
     ] = None,
@@ -83,6 +86,7 @@ def run(
       estsim run quickstart
       estsim run fleet.yaml --url https://est.example.com:8443/.well-known/est --trust root.pem
       estsim run fleet.yaml --devices 100 --duration 60s --set generator.max_lag=50ms
+      estsim run fleet.yaml --workers auto
       estsim run fleet.yaml --json > summary.json
       estsim run fleet.yaml --devices 100000 --dry-run
     """
@@ -97,6 +101,7 @@ def run(
             seed=seed,
             url=url,
             trust=trust,
+            workers=workers,
             set=tuple(_setting(text) for text in settings or ()),
         )
         plan = load_scenario(found(scenario), overrides=overrides)
@@ -132,6 +137,8 @@ def _report(result: RunResult, report: Path | None, out: Console, err: Console, 
             print_final_tables(out, result.summary, results=result.folder, report=report)
     if result.unreachable:
         err.print(f"estsim: {result.unreachable}", markup=False, highlight=False, soft_wrap=True)
+    for told in result.told:
+        err.print(f"estsim: {told}", markup=False, highlight=False, soft_wrap=True)
     if result.lost:
         err.print(f"estsim: the last rows are not in {result.folder}: {result.lost}", markup=False, soft_wrap=True)
     if result.ending is Ending.ABORTED:

@@ -1,5 +1,6 @@
 """What this machine lets us have, and whether a plan fits it: descriptors, ports, memory, and what a core can start."""
 
+import os
 import resource
 from collections import Counter
 from collections.abc import Iterable
@@ -35,6 +36,13 @@ def raise_descriptor_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def workers_of(scenario: Scenario) -> int:
+    """Return how many processes share the fleet: as told, or a core each, less one with the sandbox beside them."""
+    told = scenario.generator.workers
+    cores = len(os.sched_getaffinity(0)) - (scenario.target is None)
+    return min(scenario.devices, max(1, cores) if told is None else told)
 
 
 def local_ports() -> int:
@@ -85,10 +93,12 @@ def plan_problems(scenario: Scenario) -> list[str]:
         problems.append(f"{scenario.devices} devices need {wanted >> 20} MiB of memory, {memory >> 20} MiB are free")
     boots = _Boots(scenario)
     at_most = busiest(boots.all, WINDOW_S)[1]
-    if at_most > BOOTS_PER_CORE_PER_S * WINDOW_S:
+    workers = workers_of(scenario)
+    if at_most > BOOTS_PER_CORE_PER_S * WINDOW_S * workers:
+        cores = "one core" if workers == 1 else f"{workers} workers"
         problems.append(
-            f"{at_most} devices boot within {WINDOW_S} s, about {BOOTS_PER_CORE_PER_S * WINDOW_S} is what one core "
-            f"can start: the generator would be measured, not the server"
+            f"{at_most} devices boot within {WINDOW_S} s, about {BOOTS_PER_CORE_PER_S * WINDOW_S * workers} is what "
+            f"{cores} can start: the generator would be measured, not the server"
         )
     return [*problems, *_descriptor_problems(scenario, boots), *_port_problems(scenario, boots)]
 

@@ -4,21 +4,20 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
-from estsim.engine.shard import Shard
 from estsim.engine.timetable import Timetable
 from estsim.engine.vitals import Vitals
 from estsim.errors import StoreError
 from estsim.fleet.clock import RunClock
 from estsim.measure.recorder import Recorder
+from estsim.measure.sample import FleetReading, GeneratorReading
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
 from estsim.measure.summary import GeneratorTotals
 
-DRAIN_S: Final = 10.0  # what an exchange under way at the end may still take
 _WRITE_S: Final = 0.5  # acknowledged rows are at most this old, so that a kill costs less than a second
 _SHOW_S: Final = 0.5
 _ASK_S: Final = 1.0
@@ -51,8 +50,28 @@ class Interrupts:
                     self._scope.cancel()
 
 
+class Force(Protocol):
+    """What plays the fleet: a shard of this process, or a crew of workers."""
+
+    ramp_s: float  # when the last device boots
+    drain_s: float  # what is under way at the end may still take so long
+
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges are on the wire."""
+
+    async def run(self, *, until_settled: bool) -> None:
+        """Keep the fleet going; returns when the last exchange has ended after :meth:`stop`, or all is settled."""
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+
+    def reading(self) -> FleetReading:
+        """Say where the fleet stands."""
+
+
 class Live:
-    """A shard with its services.
+    """A fleet with the services of a run.
 
     The end comes by settling, by time, by a signal, by a threshold that may end the run, or by a disk that stays full.
     """
@@ -60,7 +79,7 @@ class Live:
     def __init__(
         self,
         *,
-        shard: Shard,
+        force: Force,
         recorder: Recorder,
         store: RunStore,
         clock: RunClock,
@@ -69,8 +88,9 @@ class Live:
         show: Callable[[Snapshot], None],
         timetable: Timetable | None = None,
         broken: Callable[[int], bool] | None = None,
+        readings: Callable[[GeneratorReading], None] | None = None,
     ) -> None:
-        self._shard = shard
+        self._force = force
         self._timetable = timetable
         self._recorder = recorder
         self._store = store
@@ -80,14 +100,14 @@ class Live:
         self._show = show
         self._broken = broken  # asked each second whether the run has to end, at a time of its clock in nanoseconds
         self._stage = RunStage.RUNNING
-        self._vitals = Vitals(clock, lambda: shard.in_flight, recorder.generator)
+        self._vitals = Vitals(clock, lambda: force.in_flight, readings or recorder.generator)
         self._fleet_scope = trio.CancelScope()
 
     async def run(self, *, duration_s: float, until_settled: bool) -> None:
         """Let the fleet live; returns when its last exchange has ended and been recorded."""
         async with trio.open_nursery() as services:
             services.start_soon(self._vitals.beat)
-            services.start_soon(partial(self._vitals.read, ramp_s=self._shard.ramp_s))
+            services.start_soon(partial(self._vitals.read, ramp_s=self._force.ramp_s))
             if self._timetable is not None:
                 await services.start(self._timetable.run)
             services.start_soon(self._write)
@@ -97,9 +117,9 @@ class Live:
             if self._broken is not None:
                 services.start_soon(self._stop_when_broken, self._broken)
             with self._fleet_scope:
-                await self._shard.run(until_settled=until_settled)
+                await self._force.run(until_settled=until_settled)
             services.cancel_scope.cancel()
-        self._recorder.fleet(self._shard.reading())
+        self._recorder.fleet(self._force.reading())
         self._vitals.take()
         self._show(self._snapshot(RunStage.DONE))
 
@@ -110,8 +130,8 @@ class Live:
     def _stop(self) -> None:
         """Begin nothing more; what is under way may end within the drain."""
         self._stage = RunStage.DRAINING
-        self._shard.stop()
-        self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + DRAIN_S)
+        self._force.stop()
+        self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + self._force.drain_s)
 
     async def _stop_after(self, duration_s: float) -> None:
         await trio.sleep(max(0.0, duration_s - self._clock.now_s()))
@@ -147,7 +167,7 @@ class Live:
 
     async def _draw(self) -> None:
         while True:
-            self._recorder.fleet(self._shard.reading())
+            self._recorder.fleet(self._force.reading())
             snapshot = self._snapshot(self._stage)
             await trio.to_thread.run_sync(self._show, snapshot, abandon_on_cancel=True)  # drawing may be slow
             await trio.sleep(_SHOW_S)

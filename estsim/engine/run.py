@@ -6,7 +6,7 @@ first, and the caller is told how it ended.
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,39 +15,35 @@ from typing import Any, Final
 import trio
 
 from estsim import __version__
-from estsim.engine.exchange_task import ExchangeTask
-from estsim.engine.keys import prepare_keys
-from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit
-from estsim.engine.live import Interrupts, Live
+from estsim.engine.announcer import Announcer, GoAhead
+from estsim.engine.crew import crew_of
+from estsim.engine.detachment import Detachment
+from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit, workers_of
+from estsim.engine.live import Force, Interrupts, Live
 from estsim.engine.preflight import fly
 from estsim.engine.results import make_folder, write_scenario, write_summary
 from estsim.engine.run_server import RunServer, server_of
-from estsim.engine.shard import Shard
-from estsim.engine.timetable import GoAhead, Timetable
-from estsim.engine.vitals import tune_process
+from estsim.engine.timetable import Timetable
 from estsim.engine.wire import wire_to
 from estsim.errors import PreflightError, StoreError, UsageError
+from estsim.fleet.briefing import briefings_of
 from estsim.fleet.clock import RunClock
-from estsim.fleet.devices import CohortRun, Fleet
+from estsim.fleet.demands import recorder_of, thresholds_of
+from estsim.fleet.devices import CohortRun
 from estsim.fleet.errand import request_ids
-from estsim.fleet.ledger import Ledger
+from estsim.fleet.losses import Losses
 from estsim.fleet.notices import needs_approval, notices_of
 from estsim.fleet.offer import groups_offered
-from estsim.measure.recorder import Recorder
-from estsim.measure.sample import FleetReading
+from estsim.measure.sample import FleetReading, GeneratorReading
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
 from estsim.measure.summary import Ending, GeneratorTotals, RunFacts, build_summary
-from estsim.measure.thresholds import Judgement, Vigil, limits_of, parse_thresholds
+from estsim.measure.thresholds import Judgement, Vigil
 from estsim.net.client_hello import check_offer
 from estsim.net.openssl import openssl_version, require_openssl
 from estsim.scenario.plan import Scenario
 
-_DEVICES_BETWEEN_YIELDS: Final = 16
 _SHOW_S: Final = 0.5
-_LEAD_S: Final = 0.2  # between setting up and the first boot, and for the agenda to be filled
-_LEAD_PER_DEVICE_S: Final = 5e-6
-_LEAD_PER_OWNER_S: Final = 20e-6  # of a certificate from before the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +59,21 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. ``unreachable`` is the reason of a failed preflight, ``lost`` of rows that were not written."""
+    """How a run ended. ``unreachable`` is the reason of a failed preflight, ``lost`` of rows that were not written.
+
+    ``told`` are workers that died, each in a sentence.
+    """
 
     folder: Path
     summary: dict[str, Any]
     ending: Ending
     unreachable: str | None = None
     lost: str | None = None
+    told: tuple[str, ...] = ()
 
 
 class Run:
-    """One run of a scenario in this process. ``show`` takes snapshots, from a thread, twice a second."""
+    """One run of a scenario, led from this process. ``show`` takes snapshots, from a thread, twice a second."""
 
     def __init__(self, scenario: Scenario, options: RunOptions, show: Callable[[Snapshot], None]) -> None:
         require_openssl()
@@ -86,10 +86,7 @@ class Run:
         self._scenario = scenario
         self._options = options
         self._show = show
-        demands, names = scenario.thresholds, {cohort.name for cohort in scenario.cohorts}
-        self._thresholds = parse_thresholds(
-            [demand.expression for demand in demands], cohorts=names, phases={phase.name for phase in scenario.phases}
-        )
+        self._thresholds, demands = thresholds_of(scenario), scenario.thresholds
         watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
         self._vigil = Vigil(tuple(watched))
         self._broken: Judgement | None = None
@@ -98,15 +95,9 @@ class Run:
         self._ids = request_ids(self._id) if scenario.generator.request_ids else None
         self._interrupts = Interrupts()
         self._go_ahead = GoAhead()
-        self._recorder = Recorder(
-            cohorts={cohort.name: cohort.devices for cohort in scenario.cohorts},
-            within_s=limits_of(self._thresholds),
-            max_lag_s=scenario.generator.max_lag_s,
-            max_cpu=scenario.generator.max_cpu,
-            phases=scenario.phases,
-            ports_limit=local_ports(),
-            descriptors_limit=raise_descriptor_limit(),
-        )
+        self._workers = workers_of(scenario)
+        self._recorder = recorder_of(scenario, ports_limit=local_ports(), descriptors_limit=raise_descriptor_limit())
+        self._losses = Losses(scenario, self._recorder)
         off = {cohort.name: {"off": cohort.devices} for cohort in scenario.cohorts}
         self._recorder.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
         self._started = datetime.now(UTC)
@@ -141,7 +132,7 @@ class Run:
                 lost = str(error)
         summary = self._summary(ending)
         write_summary(folder, summary)
-        return RunResult(folder, summary, ending, unreachable, lost)
+        return RunResult(folder, summary, ending, unreachable, lost, tuple(self._losses.told))
 
     def _introduce(self, store: RunStore) -> None:
         """Write what is known of the run before it begins."""
@@ -152,6 +143,7 @@ class Run:
             "started": self._started.isoformat(),
             "version": __version__,
             "groups_offered": ",".join(self._groups),
+            "workers": str(self._workers),
             "duration_s": repr(self._scenario.duration_s),
             "cohorts": json.dumps({cohort.name: cohort.devices for cohort in self._scenario.cohorts}),
             "phases": json.dumps([[phase.name, phase.from_s, phase.to_s] for phase in self._scenario.phases]),
@@ -175,9 +167,10 @@ class Run:
                 cohorts = [server.host.cohort(plan) for plan in self._scenario.cohorts]
                 if self._options.preflight:
                     await self._preflight(cohorts, server)
-                fleet = await self._prepare(cohorts)
-                self._interrupts.cancels(None)
-                await self._live(fleet, server, store)
+                if self._workers == 1:
+                    await self._alone(cohorts, server, store)
+                else:
+                    await self._with_crew(server, store, folder)
 
     async def _preflight(self, cohorts: list[CohortRun], server: RunServer) -> None:
         clock = RunClock.start()
@@ -195,55 +188,68 @@ class Run:
             self._recorder.exchange(sample)
         flight.check(str(server.host.url))
 
-    async def _prepare(self, cohorts: list[CohortRun]) -> Fleet:
-        """Make all devices, giving way to signals and showing how many there are in between."""
-        fleet, clock = Fleet(), RunClock.start()
+    async def _alone(self, cohorts: list[CohortRun], server: RunServer, store: RunStore) -> None:
+        """Play the fleet in this process."""
+        detachment = Detachment(server.host, cohorts)
+        await self._make(detachment.prepare)
+        clock = RunClock.start(in_s=detachment.lead_s)
+        shard = detachment.begin(clock, self._recorder, groups=self._groups, request_ids=self._ids)
+        announcer = self._announcer(server, clock)
+        timetable = Timetable(self._scenario, clock, announcer, fleet=detachment.fleet, shard=shard)
+        await self._live(shard, timetable, server, store=store, clock=clock)
+
+    async def _with_crew(self, server: RunServer, store: RunStore, folder: Path) -> None:
+        """Play the fleet in worker processes."""
+        briefings = briefings_of(server.host, self._id, self._workers)
+        async with crew_of(self._scenario, self._recorder, self._losses, briefings, folder) as crew:
+            await self._make(crew.prepare)
+            clock = RunClock.start(in_s=crew.lead_s)
+            await crew.begin(clock)
+            timetable = Timetable(self._scenario, clock, self._announcer(server, clock, held=crew.held))
+            try:
+                await self._live(crew, timetable, server, store=store, clock=clock, readings=lambda _: None)
+            finally:
+                self._totals = crew.totals(self._totals)
+
+    async def _make(self, prepare: Callable[[Callable[[int], None]], Awaitable[None]]) -> None:
+        """Have all devices made, showing how many there are."""
+        clock = RunClock.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_preparing, clock)
-            await prepare_keys(cohort.keys for cohort in cohorts)
+            await prepare(lambda made: self._recorder.fleet(FleetReading(0, {"off": made})))
             nursery.cancel_scope.cancel()
-        shown_s = clock.now_s()
-        for cohort in cohorts:
-            for _ in fleet.add(self._scenario, cohort):
-                if len(fleet.devices) % _DEVICES_BETWEEN_YIELDS == 0:
-                    await trio.lowlevel.checkpoint()
-                if clock.now_s() > shown_s + _SHOW_S:
-                    shown_s = clock.now_s()
-                    self._recorder.fleet(FleetReading(0, {"off": len(fleet.devices)}))
-                    await trio.to_thread.run_sync(self._show, self._snapshot(clock.now_ns(), RunStage.PREPARING))
-        tune_process()
-        return fleet
+        self._interrupts.cancels(None)
 
     async def _show_preparing(self, clock: RunClock) -> None:
         while True:
             await trio.sleep(_SHOW_S)
             await trio.to_thread.run_sync(self._show, self._snapshot(clock.now_ns(), RunStage.PREPARING))
 
-    async def _live(self, fleet: Fleet, server: RunServer, store: RunStore) -> None:
-        clock = RunClock.start(
-            in_s=_LEAD_S + len(fleet.devices) * _LEAD_PER_DEVICE_S + len(fleet.owners) * _LEAD_PER_OWNER_S
-        )
-        fleet.commission(clock.wall_epoch_s)
+    def _announcer(
+        self, server: RunServer, clock: RunClock, held: Callable[[int, float], None] = lambda _number, _held_s: None
+    ) -> Announcer:
+        go_ahead = self._go_ahead if self._options.operator else None
+        return Announcer(self._recorder, clock, sandbox=server.sandbox, go_ahead=go_ahead, held=held)
+
+    async def _live(
+        self,
+        force: Force,
+        timetable: Timetable,
+        server: RunServer,
+        *,
+        store: RunStore,
+        clock: RunClock,
+        readings: Callable[[GeneratorReading], None] | None = None,
+    ) -> None:
+        """Let the fleet live, from the zero of the clock to the end of the last exchange."""
         if server.sandbox is not None:
             await server.sandbox.begin(clock.wall_epoch_s)
         for notice in notices_of(self._scenario):
             self._recorder.mark(0, notice, kind="notice")
         if server.sandbox is not None and needs_approval(self._scenario):
             self._recorder.mark(0, f"approve with: estsim pending approve {server.sandbox.folder} all", kind="notice")
-        ledger = Ledger(self._recorder)
-        exchanges = ExchangeTask(wire_to(server.host, self._groups, clock), ledger, clock, request_ids=self._ids)
-        shard = Shard(fleet, exchanges, ledger, clock)
-        timetable = Timetable(
-            self._scenario,
-            fleet,
-            shard,
-            self._recorder,
-            clock,
-            sandbox=server.sandbox,
-            go_ahead=self._go_ahead if self._options.operator else None,
-        )
         live = Live(
-            shard=shard,
+            force=force,
             timetable=timetable,
             recorder=self._recorder,
             store=store,
@@ -252,6 +258,7 @@ class Run:
             snapshot=lambda stage: self._snapshot(max(0, clock.now_ns()), stage),
             show=self._show,
             broken=self._is_broken if self._vigil.thresholds else None,
+            readings=readings,
         )
         try:
             await live.run(duration_s=self._scenario.duration_s, until_settled=self._scenario.until_settled)
@@ -284,7 +291,7 @@ class Run:
             started=self._started.isoformat(),
             ended=datetime.now(UTC).isoformat(),
             version=__version__,
-            workers=1,
+            workers=self._workers,
             target=self._target,
             groups=self._groups,
             openssl=openssl_version(),
@@ -294,7 +301,7 @@ class Run:
             facts,
             recorder.scopes(self._ended_ns),
             generator=self._totals,
-            saturation=recorder.saturation.verdict(),
+            saturation=self._losses.first or recorder.saturation.verdict(),
             thresholds=self._thresholds,
             broken=self._broken,
             findings=recorder.findings,

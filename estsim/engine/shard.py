@@ -31,6 +31,7 @@ from estsim.measure.sample import FleetReading
 STARTS_PER_PASS: Final = 8
 WAKES_PER_PASS: Final = 64  # most of which start nothing: a power cut, an order that is kept in mind
 RADAR_S: Final = 60
+DRAIN_S: Final = 10.0  # what an exchange under way at the end may still take
 _LONGEST_SLEEP_S: Final = 3600.0
 
 
@@ -39,6 +40,7 @@ class Shard:
 
     def __init__(self, fleet: Fleet, exchanges: ExchangeTask, ledger: Ledger, clock: RunClock) -> None:
         self.in_flight = 0
+        self.drain_s = DRAIN_S
         self.ramp_s = max((at_s for at_s, _ in fleet.boots), default=0.0)  # the last device's boot
         self._devices = fleet.devices
         self._exchanges = exchanges

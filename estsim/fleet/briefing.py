@@ -149,3 +149,22 @@ def _briefing(packed: dict[str, Any]) -> Briefing:
         mono_epoch_ns=packed["mono_epoch_ns"],
         pki=packed["pki"],
     )
+
+
+def briefings_of(host: Host, run_id: str, workers: int) -> list[Briefing]:
+    """Return the briefings of worker processes on this machine, passwords and keys in."""
+    text = portable_text(host.scenario, passwords=True)
+    makers = {name or "": Maker.whole(factory) for name, factory in host.factories.items()}
+    return [
+        Briefing(
+            run_id,
+            text,
+            str(host.url),
+            host.trust.anchors,
+            explicit=host.trust.explicit,
+            makers=makers,
+            part=Part(slot, workers),
+            pki=None if host.pki is None else str(host.pki),
+        )
+        for slot in range(workers)
+    ]

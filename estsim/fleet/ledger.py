@@ -15,22 +15,22 @@ from estsim.est.outcome import Deferred, Issued, OutcomeClass
 from estsim.fleet.clock import to_ns
 from estsim.fleet.devices import Device
 from estsim.fleet.expected import is_end_expected
+from estsim.fleet.records import Records
 from estsim.fleet.settled import Settled
-from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, PollPlan, Sample
 
 Order = Exchange | WaitUntil | Stop
 
 
 class Ledger:
-    """Opens, keeps and closes the enrolments of a shard's devices, and hands everything to the recorder."""
+    """Opens, keeps and closes the enrolments of a shard's devices, and hands everything on."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     def exchange(self, enrolment: Enrolment | None, sample: Sample) -> None:
         """Book one exchange, whole or not."""
-        self._recorder.exchange(sample)
+        self._records.exchange(sample)
         if enrolment is None:
             return
         stamps = sample.stamps
@@ -46,7 +46,7 @@ class Ledger:
     ) -> None:
         """Book what a command ends, opens and waits for; ``settled`` is the exchange that it answers, if any."""
         if settled is not None and settled.finding is not None:
-            self._recorder.finding(settled.stamps.ended_ns, settled.finding)
+            self._records.finding(settled.stamps.ended_ns, settled.finding)
         if command.ends is not None:
             self._close(device, command.ends, settled, now_ns)
         if isinstance(command, Stop):
@@ -60,7 +60,7 @@ class Ledger:
     def open_at_the_end(self, device: Device) -> None:
         """Book a search that the end of the run leaves open."""
         if device.enrolment is not None:
-            self._recorder.enrolment_open(device.enrolment)
+            self._records.enrolment_open(device.enrolment)
 
     def _open(self, device: Device, command: Exchange | WaitUntil) -> None:
         machine = device.machine
@@ -71,7 +71,7 @@ class Ledger:
             goal=machine.goal or Goal.ENROLL,
             intended_ns=to_ns(command.opens_s or 0.0),
         )
-        self._recorder.enrolment_began(device.enrolment)
+        self._records.enrolment_began(device.enrolment)
 
     def _close(self, device: Device, end: EnrolmentEnd, settled: Settled | None, now_ns: int) -> None:
         enrolment, device.enrolment = device.enrolment, None
@@ -89,7 +89,7 @@ class Ledger:
             enrolment.ended_ns = settled.verified_ns
             enrolment.client_ns += settled.verified_ns - settled.stamps.ended_ns
             _describe(enrolment, settled)
-        self._recorder.enrolment_ended(enrolment)
+        self._records.enrolment_ended(enrolment)
 
 
 def _book_wait(enrolment: Enrolment, wait: WaitUntil, now_ns: int) -> None:

@@ -10,7 +10,7 @@ loop: once a second the driver takes a batch, writes it in a thread, and gives i
         recorder.keep(batch, error)
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -153,6 +153,15 @@ class Recorder:
         if parcel.fleet is not None:
             self._fleets[worker] = parcel.fleet
             self.fleet(fleet_of(self._fleets.values()))
+
+    def lose(self, worker: int, cohorts: dict[str, dict[str, int]], *, at_ns: int) -> None:
+        """Take note that a worker is gone, and of the state that its devices are in now, by cohort."""
+        states: Counter[str] = Counter()
+        for of_cohort in cohorts.values():
+            states.update(of_cohort)
+        self._readings.pop(worker, None)
+        self._fleets[worker] = FleetReading(at_ns, dict(states), cohorts=cohorts)
+        self.fleet(fleet_of(self._fleets.values()))
 
     def mark(self, at_ns: int, text: str, *, kind: str = "mark", stirs: bool = False) -> None:
         """Tell something of the run; ``stirs`` says that it disturbed the fleet, from where its resync counts."""

@@ -167,7 +167,7 @@ def _figures(
         started=facts.get("started", ""),
         ended=facts.get("ended", ""),
         version=facts.get("version", ""),
-        workers=1,
+        workers=int(facts.get("workers", "1")),
         target=facts.get("target", ""),
         groups=tuple(facts.get("groups_offered", "").split(",")),
         openssl="",

@@ -13,7 +13,7 @@ from estsim.measure.report_exchanges import ExchangeCounts
 from estsim.measure.report_queries import FLEET, RunQueries
 from estsim.measure.report_windows import MAX_POINTS, Course, course_of
 from estsim.measure.sample import GeneratorReading
-from estsim.measure.saturation import WINDOW_S, Saturation, SaturationWatch
+from estsim.measure.saturation import LOST, WINDOW_S, Saturation, SaturationWatch, of_loss
 
 WORST: Final = 5
 _NS: Final = 1_000_000_000
@@ -66,7 +66,7 @@ def generator_of(store: RunQueries, plan: StoredPlan, counts: ExchangeCounts, en
         lag_ms=counts.schedule_lag().block(0.001),
         lag=course_of(lags),
         vitals=_vitals(readings, max(1, ended_ns // MAX_POINTS)),
-        peak_rss_bytes=max((reading.rss_bytes for reading in readings), default=None),
+        peak_rss_bytes=round(_memory_mib(readings) * 2**20) if readings else None,
         max_lag_ms=plan.max_lag_s * 1000,
         max_cpu=plan.max_cpu,
         worst=_worst(readings, lags, plan),
@@ -81,14 +81,31 @@ def _vitals(readings: Iterable[GeneratorReading], width_ns: int) -> tuple[Vital,
     return tuple(
         Vital(
             at_s=group[-1].at_ns / _NS,
-            cpu_share=sum(reading.cpu_share for reading in group) / len(group),
+            cpu_share=_busiest(group),
             loop_delay_ms=max(reading.loop_delay_p99_ns for reading in group) / 1e6,
-            rss_mib=max(reading.rss_bytes for reading in group) / 2**20,
+            rss_mib=_memory_mib(group),
             ports=max(reading.ports for reading in group),
             descriptors=max(reading.descriptors for reading in group),
         )
         for group in points.values()
     )
+
+
+def _by_worker(readings: Iterable[GeneratorReading]) -> list[list[GeneratorReading]]:
+    workers: dict[int, list[GeneratorReading]] = {}
+    for reading in readings:
+        workers.setdefault(reading.worker, []).append(reading)
+    return [*workers.values()]
+
+
+def _busiest(readings: Iterable[GeneratorReading]) -> float:
+    """Return the mean CPU share of the busiest worker: each has a core."""
+    return max(sum(reading.cpu_share for reading in own) / len(own) for own in _by_worker(readings))
+
+
+def _memory_mib(readings: Iterable[GeneratorReading]) -> float:
+    """Return the memory of all workers together, each at its most."""
+    return sum(max(reading.rss_bytes for reading in own) for own in _by_worker(readings)) / 2**20
 
 
 def _worst(
@@ -110,17 +127,25 @@ def _window(
 ) -> GeneratorWindow:
     lag = merged(lags)
     lag_ms = lag.scaled(lag.quantile(0.99), 0.001)
-    cpu = sum(reading.cpu_share for reading in readings) / len(readings) if readings else None
+    cpu = _busiest(readings) if readings else None
     return GeneratorWindow(
         from_s=from_s,
         lag_p99_ms=lag_ms,
         loop_delay_ms=max((reading.loop_delay_p99_ns / 1e6 for reading in readings), default=None),
         cpu_share=cpu,
-        rss_mib=max((reading.rss_bytes / 2**20 for reading in readings), default=None),
+        rss_mib=_memory_mib(readings) if readings else None,
         ports=max((reading.ports for reading in readings), default=0),
         descriptors=max((reading.descriptors for reading in readings), default=0),
         strain=max((lag_ms or 0.0) / (plan.max_lag_s * 1000), (cpu or 0.0) / plan.max_cpu),
     )
+
+
+def _watch(readings: Iterable[GeneratorReading], plan: StoredPlan) -> SaturationWatch:
+    """Return what watched one worker's CPU."""
+    watch = SaturationWatch(max_lag_s=plan.max_lag_s, max_cpu=plan.max_cpu)
+    for reading in readings:
+        watch.reading(reading)
+    return watch
 
 
 def _saturation(
@@ -131,7 +156,10 @@ def _saturation(
     *,
     ran_out: bool,
 ) -> Saturation | None:
-    """Judge the generator as a live run does, of the lags by second."""
+    """Judge the generator as a live run does, of the lags by second and of the workers that were lost."""
+    lost = next((mark for mark in store.marks() if mark.kind == LOST), None)
+    if lost is not None:
+        return of_loss(lost.at_ns, lost.text)
     watch = SaturationWatch(max_lag_s=plan.max_lag_s, max_cpu=plan.max_cpu)
     limit_us = plan.max_lag_s * 1e6
     for second, histogram in lags.items():
@@ -142,8 +170,8 @@ def _saturation(
                 late.record(value_us, count)
         if late.count:
             watch.late[second] = late
-    for reading in readings:
-        watch.reading(reading)
+    for own in _by_worker(readings):
+        watch.merge(_watch(own, plan))
     if ran_out:
         query = f"SELECT ended_ns, detail {FLEET} AND trouble = 'generator' ORDER BY ended_ns, id LIMIT 1"
         for ended_ns, detail in store.rows(query):

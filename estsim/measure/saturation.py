@@ -16,6 +16,7 @@ from estsim.measure.sample import GeneratorReading
 from estsim.units import format_share
 
 WINDOW_S: Final = 10
+LOST: Final = "lost"  # the mark of a lost worker, and the state of its devices
 _LOOK_BACK_S: Final = 2  # a display that is asked for less often than that may miss a window, the verdict does not
 _NS: Final = 1_000_000_000
 _P99: Final = 0.99
@@ -32,6 +33,12 @@ class Saturation:
     from_s: int
     to_s: int
     why: str
+
+
+def of_loss(at_ns: int, told: str) -> Saturation:
+    """Return the verdict of a run that lost devices with the process that played them; ``told`` says so."""
+    second = at_ns // _NS
+    return Saturation(second, second + 1, f"{told}: from then on the server was asked less than the plan says")
 
 
 class SaturationWatch:

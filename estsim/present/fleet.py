@@ -34,7 +34,7 @@ def fleet(snapshot: Snapshot, width: int, *, tall: bool = False) -> list[Line]:
     states = {name.lower(): number for name, number in snapshot.states.items()}
     rest = sum(number for name, number in states.items() if name not in _KNOWN)
     entries = [(label, states.get(name, 0), style) for name, label, style in _STATES]
-    entries.append(("other", rest, PLAIN))
+    entries.append(("lost" if states.get("lost", 0) == rest else "other", rest, PLAIN))
     rows = TALL_ROWS if tall else ROWS
     each = (width - 1) // (len(entries) // rows)
     cells = [_entry(entry, snapshot.devices, each) for entry in entries]
@@ -55,7 +55,7 @@ def _notes(snapshot: Snapshot) -> list[str]:
 def _entry(entry: tuple[str, int, Style], devices: int, width: int) -> Line:
     """Return one state: label, count, bar, and two spaces to the next."""
     label, number, style = entry
-    urgent = number > 0 and label in {"expired", "gave up"}
+    urgent = number > 0 and label in {"expired", "gave up", "lost"}
     return [
         ink(left(label, _LABEL), PLAIN if number else QUIET),
         ink(f"{short_count(number, _COUNT):>{_COUNT}} ", ALARM if urgent else STRONG if number else QUIET),

@@ -54,7 +54,7 @@ def final_tables(summary: Block, *, results: Path | None, width: int, report: Pa
         _deferral(block(summary, "deferral"), width),
         _findings(summary, width),
         _notices(block(summary, "run"), width),
-        _generator(block(summary, "generator"), width),
+        _generator(block(summary, "generator"), number(block(summary, "run"), "workers"), width),
         _fleet(block(summary, "fleet"), width),
         _results(summary, results, report, width),
     ]
@@ -192,7 +192,7 @@ def _notices(run: Block, width: int) -> list[Line]:
     return lines
 
 
-def _generator(source: Block, width: int) -> list[Line]:
+def _generator(source: Block, workers: float | None, width: int) -> list[Line]:
     saturated = source.get("saturated")
     note = "SATURATED" if saturated is True else "kept up" if saturated is False else "not judged"
     lag = block(source, "schedule_lag_ms")
@@ -203,6 +203,7 @@ def _generator(source: Block, width: int) -> list[Line]:
         ("CPU per handshake", milliseconds(number(source, "cpu_per_handshake_ms"))),
         ("CPU in all", duration(number(source, "cpu_s"))),
         ("memory at its peak", mebibytes(number(source, "peak_rss_mib"))),
+        ("worker processes", count(workers)),
     )
     return [title("GENERATOR", [note], width), *pairs(figures, width)]
 

@@ -23,8 +23,8 @@ class Overrides:
     """What the command line says differently from the file.
 
     ``set`` holds pairs such as (``cohorts.north.devices``, ``100``), the value in YAML. ``devices`` is the whole fleet,
-    shared out over the cohorts in the proportions of the file. ``url`` takes the place of a sandbox. ``trust``
-    is a PEM file, relative to the working directory.
+    shared out over the cohorts in the proportions of the file; ``workers`` is a number or ``auto``. ``url`` takes the
+    place of a sandbox. ``trust`` is a PEM file, relative to the working directory.
     """
 
     devices: int | None = None
@@ -32,6 +32,7 @@ class Overrides:
     seed: int | None = None
     url: str | None = None
     trust: Path | None = None
+    workers: str | None = None
     set: tuple[tuple[str, str], ...] = ()
 
 
@@ -113,6 +114,10 @@ def overridden(document: Document, overrides: Overrides) -> Source:
         source.set(("duration",), overrides.duration, f"--duration {overrides.duration}")
     if overrides.seed is not None:
         source.set(("seed",), overrides.seed, f"--seed {overrides.seed}")
+    if overrides.workers is not None:
+        text = overrides.workers
+        workers = int(text) if text.isdecimal() else text
+        source.set(("generator", "workers"), workers, f"--workers {text}")
     if overrides.url is not None:
         source.set(("target", "url"), overrides.url, f"--url {overrides.url}")
         if isinstance(source.data, dict):

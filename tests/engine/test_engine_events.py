@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from estsim.device import events
 from estsim.device.policy import EnrollPolicy, Fetch, Policy, RenewPolicy
 from estsim.device.states import State
-from estsim.engine.timetable import GoAhead, Timetable
+from estsim.engine.announcer import Announcer, GoAhead
+from estsim.engine.timetable import Timetable
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.fleet.orders import orders_of
@@ -47,7 +48,8 @@ def planned(*whats: tuple[float, What], cohorts: tuple[Cohort, ...] = (cohort(10
 
 def play(made: Rig, plan: Scenario, go_ahead: GoAhead | None = None) -> Callable[[], Any]:
     """Return what plays the events of a plan over a rig."""
-    return Timetable(plan, made.fleet, made.shard, made.recorder, made.clock, sandbox=None, go_ahead=go_ahead).run
+    announcer = Announcer(made.recorder, made.clock, sandbox=None, go_ahead=go_ahead)
+    return Timetable(plan, made.clock, announcer, fleet=made.fleet, shard=made.shard).run
 
 
 async def lived(made: Rig, plan: Scenario, go_ahead: GoAhead | None = None) -> None:

@@ -60,7 +60,7 @@ def run_of(made: Rig, store: RunStore) -> Run:
         return made.recorder.snapshot(name="t", target="x", stage=stage, at_ns=made.clock.now_ns(), duration_s=None)
 
     live = Live(
-        shard=made.shard,
+        force=made.shard,
         recorder=made.recorder,
         store=store,
         clock=made.clock,
@@ -207,11 +207,11 @@ async def test_a_settled_fleet_ends_before_its_time(store: RunStore) -> None:
     assert run.shown[-1].states == {"gave_up": 3}
 
 
-async def test_the_drain_has_an_end(monkeypatch: pytest.MonkeyPatch, store: RunStore) -> None:
+async def test_the_drain_has_an_end(store: RunStore) -> None:
     """An answer that does not come in that time is abandoned, and its row written; so is the open search's."""
-    monkeypatch.setattr(live_module, "DRAIN_S", 0.05)
     async with silence() as server:
         run = run_of(rig(server.url, NOWHERE, None, cohort(3, bootstrap=NoBootstrap())), store)
+        run.made.shard.drain_s = 0.05
         async with going(run):
             await server.has(3)
             run.interrupts.asked.set()
@@ -232,7 +232,7 @@ async def test_a_second_signal_ends_at_once(store: RunStore) -> None:
             await server.has(3)
             run.interrupts.asked.set()
             run.interrupts.at_once.set()
-    assert time.monotonic() - began < live_module.DRAIN_S / 2
+    assert time.monotonic() - began < run.made.shard.drain_s / 2
     assert run.made.recorder.kinds() == ["abandoned"] * 3
     assert len(written(run)) == 3
 

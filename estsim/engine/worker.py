@@ -1,0 +1,177 @@
+"""A worker process of a run: it plays its part of the fleet and hands on what it counts, twice a second.
+
+``python -m estsim.engine.worker`` is started by :mod:`estsim.engine.crew`, with orders on standard input and parcels on
+standard output. The end of its input is the end of whoever leads, and its own. Ctrl-C is the leader's.
+"""
+
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from estsim.engine.detachment import Detachment
+from estsim.engine.limits import raise_descriptor_limit
+from estsim.engine.pipe import Pipe
+from estsim.engine.shard import Shard
+from estsim.engine.timetable import Timetable
+from estsim.engine.vitals import Vitals
+from estsim.errors import EstsimError
+from estsim.fleet.briefing import Briefing
+from estsim.fleet.clock import RunClock
+from estsim.fleet.demands import gatherer_of
+from estsim.fleet.errand import request_ids
+from estsim.fleet.offer import groups_offered
+from estsim.measure.gatherer import Gatherer
+from estsim.measure.parcel import pack
+from estsim.measure.summary import GeneratorTotals
+from estsim.scenario.happenings import Happening, Mark
+from estsim.scenario.plan import Scenario
+
+_REPORT_S: Final = 0.5
+
+
+class Worker:
+    """One worker: what it is told comes through the pipe, what it has to say goes there."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._epoch: tuple[int, float] | None = None
+        self._begins = trio.Event()
+        self._over = trio.Event()
+        self._held: dict[int, float] = {}  # by the event's place, how long an operator held back what follows
+        self._something_held = trio.Event()
+        self._shard: Shard | None = None
+        self._fleet_scope = trio.CancelScope()
+        self._made = 0
+
+    async def run(self) -> None:
+        """Live from the briefing to the last parcel, or to the leader's end."""
+        async with trio.open_nursery() as nursery:
+            message = await self._pipe.receive()
+            if message is None:
+                return
+            packed, source = message[1]
+            nursery.start_soon(self._listen, nursery.cancel_scope)
+            try:
+                await self._play(Briefing.unpacked(packed), Path(source))
+            except EstsimError as error:
+                await self._pipe.send("refused", str(error))
+            nursery.cancel_scope.cancel()
+
+    async def _listen(self, life: trio.CancelScope) -> None:
+        """Take orders; the end of the stream ends everything."""
+        while (message := await self._pipe.receive()) is not None:
+            self._obey(*message)
+        life.cancel()
+
+    def _obey(self, word: str, value: Any) -> None:  # noqa: ANN401 - what msgpack brings
+        match word:
+            case "begin":
+                mono_ns, wall_s = value
+                self._epoch = (int(mono_ns), float(wall_s))
+                self._begins.set()
+            case "held":
+                number, held_s = value
+                self._held[number] = held_s
+                self._something_held.set()
+                self._something_held = trio.Event()
+            case "stop" if self._shard is not None:
+                self._stop(self._shard)
+            case "cut":
+                self._fleet_scope.cancel()
+
+    def _stop(self, shard: Shard) -> None:
+        shard.stop()
+        self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + shard.drain_s)
+
+    async def _play(self, briefing: Briefing, source: Path) -> None:
+        scenario = briefing.scenario(source=source)
+        detachment = Detachment.of(briefing.host(scenario), briefing.part)
+        async with trio.open_nursery() as telling:
+            telling.start_soon(self._tell_made)
+            await detachment.prepare(self._count)
+            telling.cancel_scope.cancel()
+        await self._pipe.send("ready", [len(detachment.fleet.devices), detachment.lead_s])
+        await self._begins.wait()
+        assert self._epoch is not None  # noqa: S101 - set with the event
+        clock, gatherer = RunClock(*self._epoch), gatherer_of(scenario)
+        ids = request_ids(f"{briefing.run_id}-w{briefing.part.slot}") if scenario.generator.request_ids else None
+        shard = detachment.begin(clock, gatherer, groups=groups_offered(scenario), request_ids=ids)
+        self._shard = shard
+        vitals = Vitals(clock, lambda: shard.in_flight, gatherer.generator)
+        async with trio.open_nursery() as reporting:
+            reporting.start_soon(self._report, gatherer, shard)
+            timetable = Timetable(scenario, clock, self._wait_where_held, fleet=detachment.fleet, shard=shard)
+            await self._live(scenario, shard, vitals, timetable, clock)
+            self._over.set()
+        vitals.take()
+        await self._hand_on(gatherer, shard, vitals.totals())
+        await self._pipe.send("done")
+
+    async def _live(
+        self, scenario: Scenario, shard: Shard, vitals: Vitals, timetable: Timetable, clock: RunClock
+    ) -> None:
+        async with trio.open_nursery() as services:
+            services.start_soon(vitals.beat)
+            services.start_soon(partial(vitals.read, ramp_s=shard.ramp_s))
+            await services.start(timetable.run)
+            services.start_soon(self._stop_after, scenario.duration_s, shard, clock)
+            with self._fleet_scope:
+                await shard.run(until_settled=scenario.until_settled)
+            services.cancel_scope.cancel()
+
+    async def _stop_after(self, duration_s: float, shard: Shard, clock: RunClock) -> None:
+        await trio.sleep(max(0.0, duration_s - clock.now_s()))
+        self._stop(shard)
+
+    async def _wait_where_held(self, number: int, happening: Happening) -> float:
+        """Wait where an operator is waited for, until the leader says that it goes on."""
+        if isinstance(happening.what, Mark) and happening.what.wait_for_enter:
+            while number not in self._held:
+                await self._something_held.wait()
+        return self._held.get(number, 0.0)
+
+    # -- what the leader hears
+
+    def _count(self, made: int) -> None:
+        self._made = made
+
+    async def _tell_made(self) -> None:
+        while True:
+            await self._pipe.send("made", self._made)
+            await trio.sleep(_REPORT_S)
+
+    async def _report(self, gatherer: Gatherer, shard: Shard) -> None:
+        while not self._over.is_set():
+            await self._hand_on(gatherer, shard)
+            with trio.move_on_after(_REPORT_S):
+                await self._over.wait()
+
+    async def _hand_on(self, gatherer: Gatherer, shard: Shard, totals: GeneratorTotals | None = None) -> None:
+        """Send a parcel; nothing may come between its taking and its sending."""
+        gatherer.fleet(shard.reading())
+        parcel = gatherer.take_parcel(totals)
+        with trio.CancelScope(shield=True):
+            await self._pipe.send("parcel", await trio.to_thread.run_sync(pack, parcel))
+
+
+def main() -> None:
+    """Be a worker on this process's own standard input and output; what is printed by mistake goes to the log."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise_descriptor_limit()
+    outgoing = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    trio.run(_main, sys.stdin.fileno(), outgoing)
+
+
+async def _main(incoming: int, outgoing: int) -> None:
+    async with trio.lowlevel.FdStream(os.dup(incoming)) as orders, trio.lowlevel.FdStream(outgoing) as parcels:
+        await Worker(Pipe(orders, parcels)).run()
+
+
+if __name__ == "__main__":
+    main()
