@@ -64,11 +64,11 @@ def test_no_two_minted_certificates_have_one_serial(maker: Factory) -> None:
 
 
 def test_a_made_authority_is_a_ca_that_names_itself(maker: Factory) -> None:
-    """Self-signed, no intermediates below it, its certificate to be given to a server; each is its own."""
+    """Self-signed, at most one CA below it, its certificate to be given to a server; each is its own."""
     (certificate,) = x509.load_pem_x509_certificates(maker.certificate_pem)
     certificate.verify_directly_issued_by(certificate)
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    assert (constraints.ca, constraints.path_length) == (True, 0)
+    assert (constraints.ca, constraints.path_length) == (True, 1)
     assert "acme" in certificate.subject.rfc4514_string()
     assert Factory.made("acme").certificate.public_key() != certificate.public_key()
 
