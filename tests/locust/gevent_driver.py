@@ -1,6 +1,7 @@
 """A process with Locust in it: plays the devices of a place as users, and prints what each did as JSON.
 
-The stage is the test's own; all else is what runs in anyone's locustfile.
+The stage is the test's own; all else is what runs in anyone's locustfile. A second argument is the time in seconds
+after which Locust stops the users; without it they go on until nothing is planned any more.
 """
 
 import json
@@ -35,9 +36,12 @@ def main() -> None:
     runner = environment.create_local_runner()
     devices = len(boards.fleet.devices)
     runner.start(devices, spawn_rate=devices)
-    with gevent.Timeout(SETTLES_S):
-        while not boards.is_settled:
-            gevent.sleep(0.01)
+    if len(sys.argv) > 2:
+        gevent.sleep(float(sys.argv[2]))
+    else:
+        with gevent.Timeout(SETTLES_S):
+            while not boards.is_settled:
+                gevent.sleep(0.01)
     runner.quit()
     total = environment.stats.total
     json.dump(
@@ -47,6 +51,7 @@ def main() -> None:
             "counted": total.num_requests,
             "failures": total.num_failures,
             "given_back": sorted(boards.given_back),
+            "open": [each.device for each in boards.rows.left_open],
             "trio": "trio" in sys.modules,
         },
         sys.stdout,

@@ -2,8 +2,10 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from estsim.device.states import State
@@ -18,7 +20,7 @@ from estsim.fleet.orders import Order, orders_of
 from estsim.fleet.trust import trust_file
 from estsim.locust.wire import BlockingWire
 from estsim.measure.recorder import Recorder
-from estsim.measure.sample import Sample
+from estsim.measure.sample import Enrolment, Sample
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 from estsim.scenario.target_url import parse_url
@@ -26,6 +28,7 @@ from estsim.scenario.target_url import parse_url
 Row = tuple[str, str, str, int, int]  # operation, cause, outcome, enrolment, attempt
 Story = dict[int, list[Row]]  # by device
 
+DEADLINE_S = 30.0
 _AT_REST = (State.OPERATIONAL, State.GAVE_UP, State.EXPIRED)
 
 
@@ -64,6 +67,12 @@ class Rows(Recorder):
     def __init__(self, cohorts: dict[str, int]) -> None:
         super().__init__(cohorts=cohorts)
         self.samples: list[Sample] = []
+        self.left_open: list[Enrolment] = []
+
+    def enrolment_open(self, enrolment: Enrolment) -> None:
+        """Remember a search that has no end."""
+        super().enrolment_open(enrolment)
+        self.left_open.append(enrolment)
 
     def exchange(self, sample: Sample) -> None:
         """Remember a row."""
@@ -77,6 +86,28 @@ class Rows(Recorder):
             row = (each.operation.value, each.cause.value, each.kind.value, each.enrolment, each.attempt)
             told.setdefault(each.device, []).append(row)
         return told
+
+
+@asynccontextmanager
+async def serving(text: str, folder: Path) -> AsyncIterator[Place]:
+    """Run a scenario's sandbox until the block ends; nothing here may take longer than the deadline."""
+    # of this process alone: a process with Locust in it has no trio
+    import trio  # noqa: PLC0415
+
+    from estsim.server.run import serve  # noqa: PLC0415
+
+    path = folder / "script.yaml"
+    path.write_text(text, encoding="utf-8")
+    config = load_scenario(path).sandbox
+    assert config is not None
+    stop = trio.Event()
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            here = await nursery.start(partial(serve, stop=stop), config, folder / "sandbox")
+            try:
+                yield Place(str(path), here.url, str(here.trust), str(here.place.manufacturer))
+            finally:
+                stop.set()
 
 
 @dataclass

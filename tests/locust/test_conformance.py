@@ -9,16 +9,13 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import trio
-from locust_kit import Boards, Place, Row, Rows, Story, fleet_of
+from locust_kit import Boards, Place, Row, Rows, Story, fleet_of, serving
 
 from estsim.device.commands import Exchange
 from estsim.device.events import Answered, Event
@@ -37,8 +34,6 @@ from estsim.locust.exchanges import Exchanges
 from estsim.locust.life import Life
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
-from estsim.server.announcement import Announcement
-from estsim.server.run import serve
 
 HERE: Final = Path(__file__).parent
 DEADLINE_S: Final = 30.0
@@ -270,20 +265,6 @@ def virtually(scenario: Scenario) -> Story:
     return dry.story
 
 
-@asynccontextmanager
-async def serving(scenario: Scenario, folder: Path) -> AsyncIterator[Announcement]:
-    """Run the scenario's sandbox until the block ends."""
-    assert scenario.sandbox is not None
-    stop = trio.Event()
-    with trio.fail_after(DEADLINE_S):
-        async with trio.open_nursery() as nursery:
-            here: Announcement = await nursery.start(partial(serve, stop=stop), scenario.sandbox, folder)
-            try:
-                yield here
-            finally:
-                stop.set()
-
-
 DRIVERS: Final = {"trio": on_trio, "threads": on_threads, "gevent": on_gevent}
 
 
@@ -291,11 +272,7 @@ DRIVERS: Final = {"trio": on_trio, "threads": on_threads, "gevent": on_gevent}
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 async def test_every_driver_plays_a_script_the_same(script: Script, driver: str, tmp_path: Path) -> None:
     """Operation, cause, outcome, enrolment and attempt of each exchange of each device are those of the script."""
-    path = tmp_path / "script.yaml"
-    path.write_text(script.text(), encoding="utf-8")
-    place = Place(str(path), "", "", "")
-    async with serving(place.plan(), tmp_path / "sandbox") as here:
-        place = Place(str(path), here.url, str(here.trust), str(here.place.manufacturer))
+    async with serving(script.text(), tmp_path) as place:
         story = await DRIVERS[driver](place)
     assert story == dict.fromkeys(range(script.devices), script.rows)
 
