@@ -11,7 +11,7 @@ a sleep and is told to the machine at the same place. A waiting device is this l
 from collections import deque
 from collections.abc import Callable
 from math import inf, isfinite
-from typing import Final, Protocol
+from typing import Protocol, overload
 
 from estsim.device.commands import Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, PowerCut, Started, StopAsked, Woke
@@ -24,8 +24,6 @@ from estsim.locust.kept_line import KeptLine
 from estsim.locust.stage import Stage
 from estsim.net.limit import CutOff
 
-_LONGEST_SLEEP_S: Final = 3600.0
-
 
 class Alarm(Protocol):
     """What ends a sleep before its time, once and for all: ``threading.Event``, and gevent's."""
@@ -33,7 +31,11 @@ class Alarm(Protocol):
     def is_set(self) -> bool:
         """Say whether it has rung."""
 
-    def wait(self, timeout: float, /) -> object:
+    @overload
+    def wait(self, timeout: None = None, /) -> object: ...
+    @overload
+    def wait(self, timeout: float, /) -> object: ...
+    def wait(self, timeout: float | None = None, /) -> object:
         """Sleep until it rings, or for so many seconds."""
 
 
@@ -103,7 +105,7 @@ class Life:
         next_s = min(wakes_s, self._kept.until_s, self._due[0][0] if self._due else inf)
         wait_s = next_s - self._clock.now_s()
         if wait_s > 0:
-            self._alarm.wait(min(wait_s, _LONGEST_SLEEP_S))
+            self._alarm.wait(wait_s if wait_s < inf else None)
         elif next_s == self._kept.until_s:
             self._kept.drop()
         elif next_s == wakes_s:

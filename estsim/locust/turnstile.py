@@ -20,27 +20,26 @@ class Turnstile:
 
     def __init__(self) -> None:
         self._passed = 0
+        self._pass = -1  # of the loop, in which so many have passed
         self._line: deque[Event] = deque()
-        self._turning = False
 
     def __call__(self) -> None:
         """Pass, at once or when it is the caller's turn."""
-        if not self._turning:
-            self._turning = True
-            gevent.spawn(self._turn)
-        if self._line or self._passed >= STARTS_PER_PASS:
-            turn = Event()
-            self._line.append(turn)
-            turn.wait()
-        else:
+        this = gevent.get_hub().loop.iteration
+        if this != self._pass:
+            self._pass, self._passed = this, 0
+        if not self._line and self._passed < STARTS_PER_PASS:
             self._passed += 1
+            return
+        if not self._line:
+            gevent.spawn(self._turn)
+        turn = Event()
+        self._line.append(turn)
+        turn.wait()
 
     def _turn(self) -> None:
-        """Let the next ones through, a pass of the loop after a pass, until nobody has come in one."""
-        while self._passed or self._line:
+        """Let the next ones through, a pass of the loop after a pass, until the line is empty."""
+        while self._line:
             gevent.sleep(_NEXT_PASS_S)
-            self._passed = 0
-            while self._line and self._passed < STARTS_PER_PASS:
-                self._passed += 1
+            for _ in range(min(STARTS_PER_PASS, len(self._line))):
                 self._line.popleft().set()
-        self._turning = False

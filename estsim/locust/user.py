@@ -6,6 +6,7 @@ a request of type ``EST`` in Locust's statistics, under the name of its operatio
 
 import logging
 from typing import Any, ClassVar, Final
+from weakref import WeakSet
 
 import gevent
 from gevent.event import Event
@@ -24,6 +25,7 @@ from estsim.locust.exchanges import Exchanges
 from estsim.locust.life import Life
 from estsim.locust.playable import check_playable, read_scenario
 from estsim.locust.stage import Stage
+from estsim.locust.tuning import collect_rarely
 from estsim.locust.turnstile import Turnstile
 from estsim.locust.wire import BlockingLine
 from estsim.measure.sample import Sample
@@ -34,6 +36,7 @@ DRAIN_S: Final = 10.0  # what an exchange under way may still take where Locust 
 _LOG: Final = logging.getLogger(__name__)
 _NS_PER_MS: Final = 1_000_000
 _TURNSTILE: Final = Turnstile()
+_TUNED_FOR: Final[WeakSet[Stage]] = WeakSet()
 
 
 class ExchangeFailed(EstsimError):  # noqa: N818 - says what it is
@@ -130,6 +133,9 @@ def _stage_for(environment: Environment, scenario: str | None) -> Stage:
     from estsim.locust.play import play_for  # noqa: PLC0415 - the run around a user is made when there is one
 
     stage: Stage = play_for(environment, scenario)
+    if stage not in _TUNED_FOR:
+        _TUNED_FOR.add(stage)
+        collect_rarely()
     return stage
 
 

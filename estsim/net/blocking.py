@@ -5,8 +5,12 @@ patched those, a wait is a switch to another greenlet; nothing here knows of it.
 greenlet that uses it, which also closes it; an exception raised in a wait leaves one that ``drop`` still closes.
 """
 
+import errno
+import os
+import select
 import socket
 from math import inf
+from typing import Final
 
 from estsim.errors import Phase, TransportFailed
 from estsim.net.address import Address, Endpoint
@@ -16,13 +20,15 @@ from estsim.net.credential import Credential
 from estsim.net.deadlines import Deadlines
 from estsim.net.dialling import Attempts
 from estsim.net.limit import Limit
-from estsim.net.sockets import Close, new_socket, receive_stamped
+from estsim.net.sockets import Close, begin_to_connect, connected, new_socket, receive_stamped
 from estsim.net.source import Source
 from estsim.net.stamps import Clock, WireStamps
 from estsim.net.tls import END, Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
 from estsim.net.tls_wire import TlsWire
 from estsim.net.troubles import transport_failure
+
+_MS_PER_S: Final = 1000
 
 
 class BlockingConnection(TlsWire):
@@ -196,14 +202,25 @@ def _connect_to(address: Address, source: Source | None, limit: Limit) -> socket
     """Connect a new socket to one address; raises ``OSError`` with nothing left open."""
     sock = new_socket(address, source)
     try:
-        sock.settimeout(limit.left_s(Phase.CONNECT))
-        sock.connect(address.sockaddr)
-    except BaseException as error:
+        code = begin_to_connect(sock, address)
+        if code == errno.EALREADY:
+            _wait_writable(sock, limit)
+            code = connected(sock)
+    except BaseException:
         sock.close()
-        if isinstance(error, OSError) and _has_waited(error):
-            raise limit.passed(Phase.CONNECT) from error
         raise
+    if code:
+        sock.close()
+        raise OSError(code, os.strerror(code))
     return sock
+
+
+def _wait_writable(sock: socket.socket, limit: Limit) -> None:
+    """Wait for the server to answer our SYN."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    if not poll.poll(limit.left_s(Phase.CONNECT) * _MS_PER_S):
+        raise limit.passed(Phase.CONNECT)
 
 
 def _has_waited(error: OSError) -> bool:

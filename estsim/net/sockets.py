@@ -3,6 +3,7 @@
 Each function here makes one system call at most that could wait, and leaves the waiting to its caller.
 """
 
+import errno
 import socket
 import struct
 import sys
@@ -45,6 +46,19 @@ def new_socket(address: Address, source: Source | None) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def begin_to_connect(sock: socket.socket, address: Address) -> int:
+    """Begin to connect and return how far it came: 0 (done), EALREADY (under way), or another error's number."""
+    code = sock.connect_ex(address.sockaddr)
+    if code == errno.EINPROGRESS:
+        code = sock.connect_ex(address.sockaddr)  # on loopback it is done by now, and a pass of the loop is saved
+    return code
+
+
+def connected(sock: socket.socket) -> int:
+    """Return how an attempt ended whose socket has become writable: 0, or an error's number."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def stamp_arrivals(sock: socket.socket) -> None:

@@ -9,7 +9,7 @@ import trio
 from estsim.net.address import Address, Endpoint
 from estsim.net.dialling import Attempts
 from estsim.net.resolver import Resolver
-from estsim.net.sockets import new_socket, prepare_reset
+from estsim.net.sockets import begin_to_connect, connected, new_socket, prepare_reset
 from estsim.net.source import Source
 
 __all__ = ["connect", "prepare_reset", "take_over"]
@@ -35,12 +35,10 @@ async def _connect_to(address: Address, source: Source | None) -> socket.socket:
     """Connect a new socket to one address; raises ``OSError`` with nothing left open."""
     sock = new_socket(address, source)
     try:
-        code = sock.connect_ex(address.sockaddr)
-        if code == errno.EINPROGRESS:
-            code = sock.connect_ex(address.sockaddr)  # on loopback it is done by now, and a pass of the loop is saved
+        code = begin_to_connect(sock, address)
         if code == errno.EALREADY:
             await trio.lowlevel.wait_writable(sock)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            code = connected(sock)
     except BaseException:
         sock.close()
         raise

@@ -110,7 +110,7 @@ async def serving(text: str, folder: Path) -> AsyncIterator[Place]:
                 stop.set()
 
 
-@dataclass
+@dataclass(eq=False)
 class Boards:
     """A stage (:class:`estsim.locust.stage.Stage`) of one process that plays the whole fleet."""
 
