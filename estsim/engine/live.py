@@ -88,7 +88,7 @@ class Live:
         show: Callable[[Snapshot], None],
         timetable: Timetable | None = None,
         broken: Callable[[int], bool] | None = None,
-        readings: Callable[[GeneratorReading], None] | None = None,
+        elsewhere: bool = False,
     ) -> None:
         self._force = force
         self._timetable = timetable
@@ -100,13 +100,15 @@ class Live:
         self._show = show
         self._broken = broken  # asked each second whether the run has to end, at a time of its clock in nanoseconds
         self._stage = RunStage.RUNNING
-        self._vitals = Vitals(clock, lambda: force.in_flight, readings or recorder.generator)
+        self._elsewhere = elsewhere  # the fleet: its loops are watched there, and this process is no part of them
+        self._vitals = Vitals(clock, lambda: force.in_flight, _unheard if elsewhere else recorder.generator)
         self._fleet_scope = trio.CancelScope()
 
     async def run(self, *, duration_s: float, until_settled: bool) -> None:
         """Let the fleet live; returns when its last exchange has ended and been recorded."""
         async with trio.open_nursery() as services:
-            services.start_soon(self._vitals.beat)
+            if not self._elsewhere:
+                services.start_soon(self._vitals.beat)
             services.start_soon(partial(self._vitals.read, ramp_s=self._force.ramp_s))
             if self._timetable is not None:
                 await services.start(self._timetable.run)
@@ -171,3 +173,7 @@ class Live:
             snapshot = self._snapshot(self._stage)
             await trio.to_thread.run_sync(self._show, snapshot, abandon_on_cancel=True)  # drawing may be slow
             await trio.sleep(_SHOW_S)
+
+
+def _unheard(_: GeneratorReading) -> None:
+    """Take a reading that says nothing of the fleet."""

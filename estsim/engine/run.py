@@ -34,7 +34,7 @@ from estsim.fleet.errand import request_ids
 from estsim.fleet.losses import Losses
 from estsim.fleet.notices import needs_approval, notices_of
 from estsim.fleet.offer import groups_offered
-from estsim.measure.sample import FleetReading, GeneratorReading
+from estsim.measure.sample import FleetReading
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
 from estsim.measure.summary import Ending, GeneratorTotals, RunFacts, build_summary
@@ -207,7 +207,7 @@ class Run:
             await crew.begin(clock)
             timetable = Timetable(self._scenario, clock, self._announcer(server, clock, held=crew.held))
             try:
-                await self._live(crew, timetable, server, store=store, clock=clock, readings=lambda _: None)
+                await self._live(crew, timetable, server, store=store, clock=clock, elsewhere=True)
             finally:
                 self._totals = crew.totals(self._totals)
 
@@ -239,7 +239,7 @@ class Run:
         *,
         store: RunStore,
         clock: RunClock,
-        readings: Callable[[GeneratorReading], None] | None = None,
+        elsewhere: bool = False,
     ) -> None:
         """Let the fleet live, from the zero of the clock to the end of the last exchange."""
         if server.sandbox is not None:
@@ -258,7 +258,7 @@ class Run:
             snapshot=lambda stage: self._snapshot(max(0, clock.now_ns()), stage),
             show=self._show,
             broken=self._is_broken if self._vigil.thresholds else None,
-            readings=readings,
+            elsewhere=elsewhere,
         )
         try:
             await live.run(duration_s=self._scenario.duration_s, until_settled=self._scenario.until_settled)
