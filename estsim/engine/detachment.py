@@ -32,7 +32,7 @@ class Detachment:
     def __init__(self, host: Host, cohorts: list[CohortRun], part: Part = WHOLE) -> None:
         self.fleet = Fleet()
         self._host = host
-        self._cohorts = cohorts
+        self.cohorts = cohorts
         self._part = part
 
     @classmethod
@@ -47,8 +47,8 @@ class Detachment:
 
     async def prepare(self, tell: Callable[[int], None]) -> None:
         """Make keys and devices, giving way to signals; tells now and then how many devices there are."""
-        await prepare_keys(cohort.keys for cohort in self._cohorts)
-        for cohort in self._cohorts:
+        await prepare_keys(cohort.keys for cohort in self.cohorts)
+        for cohort in self.cohorts:
             for _ in self.fleet.add(self._host.scenario, cohort, self._part):
                 if len(self.fleet.devices) % _DEVICES_BETWEEN_YIELDS == 0:
                     await trio.lowlevel.checkpoint()

@@ -122,7 +122,13 @@ class Shard:
             wakeups=self._agenda.due_per_second(self._clock.now_s(), RADAR_S),
             waiting_deferred=states[State.DEFERRED],
             cohorts={name: _by_name(counts) for name, counts in self._states.items()},
+            planned=len(self._agenda) + self.in_flight,
         )
+
+    def admit(self, device: Device) -> None:
+        """Take in a device that was made since the shard was; it does nothing until it is told."""
+        self._devices.append(device)
+        self._states.setdefault(device.cohort.plan.name, Counter())[device.machine.state] += 1
 
     # -- the scheduler
 

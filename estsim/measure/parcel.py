@@ -71,10 +71,11 @@ def fleet_of(parts: Iterable[FleetReading]) -> FleetReading:
     states: Counter[str] = Counter()
     cohorts: dict[str, Counter[str]] = {}
     wakeups: list[int] = []
-    at_ns = waiting = 0
+    at_ns = waiting = planned = 0
     for part in parts:
         at_ns = max(at_ns, part.at_ns)
         waiting += part.waiting_deferred
+        planned += part.planned
         states.update(part.states)
         for name, of_cohort in part.cohorts.items():
             cohorts.setdefault(name, Counter()).update(of_cohort)
@@ -82,7 +83,7 @@ def fleet_of(parts: Iterable[FleetReading]) -> FleetReading:
         for place, count in enumerate(part.wakeups):
             wakeups[place] += count
     by_cohort = {name: dict(counts) for name, counts in cohorts.items()}
-    return FleetReading(at_ns, dict(states), tuple(wakeups), waiting, by_cohort)
+    return FleetReading(at_ns, dict(states), tuple(wakeups), waiting, by_cohort, planned)
 
 
 def pack(parcel: Parcel) -> bytes:
@@ -141,7 +142,7 @@ def _parcel(parts: dict[str, Any]) -> Parcel:
         first_poll=parts["first_poll"],
         readings=[_reading(row) for row in tables["generator"]],
         findings=[(int(at_ns), str(text)) for at_ns, text in parts["findings"]],
-        fleet=_fleet(*fleet) if fleet else None,
+        fleet=_fleet(fleet) if fleet else None,
         totals=_totals(*totals) if totals else None,
         rows=tables,
     )
@@ -169,10 +170,9 @@ def _watch(packed: Packed) -> SaturationWatch:
     return watch
 
 
-def _fleet(
-    at_ns: int, states: dict[str, int], wakeups: list[int], waiting: int, cohorts: dict[str, dict[str, int]]
-) -> FleetReading:
-    return FleetReading(at_ns, states, tuple(wakeups), waiting, cohorts)
+def _fleet(packed: Packed) -> FleetReading:
+    at_ns, states, wakeups, waiting, cohorts, planned = packed
+    return FleetReading(int(at_ns), states, tuple(wakeups), int(waiting), cohorts, int(planned))
 
 
 def _pack_totals(totals: GeneratorTotals) -> list[object]:

@@ -152,7 +152,7 @@ class MarkRow:
 class FleetReading:
     """Where the fleet stands: devices by state (their sum is the fleet), and how many wake in each second to come.
 
-    ``cohorts`` has the states of each cohort.
+    ``cohorts`` has the states of each cohort, ``planned`` how many steps lie ahead: those planned, and under way.
     """
 
     at_ns: int
@@ -160,3 +160,4 @@ class FleetReading:
     wakeups: tuple[int, ...] = ()  # 60 entries: due within the 1st, 2nd, … second from now
     waiting_deferred: int = 0
     cohorts: dict[str, dict[str, int]] = field(default_factory=dict)
+    planned: int = 0

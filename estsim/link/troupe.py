@@ -1,0 +1,174 @@
+"""The troupe: the devices that one worker of a Locust master plays, as many as Locust has users.
+
+Devices are made beforehand, those of the worker's part of the fleet. They begin when Locust spawns users, in the order
+in which the plan has them boot, not at its times: under a master the arrivals are Locust's. From then on each lives as
+the scenario says. A device that has left by itself still is a user, who does nothing; users that Locust stops are the
+youngest.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from estsim.device.events import Event, Started, StopAsked
+from estsim.device.identity import PrivateKey
+from estsim.engine.detachment import Detachment
+from estsim.engine.timetable import Timetable
+from estsim.engine.vitals import Vitals
+from estsim.errors import UsageError
+from estsim.fleet.boots import boots_of
+from estsim.fleet.briefing import Briefing
+from estsim.fleet.clock import RunClock, to_ns
+from estsim.fleet.demands import gatherer_of
+from estsim.fleet.devices import Device, new_device
+from estsim.fleet.errand import request_ids
+from estsim.fleet.offer import groups_offered
+from estsim.fleet.part import cohort_of
+from estsim.measure.parcel import Parcel
+from estsim.scenario.happenings import CohortJoin, Happening, Mark
+from estsim.scenario.plan import Scenario
+
+_DEVICES_BETWEEN_YIELDS: Final = 16
+
+
+class Troupe:
+    """A worker's devices in one test; made by :meth:`cast`."""
+
+    def __init__(self, scenario: Scenario, detachment: Detachment, briefing: Briefing, clock: RunClock) -> None:
+        fleet, part = detachment.fleet, briefing.part
+        fleet.boots.clear()  # Locust says when
+        fleet.stationed.clear()
+        devices = {device.index: device for device in fleet.devices}
+        self.devices = len(devices)
+        self._scenario = scenario
+        self._detachment = detachment
+        self._clock = clock
+        self._waiting = iter([devices[number] for _, number in boots_of(scenario, part)])
+        self._extras = part.extras(scenario)
+        self._on_stage: list[Device] = []  # begun, the youngest last, as many as Locust has users here
+        self._gatherer = gatherer_of(scenario)
+        ids = request_ids(f"{briefing.run_id}-w{part.slot}") if scenario.generator.request_ids else None
+        self._shard = detachment.begin(clock, self._gatherer, groups=groups_offered(scenario), request_ids=ids)
+        self._vitals = Vitals(clock, lambda: self._shard.in_flight, self._gatherer.generator)
+        self._fleet_scope = trio.CancelScope()
+        self._over = trio.Event()
+
+    @classmethod
+    async def cast(
+        cls,
+        briefing: Briefing,
+        *,
+        source: Path,
+        own: Scenario,
+        own_key: PrivateKey,
+        offset_s: float = 0.0,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> "Troupe":
+        """Make the devices of this worker's part; tells now and then how many there are.
+
+        ``source`` is the worker's own scenario file, ``own`` what is in it, ``own_key`` what the master's certificates
+        of manufacturers are for, ``offset_s`` how far the master's wall clock is ahead of ours. Raises ScenarioError,
+        BriefingError, and UsageError for what devices need and this machine does not have.
+        """
+        scenario = briefing.scenario(source=source, own=own)
+        _refuse(scenario)
+        detachment = Detachment.of(briefing.host(scenario, own_key=own_key), briefing.part)
+        await detachment.prepare(tell)
+        return cls(scenario, detachment, briefing, _clock(briefing.wall_epoch_s - offset_s))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Play until :meth:`stop`, and until what was under way then has ended, or its time is over."""
+        async with trio.open_nursery() as services:
+            services.start_soon(self._vitals.beat)
+            services.start_soon(partial(self._vitals.read, ramp_s=0.0))
+            plan, fleet = _without_joins(self._scenario), self._detachment.fleet
+            timetable = Timetable(plan, self._clock, _go_on, fleet=fleet, shard=self._shard)
+            await services.start(timetable.run)
+            task_status.started()
+            with self._fleet_scope:
+                await self._shard.run(until_settled=False)
+            services.cancel_scope.cancel()
+        self._vitals.take()
+        self._over.set()
+
+    @property
+    def running(self) -> int:
+        """How many users there are: devices that have begun and were not stopped by Locust."""
+        return len(self._on_stage)
+
+    async def boot(self, users: int, *, over_s: float) -> None:
+        """Let so many more devices begin, spread evenly over the seconds to come."""
+        now_s = self._clock.now_s()
+        for number in range(users):
+            device = next(self._waiting, None) or self._extra()
+            self._on_stage.append(device)
+            self._shard.order(now_s + over_s * number / users, device, Started)
+            if number % _DEVICES_BETWEEN_YIELDS == 0:
+                await trio.lowlevel.checkpoint()
+
+    def retire(self, users: int) -> None:
+        """Stop the youngest: what they have under way may end."""
+        now_s = self._clock.now_s()
+        for _ in range(min(users, len(self._on_stage))):
+            self._shard.order(now_s, self._on_stage.pop(), _stop)
+
+    def take_parcel(self, *, last: bool = False) -> Parcel:
+        """Return what has been counted and recorded since the parcel before; the last one says what it cost."""
+        self._gatherer.fleet(self._shard.reading())
+        return self._gatherer.take_parcel(self._vitals.totals() if last else None)
+
+    async def stop(self) -> None:
+        """Begin nothing more, and wait until what is under way has ended."""
+        self._on_stage.clear()
+        self._shard.stop()
+        self._fleet_scope.deadline = trio.current_time() + self._shard.drain_s
+        await self._over.wait()
+
+    def _extra(self) -> Device:
+        """Make a device beyond the plan's: Locust has more users here than this part of the fleet has devices."""
+        number = next(self._extras)
+        plan = cohort_of(self._scenario, number)
+        cohort = next(each for each in self._detachment.cohorts if each.plan.name == plan.name)
+        device = new_device(cohort.lived_in(None, seed=self._scenario.seed), number, seed=self._scenario.seed)
+        self._shard.admit(device)
+        return device
+
+
+def _refuse(scenario: Scenario) -> None:
+    """Refuse by name what cannot be had under a Locust master. Raises UsageError."""
+    for cohort in scenario.cohorts:
+        if cohort.start is not None:
+            raise UsageError(
+                f"cohorts.{cohort.name}.start: operational devices own what the sandbox's key mints: estsim run does"
+            )
+
+
+def _without_joins(scenario: Scenario) -> Scenario:
+    """Return the plan without the events that let cohorts begin, in whose place Locust spawns users.
+
+    The place of every other event stays: it keys its draws.
+    """
+    events = [
+        replace(event, what=Mark(f"{event.what.cohort} joins")) if isinstance(event.what, CohortJoin) else event
+        for event in scenario.events
+    ]
+    return replace(scenario, events=tuple(events))
+
+
+def _clock(wall_epoch_s: float) -> RunClock:
+    """Return the run's clock on this machine, whose zero is at that time of its own wall clock."""
+    return RunClock(time.perf_counter_ns() - to_ns(time.time() - wall_epoch_s), wall_epoch_s)
+
+
+def _stop(_: float) -> Event:
+    return StopAsked()
+
+
+async def _go_on(number: int, happening: Happening) -> float:  # noqa: ARG001 - a Happen
+    """Let an event pass: what it is beside its orders to devices is the master's to do and to tell."""
+    return 0.0
