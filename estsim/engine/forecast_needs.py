@@ -17,6 +17,7 @@ from estsim.engine.limits import (
     ports,
     time_wait_s,
     vanishes,
+    workers_of,
 )
 from estsim.measure.forecast import Need, busiest
 from estsim.measure.saturation import WINDOW_S
@@ -28,18 +29,21 @@ _MS_PER_ENROLMENT: Final = 1000 / BOOTS_PER_CORE_PER_S
 
 def needs_of(scenario: Scenario, books: ForecastBooks) -> tuple[Need, ...]:
     """Return the needs of a plan: processor, local ports, open files, memory."""
-    return _processor(books), _ports(scenario, books), _files(scenario, books), _memory(scenario)
+    return _processor(scenario, books), _ports(scenario, books), _files(scenario, books), _memory(scenario)
 
 
-def _processor(books: ForecastBooks) -> Need:
+def _processor(scenario: Scenario, books: ForecastBooks) -> Need:
     """A poll costs a handshake and a request like any other exchange that asks for a certificate."""
     begins_s, most = busiest(books.enrolling, WINDOW_S)
     needed = most / (WINDOW_S * BOOTS_PER_CORE_PER_S)
+    workers, cores = workers_of(scenario), os.cpu_count() or 1
+    uses = f"a run of {workers} workers uses" if workers > 1 else "a run uses"
+    has = min(workers, cores)
     why = (
         f"{most} enrolment exchanges in the {WINDOW_S} s from {begins_s} s on, {_MS_PER_ENROLMENT:g} ms each; "
-        f"a run uses one core (of {os.cpu_count() or 1})"
+        f"{uses} {'one core' if has == 1 else f'{has} cores'} (of {cores})"
     )
-    return Need("processor", needed, 1.0, "core", why)
+    return Need("processor", needed, float(has), "core", why)
 
 
 def _ports(scenario: Scenario, books: ForecastBooks) -> Need:

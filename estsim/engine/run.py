@@ -301,7 +301,7 @@ class Run:
             facts,
             recorder.scopes(self._ended_ns),
             generator=self._totals,
-            saturation=self._losses.first or recorder.saturation.verdict(),
+            saturation=recorder.verdict(),
             thresholds=self._thresholds,
             broken=self._broken,
             findings=recorder.findings,

@@ -9,7 +9,7 @@ from typing import Final
 
 from estsim.fleet.part import Part
 from estsim.measure.recorder import Recorder
-from estsim.measure.saturation import LOST, Saturation, of_loss
+from estsim.measure.saturation import LOST
 from estsim.scenario.plan import Scenario
 
 _FEW: Final = 5
@@ -23,7 +23,6 @@ class Losses:
     scenario: Scenario
     recorder: Recorder
     devices: int = 0
-    first: Saturation | None = None
     told: list[str] = field(default_factory=list)
 
     def lose(self, worker: int, part: Part, how: str, *, at_ns: int) -> None:
@@ -34,10 +33,8 @@ class Losses:
         which = _numbers(part, self.scenario)
         text = f"worker {worker} {how} after {at_ns / _NS:.1f} s: its {devices} devices are lost (numbers {which})"
         self.told.append(text)
-        self.recorder.mark(at_ns, text, kind=LOST)
-        self.recorder.lose(worker, {name: {LOST: count} for name, count in lost.items() if count}, at_ns=at_ns)
-        if self.first is None:
-            self.first = of_loss(at_ns, text)
+        states = {name: {LOST: count} for name, count in lost.items() if count}
+        self.recorder.lose(worker, states, at_ns=at_ns, told=text)
 
 
 def _numbers(part: Part, scenario: Scenario) -> str:

@@ -33,7 +33,7 @@ from estsim.measure.pace import Pace
 from estsim.measure.parcel import Parcel, fleet_of
 from estsim.measure.rows import FleetStates
 from estsim.measure.sample import Enrolment, FleetReading, GeneratorReading, MarkRow, Sample
-from estsim.measure.saturation import WINDOW_S, SaturationWatch
+from estsim.measure.saturation import LOST, WINDOW_S, Saturation, SaturationWatch, of_loss
 from estsim.measure.series_book import SeriesBook
 from estsim.measure.snapshot import CohortMoment, GeneratorMoment, RunStage, Snapshot
 from estsim.measure.store import Batch
@@ -66,6 +66,7 @@ class Recorder:
         self.fleet_reading = FleetReading(at_ns=0)
         self.write_failures = 0
         self.write_error: StoreError | None = None  # of the last write, until one succeeds
+        self.lost: Saturation | None = None  # the verdict of the first worker's loss
         self.findings: list[str] = []
         self.events_s: list[float] = []  # when something stirred the fleet
         self.awaiting: str | None = None  # what the run waits for before it goes on
@@ -154,8 +155,10 @@ class Recorder:
             self._fleets[worker] = parcel.fleet
             self.fleet(fleet_of(self._fleets.values()))
 
-    def lose(self, worker: int, cohorts: dict[str, dict[str, int]], *, at_ns: int) -> None:
-        """Take note that a worker is gone, and of the state that its devices are in now, by cohort."""
+    def lose(self, worker: int, cohorts: dict[str, dict[str, int]], *, at_ns: int, told: str) -> None:
+        """Take note that a worker is gone, told in a sentence, and of the state that its devices are in, by cohort."""
+        self.lost = self.lost or of_loss(at_ns, told)
+        self.mark(at_ns, told, kind=LOST)
         states: Counter[str] = Counter()
         for of_cohort in cohorts.values():
             states.update(of_cohort)
@@ -188,6 +191,10 @@ class Recorder:
         self.write_error = error
         later, self._pending = self._pending, batch
         batch.extend(later)
+
+    def verdict(self) -> Saturation | None:
+        """Return what made the generator the limit, None where it kept up throughout."""
+        return self.lost or self.saturation.verdict()
 
     def scope(self, ended_ns: int) -> Scope:
         """Return the whole run as it stands at ``ended_ns``."""
@@ -227,7 +234,7 @@ class Recorder:
         bins = [part.polls.bins for part in self.book.all_parts()]
         self._synchrony.advance(bins, first=self._first_poll, now=at_ns // BIN_NS, period_s=total.told.period_s())
         requests_per_s, certificates_per_s = self._pace.last_minute(now_s)
-        saturated = self.saturation.so_far()
+        saturated = self.lost or self.saturation.so_far()
         fleet, readings = self.fleet_reading, [kept[-1] for kept in self._readings.values()]
         return Snapshot(
             name=name,
