@@ -7,10 +7,10 @@ from typing import Final, Self
 from rich.console import Console
 
 from estsim.cli.complaints import output
-from estsim.cli.exits import Exit
 from estsim.engine.forecast import DryRun
 from estsim.engine.limits import plan_problems
 from estsim.engine.vitals import tune_process
+from estsim.measure.exits import Exit
 from estsim.measure.forecast import Forecast, forecast_json
 from estsim.present.figures import clock, count
 from estsim.present.forecast import print_forecast

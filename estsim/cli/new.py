@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from estsim.cli.complaints import output
-from estsim.cli.exits import Exit
 from estsim.errors import ScenarioError
+from estsim.measure.exits import Exit
 from estsim.scenario.library import found, library, question
 
 _MODELINE = "# yaml-language-server: $schema="

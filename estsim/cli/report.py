@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from estsim.cli.complaints import output
-from estsim.cli.exits import Exit
 from estsim.errors import EstsimError, UsageError
+from estsim.measure.exits import Exit
 from estsim.measure.reading import STORE
 
 PAGE: Final = "report.html"

@@ -14,11 +14,12 @@ from rich.logging import RichHandler
 
 from estsim.cli.complaints import complain, output
 from estsim.cli.dry_run import dry_run
-from estsim.cli.exits import Exit, exit_code
+from estsim.cli.exits import exit_code
 from estsim.cli.keys import has_keys, reading_keys
 from estsim.cli.report import report_of_run
 from estsim.engine.run import Run, RunOptions, RunResult
 from estsim.errors import EstsimError, PreflightError, UsageError
+from estsim.measure.exits import Exit
 from estsim.measure.summary import Ending, summary_json
 from estsim.present.live import display_for
 from estsim.present.tables import print_final_tables

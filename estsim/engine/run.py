@@ -4,8 +4,6 @@ Whatever ends a run — its time, Ctrl-C, a server that cannot be reached, a ful
 first, and the caller is told how it ended.
 """
 
-import json
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,33 +12,29 @@ from typing import Any, Final
 
 import trio
 
-from estsim import __version__
 from estsim.engine.announcer import Announcer, GoAhead
 from estsim.engine.crew import crew_of
 from estsim.engine.detachment import Detachment
 from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit, workers_of
 from estsim.engine.live import Force, Interrupts, Live
 from estsim.engine.preflight import fly
-from estsim.engine.results import make_folder, write_scenario, write_summary
 from estsim.engine.run_server import RunServer, server_of
 from estsim.engine.timetable import Timetable
 from estsim.engine.wire import wire_to
 from estsim.errors import PreflightError, StoreError, UsageError
 from estsim.fleet.briefing import briefings_of
 from estsim.fleet.clock import RunClock
-from estsim.fleet.demands import recorder_of, thresholds_of
 from estsim.fleet.devices import CohortRun
 from estsim.fleet.errand import request_ids
-from estsim.fleet.losses import Losses
 from estsim.fleet.notices import needs_approval, notices_of
-from estsim.fleet.offer import groups_offered
+from estsim.fleet.results import make_folder, write_scenario, write_summary
+from estsim.fleet.run_books import RunBooks
 from estsim.measure.sample import FleetReading
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
-from estsim.measure.summary import Ending, GeneratorTotals, RunFacts, build_summary
-from estsim.measure.thresholds import Judgement, Vigil
+from estsim.measure.summary import Ending, GeneratorTotals
 from estsim.net.client_hello import check_offer
-from estsim.net.openssl import openssl_version, require_openssl
+from estsim.net.openssl import require_openssl
 from estsim.scenario.plan import Scenario
 
 _SHOW_S: Final = 0.5
@@ -86,22 +80,16 @@ class Run:
         self._scenario = scenario
         self._options = options
         self._show = show
-        self._thresholds, demands = thresholds_of(scenario), scenario.thresholds
-        watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
-        self._vigil = Vigil(tuple(watched))
-        self._broken: Judgement | None = None
-        self._groups = groups_offered(scenario)
-        self._id = secrets.token_hex(4)
-        self._ids = request_ids(self._id) if scenario.generator.request_ids else None
+        self._books = RunBooks(
+            scenario,
+            workers=workers_of(scenario),
+            ports_limit=local_ports(),
+            descriptors_limit=raise_descriptor_limit(),
+        )
+        self._recorder = self._books.recorder
+        self._ids = request_ids(self._books.id) if scenario.generator.request_ids else None
         self._interrupts = Interrupts()
         self._go_ahead = GoAhead()
-        self._workers = workers_of(scenario)
-        self._recorder = recorder_of(scenario, ports_limit=local_ports(), descriptors_limit=raise_descriptor_limit())
-        self._losses = Losses(scenario, self._recorder)
-        off = {cohort.name: {"off": cohort.devices} for cohort in scenario.cohorts}
-        self._recorder.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
-        self._started = datetime.now(UTC)
-        self._target = str(scenario.target.url) if scenario.target else "sandbox"
         self._totals = GeneratorTotals(0.0, 0)
         self._ended_ns = 0
 
@@ -111,11 +99,11 @@ class Run:
 
     async def go(self) -> RunResult:
         """Do the run. Raises UsageError for what the user can mend before anything was started."""
-        folder = make_folder(self._options.results, self._scenario.name, self._started)
+        folder = make_folder(self._options.results, self._scenario.name, self._books.started)
         write_scenario(folder, self._scenario.resolved)
         ending, unreachable, lost = Ending.FINISHED, None, None
         with RunStore(folder / "run.sqlite") as store:
-            self._introduce(store)
+            self._books.introduce(store)
             try:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self._interrupts.watch)
@@ -130,29 +118,9 @@ class Run:
                 store.put(ended=datetime.now(UTC).isoformat(), ending=ending.value)
             except StoreError as error:
                 lost = str(error)
-        summary = self._summary(ending)
+        summary = self._books.summary(ending, ended_ns=self._ended_ns, totals=self._totals)
         write_summary(folder, summary)
-        return RunResult(folder, summary, ending, unreachable, lost, tuple(self._losses.told))
-
-    def _introduce(self, store: RunStore) -> None:
-        """Write what is known of the run before it begins."""
-        facts = {
-            "id": self._id,
-            "scenario": self._scenario.name,
-            "seed": str(self._scenario.seed),
-            "started": self._started.isoformat(),
-            "version": __version__,
-            "groups_offered": ",".join(self._groups),
-            "workers": str(self._workers),
-            "duration_s": repr(self._scenario.duration_s),
-            "cohorts": json.dumps({cohort.name: cohort.devices for cohort in self._scenario.cohorts}),
-            "phases": json.dumps([[phase.name, phase.from_s, phase.to_s] for phase in self._scenario.phases]),
-            "thresholds": json.dumps([demand.expression for demand in self._scenario.thresholds]),
-            "max_lag_s": repr(self._scenario.generator.max_lag_s),
-            "max_cpu": repr(self._scenario.generator.max_cpu),
-            "scenario_text": self._scenario.resolved,
-        }
-        store.put(**facts)
+        return RunResult(folder, summary, ending, unreachable, lost, tuple(self._books.losses.told))
 
     # -- the acts of a run
 
@@ -160,21 +128,21 @@ class Run:
         with trio.CancelScope() as setting_up:
             self._interrupts.cancels(setting_up)
             async with server_of(self._scenario, folder) as server:
-                self._target = str(server)
-                store.put(target=self._target)
+                self._books.target = str(server)
+                store.put(target=self._books.target)
                 if self._options.export_authorities is not None:
                     server.export_authorities(self._options.export_authorities)
                 cohorts = [server.host.cohort(plan) for plan in self._scenario.cohorts]
                 if self._options.preflight:
                     await self._preflight(cohorts, server)
-                if self._workers == 1:
+                if self._books.workers == 1:
                     await self._alone(cohorts, server, store)
                 else:
                     await self._with_crew(server, store, folder)
 
     async def _preflight(self, cohorts: list[CohortRun], server: RunServer) -> None:
         clock = RunClock.start()
-        wire = wire_to(server.host, self._groups, clock)
+        wire = wire_to(server.host, self._books.groups, clock)
         for cohort in cohorts:
             check_offer(wire.context(cohort, None))
         flight = await fly(
@@ -182,7 +150,7 @@ class Run:
             wire,
             clock,
             seed=self._scenario.seed,
-            request_id=f"{self._id}-preflight" if self._ids else None,
+            request_id=f"{self._books.id}-preflight" if self._ids else None,
         )
         for sample in flight.samples:
             self._recorder.exchange(sample)
@@ -193,15 +161,15 @@ class Run:
         detachment = Detachment(server.host, cohorts)
         await self._make(detachment.prepare)
         clock = RunClock.start(in_s=detachment.lead_s)
-        shard = detachment.begin(clock, self._recorder, groups=self._groups, request_ids=self._ids)
+        shard = detachment.begin(clock, self._recorder, groups=self._books.groups, request_ids=self._ids)
         announcer = self._announcer(server, clock)
         timetable = Timetable(self._scenario, clock, announcer, fleet=detachment.fleet, shard=shard)
         await self._live(shard, timetable, server, store=store, clock=clock)
 
     async def _with_crew(self, server: RunServer, store: RunStore, folder: Path) -> None:
         """Play the fleet in worker processes."""
-        briefings = briefings_of(server.host, self._id, self._workers)
-        async with crew_of(self._scenario, self._recorder, self._losses, briefings, folder) as crew:
+        briefings = briefings_of(server.host, self._books.id, self._books.workers)
+        async with crew_of(self._scenario, self._recorder, self._books.losses, briefings, folder) as crew:
             await self._make(crew.prepare)
             clock = RunClock.start(in_s=crew.lead_s)
             await crew.begin(clock)
@@ -223,7 +191,7 @@ class Run:
     async def _show_preparing(self, clock: RunClock) -> None:
         while True:
             await trio.sleep(_SHOW_S)
-            await trio.to_thread.run_sync(self._show, self._snapshot(clock.now_ns(), RunStage.PREPARING))
+            await trio.to_thread.run_sync(self._show, self._books.snapshot(clock.now_ns(), RunStage.PREPARING))
 
     def _announcer(
         self, server: RunServer, clock: RunClock, held: Callable[[int, float], None] = lambda _number, _held_s: None
@@ -255,9 +223,9 @@ class Run:
             store=store,
             clock=clock,
             interrupts=self._interrupts,
-            snapshot=lambda stage: self._snapshot(max(0, clock.now_ns()), stage),
+            snapshot=lambda stage: self._books.snapshot(max(0, clock.now_ns()), stage),
             show=self._show,
-            broken=self._is_broken if self._vigil.thresholds else None,
+            broken=self._books.is_broken if self._books.may_end_early else None,
             elsewhere=elsewhere,
         )
         try:
@@ -265,48 +233,6 @@ class Run:
         finally:
             self._ended_ns = max(0, clock.now_ns())
             self._totals = live.totals()
-
-    # -- the parts
-
-    def _is_broken(self, at_ns: int) -> bool:
-        """Ask the thresholds that may end the run, and remember the first that does."""
-        self._broken = self._vigil.broken(self._recorder.scopes(at_ns))
-        return self._broken is not None
-
-    def _snapshot(self, at_ns: int, stage: RunStage) -> Snapshot:
-        return self._recorder.snapshot(
-            name=self._scenario.name,
-            target=self._target,
-            stage=stage,
-            at_ns=at_ns,
-            duration_s=self._scenario.duration_s,
-        )
-
-    def _summary(self, ending: Ending) -> dict[str, Any]:
-        recorder, scenario = self._recorder, self._scenario
-        facts = RunFacts(
-            id=self._id,
-            scenario=scenario.name,
-            seed=scenario.seed,
-            started=self._started.isoformat(),
-            ended=datetime.now(UTC).isoformat(),
-            version=__version__,
-            workers=self._workers,
-            target=self._target,
-            groups=self._groups,
-            openssl=openssl_version(),
-            notices=notices_of(scenario),
-        )
-        return build_summary(
-            facts,
-            recorder.scopes(self._ended_ns),
-            generator=self._totals,
-            saturation=recorder.verdict(),
-            thresholds=self._thresholds,
-            broken=self._broken,
-            findings=recorder.findings,
-            ending=ending,
-        )
 
 
 def _first(errors: BaseExceptionGroup[PreflightError]) -> str:
