@@ -25,7 +25,7 @@ ROOMS: Final[dict[str, frozenset[str]]] = {
     "scenario": frozenset({"device", "load", "server", "measure"}),
     "fleet": frozenset({"est", "load", "device", "net", "measure", "scenario", "server"}),
     "engine": frozenset({"est", "load", "device", "net", "measure", "scenario", "server", "fleet"}),
-    "link": frozenset({"engine", "scenario", "measure", "fleet"}),
+    "link": frozenset({"device", "engine", "scenario", "measure", "fleet"}),
     "locust": frozenset({"est", "load", "device", "net", "measure", "scenario", "fleet"}),
     "present": frozenset({"measure"}),
 }
@@ -146,6 +146,9 @@ def test_only_the_command_line_prints_or_exits() -> None:
         ("estsim.engine.run", "locust gevent"),
         ("estsim.device.exchange", "trio httpx rich locust gevent OpenSSL pydantic"),
         ("estsim.load.arrivals", "trio httpx rich locust gevent OpenSSL pydantic"),
+        ("estsim.net.blocking_transport", "trio locust gevent"),
+        ("estsim.locust.life", "trio locust gevent"),
+        ("estsim.locust.user", "trio"),
     ],
 )
 def test_what_a_module_loads(module: str, unwanted: str) -> None:

@@ -3,9 +3,8 @@
 import logging
 import sys
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import trio
 import typer
@@ -19,6 +18,7 @@ from estsim.cli.keys import has_keys, reading_keys
 from estsim.cli.report import report_of_run
 from estsim.engine.run import Run, RunOptions, RunResult
 from estsim.errors import EstsimError, PreflightError, UsageError
+from estsim.fleet.permission import require_permission
 from estsim.measure.exits import Exit
 from estsim.measure.summary import Ending, summary_json
 from estsim.present.live import display_for
@@ -27,8 +27,6 @@ from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 from estsim.scenario.source import Overrides
-
-_UNASKED_DEVICES: Final = 100
 
 
 def run(
@@ -108,7 +106,7 @@ def run(
         plan = load_scenario(found(scenario), overrides=overrides)
         if only_forecast:
             raise typer.Exit(dry_run(plan, out, err, as_json=as_json, force=force))
-        _require_permission(plan, authorised)
+        require_permission(plan, authorised)
         options = RunOptions(results, preflight=preflight, force=force, export_authorities=authorities)
         result = _play(plan, options, err if as_json else out, dashboard)
     except* EstsimError as errors:
@@ -154,22 +152,3 @@ def _setting(text: str) -> tuple[str, str]:
     if not equals or not key:
         raise UsageError(f"--set: expected KEY=VALUE, such as cohorts.meters.devices=100 (got {text})")
     return key, value
-
-
-def _require_permission(plan: Scenario, authorised: str | None) -> None:
-    """Refuse to load a host that is not this machine with a fleet, unless somebody answers for it."""
-    target = plan.target
-    if target is None or plan.devices <= _UNASKED_DEVICES or _is_loopback(target.url.host):
-        return
-    if target.authorised_by is None and authorised != target.url.host:
-        raise UsageError(
-            f"{plan.devices} devices against {target.url.host}, which is not this machine: say that you may, with "
-            f"--i-may-test {target.url.host} or target.authorised_by in the scenario"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

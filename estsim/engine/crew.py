@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,11 +24,10 @@ from estsim.fleet.briefing import Briefing
 from estsim.fleet.clock import RunClock
 from estsim.fleet.losses import Losses
 from estsim.fleet.part import Part
-from estsim.measure.histograms import Histogram
 from estsim.measure.parcel import unpack
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import FleetReading
-from estsim.measure.summary import GeneratorTotals
+from estsim.measure.summary import GeneratorTotals, totals_of
 from estsim.scenario.plan import Scenario
 
 _LEAD_S: Final = 0.2  # for the order to begin to reach everybody
@@ -122,18 +121,7 @@ class Crew:
 
     def totals(self, own: GeneratorTotals) -> GeneratorTotals:
         """Return what the run cost, in all its processes. Of a lost worker the cost is not known, and not in it."""
-        known = [hand.totals for hand in self.hands if hand.totals is not None]
-        delay = Histogram()
-        for each in known:
-            delay.merge(each.loop_delay)
-        return replace(
-            own,
-            cpu_s=own.cpu_s + sum(each.cpu_s for each in known),
-            peak_rss_bytes=own.peak_rss_bytes + sum(each.peak_rss_bytes for each in known),
-            loop_delay=delay,
-            peak_ports=max([own.peak_ports, *(each.peak_ports for each in known)]),
-            peak_descriptors=max([own.peak_descriptors, *(each.peak_descriptors for each in known)]),
-        )
+        return totals_of([own, *(hand.totals for hand in self.hands if hand.totals is not None)])
 
     # -- what is heard
 

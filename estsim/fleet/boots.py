@@ -4,11 +4,15 @@ A pure function of the plan. Devices of a closed loop are there from the start; 
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from estsim.fleet.part import Part
 from estsim.load.arrivals import boot_times
 from estsim.scenario.happenings import CohortJoin
 from estsim.scenario.plan import Cohort, Scenario
+
+AHEAD_S: Final = 1.5  # by how much devices are let in before they boot: whoever does it looks once a second
+_A_MOMENT_S: Final = 1.0
 
 
 def boots_of(scenario: Scenario, part: Part | None = None) -> list[tuple[float, int]]:
@@ -18,6 +22,11 @@ def boots_of(scenario: Scenario, part: Part | None = None) -> list[tuple[float, 
     if part is None:
         return sorted((at_s, device) for at_s, device, _ in boots)
     return sorted((at_s, device) for at_s, device, name in boots if part.has(device, cohorts[name]))
+
+
+def is_timely(planned_s: float, now_s: float) -> bool:
+    """Say whether a device that may begin now is on time for the plan: then it begins at its own moment."""
+    return now_s <= planned_s <= now_s + AHEAD_S + _A_MOMENT_S
 
 
 def _of_cohort(scenario: Scenario, cohort: Cohort) -> Iterator[tuple[float, int, str]]:

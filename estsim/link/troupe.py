@@ -1,15 +1,16 @@
 """The troupe: the devices that one worker of a Locust master plays, as many as Locust has users.
 
 Devices are made beforehand, those of the worker's part of the fleet. They begin when Locust spawns users, in the order
-in which the plan has them boot, not at its times: under a master the arrivals are Locust's. From then on each lives as
-the scenario says. A device that has left by itself still is a user, who does nothing; users that Locust stops are the
-youngest.
+in which the plan has them boot; at its times where Locust spawns them just before, as estsim's own shape has it. From
+then on each lives as the scenario says. A device that has left by itself still is a user, who does nothing; users that
+Locust stops are the youngest.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from estsim.engine.detachment import Detachment
 from estsim.engine.timetable import Timetable
 from estsim.engine.vitals import Vitals
 from estsim.errors import UsageError
-from estsim.fleet.boots import boots_of
+from estsim.fleet.boots import boots_of, is_timely
 from estsim.fleet.briefing import Briefing
 from estsim.fleet.clock import RunClock, to_ns
 from estsim.fleet.demands import gatherer_of
@@ -48,7 +49,7 @@ class Troupe:
         self._scenario = scenario
         self._detachment = detachment
         self._clock = clock
-        self._waiting = iter([devices[number] for _, number in boots_of(scenario, part)])
+        self._waiting = iter([(at_s, devices[number]) for at_s, number in boots_of(scenario, part)])
         self._extras = part.extras(scenario)
         self._on_stage: list[Device] = []  # begun, the youngest last, as many as Locust has users here
         self._gatherer = gatherer_of(scenario)
@@ -102,12 +103,13 @@ class Troupe:
         return len(self._on_stage)
 
     async def boot(self, users: int, *, over_s: float) -> None:
-        """Let so many more devices begin, spread evenly over the seconds to come."""
+        """Let so many more devices begin: by the plan where Locust keeps to it, else evenly over seconds."""
         now_s = self._clock.now_s()
         for number in range(users):
-            device = next(self._waiting, None) or self._extra()
+            planned_s, device = next(self._waiting, None) or (-inf, self._extra())
+            at_s = planned_s if is_timely(planned_s, now_s) else now_s + over_s * number / users
             self._on_stage.append(device)
-            self._shard.order(now_s + over_s * number / users, device, Started)
+            self._shard.order(at_s, device, Started)
             if number % _DEVICES_BETWEEN_YIELDS == 0:
                 await trio.lowlevel.checkpoint()
 

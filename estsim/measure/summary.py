@@ -74,6 +74,21 @@ class GeneratorTotals:
     peak_descriptors: int = 0
 
 
+def totals_of(parts: Iterable[GeneratorTotals]) -> GeneratorTotals:
+    """Return what several processes cost together; memory is the sum of their peaks, ports are the machine's."""
+    known = tuple(parts)
+    delay = Histogram()
+    for each in known:
+        delay.merge(each.loop_delay)
+    return GeneratorTotals(
+        cpu_s=sum(each.cpu_s for each in known),
+        peak_rss_bytes=sum(each.peak_rss_bytes for each in known),
+        loop_delay=delay,
+        peak_ports=max((each.peak_ports for each in known), default=0),
+        peak_descriptors=max((each.peak_descriptors for each in known), default=0),
+    )
+
+
 def build_summary(
     facts: RunFacts,
     scopes: Scopes,

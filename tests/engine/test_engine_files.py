@@ -15,10 +15,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from engine_kit import subject
 
 from estsim.device.identity import PrivateKey, load_credential
-from estsim.engine.results import make_folder, write_scenario, write_summary
 from estsim.errors import UsageError
 from estsim.est.verify import CertificateAuthorities
 from estsim.fleet.factory import Factory
+from estsim.fleet.results import make_folder, write_scenario, write_summary
 from estsim.fleet.trust import system_trust, trust_file
 from estsim.scenario.plan import KeyKind
 from estsim.server.ca import make_key

@@ -18,9 +18,10 @@ from engine_kit import NOWHERE, ONCE, Rig, closed_port, cohort, rig, sandbox, si
 from estsim.device.policy import Policy, RetryPolicy
 from estsim.engine import live as live_module
 from estsim.engine.live import Interrupts, Live
-from estsim.engine.vitals import HEARTBEAT_S, Vitals
+from estsim.engine.vitals import Vitals
 from estsim.errors import StoreError
 from estsim.fleet.clock import RunClock
+from estsim.fleet.self_watch import HEARTBEAT_S
 from estsim.load.arrivals import Even
 from estsim.measure.sample import GeneratorReading
 from estsim.measure.snapshot import RunStage, Snapshot
