@@ -6,23 +6,30 @@ greenlet.
 
 import subprocess
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from estsim.errors import PreflightError, UsageError
 from estsim.fleet.factory import Factory
 from estsim.fleet.own_sandbox import CHANGE_S, POLL_S, START_S, STOP_S, OwnSandbox, Quarters, begin_order, quarters
+from estsim.scenario.plan import Scenario
 
 Process = subprocess.Popen[bytes]
 
 
 @dataclass(slots=True, kw_only=True)
 class Sandbox(OwnSandbox):
-    """A running sandbox with its process."""
+    """A running sandbox with its process. Who has started it stops it."""
 
     process: Process
+    afterwards: ExitStack
+
+    def stop(self) -> None:
+        """Stop it, keep its exchange log where that was asked for, and remove its folder; again does nothing."""
+        self.afterwards.close()
 
     def change(self, changes: Mapping[str, object]) -> None:
         """Let it go on with other values at dotted paths of its configuration, and return when it does.
@@ -52,25 +59,22 @@ class Sandbox(OwnSandbox):
             self.process.stdin.flush()
 
 
-@contextmanager
-def running_sandbox(
-    config: str, factories: Mapping[str, Factory], *, keep_log_in: Path, label: str | None = None
-) -> Generator[Sandbox, None, None]:
-    """Start a sandbox from the text of its configuration; stop it at the end, and keep its exchange log.
+def start(scenario: Scenario, made: Mapping[str, Factory], *, keep_log_in: Path) -> Sandbox:
+    """Start the sandbox of a scenario, and return it when it listens; its exchange log is kept in a folder at the end.
 
-    ``label`` is the trust center that the fleet goes to, None for the default one. ``factories`` are authorities made
-    for this run, which the configuration names. Raises PreflightError when it does not come up.
+    ``made`` are the authorities made for this run, which the scenario names; their certificates, not their keys, go to
+    the sandbox. Raises PreflightError when it does not come up.
     """
-    with quarters(config, factories) as place:
-        process = _start(place)
-        try:
-            yield _announced(process, place, label)
-        finally:
-            _stop(process)
-            place.keep_log(keep_log_in)
+    with ExitStack() as unless_it_listens:
+        place = unless_it_listens.enter_context(quarters(scenario.sandbox_text, made))
+        process = _started(place)
+        unless_it_listens.callback(place.keep_log, keep_log_in)
+        unless_it_listens.callback(_end, process)
+        whereabouts = _announced(process, place, scenario.sandbox_label)
+        return Sandbox(**whereabouts, process=process, afterwards=unless_it_listens.pop_all())
 
 
-def _start(place: Quarters) -> Process:
+def _started(place: Quarters) -> Process:
     with place.errors.open("wb") as stderr:
         return subprocess.Popen(  # noqa: S603 - our own command line
             place.command,
@@ -81,18 +85,18 @@ def _start(place: Quarters) -> Process:
         )
 
 
-def _announced(process: Process, place: Quarters, label: str | None) -> Sandbox:
+def _announced(process: Process, place: Quarters, label: str | None) -> dict[str, Any]:
     """Wait until the sandbox says where it listens."""
     gives_up_s = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < gives_up_s:
-        said = place.announced(label)
-        if said is not None:
-            return Sandbox(**said, process=process)
+        whereabouts = place.announced(label)
+        if whereabouts is not None:
+            return whereabouts
         time.sleep(POLL_S)
     raise PreflightError(place.failure(process.returncode))
 
 
-def _stop(process: Process) -> None:
+def _end(process: Process) -> None:
     """End its input, and its life if that is not enough."""
     if process.stdin is not None:
         with suppress(OSError):
