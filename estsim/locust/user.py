@@ -21,6 +21,7 @@ from estsim.fleet.clock import NS_PER_S
 from estsim.fleet.devices import Device
 from estsim.fleet.keys import KeyRing
 from estsim.fleet.plain_keys import take_key
+from estsim.locust import hooks  # noqa: F401 - a locustfile with a user of ours needs nothing else
 from estsim.locust.exchanges import Exchanges
 from estsim.locust.life import Life
 from estsim.locust.playable import check_playable, read_scenario

@@ -1,0 +1,58 @@
+"""Where estsim hooks into Locust: importing this is all that a locustfile has to do, and a user of ours does it."""
+
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from locust import events
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from estsim.locust.follow import Follower
+from estsim.locust.lead import Lead, lead_of
+from estsim.locust.options import add_options
+
+_FOLLOWERS: Final[WeakKeyDictionary[Environment, Follower]] = WeakKeyDictionary()
+
+
+def _on_parser(parser: LocustArgumentParser, **_: object) -> None:
+    add_options(parser)
+
+
+def _on_init(environment: Environment, runner: Any, web_ui: Any = None, **_: object) -> None:  # noqa: ANN401 - Locust's
+    """Take the place that this process has: a worker's, or that of who leads."""
+    if isinstance(runner, WorkerRunner):
+        _FOLLOWERS[environment] = Follower(environment, runner)
+        return
+    Lead(environment)
+    if web_ui is not None:
+        from estsim.locust.web import install_tab  # noqa: PLC0415 - a headless process needs none of it
+
+        install_tab(environment)
+
+
+def _on_test_start(environment: Environment, **_: object) -> None:
+    lead = lead_of(environment)
+    if lead is not None:
+        lead.begin()
+
+
+def _on_test_stop(environment: Environment, **_: object) -> None:
+    lead, follower = lead_of(environment), _FOLLOWERS.get(environment)
+    if lead is not None:
+        lead.end()
+    if follower is not None:
+        follower.end()
+
+
+def _on_quitting(environment: Environment, **_: object) -> None:
+    lead = lead_of(environment)
+    if lead is not None:
+        lead.interrupted()
+
+
+events.init_command_line_parser.add_listener(_on_parser)  # type: ignore[no-untyped-call]  # Locust says no types here
+events.init.add_listener(_on_init)  # type: ignore[no-untyped-call]
+events.test_start.add_listener(_on_test_start)  # type: ignore[no-untyped-call]
+events.test_stop.add_listener(_on_test_stop)  # type: ignore[no-untyped-call]
+events.quitting.add_listener(_on_quitting)  # type: ignore[no-untyped-call]
