@@ -8,41 +8,35 @@ code.
 import logging
 import subprocess
 import sys
-import time
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import gevent
 from gevent import Greenlet
 from locust.env import Environment
-from locust.runners import STATE_MISSING, MasterRunner
+from locust.runners import MasterRunner
 
 from estsim.errors import EstsimError, PreflightError
-from estsim.fleet.briefing import Briefing, Maker
 from estsim.fleet.factory import Factory
 from estsim.fleet.host import Host, factory_of
 from estsim.fleet.led_run import LedEnd, LedRun
 from estsim.fleet.notices import notices_of
-from estsim.fleet.part import WHOLE, Part
+from estsim.fleet.part import WHOLE
 from estsim.fleet.trust import system_trust, trust_file
+from estsim.locust.crowd import Crowd
 from estsim.locust.events import play_events
-from estsim.locust.messages import CLOCK, HELLO, PARCEL, PLAN, PROTOCOL, REFUSED
 from estsim.locust.options import asked
 from estsim.locust.play import Play, put_on
 from estsim.locust.sandbox import Sandbox, start
 from estsim.locust.watch import Watch
 from estsim.measure.exits import Exit
-from estsim.measure.parcel import ParcelError, unpack
 from estsim.measure.summary import Ending
 from estsim.scenario.plan import MadeAuthority, Scenario
-from estsim.scenario.portable import portable_text
 
 _LOG: Final = logging.getLogger(__name__)
 _LEAD_S: Final = 1.5  # between the test's start and the run's zero, for the plan to reach everybody
 _LEAD_PER_DEVICE_S: Final = 0.002  # for a worker to make its devices
 _TEND_S: Final = 0.5
-_LAST_PARCELS_S: Final = 20.0
-_ASK_AGAIN_S: Final = 0.1
 _LEADS: Final[WeakKeyDictionary[Environment, "Lead"]] = WeakKeyDictionary()
 
 
@@ -53,18 +47,13 @@ class Lead:
         self.run: LedRun | None = None
         self.end_of_run: LedEnd | None = None
         self._environment = environment
-        self._keys: dict[str, bytes] = {}  # by worker, the public key of its manufacturer
         self._greenlets: list[Greenlet[..., None]] = []
-        self._host: Host | None = None
         self._sandbox: Sandbox | None = None
-        self._of = 0  # among how many workers the fleet was shared at the start
         self._watch: Watch | None = None
         self._interrupted = False
         _LEADS[environment] = self
         runner = environment.runner
-        if isinstance(runner, MasterRunner):
-            for name, listener in ((HELLO, self._on_hello), (CLOCK, self._on_clock), (PARCEL, self._on_parcel)):
-                runner.register_message(name, listener)
+        self._crowd = Crowd(runner) if isinstance(runner, MasterRunner) else None
 
     @property
     def is_under_way(self) -> bool:
@@ -87,16 +76,15 @@ class Lead:
         scenario, self.end_of_run = plan.scenario, None
         lead_s = _LEAD_S + scenario.devices * _LEAD_PER_DEVICE_S
         self.run = run = LedRun.begin(scenario, plan.results, target="sandbox", in_s=lead_s)
-        self._host = host = self._server(scenario, run)
+        host = self._server(scenario, run)
         run.clock = type(run.clock).start(in_s=lead_s)  # the sandbox may have taken its time
         run.books.target = f"sandbox {host.url}" if self._sandbox else str(host.url)
         if self._sandbox is not None:
             self._sandbox.begin(run.clock.wall_epoch_s)
         for notice in notices_of(scenario):
             run.books.recorder.mark(0, notice, kind="notice")
-        runner = self._environment.runner
-        if isinstance(runner, MasterRunner):
-            self._share_out(runner, run)
+        if self._crowd is not None:
+            self._crowd.begin(run, host)
         else:
             self._play_here(host, run)
         run.introduce()
@@ -128,34 +116,6 @@ class Lead:
             run.clock, lambda: play.in_flight, recorder.generator, lambda: recorder.fleet(play.reading())
         )
 
-    def _share_out(self, runner: MasterRunner, run: LedRun) -> None:
-        """Give every worker that is there its part."""
-        names = sorted(self._keys.keys() & {client.id for client in runner.clients.all}, key=runner.get_worker_index)
-        self._of = len(names)
-        for slot, name in enumerate(names):
-            self._brief(runner, run, name, Part(slot, self._of))
-
-    def _brief(self, runner: MasterRunner, run: LedRun, name: str, part: Part) -> None:
-        host = self._host
-        assert host is not None  # noqa: S101 - set as the run began
-        worker = run.hire(name, part)
-        title = f"estsim worker {worker.number}"
-        briefing = Briefing(
-            run.books.id,
-            portable_text(run.scenario),
-            str(host.url),
-            host.trust.anchors,
-            explicit=host.trust.explicit,
-            makers={
-                key or "": Maker.branch(factory, self._keys[name], title)
-                for key, factory in host.factories.items()
-                if key is None or isinstance(run.scenario.authorities[key], MadeAuthority)
-            },
-            part=part,
-            wall_epoch_s=run.clock.wall_epoch_s,
-        )
-        runner.send_message(PLAN, briefing.packed(), client_id=name)
-
     def _refuse(self, why: str, code: Exit) -> None:
         """Tell why no run can begin, and end the test."""
         _LOG.error("estsim: %s", why)
@@ -165,61 +125,18 @@ class Lead:
 
     # -- while it lasts
 
-    def _on_hello(self, environment: Environment, msg: Any, **_: object) -> None:  # noqa: ANN401, ARG002 - Locust's
-        runner, name = self._environment.runner, str(msg.node_id)
-        assert isinstance(runner, MasterRunner)  # noqa: S101 - nobody else is greeted
-        protocol, version = msg.data.get("protocol"), msg.data.get("version")
-        if protocol != PROTOCOL:
-            why = f"this master speaks protocol {PROTOCOL} of estsim, worker {name} {protocol} (estsim {version})"
-            _LOG.error("estsim: %s", why)
-            runner.send_message(REFUSED, {"why": why}, client_id=name)
-            return
-        self._keys[name] = msg.data["public_key"]
-        if self.is_under_way and self.run is not None and name not in self.run.workers:
-            self._brief(runner, self.run, name, self.run.next_part(of=self._of))
-
-    def _on_clock(self, environment: Environment, msg: Any, **_: object) -> None:  # noqa: ANN401, ARG002 - Locust's
-        runner = self._environment.runner
-        answer = {"sent_s": msg.data["sent_s"], "master_s": time.time()}
-        if runner is not None:
-            runner.send_message(CLOCK, answer, client_id=str(msg.node_id))
-
-    def _on_parcel(self, environment: Environment, msg: Any, **_: object) -> None:  # noqa: ANN401, ARG002 - Locust's
-        run, name = self.run, str(msg.node_id)
-        if run is None or not self.is_under_way:
-            return
-        try:
-            parcel = unpack(msg.data["parcel"])
-        except ParcelError as error:
-            _LOG.error("estsim: worker %s sent what cannot be read: %s", name, error)
-            return
-        run.merge(name, parcel)
-        worker = run.workers.get(name)
-        if worker is not None:
-            worker.offset_s, worker.round_trip_s = msg.data.get("offset_s"), msg.data.get("round_trip_s")
-
     def _tend(self, run: LedRun) -> None:
         """Write twice a second, and look after workers and the thresholds that may end the run."""
         pool = gevent.get_hub().threadpool
         while True:
             gevent.sleep(_TEND_S)
             pool.apply(run.write)
-            self._miss(run)
+            if self._crowd is not None:
+                self._crowd.look_after(run)
             if run.books.may_end_early and run.books.is_broken(max(0, run.clock.now_ns())):
                 _LOG.warning("estsim: a threshold that may end the run does not hold")
                 self._end_test()
                 return
-
-    def _miss(self, run: LedRun) -> None:
-        """Tell of workers that have gone without a last parcel."""
-        runner = self._environment.runner
-        if not isinstance(runner, MasterRunner):
-            return
-        there = {client.id: client.state for client in runner.clients.all}
-        for name in run.pending:
-            if there.get(name, STATE_MISSING) == STATE_MISSING:
-                run.lose(name, "left without a word" if name in there else "left")
-                _LOG.error("estsim: %s", run.books.losses.told[-1])
 
     # -- the end
 
@@ -236,25 +153,12 @@ class Lead:
         if self._watch is not None:
             run.own = self._watch.stop()
             self._watch = None
-        self._collect(run)
+        if self._crowd is not None:
+            self._crowd.collect(run)
         end = self.end_of_run = run.finish(Ending.ABORTED if self._interrupted else Ending.FINISHED)
         self._leave()
         self._environment.process_exit_code = int(end.code)
-        _report(end, run)
-
-    def _collect(self, run: LedRun) -> None:
-        """Wait for the last parcels; workers that Locust has not stopped yet are asked to."""
-        runner = self._environment.runner
-        if not isinstance(runner, MasterRunner):
-            return
-        for name in run.pending:
-            runner.send_message("stop", client_id=name)
-        gives_up_s = time.monotonic() + _LAST_PARCELS_S
-        while run.pending and time.monotonic() < gives_up_s:
-            gevent.sleep(_ASK_AGAIN_S)
-            self._miss(run)
-        for name in run.pending:
-            run.lose(name, "did not say what it had done")
+        _report(end)
 
     def _leave(self) -> None:
         """Stop what was started for the run."""
@@ -276,11 +180,9 @@ def lead_of(environment: Environment) -> Lead | None:
     return _LEADS.get(environment)
 
 
-def _report(end: LedEnd, run: LedRun) -> None:
+def _report(end: LedEnd) -> None:
     """Say what the run came to, and have its page made."""
     summary = end.summary
-    for told in run.books.losses.told:
-        _LOG.error("estsim: %s", told)
     for judged in summary["thresholds"]:
         held = "holds" if judged["passed"] else "does not hold"
         why = f" ({judged['why']})" if judged.get("why") else ""
