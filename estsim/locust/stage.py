@@ -37,7 +37,7 @@ class Stage(Protocol):
         """The ids of requests, None where the scenario wants none."""
 
     def take(self, cohort: str | None) -> Device | None:
-        """Give the next free device, of a cohort if one is named; None when there are no more in this process."""
+        """Give the next free device, of a cohort if one is named; None when this process has no more to give."""
 
     def give_back(self, device: Device) -> None:
         """Take note that nobody plays a device any more, for whatever reason; it is never played again."""

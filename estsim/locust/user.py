@@ -66,7 +66,11 @@ class EstDevice(User):
         """Live a device's whole life; the only task of such a user."""
         if self._stage is not None:
             raise StopUser
-        stage = self._stage = _stage_for(self.environment, self.scenario)
+        try:
+            stage = self._stage = _stage_for(self.environment, self.scenario)
+        except EstsimError as error:
+            _LOG.error("%s", error)
+            raise StopUser from error  # else Locust would ask again at once, for ever
         device = stage.take(self.cohort)
         if device is None:
             raise StopUser

@@ -4,7 +4,7 @@ The hand-written user does what EST needs and no more: a key and a CSR by crypto
 the device's certificate in files, the PKCS #7 answer parsed. It checks nothing of what came and records nothing of its
 own. Ours is ``EstDevice`` with its fleet and its books. One user is one device with a connection of its own in both,
 and stays when it is done; both enroll the same number at the same rate against one sandbox, and only the CPU of the
-process with Locust in it counts, from the first user on. Run it on a quiet machine:
+process with Locust in it counts, once a tenth of them is through. Run it on a quiet machine:
 
     .venv/bin/python tests/benchmarks/locust_user_cost.py [--devices 1000] [--rate 100] [--rounds 3]
 """

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from estsim.device.states import State
-from estsim.fleet.clock import RunClock
+from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet
 from estsim.fleet.errand import request_ids
 from estsim.fleet.factory import Factory
@@ -26,6 +26,7 @@ from estsim.scenario.plan import Scenario
 from estsim.scenario.target_url import parse_url
 
 Row = tuple[str, str, str, int, int]  # operation, cause, outcome, enrolment, attempt
+Wired = tuple[float, bool, bool]  # intended_s, reused, resumed
 Story = dict[int, list[Row]]  # by device
 
 DEADLINE_S = 30.0
@@ -85,6 +86,13 @@ class Rows(Recorder):
         for each in self.samples:
             row = (each.operation.value, each.cause.value, each.kind.value, each.enrolment, each.attempt)
             told.setdefault(each.device, []).append(row)
+        return told
+
+    def wires(self) -> dict[int, list[Wired]]:
+        """Return when each device's exchanges were intended, and what connections they went on."""
+        told: dict[int, list[Wired]] = {}
+        for each in self.samples:
+            told.setdefault(each.device, []).append((each.stamps.intended_ns / NS_PER_S, each.reused, each.resumed))
         return told
 
 

@@ -189,7 +189,7 @@ SCRIPTS: Final = [
 # -- the drivers
 
 
-async def on_trio(place: Place) -> Story:
+async def on_trio(place: Place) -> Rows:
     """Play it with the engine."""
     scenario = place.plan()
     host = place.host(scenario)
@@ -203,10 +203,10 @@ async def on_trio(place: Place) -> Story:
         for order in orders_of(scenario, number, event.at_s):
             shard.order(order.at_s, devices[order.device], order.make)
     await shard.run(until_settled=True)
-    return rows.story()
+    return rows
 
 
-async def on_threads(place: Place) -> Story:
+async def on_threads(place: Place) -> Rows:
     """Play it with the loop of a Locust user, a thread for each device."""
     boards = Boards(place.host(place.plan()))
     alarm = threading.Event()
@@ -221,7 +221,7 @@ async def on_threads(place: Place) -> Story:
         while not boards.is_settled:  # noqa: ASYNC110 - nothing announces it
             await trio.sleep(0.01)
         alarm.set()
-    return boards.rows.story()
+    return boards.rows
 
 
 async def on_gevent(place: Place) -> Story:
@@ -265,16 +265,38 @@ def virtually(scenario: Scenario) -> Story:
     return dry.story
 
 
-DRIVERS: Final = {"trio": on_trio, "threads": on_threads, "gevent": on_gevent}
+async def story_on(driver: str, place: Place) -> Story:
+    """Return what each device did with one of the live drivers."""
+    if driver == "gevent":
+        return await on_gevent(place)
+    return (await (on_trio if driver == "trio" else on_threads)(place)).story()
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", ["trio", "threads", "gevent"])
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 async def test_every_driver_plays_a_script_the_same(script: Script, driver: str, tmp_path: Path) -> None:
     """Operation, cause, outcome, enrolment and attempt of each exchange of each device are those of the script."""
     async with serving(script.text(), tmp_path) as place:
-        story = await DRIVERS[driver](place)
+        story = await story_on(driver, place)
     assert story == dict.fromkeys(range(script.devices), script.rows)
+
+
+@pytest.mark.parametrize("name", ["deferred-twice", "challenged", "kept-alive", "cut-while-waiting"])
+async def test_intended_times_and_connections_are_the_same(name: str, tmp_path: Path) -> None:
+    """When each exchange was meant to be, and whether its connection stood already or resumed a session."""
+    script = next(each for each in SCRIPTS if each.name == name)
+    wires = []
+    for driver in (on_trio, on_threads):
+        folder = tmp_path / driver.__name__
+        folder.mkdir()
+        async with serving(script.text(), folder) as place:
+            wires.append((await driver(place)).wires())
+    theirs, ours = wires
+    assert any(row[1] for row in ours[0]) is (name in {"kept-alive", "challenged"})
+    assert ours.keys() == theirs.keys()
+    for device, rows in ours.items():
+        assert [row[1:] for row in rows] == [row[1:] for row in theirs[device]]
+        assert [row[0] for row in rows] == pytest.approx([row[0] for row in theirs[device]], abs=0.2)
 
 
 @pytest.mark.parametrize("script", [each for each in SCRIPTS if each.virtual], ids=lambda script: script.name)

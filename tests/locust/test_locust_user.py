@@ -139,3 +139,23 @@ def test_a_cohort_that_is_not_there_is_refused(tmp_path: Path) -> None:
     done = locust(tmp_path, body, "-u", "1", "-t", "2s")
     assert done.returncode == 2, done.stderr
     assert "there is no nobody" in done.stderr
+
+
+def test_a_user_without_a_run_says_so_and_stops(tmp_path: Path) -> None:
+    """Where no run of estsim's is under way, each user ends with one line, and the others go on."""
+    body = (
+        "import gevent, sys, types\n"
+        "from locust import User, task\n"
+        "from estsim.errors import UsageError\n"
+        "from estsim.locust.user import EstDevice\n\n"
+        'play = types.ModuleType("estsim.locust.play")\n\n'
+        "def play_for(environment, scenario):\n"
+        '    raise UsageError("no run here")\n\n'
+        "play.play_for = play_for\n"
+        'sys.modules["estsim.locust.play"] = play\n\n'
+        "class Meter(EstDevice):\n    fixed_count = 1\n\n"
+        'class Other(User):\n    @task\n    def rest(self):\n        print("resting")\n        gevent.sleep(60)\n'
+    )
+    done = locust(tmp_path, body, "-u", "2", "-r", "2", "-t", "2s")
+    assert 1 <= done.stderr.count("no run here") <= 4, done.stderr
+    assert "resting" in done.stdout + done.stderr
