@@ -51,6 +51,7 @@ class LedRun:
     stage: RunStage = RunStage.RUNNING
     own: GeneratorTotals | None = None  # of the leader itself, where it plays devices
     trouble: str | None = None  # of the disk
+    ended_ns: int | None = None
 
     @classmethod
     def begin(cls, scenario: Scenario, results: Path, *, target: str, in_s: float) -> "LedRun":
@@ -105,8 +106,9 @@ class LedRun:
             self.trouble = str(error)
 
     def snapshot(self) -> Snapshot:
-        """Return what a display shows now."""
-        return self.books.snapshot(max(0, self.clock.now_ns()), self.stage)
+        """Return what a display shows now, or how the run ended."""
+        at_ns = self.clock.now_ns() if self.ended_ns is None else self.ended_ns
+        return self.books.snapshot(max(0, at_ns), self.stage)
 
     @property
     def pending(self) -> list[str]:
@@ -126,7 +128,7 @@ class LedRun:
 
     def finish(self, ending: Ending) -> "LedEnd":
         """Write what is left, close the store, leave the summary; returns what the run came to."""
-        ended_ns = max(0, self.clock.now_ns())
+        ended_ns = self.ended_ns = max(0, self.clock.now_ns())
         self.stage = RunStage.DONE
         self.write()
         facts = {

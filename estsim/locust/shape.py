@@ -1,0 +1,59 @@
+"""Locust's users over time as the scenario has its devices boot, and a test that ends when the scenario is over.
+
+``class Boots(BootCurve): pass`` in a locustfile is all; Locust asks it once a second. Its pure part is
+:mod:`estsim.locust.curve`.
+"""
+
+import logging
+from typing import Final
+
+from locust.shape import LoadTestShape
+
+from estsim.fleet.led_run import LedRun
+from estsim.locust.curve import FIRST_TICK, Tick, curve_of, tick_to, users_at
+from estsim.locust.lead import lead_of
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class BootCurve(LoadTestShape):
+    """A user for each device that has booted, a little ahead of its boot. Over with the scenario.
+
+    That is when its duration is over, or, where it says ``until: settled``, once all devices have booted and none of
+    them has a step planned.
+    """
+
+    abstract = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Locust says no types here
+        self._played: LedRun | None = None
+        self._curve: tuple[float, ...] = ()
+        self._last = FIRST_TICK
+
+    def tick(self) -> Tick | None:
+        """Return how many users there are to be now, None when the scenario is over.
+
+        While the run is being prepared the answer stays the same: with another one Locust would break that off.
+        """
+        lead = lead_of(self.runner.environment) if self.runner else None
+        run = lead.run if lead is not None and lead.is_under_way else None
+        if run is None:
+            return FIRST_TICK
+        if run is not self._played:
+            self._played, self._curve, self._last = run, curve_of(run.scenario), FIRST_TICK
+        if self._is_over(run):
+            return None
+        self._last = tick_to(users_at(self._curve, run.clock.now_s()), self._last)
+        return self._last
+
+    def _is_over(self, run: LedRun) -> bool:
+        scenario, now_s = run.scenario, run.clock.now_s()
+        if now_s >= scenario.duration_s:
+            _LOG.info("estsim: the scenario's time is over")
+            return True
+        booted = self._last[0] >= len(self._curve) and (not self._curve or now_s > self._curve[-1])
+        if scenario.until_settled and booted and run.is_settled:
+            _LOG.info("estsim: no device has a step planned any more")
+            return True
+        return False
