@@ -1,0 +1,180 @@
+"""A run that is led: parcels counted once, the lost told, and left on the disk as any run is."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
+from estsim.est.operations import Operation
+from estsim.est.outcome import OutcomeClass
+from estsim.fleet.demands import gatherer_of
+from estsim.fleet.led_run import LedRun
+from estsim.fleet.offsets import Offsets
+from estsim.fleet.part import Part
+from estsim.measure.exits import Exit
+from estsim.measure.gatherer import Gatherer
+from estsim.measure.parcel import pack, unpack
+from estsim.measure.sample import Enrolment, FleetReading, Sample, Stamps
+from estsim.measure.summary import Ending, GeneratorTotals
+from estsim.scenario.loader import load_scenario
+from estsim.scenario.plan import Scenario
+
+MS = 1_000_000
+
+
+@pytest.fixture(name="scenario")
+def four_meters(tmp_path: Path) -> Scenario:
+    """Return a small plan."""
+    file = tmp_path / "fleet.yaml"
+    file.write_text(
+        "version: 1\nduration: 9s\nsandbox: {}\ncohorts: {meters: {devices: 4, boot: {burst: 2s}, renew: off}}\n"
+        "thresholds: [certificates.verified == 4]\n",
+        encoding="utf-8",
+    )
+    return load_scenario(file)
+
+
+@pytest.fixture(name="run")
+def begun(scenario: Scenario, tmp_path: Path) -> LedRun:
+    """Return a run that has begun, with two workers."""
+    run = LedRun.begin(scenario, tmp_path / "results", target="https://est.example", in_s=0.0)
+    for name in ("one", "other"):
+        run.hire(name, run.next_part(of=2))
+    run.introduce()
+    return run
+
+
+def enrols(gatherer: Gatherer, device: int) -> None:
+    """Let a device enroll, in 10 ms."""
+    enrolment = Enrolment(device, "meters", 1, Goal.ENROLL, 0)
+    gatherer.enrolment_began(enrolment)
+    stamps = Stamps(0, 0, 0, 1 * MS, 2 * MS, 3 * MS, 9 * MS, 10 * MS)
+    gatherer.exchange(
+        Sample(
+            device,
+            "meters",
+            Operation.SIMPLEENROLL,
+            Cause.PLAN,
+            1,
+            1,
+            f"r-{device}",
+            OutcomeClass.OK,
+            stamps,
+            status=200,
+        )
+    )
+    enrolment.ended_ns, enrolment.end = 10 * MS, EnrolmentEnd.ISSUED
+    gatherer.enrolment_ended(enrolment)
+
+
+def worked(scenario: Scenario, *devices: int) -> Gatherer:
+    """Return what a worker has counted whose devices have all enrolled."""
+    gatherer = gatherer_of(scenario)
+    for device in devices:
+        enrols(gatherer, device)
+    gatherer.fleet(
+        FleetReading(20 * MS, {"operational": len(devices)}, cohorts={"meters": {"operational": len(devices)}})
+    )
+    return gatherer
+
+
+def test_it_leaves_what_any_run_leaves(scenario: Scenario, run: LedRun) -> None:
+    """Folder, scenario, rows, summary and verdict; what workers cost is added up, how their clocks stand is kept."""
+    for name, devices in (("one", (0, 2)), ("other", (1, 3))):
+        parcel = worked(scenario, *devices).take_parcel(GeneratorTotals(1.5, 100))
+        run.merge(name, unpack(pack(parcel)))
+    run.workers["other"].offset_s, run.workers["other"].round_trip_s = 0.25, 0.001
+    assert not run.pending
+    end = run.finish(Ending.FINISHED)
+    assert (end.code, end.trouble) == (Exit.PASSED, None)
+    assert end.summary["run"]["workers"] == 2
+    assert end.summary["fleet"] == {"devices": 4, "states": {"operational": 4}}
+    assert end.summary["generator"]["cpu_s"] == 3.0
+    assert {path.name for path in end.folder.iterdir()} == {"run.sqlite", "scenario.yaml", "summary.json"}
+    with closing(sqlite3.connect(end.folder / "run.sqlite")) as store:
+        facts = dict(store.execute("SELECT key, value FROM run").fetchall())
+        assert store.execute("SELECT COUNT(*) FROM exchanges").fetchone() == (4,)
+    assert json.loads(facts["clock_offsets"]) == {"0": [None, None], "1": [0.25, 0.001]}
+    assert (facts["ending"], facts["workers"], facts["target"]) == ("finished", "2", "https://est.example")
+
+
+def test_a_parcel_counts_once_and_a_stranger_s_never(scenario: Scenario, run: LedRun) -> None:
+    """A network may bring it twice; whoever is no worker of this run is not heard."""
+    packed = pack(worked(scenario, 0).take_parcel())
+    run.merge("one", unpack(packed))
+    run.merge("one", unpack(packed))
+    run.merge("nobody", unpack(packed))
+    assert run.books.recorder.book.total().certificates == 1
+    run.store.close()
+
+
+def test_a_worker_that_is_gone_is_lost_once(scenario: Scenario, run: LedRun) -> None:
+    """Its devices by number; the verdict is that the generator was the limit."""
+    run.merge("one", worked(scenario, 0, 2).take_parcel(GeneratorTotals(1.0, 1)))
+    for _ in range(2):
+        run.lose("one", "left")  # it has said all that it had to say
+        run.lose("other", "went silent")
+    assert run.pending == []
+    end = run.finish(Ending.FINISHED)
+    assert end.code is Exit.SATURATED
+    assert "worker 1 went silent after" in end.summary["generator"]["why"]
+    assert "its 2 devices are lost (numbers 1, 3)" in end.summary["generator"]["why"]
+    assert end.summary["fleet"]["states"] == {"operational": 2, "lost": 2}
+
+
+def test_who_comes_late_gets_a_part_of_its_own(run: LedRun) -> None:
+    """None of the plan's devices is in it."""
+    assert run.next_part(of=2) == Part(2, 2)
+    run.store.close()
+
+
+def test_an_interrupted_run_says_so(run: LedRun) -> None:
+    """With the exit code of Ctrl-C."""
+    assert run.finish(Ending.ABORTED).code is Exit.INTERRUPTED
+
+
+def test_settled_is_when_nothing_is_planned(scenario: Scenario, run: LedRun) -> None:
+    """By what the workers say of their devices."""
+    gatherer = gatherer_of(scenario)
+    gatherer.fleet(FleetReading(1, {"deferred": 1}, cohorts={"meters": {"deferred": 1}}, planned=1))
+    run.merge("one", gatherer.take_parcel())
+    settled = [run.is_settled]
+    gatherer.fleet(FleetReading(1, {"retired": 1}, cohorts={"meters": {"retired": 1}}))
+    run.merge("one", gatherer.take_parcel())
+    assert [*settled, run.is_settled] == [False, True]
+    assert run.last_boot_s <= 2.0
+    run.store.close()
+
+
+def test_a_full_disk_keeps_the_rows_for_later(scenario: Scenario, run: LedRun) -> None:
+    """Told while it is so, and nothing is missing once there is room."""
+    (pages,) = run.store._connection.execute("PRAGMA page_count").fetchone()
+    run.store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    run.merge("one", worked(scenario, *range(4)).take_parcel(GeneratorTotals(1.0, 1)))
+    for device in range(4, 400):
+        enrols(gatherer := gatherer_of(scenario), device)
+        run.books.recorder.merge(0, gatherer.take_parcel())
+    run.write()
+    told = [run.trouble]
+    run.store._connection.execute("PRAGMA max_page_count = 1000000")
+    run.write()
+    assert "the disk is full" in (told[0] or "")
+    assert run.trouble is None
+    assert run.store._connection.execute("SELECT COUNT(*) FROM exchanges").fetchone() == (400,)
+    run.store.close()
+
+
+def test_clocks_are_compared_by_the_shortest_round_trip() -> None:
+    """An answer that took long says little; one that took none backwards nothing."""
+    offsets = Offsets()
+    offsets.answer(sent_s=10.0, told_s=110.6, now_s=11.0)
+    assert offsets.offset_s == pytest.approx(100.1)
+    offsets.answer(sent_s=20.0, told_s=120.01, now_s=20.02)
+    assert offsets.offset_s == pytest.approx(100.0)
+    assert offsets.round_trip_s == pytest.approx(0.02)
+    offsets.answer(sent_s=30.0, told_s=135.0, now_s=31.0)
+    offsets.answer(sent_s=30.0, told_s=135.0, now_s=29.0)
+    assert offsets.offset_s == pytest.approx(100.0)
