@@ -99,7 +99,7 @@ def ours(_sandbox: dict[str, Any], scenario: Path, devices: int, rate: int) -> f
     assert plan.target.ca is not None
     factories: dict[str | None, Factory] = {name: factory_of(each) for name, each in plan.authorities.items()}
     boards = Boards(Host(plan, plan.target.url, trust_file(plan.target.ca), factories))
-    boards.boots_s = lambda _device: boards.clock.now_s()  # type: ignore[method-assign]
+    boards.boots_s = lambda device: boards.clock.now_s()  # type: ignore[method-assign]  # noqa: ARG005
     play = types.ModuleType("estsim.locust.play")
     play.play_for = lambda _environment, _scenario: boards  # type: ignore[attr-defined]
     sys.modules["estsim.locust.play"] = play
