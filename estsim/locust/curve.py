@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from estsim.fleet.boots import AHEAD_S, boots_of
+from estsim.fleet.orders import orders_of
 from estsim.scenario.plan import Scenario
 
 Tick = tuple[int, float]  # users in all, and how many may be spawned in a second
@@ -14,6 +15,15 @@ FIRST_TICK: Tick = (1, 1.0)  # a test begins with its first user: before, Locust
 def curve_of(scenario: Scenario) -> tuple[float, ...]:
     """Return when each device is meant to begin, ascending (seconds of the run), those that an event joins too."""
     return tuple(at_s for at_s, _ in boots_of(scenario))
+
+
+def plan_ends_s(scenario: Scenario) -> float:
+    """Return when the last thing of the plan itself is due: a boot, an event, what one orders of a device."""
+    due = [at_s for at_s, _ in boots_of(scenario)]
+    for number, event in enumerate(scenario.events):
+        due.append(event.at_s)
+        due += [order.at_s for order in orders_of(scenario, number, event.at_s)]
+    return max(due, default=0.0)
 
 
 def users_at(curve: Sequence[float], now_s: float) -> int:

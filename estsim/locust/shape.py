@@ -10,10 +10,11 @@ from typing import Final
 from locust.shape import LoadTestShape
 
 from estsim.fleet.led_run import LedRun
-from estsim.locust.curve import FIRST_TICK, Tick, curve_of, tick_to, users_at
+from estsim.locust.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
 from estsim.locust.lead import lead_of
 
 _LOG: Final = logging.getLogger(__name__)
+_HEARD_S: Final = 2.5  # workers say once a second where their devices stand: what the plan had last is in it by then
 
 
 class BootCurve(LoadTestShape):
@@ -29,6 +30,7 @@ class BootCurve(LoadTestShape):
         super().__init__()  # type: ignore[no-untyped-call]  # Locust says no types here
         self._played: LedRun | None = None
         self._curve: tuple[float, ...] = ()
+        self._plan_ends_s = 0.0
         self._last = FIRST_TICK
 
     def tick(self) -> Tick | None:
@@ -41,19 +43,24 @@ class BootCurve(LoadTestShape):
         if run is None:
             return FIRST_TICK
         if run is not self._played:
-            self._played, self._curve, self._last = run, curve_of(run.scenario), FIRST_TICK
+            self._take_up(run)
         if self._is_over(run):
             return None
         self._last = tick_to(users_at(self._curve, run.clock.now_s()), self._last)
         return self._last
 
+    def _take_up(self, run: LedRun) -> None:
+        """Begin with a run that was not there before."""
+        self._played, self._last = run, FIRST_TICK
+        self._curve, self._plan_ends_s = curve_of(run.scenario), plan_ends_s(run.scenario)
+
     def _is_over(self, run: LedRun) -> bool:
-        scenario, now_s = run.scenario, run.clock.now_s()
-        if now_s >= scenario.duration_s:
+        now_s = run.clock.now_s()
+        if now_s >= run.scenario.duration_s:
             _LOG.info("estsim: the scenario's time is over")
             return True
-        booted = self._last[0] >= len(self._curve) and (not self._curve or now_s > self._curve[-1])
-        if scenario.until_settled and booted and run.is_settled:
+        if not run.scenario.until_settled or now_s < self._plan_ends_s + _HEARD_S:
+            return False
+        if run.is_settled:
             _LOG.info("estsim: no device has a step planned any more")
-            return True
-        return False
+        return run.is_settled

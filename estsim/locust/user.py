@@ -48,8 +48,8 @@ class EstDevice(User):
     """One device of a scenario.
 
     ``scenario`` is a file, or the name of one that comes with estsim; None is the one of ``--scenario``. ``cohort`` is
-    the name of one of its cohorts, None any. When there are no devices left the user stops. So it does when its device
-    is done; asked by Locust, it still takes the answer to an exchange under way.
+    the name of one of its cohorts, None any. When there are no devices left the user stops. One whose device is done
+    stays, and does nothing; asked to stop by Locust, it still takes the answer to an exchange under way.
     """
 
     abstract = True
@@ -79,6 +79,7 @@ class EstDevice(User):
             Life(device, stage, exchanges, self._alarm, turnstile=_TURNSTILE).run()
         finally:
             stage.give_back(device)
+        self._alarm.wait()  # a device that has left still is a user: Locust would spawn another one in its place
         raise StopUser
 
     def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - as Locust has it

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estsim.fleet.boots import AHEAD_S
-from estsim.locust.curve import FIRST_TICK, Tick, curve_of, tick_to, users_at
+from estsim.locust.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 
@@ -59,6 +59,15 @@ def test_cohorts_add_up_and_one_that_joins_counts_from_its_event(tmp_path: Path)
     scenario = plan(tmp_path, {"first": even, "late": even}, ({"at": "30s", "cohort_join": "late"},))
     curve = curve_of(scenario)
     assert [users_at(curve, at_s - AHEAD_S) for at_s in (0, 5, 20, 29.9, 30, 34.5, 50)] == [1, 6, 10, 10, 11, 15, 20]
+
+
+def test_a_plan_ends_with_the_last_of_its_boots_and_orders(tmp_path: Path) -> None:
+    """Also with power that comes back long after the event, and with an event that orders nothing."""
+    even = {"boot": {"rate": "1/s", "shape": "even"}}
+    cut = {"cohorts": ["first"], "off": "10s", "return": {"at_once": True}}
+    assert plan_ends_s(plan(tmp_path, {"first": even})) == 9.0
+    assert plan_ends_s(plan(tmp_path, {"first": even}, ({"at": "20s", "power_cut": cut},))) == 30.0
+    assert plan_ends_s(plan(tmp_path, {"first": even}, ({"at": "40s", "mark": "calm"},))) == 40.0
 
 
 @given(curve=st.lists(st.floats(0, 100)).map(sorted), ticks=st.lists(st.floats(-5, 120)).map(sorted))
