@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 import gevent
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from locust.env import Environment
 from locust.runners import WorkerRunner
@@ -25,8 +26,6 @@ from estsim.measure.exits import Exit
 from estsim.measure.gatherer import Gatherer
 from estsim.measure.parcel import pack
 from estsim.measure.summary import GeneratorTotals
-from estsim.scenario.plan import KeyKind
-from estsim.server.ca import make_key
 
 _LOG: Final = logging.getLogger(__name__)
 _QUESTIONS: Final = 4  # of the time, at first
@@ -40,7 +39,7 @@ class Follower:
     def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
         self._environment = environment
         self._runner = runner
-        self._key = make_key(KeyKind.EC_P256)
+        self._key = ec.generate_private_key(ec.SECP256R1())
         self._offsets = Offsets()
         self._play: Play | None = None
         self._gatherer: Gatherer | None = None
