@@ -22,7 +22,6 @@ DEFAULT_SCENARIO: Final = "quickstart"
 
 def add_options(parser: LocustArgumentParser) -> None:
     """Add them; those that a test may begin with anew are in the web UI as well."""
-
     parser.add_argument(
         "--scenario",
         default=DEFAULT_SCENARIO,
