@@ -12,7 +12,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 import gevent
-from gevent import Greenlet
+from gevent import Greenlet, GreenletExit
 from locust.env import Environment
 from locust.runners import MasterRunner
 
@@ -70,28 +70,40 @@ class Lead:
             self._refuse(str(error), Exit.UNREACHABLE)
         except EstsimError as error:
             self._refuse(str(error), Exit.USAGE)
+        except GreenletExit:  # the test was stopped meanwhile
+            self._leave()
+            raise
 
     def _begin(self) -> None:
         plan = asked(self._environment)
-        scenario, self.end_of_run = plan.scenario, None
-        lead_s = _LEAD_S + scenario.devices * _LEAD_PER_DEVICE_S
-        self.run = run = LedRun.begin(scenario, plan.results, target="sandbox", in_s=lead_s)
-        host = self._server(scenario, run)
+        lead_s = _LEAD_S + plan.scenario.devices * _LEAD_PER_DEVICE_S
+        run = LedRun.begin(plan.scenario, plan.results, target="sandbox", in_s=lead_s)
+        try:
+            self._prepare(run, lead_s)
+        except PreflightError:
+            run.introduce()
+            run.finish(Ending.UNREACHABLE)
+            raise
+        self.run, self.end_of_run = run, None  # whoever looks at a run finds it prepared
+        self._greenlets = [
+            gevent.spawn(self._tend, run),
+            gevent.spawn(play_events, run, self._sandbox),
+        ]
+
+    def _prepare(self, run: LedRun, lead_s: float) -> None:
+        """Have a server, begin the clock, and give everybody their part."""
+        host = self._server(run.scenario, run)
         run.clock = type(run.clock).start(in_s=lead_s)  # the sandbox may have taken its time
         run.books.target = f"sandbox {host.url}" if self._sandbox else str(host.url)
         if self._sandbox is not None:
             self._sandbox.begin(run.clock.wall_epoch_s)
-        for notice in notices_of(scenario):
+        for notice in notices_of(run.scenario):
             run.books.recorder.mark(0, notice, kind="notice")
         if self._crowd is not None:
             self._crowd.begin(run, host)
         else:
             self._play_here(host, run)
         run.introduce()
-        self._greenlets = [
-            gevent.spawn(self._tend, run),
-            gevent.spawn(play_events, run, self._sandbox),
-        ]
 
     def _server(self, scenario: Scenario, run: LedRun) -> Host:
         """Return the server: the host's, the scenario's, or a sandbox started for the run."""
@@ -155,10 +167,25 @@ class Lead:
             self._watch = None
         if self._crowd is not None:
             self._crowd.collect(run)
-        end = self.end_of_run = run.finish(Ending.ABORTED if self._interrupted else Ending.FINISHED)
+        end = self.end_of_run = run.finish(Ending.ABORTED if self._is_interrupted else Ending.FINISHED)
         self._leave()
-        self._environment.process_exit_code = int(end.code)
+        if end.code or not self._are_others_here:
+            self._environment.process_exit_code = int(end.code)
         _report(end)
+
+    @property
+    def _is_interrupted(self) -> bool:
+        """Whether somebody ended Locust: a signal, or Ctrl-C, which in a headless test is the main greenlet's."""
+        return self._interrupted or (self._is_headless and not isinstance(gevent.getcurrent(), Greenlet))
+
+    @property
+    def _is_headless(self) -> bool:
+        return bool(getattr(self._environment.parsed_options, "headless", False))
+
+    @property
+    def _are_others_here(self) -> bool:
+        """Whether there are users of another kind, whose failures are Locust's to judge."""
+        return not all(hasattr(each, "cohort") for each in self._environment.user_classes)
 
     def _leave(self) -> None:
         """Stop what was started for the run."""
@@ -170,9 +197,8 @@ class Lead:
     def _end_test(self) -> None:
         """Let Locust end the test, and where nobody is at a web UI to begin another, itself."""
         runner = self._environment.runner
-        headless = getattr(self._environment.parsed_options, "headless", False)
         if runner is not None:
-            gevent.spawn_later(0, runner.quit if headless else runner.stop)
+            gevent.spawn_later(0, runner.quit if self._is_headless else runner.stop)
 
 
 def lead_of(environment: Environment) -> Lead | None:

@@ -101,7 +101,7 @@ class Play:
             state = device.machine.state
             states[state.value] += 1
             cohorts.setdefault(device.cohort.plan.name, Counter())[state.value] += 1
-            wakes_s = device.wakes_s
+            wakes_s = self._boots_yet_s(device, now_s) if state is State.OFF else device.wakes_s
             if wakes_s is not None and isfinite(wakes_s):
                 planned += 1
                 ahead = int(wakes_s) - int(max(0.0, now_s))
@@ -118,6 +118,11 @@ class Play:
             cohorts={name: dict(counts) for name, counts in cohorts.items()},
             planned=planned,
         )
+
+    def _boots_yet_s(self, device: Device, now_s: float) -> float | None:
+        """Return when a device that is off is meant to boot, None if that is over or never to be."""
+        planned_s = self._planned.get(device.index)
+        return planned_s if planned_s is not None and planned_s >= now_s else None
 
     @property
     def in_flight(self) -> int:
