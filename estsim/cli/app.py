@@ -22,6 +22,7 @@ _VERBS: Final = {
     "export": ("estsim.cli.export", "Write what a run recorded as CSV, JSON lines or HdrHistogram percentiles."),
     "report": ("estsim.cli.report", "Make a page of a run, with its charts, to be read anywhere."),
     "device": ("estsim.cli.device", "Tell one device's story: exchanges, waits, certificates."),
+    "worker": ("estsim.cli.worker", "Play a part of a fleet for a Locust master, over many machines."),
     "recipe": ("estsim.cli.recipe", "Print a shell script that enrolls by hand."),
 }
 
@@ -87,5 +88,6 @@ def _estsim(
       estsim export results/RUN --format csv    every exchange of a run, for other programs
       estsim report results/quickstart-*        a page with the figures and charts of each run
       estsim device results/RUN meter-000017    what one device did, waited for and got
+      estsim worker fleet.yaml --master HOST    a part of a fleet that a Locust master leads
       estsim recipe curl URL                    a shell script that enrolls there by hand
     """

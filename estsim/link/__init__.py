@@ -1,1 +1,1 @@
-"""The trio process as a worker of a Locust master. Empty so far: `estsim run` is one process."""
+"""The trio process as a worker of a Locust master: no gevent and no locust in it."""

@@ -94,13 +94,20 @@ class Error:
 
 
 class StatsBook:
-    """Requests since the last report, of which nothing is kept once it has been taken."""
+    """Requests since the last report; ``wall_s`` is UNIX seconds by the master's clock, to whose charts they go."""
 
     def __init__(self, wall_s: float) -> None:
-        self._clear(wall_s)
+        self.begin(wall_s)
+
+    def begin(self, wall_s: float) -> None:
+        """Begin a new report: the one before has been sent."""
+        self._since_s = wall_s
+        self._total = Entry(*_TOTAL, wall_s)
+        self._entries: dict[str, Entry] = {}
+        self._errors: dict[tuple[str, str], Error] = {}
 
     def exchange(self, sample: Sample, wall_s: float) -> None:
-        """Count an exchange that ended at ``wall_s`` by the master's clock."""
+        """Count an exchange that ended at ``wall_s``."""
         name, failure = sample.operation.value, failure_of(sample)
         response_ms = sample.stamps.service_ns / _NS_PER_MS
         if name not in self._entries:
@@ -110,15 +117,13 @@ class StatsBook:
         if failure is not None:
             self._fail(name, failure, wall_s)
 
-    def take(self, wall_s: float) -> Mapping[str, object]:
-        """Return the report, and begin the next."""
-        report = {
+    def report(self) -> Mapping[str, object]:
+        """Return the report so far."""
+        return {
             "stats": [entry.report() for entry in self._entries.values()],
             "stats_total": self._total.report(),
             "errors": {error.key: asdict(error) for error in self._errors.values()},
         }
-        self._clear(wall_s)
-        return report
 
     def _fail(self, name: str, failure: str, wall_s: float) -> None:
         error = self._errors.get((name, failure))
@@ -126,9 +131,3 @@ class StatsBook:
             error = self._errors[name, failure] = Error(name, METHOD, failure, 0, wall_s, wall_s)
         error.occurrences += 1
         error.last_seen = wall_s
-
-    def _clear(self, wall_s: float) -> None:
-        self._since_s = wall_s
-        self._total = Entry(*_TOTAL, wall_s)
-        self._entries: dict[str, Entry] = {}
-        self._errors: dict[tuple[str, str], Error] = {}

@@ -30,6 +30,7 @@ from estsim.fleet.devices import Device, new_device
 from estsim.fleet.errand import request_ids
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.part import cohort_of
+from estsim.link.overheard import Heard, Overheard
 from estsim.measure.parcel import Parcel
 from estsim.scenario.happenings import CohortJoin, Happening, Mark
 from estsim.scenario.plan import Scenario
@@ -40,7 +41,16 @@ _DEVICES_BETWEEN_YIELDS: Final = 16
 class Troupe:
     """A worker's devices in one test; made by :meth:`cast`."""
 
-    def __init__(self, scenario: Scenario, detachment: Detachment, briefing: Briefing, clock: RunClock) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        detachment: Detachment,
+        briefing: Briefing,
+        clock: RunClock,
+        *,
+        heard: Heard,
+        offset_s: float,
+    ) -> None:
         fleet, part = detachment.fleet, briefing.part
         fleet.boots.clear()  # Locust says when
         fleet.stationed.clear()
@@ -54,7 +64,8 @@ class Troupe:
         self._on_stage: list[Device] = []  # begun, the youngest last, as many as Locust has users here
         self._gatherer = gatherer_of(scenario)
         ids = request_ids(f"{briefing.run_id}-w{part.slot}") if scenario.generator.request_ids else None
-        self._shard = detachment.begin(clock, self._gatherer, groups=groups_offered(scenario), request_ids=ids)
+        records = Overheard(self._gatherer, heard, clock, offset_s)
+        self._shard = detachment.begin(clock, records, groups=groups_offered(scenario), request_ids=ids)
         self._vitals = Vitals(clock, lambda: self._shard.in_flight, self._gatherer.generator)
         self._fleet_scope = trio.CancelScope()
         self._over = trio.Event()
@@ -69,18 +80,22 @@ class Troupe:
         own_key: PrivateKey,
         offset_s: float = 0.0,
         tell: Callable[[int], None] = lambda _: None,
+        heard: Heard = lambda _sample, _wall_s: None,
     ) -> "Troupe":
         """Make the devices of this worker's part; tells now and then how many there are.
 
         ``source`` is the worker's own scenario file, ``own`` what is in it, ``own_key`` what the master's certificates
-        of manufacturers are for, ``offset_s`` how far the master's wall clock is ahead of ours. Raises ScenarioError,
-        BriefingError, and UsageError for what devices need and this machine does not have.
+        of manufacturers are for, ``offset_s`` how far the master's wall clock is ahead of ours; ``heard`` is told of
+        each exchange and of the time of its end by the master's clock. Raises ScenarioError, BriefingError, and
+        UsageError for what devices need and this machine does not have.
         """
         scenario = briefing.scenario(source=source, own=own)
         _refuse(scenario)
         detachment = Detachment.of(briefing.host(scenario, own_key=own_key), briefing.part)
         await detachment.prepare(tell)
-        return cls(scenario, detachment, briefing, _clock(briefing.wall_epoch_s - offset_s))
+        return cls(
+            scenario, detachment, briefing, _clock(briefing.wall_epoch_s - offset_s), heard=heard, offset_s=offset_s
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Play until :meth:`stop`, and until what was under way then has ended, or its time is over."""
@@ -130,6 +145,10 @@ class Troupe:
         self._shard.stop()
         self._fleet_scope.deadline = trio.current_time() + self._shard.drain_s
         await self._over.wait()
+
+    def cut(self) -> None:
+        """End at once what is under way."""
+        self._fleet_scope.cancel()
 
     def _extra(self) -> Device:
         """Make a device beyond the plan's: Locust has more users here than this part of the fleet has devices."""

@@ -1,0 +1,353 @@
+"""A worker of a Locust master as a state machine: what comes in and the time make what is to be done. No I/O.
+
+Theory of operation. A worker calls until a master takes it in; then it is ready. A plan makes it prepare its devices,
+orders to spawn say how many of them are to have begun, and an order to stop ends the test: the fleet is stopped, the
+last parcel goes out before ``client_stopped``, as the master counts on, and the worker is ready again. What arrives
+while the fleet comes to its end waits until that is over, as it does in Locust's worker, which is deaf meanwhile. In
+Locust's eyes a worker that stops still runs until it has stopped.
+
+Locust's worker is the model (``WorkerRunner`` in ``locust/runners.py``), but for a master that is gone: Locust's worker
+ends, this one stops its fleet, whose figures nobody takes any more, and calls again (:mod:`estsim.link.bond`).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from typing import Final
+
+from estsim.link.acts import (
+    Act,
+    AskTime,
+    Boot,
+    Dismiss,
+    End,
+    Ending,
+    HandOn,
+    Prepare,
+    Reopen,
+    Report,
+    Say,
+    SayAlive,
+    SetClock,
+    StopFleet,
+    Tell,
+)
+from estsim.link.bond import Bond
+from estsim.link.messages import (
+    Ack,
+    AllSpawned,
+    ClientReady,
+    ClientStopped,
+    ClockTold,
+    Complaint,
+    FromMaster,
+    Hello,
+    Leaving,
+    Plan,
+    QuitOrder,
+    ReconnectOrder,
+    Refused,
+    Spawn,
+    Spawning,
+    SpawningComplete,
+    StopOrder,
+)
+
+HEARTBEAT_S: Final = 1.0  # as in locust/runners.py
+REPORT_S: Final = 3.0  # the same
+PARCEL_S: Final = 1.0
+CALL_S: Final = 5.0  # CONNECT_TIMEOUT there
+_FIRST_QUESTIONS: Final = 4
+_QUESTION_GAP_S: Final = 0.2
+_QUESTION_S: Final = 30.0
+_HELLO_S: Final = 5.0  # after which a master that has not answered our hello knows nothing of estsim
+
+
+class State(Enum):
+    """Where a worker stands; the values are what Locust is told."""
+
+    CALLING = "calling"  # not told: nobody listens
+    READY = "ready"
+    SPAWNING = "spawning"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Fleet(Enum):
+    """Where its devices stand."""
+
+    NONE = "none"
+    MAKING = "making"
+    PLAYING = "playing"
+
+
+class After(Enum):
+    """What follows when the fleet has stopped."""
+
+    SERVE = "serve"  # the same master, another test
+    REPLACE = "replace"  # the same master, with another plan at once
+    RETURN = "return"  # a master that has yet to be found
+    LEAVE = "leave"
+
+
+@dataclass(slots=True)
+class _Every:
+    """A thing done now and then."""
+
+    period_s: float
+    next_s: float = -inf
+
+    def is_due(self, now_s: float) -> bool:
+        """Say whether it is to be done now, and plan the next."""
+        if now_s < self.next_s:
+            return False
+        self.next_s = now_s + self.period_s
+        return True
+
+
+class Session:
+    """One worker. All methods return what is to be done, in that order; ``now_s`` is of a clock that never jumps."""
+
+    def __init__(self, hello: Hello, *, master: str, patience_s: float, now_s: float) -> None:
+        self.state = State.CALLING
+        self.fleet = Fleet.NONE
+        self._hello = hello
+        self._master = master
+        self._patience_s = patience_s
+        self._held: list[Plan | Spawn] = []
+        self._index: int | None = None
+        self._call_afresh(now_s)
+
+    def _call_afresh(self, now_s: float) -> None:
+        """Know nothing of any master."""
+        self.state = State.CALLING
+        self._bond = Bond()
+        self._calling_s = now_s
+        self._call = _Every(CALL_S)
+        self._complain = _Every(CALL_S, now_s + CALL_S)
+        self._beat, self._report, self._parcel = _Every(HEARTBEAT_S), _Every(REPORT_S), _Every(PARCEL_S)
+        self._questions, self._ask_s = 0, inf
+        self._greets_until_s: float | None = None  # until when the hello may still be answered; None once it was
+        self._spawned_s = -inf  # the master's stamp of the last order to spawn
+        self._wanted: Spawn | None = None
+        self._users: dict[str, int] = {}
+        self._begun = 0
+        self._after, self._ending = After.SERVE, End(Ending.TOLD)
+
+    # -- the connection
+
+    def linked(self, now_s: float) -> list[Act]:
+        """Go on with a connection that was made."""
+        self._bond.link(now_s)
+        return self._calls(now_s)
+
+    def unlinked(self, now_s: float) -> list[Act]:
+        """Take note that the connection is lost: there may be another soon."""
+        was, before = self._bond.linked, self.state
+        self._bond.unlink(now_s)
+        self._call = _Every(CALL_S)
+        return [Tell(f"the connection to {self._master} is lost")] if was and before is not State.CALLING else []
+
+    def tick(self, now_s: float) -> list[Act]:
+        """Do what is due by time; to be called a few times a second."""
+        if self.state is State.CALLING:
+            return self._calls(now_s)
+        if self._bond.is_lost(now_s) and self._after not in (After.RETURN, After.LEAVE):
+            return self._lose_master(now_s)
+        return self._routine(now_s) if self._bond.linked else []
+
+    def _calls(self, now_s: float) -> list[Act]:
+        if self.state is not State.CALLING:
+            return []
+        waited_s = now_s - self._calling_s
+        if waited_s >= self._patience_s:
+            why = f"no Locust master has answered at {self._master} for {self._patience_s:g} s"
+            return [End(Ending.UNREACHABLE, why)]
+        acts: list[Act] = []
+        if self._complain.is_due(now_s):
+            acts.append(
+                Tell(f"no master at {self._master} yet, trying for another {self._patience_s - waited_s:.0f} s")
+            )
+        if self._bond.linked and self._call.is_due(now_s):
+            acts += [Say(ClientReady()), Say(self._hello)]
+        return acts
+
+    def _routine(self, now_s: float) -> list[Act]:
+        acts: list[Act] = []
+        if self._beat.is_due(now_s):
+            acts.append(SayAlive((State.RUNNING if self.state is State.STOPPING else self.state).value))
+        if now_s >= self._ask_s:
+            self._questions += 1
+            self._ask_s = now_s + (_QUESTION_GAP_S if self._questions < _FIRST_QUESTIONS else _QUESTION_S)
+            acts.append(AskTime())
+        if self._report.is_due(now_s):
+            acts.append(Report(dict(self._users)))
+        if self.fleet is Fleet.PLAYING and self._after is not After.REPLACE and self._parcel.is_due(now_s):
+            acts.append(HandOn())
+        if self._greets_until_s is not None and now_s >= self._greets_until_s:
+            self._greets_until_s, self._ask_s = None, inf
+            acts.append(
+                Tell(f"{self._master} knows nothing of estsim: its locustfile has no user of estsim's. Waiting")
+            )
+        return acts
+
+    def _lose_master(self, now_s: float) -> list[Act]:
+        told = Tell("master gone, reconnecting…")
+        self._held.clear()
+        if self.fleet is Fleet.NONE:
+            self._call_afresh(now_s)
+            return [told, Reopen(as_another=True)]
+        return [told, *self._stop(After.RETURN, at_once=True)]
+
+    # -- what the master says
+
+    def received(self, message: FromMaster, now_s: float) -> list[Act]:
+        """Take a message."""
+        self._bond.hear(now_s)
+        if isinstance(message, Plan | ClockTold | Refused):
+            self._greets_until_s = None
+        match message:
+            case Ack(index):
+                return self._taken_in(index, now_s)
+            case Plan() | Spawn() | StopOrder():
+                return self._ordered(message, now_s)
+            case QuitOrder():
+                return self._leave(End(Ending.TOLD))
+            case Refused(why):
+                return self._leave(End(Ending.REFUSED, f"{self._master} refuses this worker: {why}"))
+            case ReconnectOrder():
+                return [Tell(f"{self._master} asks for a new connection"), Reopen(as_another=False)]
+            case AllSpawned():
+                return [Tell(f"{_devices(self._begun)} running")] if self.state is State.RUNNING else []
+            case ClockTold(sent_s, master_s):
+                return [SetClock(sent_s, master_s)]
+            case _:
+                return []
+
+    def _ordered(self, order: Plan | Spawn | StopOrder, now_s: float) -> list[Act]:
+        """Take an order; one of a master that has not taken us in is for somebody else."""
+        if self.state is State.CALLING:
+            return []
+        if self.state is State.STOPPING:
+            self._held += [order] if isinstance(order, Plan | Spawn) else []
+            return []
+        match order:
+            case Plan():
+                return self._planned(order)
+            case Spawn():
+                return self._spawn(order)
+            case StopOrder():
+                return self._stop(After.SERVE) if self.fleet is not Fleet.NONE else self._over(now_s)
+
+    def _taken_in(self, index: int, now_s: float) -> list[Act]:
+        """Become ready; an acknowledgement of every later ``client_ready`` says nothing new."""
+        if self.state is not State.CALLING:
+            return []
+        self.state, self._index = State.READY, index
+        self._greets_until_s, self._ask_s = now_s + _HELLO_S, now_s
+        return [Tell(f"connected to {self._master} as worker {index}")]
+
+    def _planned(self, plan: Plan) -> list[Act]:
+        if self.fleet is Fleet.NONE:
+            self.fleet = Fleet.MAKING
+            return [Tell("plan received"), Prepare(plan.packed)]
+        self._held = [plan]
+        return self._stop(After.REPLACE, at_once=True)
+
+    def _spawn(self, spawn: Spawn) -> list[Act]:
+        """Take an order to spawn; one that was overtaken on its way is dropped."""
+        if spawn.timestamp_s <= self._spawned_s:
+            return []
+        self._spawned_s = spawn.timestamp_s
+        if self.fleet is Fleet.NONE:
+            self._users = dict.fromkeys(spawn.users, 0)
+            told = Tell("users are to be spawned, but no plan has come: there is nothing to play")
+            return [told, Say(Spawning()), Say(SpawningComplete(self._users))]
+        self.state, self._wanted = State.SPAWNING, spawn
+        return [Say(Spawning()), *(self._move() if self.fleet is Fleet.PLAYING else [])]
+
+    def _move(self) -> list[Act]:
+        """Let as many devices begin or stop as are wanted."""
+        if self._wanted is None:
+            return []
+        wanted, self._wanted = self._wanted, None
+        more, self._begun = wanted.total - self._begun, wanted.total
+        self.state, self._users = State.RUNNING, dict(wanted.users)
+        moved: list[Act] = [Boot(more)] if more > 0 else [Dismiss(-more)] if more < 0 else []
+        return [*moved, Say(SpawningComplete(dict(self._users)))]
+
+    # -- what becomes of the fleet
+
+    def prepared(self, devices: int) -> list[Act]:
+        """Go on with devices that are made."""
+        if self.state is State.STOPPING:
+            return []
+        self.fleet = Fleet.PLAYING
+        return [Tell(f"{_devices(devices)} ready"), *self._move()]
+
+    def failed(self, why: str) -> list[Act]:
+        """End where what the plan asks for cannot be had here."""
+        self.fleet = Fleet.NONE
+        return [Say(Complaint(why)), *self._leave(End(Ending.REFUSED, why))]
+
+    def stopped(self, now_s: float) -> list[Act]:
+        """Go on after the end of the fleet."""
+        counted = self.fleet is Fleet.PLAYING
+        self.fleet, self._begun, self._wanted = Fleet.NONE, 0, None
+        self._users = dict.fromkeys(self._users, 0)
+        last: list[Act] = [HandOn(last=True)] if counted else []
+        match self._after:
+            case After.SERVE if self._bond.linked:
+                return [*last, *self._over(now_s)]
+            case After.REPLACE:
+                self.state = State.READY
+                return self._replay(now_s)
+            case After.LEAVE:
+                return [*last, *self._goodbye()]
+            case _:
+                self._held.clear()
+                self._call_afresh(now_s)
+                return [Reopen(as_another=True)]
+
+    def _stop(self, after: After, *, at_once: bool = False) -> list[Act]:
+        """Let the fleet come to its end; an earlier order to leave, or to call again, stands."""
+        if self.state is State.STOPPING and after is After.SERVE:
+            return []
+        self.state, self._after = State.STOPPING, after
+        return [StopFleet(at_once)]
+
+    def _over(self, now_s: float) -> list[Act]:
+        """End the test: this worker has no users any more, and is there for the next."""
+        self.state, self._after = State.READY, After.SERVE
+        told: list[Act] = [Tell("test over, waiting for the next")]
+        said: list[Act] = [Say(ClientStopped()), Say(ClientReady()), Say(self._hello)]
+        return [*told, Report(dict(self._users)), *said, *self._replay(now_s)]
+
+    def _replay(self, now_s: float) -> list[Act]:
+        held, self._held = self._held, []
+        self._after = After.SERVE
+        return [act for message in held for act in self.received(message, now_s)]
+
+    # -- the end
+
+    def interrupted(self) -> list[Act]:
+        """Leave in order; asked again, at once."""
+        at_once = self._after is After.LEAVE
+        return self._leave(End(Ending.INTERRUPTED), at_once=at_once)
+
+    def _leave(self, end: End, *, at_once: bool = False) -> list[Act]:
+        self._ending = end
+        self._held.clear()
+        if self.fleet is not Fleet.NONE:
+            return self._stop(After.LEAVE, at_once=at_once)
+        self._after = After.LEAVE
+        return self._goodbye()
+
+    def _goodbye(self) -> list[Act]:
+        if self.state is State.CALLING:
+            return [self._ending]
+        return [Report(dict(self._users)), Say(Leaving()), self._ending]
+
+
+def _devices(count: int) -> str:
+    return "1 device is" if count == 1 else f"{count} devices are"
