@@ -23,6 +23,11 @@ class Bond:
     _since_s: float = -inf  # the connection was made or lost
     _was_cut: bool = False  # and nothing was heard since it is back
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether there is a connection, and the master at its end the one of before: what is sent is not lost."""
+        return self.linked and not self._was_cut
+
     def link(self, now_s: float) -> None:
         """Take note that there is a connection."""
         self.linked, self._since_s = True, now_s

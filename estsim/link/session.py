@@ -10,14 +10,11 @@ Locust's worker is the model (``WorkerRunner`` in ``locust/runners.py``), but fo
 ends, this one stops its fleet, whose figures nobody takes any more, and calls again (:mod:`estsim.link.bond`).
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import Final
 
 from estsim.link.acts import (
     Act,
-    AskTime,
     Boot,
     Dismiss,
     End,
@@ -27,7 +24,6 @@ from estsim.link.acts import (
     Reopen,
     Report,
     Say,
-    SayAlive,
     SetClock,
     StopFleet,
     Tell,
@@ -52,15 +48,7 @@ from estsim.link.messages import (
     SpawningComplete,
     StopOrder,
 )
-
-HEARTBEAT_S: Final = 1.0  # as in locust/runners.py
-REPORT_S: Final = 3.0  # the same
-PARCEL_S: Final = 1.0
-CALL_S: Final = 5.0  # CONNECT_TIMEOUT there
-_FIRST_QUESTIONS: Final = 4
-_QUESTION_GAP_S: Final = 0.2
-_QUESTION_S: Final = 30.0
-_HELLO_S: Final = 5.0  # after which a master that has not answered our hello knows nothing of estsim
+from estsim.link.rhythm import Calls, Rhythm
 
 
 class State(Enum):
@@ -90,21 +78,6 @@ class After(Enum):
     LEAVE = "leave"
 
 
-@dataclass(slots=True)
-class _Every:
-    """A thing done now and then."""
-
-    period_s: float
-    next_s: float = -inf
-
-    def is_due(self, now_s: float) -> bool:
-        """Say whether it is to be done now, and plan the next."""
-        if now_s < self.next_s:
-            return False
-        self.next_s = now_s + self.period_s
-        return True
-
-
 class Session:
     """One worker. All methods return what is to be done, in that order; ``now_s`` is of a clock that never jumps."""
 
@@ -114,20 +87,15 @@ class Session:
         self._hello = hello
         self._master = master
         self._patience_s = patience_s
-        self._held: list[Plan | Spawn] = []
-        self._index: int | None = None
         self._call_afresh(now_s)
 
     def _call_afresh(self, now_s: float) -> None:
         """Know nothing of any master."""
         self.state = State.CALLING
         self._bond = Bond()
-        self._calling_s = now_s
-        self._call = _Every(CALL_S)
-        self._complain = _Every(CALL_S, now_s + CALL_S)
-        self._beat, self._report, self._parcel = _Every(HEARTBEAT_S), _Every(REPORT_S), _Every(PARCEL_S)
-        self._questions, self._ask_s = 0, inf
-        self._greets_until_s: float | None = None  # until when the hello may still be answered; None once it was
+        self._calls = Calls(self._hello, self._master, self._patience_s, now_s)
+        self._rhythm = Rhythm(self._master, now_s)
+        self._held: list[Plan | Spawn] = []
         self._spawned_s = -inf  # the master's stamp of the last order to spawn
         self._wanted: Spawn | None = None
         self._users: dict[str, int] = {}
@@ -139,64 +107,35 @@ class Session:
     def linked(self, now_s: float) -> list[Act]:
         """Go on with a connection that was made."""
         self._bond.link(now_s)
-        return self._calls(now_s)
+        return self.tick(now_s)
 
     def unlinked(self, now_s: float) -> list[Act]:
         """Take note that the connection is lost: there may be another soon."""
-        was, before = self._bond.linked, self.state
+        was_linked = self._bond.linked
         self._bond.unlink(now_s)
-        self._call = _Every(CALL_S)
-        return [Tell(f"the connection to {self._master} is lost")] if was and before is not State.CALLING else []
+        self._calls.at_once()
+        is_news = was_linked and self.state is not State.CALLING
+        return [Tell(f"the connection to {self._master} is lost")] if is_news else []
 
     def tick(self, now_s: float) -> list[Act]:
         """Do what is due by time; to be called a few times a second."""
         if self.state is State.CALLING:
-            return self._calls(now_s)
+            return self._calls.due(now_s, linked=self._bond.linked)
         if self._bond.is_lost(now_s) and self._after not in (After.RETURN, After.LEAVE):
             return self._lose_master(now_s)
-        return self._routine(now_s) if self._bond.linked else []
-
-    def _calls(self, now_s: float) -> list[Act]:
-        if self.state is not State.CALLING:
+        if not self._bond.linked:
             return []
-        waited_s = now_s - self._calling_s
-        if waited_s >= self._patience_s:
-            why = f"no Locust master has answered at {self._master} for {self._patience_s:g} s"
-            return [End(Ending.UNREACHABLE, why)]
-        acts: list[Act] = []
-        if self._complain.is_due(now_s):
-            acts.append(
-                Tell(f"no master at {self._master} yet, trying for another {self._patience_s - waited_s:.0f} s")
-            )
-        if self._bond.linked and self._call.is_due(now_s):
-            acts += [Say(ClientReady()), Say(self._hello)]
-        return acts
-
-    def _routine(self, now_s: float) -> list[Act]:
-        acts: list[Act] = []
-        if self._beat.is_due(now_s):
-            acts.append(SayAlive((State.RUNNING if self.state is State.STOPPING else self.state).value))
-        if now_s >= self._ask_s:
-            self._questions += 1
-            self._ask_s = now_s + (_QUESTION_GAP_S if self._questions < _FIRST_QUESTIONS else _QUESTION_S)
-            acts.append(AskTime())
-        if self._report.is_due(now_s):
-            acts.append(Report(dict(self._users)))
-        if self.fleet is Fleet.PLAYING and self._after is not After.REPLACE and self._parcel.is_due(now_s):
-            acts.append(HandOn())
-        if self._greets_until_s is not None and now_s >= self._greets_until_s:
-            self._greets_until_s, self._ask_s = None, inf
-            acts.append(
-                Tell(f"{self._master} knows nothing of estsim: its locustfile has no user of estsim's. Waiting")
-            )
-        return acts
+        state = State.RUNNING if self.state is State.STOPPING else self.state
+        counts = self.fleet is Fleet.PLAYING and self._after is not After.REPLACE
+        due = self._rhythm.due(now_s, self._users, counts=counts) if self._bond.is_sure else []
+        return [*self._rhythm.beats(now_s, state.value), *due]
 
     def _lose_master(self, now_s: float) -> list[Act]:
         told = Tell("master gone, reconnecting…")
-        self._held.clear()
         if self.fleet is Fleet.NONE:
             self._call_afresh(now_s)
             return [told, Reopen(as_another=True)]
+        self._held.clear()
         return [told, *self._stop(After.RETURN, at_once=True)]
 
     # -- what the master says
@@ -205,7 +144,7 @@ class Session:
         """Take a message."""
         self._bond.hear(now_s)
         if isinstance(message, Plan | ClockTold | Refused):
-            self._greets_until_s = None
+            self._rhythm.greeted()
         match message:
             case Ack(index):
                 return self._taken_in(index, now_s)
@@ -216,6 +155,7 @@ class Session:
             case Refused(why):
                 return self._leave(End(Ending.REFUSED, f"{self._master} refuses this worker: {why}"))
             case ReconnectOrder():
+                self._bond.unlink(now_s)
                 return [Tell(f"{self._master} asks for a new connection"), Reopen(as_another=False)]
             case AllSpawned():
                 return [Tell(f"{_devices(self._begun)} running")] if self.state is State.RUNNING else []
@@ -229,7 +169,7 @@ class Session:
         if self.state is State.CALLING:
             return []
         if self.state is State.STOPPING:
-            self._held += [order] if isinstance(order, Plan | Spawn) else []
+            self._hold(order)
             return []
         match order:
             case Plan():
@@ -239,17 +179,25 @@ class Session:
             case StopOrder():
                 return self._stop(After.SERVE) if self.fleet is not Fleet.NONE else self._over(now_s)
 
+    def _hold(self, order: Plan | Spawn | StopOrder) -> None:
+        """Keep an order until the fleet has stopped; one to stop overtakes what was to come after."""
+        if isinstance(order, Plan | Spawn):
+            self._held.append(order)
+        else:
+            self._held.clear()
+            self._after = After.SERVE if self._after is After.REPLACE else self._after
+
     def _taken_in(self, index: int, now_s: float) -> list[Act]:
         """Become ready; an acknowledgement of every later ``client_ready`` says nothing new."""
         if self.state is not State.CALLING:
             return []
-        self.state, self._index = State.READY, index
-        self._greets_until_s, self._ask_s = now_s + _HELLO_S, now_s
+        self.state, self._rhythm = State.READY, Rhythm(self._master, now_s)
         return [Tell(f"connected to {self._master} as worker {index}")]
 
     def _planned(self, plan: Plan) -> list[Act]:
         if self.fleet is Fleet.NONE:
             self.fleet = Fleet.MAKING
+            self.state = State.SPAWNING if self._wanted else State.READY
             return [Tell("plan received"), Prepare(plan.packed)]
         self._held = [plan]
         return self._stop(After.REPLACE, at_once=True)
@@ -259,11 +207,13 @@ class Session:
         if spawn.timestamp_s <= self._spawned_s:
             return []
         self._spawned_s = spawn.timestamp_s
-        if self.fleet is Fleet.NONE:
+        self._wanted = spawn
+        if (
+            self.fleet is Fleet.NONE
+        ):  # a worker that joins a test gets its plan a moment later, from a plain master never
             self._users = dict.fromkeys(spawn.users, 0)
-            told = Tell("users are to be spawned, but no plan has come: there is nothing to play")
-            return [told, Say(Spawning()), Say(SpawningComplete(self._users))]
-        self.state, self._wanted = State.SPAWNING, spawn
+            return [Say(Spawning()), Say(SpawningComplete(dict(self._users)))]
+        self.state = State.SPAWNING
         return [Say(Spawning()), *(self._move() if self.fleet is Fleet.PLAYING else [])]
 
     def _move(self) -> list[Act]:
@@ -305,7 +255,6 @@ class Session:
             case After.LEAVE:
                 return [*last, *self._goodbye()]
             case _:
-                self._held.clear()
                 self._call_afresh(now_s)
                 return [Reopen(as_another=True)]
 
@@ -318,10 +267,10 @@ class Session:
 
     def _over(self, now_s: float) -> list[Act]:
         """End the test: this worker has no users any more, and is there for the next."""
-        self.state, self._after = State.READY, After.SERVE
-        told: list[Act] = [Tell("test over, waiting for the next")]
+        self.state, self._wanted = State.READY, None
+        told = Tell("test over, waiting for the next")
         said: list[Act] = [Say(ClientStopped()), Say(ClientReady()), Say(self._hello)]
-        return [*told, Report(dict(self._users)), *said, *self._replay(now_s)]
+        return [told, Report(dict(self._users)), *said, *self._replay(now_s)]
 
     def _replay(self, now_s: float) -> list[Act]:
         held, self._held = self._held, []
@@ -336,7 +285,8 @@ class Session:
         return self._leave(End(Ending.INTERRUPTED), at_once=at_once)
 
     def _leave(self, end: End, *, at_once: bool = False) -> list[Act]:
-        self._ending = end
+        if self._ending.how is not Ending.INTERRUPTED:
+            self._ending = end
         self._held.clear()
         if self.fleet is not Fleet.NONE:
             return self._stop(After.LEAVE, at_once=at_once)

@@ -231,6 +231,8 @@ class Worker:
     async def _perform(self, packed: object) -> None:
         """Make the devices of a plan, and play them until they are stopped."""
         self._stats.begin(self._master_s())
+        self._company = None
+        self._unsent.clear()
         company: Company | None = None
         try:
             with trio.CancelScope() as self._preparing:
