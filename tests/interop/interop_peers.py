@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from warm import run_warm
 
 ESTSIM: Final = (sys.executable, "-m", "estsim")
 WELL_KNOWN: Final = "/.well-known/est"
@@ -74,6 +75,13 @@ def command(
     said = (done.stderr or done.stdout).decode(errors="replace")
     assert (done.returncode != 0) is fails, f"{words[0]} ended with code {done.returncode}:\n{said}"
     return done
+
+
+def estsim(*words: str) -> str:
+    """Run a command of estsim to its end, and return what it printed; fail with all it said unless it ended well."""
+    done = run_warm(words, cwd=Path.cwd(), within_s=COMMAND_S)
+    assert done.returncode == 0, done.stderr or done.stdout
+    return done.stdout
 
 
 class LogRow(NamedTuple):
@@ -183,12 +191,10 @@ def run_scenario(folder: Path, scenario: str) -> FinishedRun:
     """Run a scenario from its text to its end."""
     path, results = folder / "scenario.yaml", folder / "results"
     path.write_text(scenario, encoding="utf-8")
-    words = [*ESTSIM, "run", str(path), "--json", "--results", str(results)]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * COMMAND_S, check=False)
-    said = done.stderr.decode(errors="replace")
-    assert done.stdout, f"printed no summary, and ended with code {done.returncode}:\n{said}"
+    done = run_warm(["run", str(path), "--json", "--results", str(results)], cwd=folder, within_s=2 * COMMAND_S)
+    assert done.stdout, f"printed no summary, and ended with code {done.returncode}:\n{done.stderr}"
     (kept,) = results.iterdir()
-    return FinishedRun(done.returncode, json.loads(done.stdout), kept, said)
+    return FinishedRun(done.returncode, json.loads(done.stdout), kept, done.stderr)
 
 
 def pem(certificate: x509.Certificate) -> bytes:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from interop_peers import ESTSIM, LogRow, Sandbox, command, peer, serial_of, serving
+from interop_peers import LogRow, Sandbox, command, estsim, peer, serial_of, serving
 
 DEFERRED = "issue: {mode: deferred, delay: 500ms, retry_after: {seconds: 1"
 MODES = {"immediate": "{}\n", "seconds": f"{DEFERRED}}}}}\n", "http-date": f"{DEFERRED}, form: http-date}}}}\n"}
@@ -65,7 +65,7 @@ def run_recipe(
 ) -> subprocess.CompletedProcess[bytes]:
     """Save the script for a URL and run it, in a folder of its own."""
     script = folder / "enroll.sh"
-    script.write_bytes(command([*ESTSIM, "recipe", "curl", url]).stdout)
+    script.write_text(estsim("recipe", "curl", url), encoding="utf-8")
     return command(["sh", script, *words], folder=folder, environment=environment, fails=fails)
 
 
