@@ -42,9 +42,9 @@ cohorts:
     subject: "CN=gopher-{{index:4}},O=Example"
     sans: ["dns:gopher-{{index:4}}.example.com"]
     bootstrap: {{kind: none}}
-    boot: {{burst: 2s}}
+    boot: {{burst: 1s}}
     enroll: {{cacerts: once}}
-    renew: {{after: 1s, rekey: true, times: 1, then: leave}}
+    renew: {{after: 500ms, rekey: true, times: 1, then: leave}}
 thresholds: [failures < 1%]
 """
 
@@ -52,7 +52,7 @@ thresholds: [failures < 1%]
 ERRORS = """\
 version: 1
 name: triggererrors
-duration: 2s
+duration: 1s
 target: {{url: "{url}", label: triggererrors, trust: {{ca: "{trust}"}}}}
 generator: {{max_lag: 30s, max_cpu: 100%}}
 defaults:

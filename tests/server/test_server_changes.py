@@ -282,7 +282,7 @@ async def test_a_sandbox_that_does_not_answer_is_not_waited_for_long(
     """The run goes on, and says so; one that has ended is not waited for at all."""
     async with sandboxed("", tmp_path) as sandbox:
         os.kill(sandbox.process.pid, signal.SIGSTOP)
-        monkeypatch.setattr(engine_sandbox, "_CHANGE_S", 0.1)
+        monkeypatch.setattr(engine_sandbox, "CHANGE_S", 0.1)
         with pytest.raises(UsageError, match=r"it did not answer within 0\.1 s"):
             await sandbox.change({"faults": []})
         os.kill(sandbox.process.pid, signal.SIGKILL)
