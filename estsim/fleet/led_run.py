@@ -90,7 +90,15 @@ class LedRun:
     def lose(self, name: str, how: str) -> None:
         """Take note of a worker that is gone without a last parcel; ``how`` says it after its number."""
         worker = self.workers[name]
-        if worker.over or worker.lost:
+        if not worker.over:
+            self._miss(worker, how)
+
+    def leave(self, name: str) -> None:
+        """Take note of a worker that left in order, with a last parcel, before it was to."""
+        self._miss(self.workers[name], "left")
+
+    def _miss(self, worker: WorkerOfRun, how: str) -> None:
+        if worker.lost:
             return
         worker.lost = True
         self.books.losses.lose(worker.number, worker.part, how, at_ns=max(0, self.clock.now_ns()))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import gevent
 from locust.env import Environment
-from locust.runners import STATE_MISSING, MasterRunner
+from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from estsim.fleet.briefing import Briefing, Maker
 from estsim.fleet.host import Host
@@ -20,6 +20,7 @@ from estsim.scenario.portable import portable_text
 _LOG: Final = logging.getLogger(__name__)
 _LAST_PARCELS_S: Final = 20.0
 _ASK_AGAIN_S: Final = 0.1
+_UNDER_WAY: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 
 class Crowd:
@@ -49,7 +50,7 @@ class Crowd:
         for name in run.pending:
             if there.get(name, STATE_MISSING) == STATE_MISSING:
                 run.lose(name, "went silent" if name in there else "left")
-                _LOG.error("estsim: %s", run.books.losses.told[-1])
+                _tell_last(run)
 
     def collect(self, run: LedRun) -> None:
         """Wait for the last parcels; workers that Locust has not stopped yet are asked to."""
@@ -61,6 +62,7 @@ class Crowd:
             self.look_after(run)
         for name in run.pending:
             run.lose(name, "did not say what it had done")
+            _tell_last(run)
         self._run = None
 
     def _brief(self, run: LedRun, host: Host, name: str, part: Part) -> None:
@@ -113,3 +115,11 @@ class Crowd:
         worker = run.workers.get(name)
         if worker is not None:
             worker.offset_s, worker.round_trip_s = msg.data.get("offset_s"), msg.data.get("round_trip_s")
+            if worker.over and self._runner.state in _UNDER_WAY:  # nobody has told it to stop
+                run.leave(name)
+                _tell_last(run)
+
+
+def _tell_last(run: LedRun) -> None:
+    """Tell at once of a worker that is gone, with its devices."""
+    _LOG.error("estsim: %s", run.books.losses.told[-1])

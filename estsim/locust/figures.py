@@ -13,7 +13,8 @@ from estsim.measure.snapshot import Quantiles, Snapshot
 ABSENT: Final = "\N{EN DASH}"
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _IN_SERVICE: Final = ("operational", "renewing")
-_WIDEST_BINS: Final = 60
+_FEWEST_BINS: Final = 20
+_MOST_BINS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,10 @@ def figures(snapshot: Snapshot) -> tuple[Figure, ...]:
             "exchanges", "exchanges per certificate", _number(snapshot.exchanges_per_certificate), _wasted(snapshot)
         ),
         Figure(
-            "ttc", "time to certificate", _quantiles(snapshot.time_to_certificate_s), "p50, p90, p99; open ones count"
+            "ttc",
+            "time to certificate",
+            _quantiles(snapshot.time_to_certificate_s),
+            "p50, p90, p99; those still open count",
         ),
         Figure("synchrony", "synchronisation R", _number(moment.synchronisation), _period(snapshot)),
         Figure("wakeups", "wake-ups to come", bars(snapshot.wakeups), _wakeups(snapshot.wakeups)),
@@ -60,16 +64,18 @@ def bars(counts: Sequence[int]) -> str:
 
 
 def trimmed(bins: Sequence[int], beside: Sequence[int] = ()) -> tuple[int, ...]:
-    """Return bins up to the last that is not empty, here or in those beside."""
+    """Return bins up to the last that is not empty, here or in those beside, or a few more: two are no picture."""
     last = max((at for each in (bins, beside) for at, count in enumerate(each) if count), default=-1)
-    return tuple(bins[: min(last + 1, _WIDEST_BINS)])
+    return tuple(bins[: min(max(last + 1, _FEWEST_BINS), _MOST_BINS)])
 
 
 def seconds(value: float | None) -> str:
-    """Return a time in seconds with as many digits as it can bear."""
+    """Return a time with three digits: ``43 ms``, ``1.04 s``, ``125 s``."""
     if value is None or not isfinite(value):
         return ABSENT
-    return f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"  # noqa: PLR2004 - three digits
+    if abs(value) < 0.9995:  # noqa: PLR2004 - where rounding would make a thousand of it
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.0f} s" if abs(value) >= 99.95 else f"{value:.3g} s"  # noqa: PLR2004 - three digits
 
 
 def _number(value: float | None) -> str:

@@ -57,6 +57,11 @@ class Follower:
             self._hand_on(watch.stop())
         put_on(self._environment, None)
 
+    def leave(self) -> None:
+        """Stop all users while the master still listens: Locust takes leave of it before it stops them."""
+        if self._watch is not None:
+            self._runner.stop()
+
     # -- what the master says
 
     def _on_plan(self, environment: Environment, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's message

@@ -1,8 +1,10 @@
 """Where estsim hooks into Locust: importing this is all that a locustfile has to do, and a user of ours does it."""
 
+import signal
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -21,6 +23,7 @@ def _on_parser(parser: LocustArgumentParser, **_: object) -> None:
 
 def _on_init(environment: Environment, runner: Any, web_ui: Any = None, **_: object) -> None:  # noqa: ANN401 - Locust's
     """Take the place that this process has: a worker's, or that of who leads."""
+    _take_interrupts_between_turns()
     if isinstance(runner, WorkerRunner):
         _FOLLOWERS[environment] = Follower(environment, runner)
         return
@@ -29,6 +32,12 @@ def _on_init(environment: Environment, runner: Any, web_ui: Any = None, **_: obj
         from estsim.locust.web import install_tab  # noqa: PLC0415 - a headless process needs none of it
 
         install_tab(environment)
+
+
+def _take_interrupts_between_turns() -> None:
+    """Have Ctrl-C interrupt Locust, and not whichever user happens to be at work, in the middle of its exchange."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        gevent.signal_handler(signal.SIGINT, gevent.get_hub().handle_system_error, KeyboardInterrupt, None)
 
 
 def _on_test_start(environment: Environment, **_: object) -> None:
@@ -46,9 +55,11 @@ def _on_test_stop(environment: Environment, **_: object) -> None:
 
 
 def _on_quitting(environment: Environment, **_: object) -> None:
-    lead = lead_of(environment)
+    lead, follower = lead_of(environment), _FOLLOWERS.get(environment)
     if lead is not None:
         lead.interrupted()
+    if follower is not None:
+        follower.leave()
 
 
 events.init_command_line_parser.add_listener(_on_parser)  # type: ignore[no-untyped-call]  # Locust says no types here

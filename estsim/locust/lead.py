@@ -17,6 +17,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner
 
 from estsim.errors import EstsimError, PreflightError
+from estsim.fleet.clock import RunClock
 from estsim.fleet.factory import Factory
 from estsim.fleet.host import Host, factory_of
 from estsim.fleet.led_run import LedEnd, LedRun
@@ -27,8 +28,10 @@ from estsim.locust.crowd import Crowd
 from estsim.locust.events import play_events
 from estsim.locust.options import asked
 from estsim.locust.play import Play, put_on
+from estsim.locust.preflight import fly
 from estsim.locust.sandbox import Sandbox, start
 from estsim.locust.watch import Watch
+from estsim.locust.wire import BlockingWire
 from estsim.measure.exits import Exit
 from estsim.measure.summary import Ending
 from estsim.scenario.plan import MadeAuthority, Scenario
@@ -93,7 +96,8 @@ class Lead:
     def _prepare(self, run: LedRun, lead_s: float) -> None:
         """Have a server, begin the clock, and give everybody their part."""
         host = self._server(run.scenario, run)
-        run.clock = type(run.clock).start(in_s=lead_s)  # the sandbox may have taken its time
+        _try(host, run)
+        run.clock = RunClock.start(in_s=lead_s)  # the sandbox may have taken its time
         run.books.target = f"sandbox {host.url}" if self._sandbox else str(host.url)
         if self._sandbox is not None:
             self._sandbox.begin(run.clock.wall_epoch_s)
@@ -204,6 +208,18 @@ class Lead:
 def lead_of(environment: Environment) -> Lead | None:
     """Return who leads the runs of an environment; None in a worker."""
     return _LEADS.get(environment)
+
+
+def _try(host: Host, run: LedRun) -> None:
+    """Try the server with one exchange, recorded and in no figure; raises PreflightError where it does not answer."""
+    scenario, books = run.scenario, run.books
+    wire = BlockingWire.to(host, books.groups, RunClock.start())
+    cohorts = [host.cohort(plan) for plan in scenario.cohorts]
+    request_id = f"{books.id}-preflight" if scenario.generator.request_ids else None
+    flight = fly(cohorts, wire, seed=scenario.seed, request_id=request_id)
+    for sample in flight.samples:
+        books.recorder.exchange(sample)
+    flight.check(str(host.url))
 
 
 def _report(end: LedEnd) -> None:

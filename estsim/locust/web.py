@@ -7,7 +7,6 @@ downloads.
 
 import json
 import time
-from dataclasses import asdict
 from math import inf
 from typing import Any, Final
 
@@ -24,7 +23,7 @@ PATH: Final = "/deferral"
 _LOOK_S: Final = 0.5
 _STATISTICS: Final = "locust.request_stats"
 _COLUMNS: Final = [
-    {"key": "name", "title": "Deferral"},
+    {"key": "figure", "title": "Deferral"},
     {"key": "value", "title": "Now"},
     {"key": "note", "title": "Of that"},
 ]
@@ -78,6 +77,10 @@ class Watch:
         return self._seen
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the tab's table."""
+        """Return the rows of the tab's table; the UI sorts them by ``name``, which is no column of it."""
         seen = self.look()
-        return [] if seen is None else [asdict(figure) for figure in figures(seen)]
+        found = () if seen is None else figures(seen)
+        return [
+            {"name": f"{place:02}", "key": each.key, "figure": each.name, "value": each.value, "note": each.note}
+            for place, each in enumerate(found)
+        ]

@@ -82,6 +82,14 @@ class BlockingLine(LineState[BlockingConnection]):
         finally:
             self._fill(stamps, wire_stamps)
 
+    def knock(self, stamps: Stamps) -> None:
+        """Only open the connection; fills ``stamps`` as far as it came. Raises TransportFailed by phase."""
+        wire_stamps = WireStamps()
+        try:
+            self._open(wire_stamps, inf)
+        finally:
+            self._fill(stamps, wire_stamps)
+
     def _open(self, stamps: WireStamps, cut_off_mono_s: float) -> BlockingConnection:
         standing = self._standing()
         if standing is not None:

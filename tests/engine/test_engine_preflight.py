@@ -19,7 +19,7 @@ from engine_kit import (
 )
 
 from estsim.device.policy import Policy
-from estsim.engine.preflight import Preflight, fly
+from estsim.engine.preflight import fly
 from estsim.errors import PreflightError
 from estsim.est.enrolment import Cause
 from estsim.est.operations import Operation
@@ -27,6 +27,7 @@ from estsim.est.outcome import OutcomeClass
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, cohort_run
 from estsim.fleet.factory import Factory
+from estsim.fleet.preflight import Preflight
 from estsim.fleet.trust import Trust, trust_file
 from estsim.net.opening import Deadlines
 from estsim.scenario.plan import Basic, Cohort, NoBootstrap
