@@ -156,7 +156,7 @@ def test_mistakes_are_one_line_each(run: Results, tmp_path: Path) -> None:
             (tmp_path / "empty", "--format", "csv"),
             "empty: expected the folder of a run (there is no run.sqlite in it)",
         ),
-        "version": ((later, "--format", "csv"), "later.sqlite: expected a run store of version 2 (got 9)"),
+        "version": ((later, "--format", "csv"), "later.sqlite: expected a run store of version 3 (got 9)"),
         "table": (
             (run.folder, "--format", "hgrm", "--table", "exchanges", "--output", tmp_path),
             "--table: hgrm is made from series, the table with histograms (got exchanges)",
