@@ -161,13 +161,21 @@ class Worker:
             case Prepare() | Boot() | Dismiss() | StopFleet():
                 await self._move(act)
             case Reopen(as_another):
-                self._name = node_name() if as_another else self._name
+                if as_another:
+                    self._become_another()
                 self._to_reopen.cancel()
             case Tell(words):
                 self._tell(words)
             case End():
                 self._end = act
                 self._life.cancel()
+
+    def _become_another(self) -> None:
+        """Take nothing to the next master that was of the one before."""
+        self._name = node_name()
+        self._offsets = Offsets()
+        self._stats.begin(time.time())
+        self._unsent.clear()
 
     def _say(self, act: Say | SayAlive | Report | AskTime) -> None:
         """Send what may be lost: a heartbeat is followed by another, and what was not reported stays in the book."""

@@ -302,7 +302,7 @@ def test_a_silent_master_is_gone_after_a_minute() -> None:
 
 
 def test_a_master_that_was_restarted_answers_no_heartbeat() -> None:
-    """Its connection was cut, and it does not know us: three seconds are enough, in which nothing of the test is sent."""
+    """Its connection was cut, and it does not know us: three seconds are enough, and nothing of the test is sent."""
     worker, _ = after(PLAYING)
     between(worker, 1, 5)
     worker.unlinked(5.0)
