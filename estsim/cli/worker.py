@@ -14,7 +14,7 @@ from estsim import __version__
 from estsim.cli.complaints import complain
 from estsim.device.identity import PrivateKey
 from estsim.engine.limits import raise_descriptor_limit
-from estsim.errors import EstsimError, UsageError
+from estsim.errors import EstsimError, UnitError, UsageError
 from estsim.fleet.briefing import Briefing
 from estsim.fleet.trust import Trust, trust_file
 from estsim.link.acts import End, Ending
@@ -81,9 +81,9 @@ def worker(
     try:
         require_openssl()
         raise_descriptor_limit()
-        address, patience_s = _address(master), parse_duration(patience)
+        address, patience_s = _address(master), _patience_s(patience)
         own = load_scenario(found(scenario))
-        cast = _Casting(own, str(parse_url(url)) if url else None, trust_file(trust) if trust else None)
+        cast = _Casting(own, _url(url), trust_file(trust) if trust else None)
         end = trio.run(_work, cast, address, patience_s)
     except* EstsimError as errors:
         complain(errors, Exit.USAGE)
@@ -145,6 +145,25 @@ def _address(text: str) -> MasterAddress:
     if not host or not port.isdecimal() or not 0 < int(port) <= _LAST_PORT:
         raise UsageError(f"--master: expected HOST or HOST:PORT, such as 10.0.0.5:{PORT} (got {text})")
     return MasterAddress(host, int(port))
+
+
+def _patience_s(text: str) -> float:
+    """Read a duration; raises UsageError."""
+    try:
+        patience_s = parse_duration(text)
+    except UnitError as error:
+        raise UsageError(f"--patience: {error}") from error
+    if patience_s < 0:
+        raise UsageError(f"--patience: must be at least 0s (got {text})")
+    return patience_s
+
+
+def _url(text: str | None) -> str | None:
+    """Read a URL, if there is one; raises UsageError."""
+    try:
+        return None if text is None else str(parse_url(text))
+    except UnitError as error:
+        raise UsageError(f"--url: {error}") from error
 
 
 def _tell(words: str) -> None:
