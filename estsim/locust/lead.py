@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import gevent
 from gevent import Greenlet, GreenletExit
+from gevent.event import Event
 from locust.env import Environment
 from locust.runners import MasterRunner
 
@@ -49,8 +50,11 @@ class Lead:
     def __init__(self, environment: Environment) -> None:
         self.run: LedRun | None = None
         self.end_of_run: LedEnd | None = None
+        self.is_ending = False  # Locust stops its users, or the run is being saved
         self._environment = environment
-        self._greenlets: list[Greenlet[..., None]] = []
+        self._is_over = Event()
+        self._tending: Greenlet[..., None] = Greenlet()
+        self._playing: Greenlet[..., None] = Greenlet()
         self._sandbox: Sandbox | None = None
         self._watch: Watch | None = None
         self._interrupted = False
@@ -75,6 +79,8 @@ class Lead:
             self._refuse(str(error), Exit.USAGE)
         except GreenletExit:  # the test was stopped meanwhile
             self._leave()
+            if self._is_headless:
+                self._environment.process_exit_code = int(Exit.INTERRUPTED)
             raise
 
     def _begin(self) -> None:
@@ -83,15 +89,14 @@ class Lead:
         run = LedRun.begin(plan.scenario, plan.results, target="sandbox", in_s=lead_s)
         try:
             self._prepare(run, lead_s)
-        except PreflightError:
+        except (PreflightError, GreenletExit) as stopped:
             run.introduce()
-            run.finish(Ending.UNREACHABLE)
+            run.finish(Ending.UNREACHABLE if isinstance(stopped, PreflightError) else Ending.ABORTED)
             raise
         self.run, self.end_of_run = run, None  # whoever looks at a run finds it prepared
-        self._greenlets = [
-            gevent.spawn(self._tend, run),
-            gevent.spawn(play_events, run, self._sandbox),
-        ]
+        self._is_over = Event()
+        self._tending = gevent.spawn(self._tend, run, self._is_over)
+        self._playing = gevent.spawn(play_events, run, self._sandbox)
 
     def _prepare(self, run: LedRun, lead_s: float) -> None:
         """Have a server, begin the clock, and give everybody their part."""
@@ -141,11 +146,10 @@ class Lead:
 
     # -- while it lasts
 
-    def _tend(self, run: LedRun) -> None:
+    def _tend(self, run: LedRun, is_over: Event) -> None:
         """Write twice a second, and look after workers and the thresholds that may end the run."""
         pool = gevent.get_hub().threadpool
-        while True:
-            gevent.sleep(_TEND_S)
+        while not is_over.wait(_TEND_S):
             pool.apply(run.write)
             if self._crowd is not None:
                 self._crowd.look_after(run)
@@ -165,7 +169,9 @@ class Lead:
         run = self.run
         if run is None or not self.is_under_way:
             return
-        gevent.killall(self._greenlets)
+        self._is_over.set()
+        self._tending.join()  # a batch that a thread writes is not left to it while we close the store
+        self._playing.kill()
         if self._watch is not None:
             run.own = self._watch.stop()
             self._watch = None
@@ -176,6 +182,7 @@ class Lead:
         if end.code or not self._are_others_here:
             self._environment.process_exit_code = int(end.code)
         _report(end)
+        self.is_ending = False
 
     @property
     def _is_interrupted(self) -> bool:
