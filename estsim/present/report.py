@@ -18,6 +18,7 @@ from estsim.present import report_sections as sections
 from estsim.present.figures import ABSENT, count, duration, percent, ratio
 from estsim.present.reading import Block, block, number, text, whole
 from estsim.present.report_canvas import Clock
+from estsim.present.report_environment import environment
 from estsim.present.report_html import chart, plain, section, table
 from estsim.present.report_style import STYLE
 from estsim.present.verdict import saturation_sentence, summary_findings, verdict
@@ -48,7 +49,7 @@ def page(report: RunReport) -> str:
         sections.deferral(report, clock),
         sections.errors(report, clock),
         sections.generator(report, clock),
-        sections.environment(report),
+        environment(report),
     ]
     body = "\n".join(filter(None, parts))
     return (

@@ -248,22 +248,6 @@ def generator_sentence(report: RunReport) -> str:
     )
 
 
-def environment(report: RunReport) -> str:
-    """Return what was negotiated, and the scenario as it was run."""
-    run = block(report.summary or {}, "run")
-    rows = [("key exchange groups offered", report.facts.get("groups_offered", "").replace(",", ", ") or ABSENT)]
-    rows += [("OpenSSL of the generator", text(run, "openssl"))] if text(run, "openssl") else []
-    rows += [(f"handshakes with TLS {name}", count(number)) for name, number in report.handshakes]
-    # Not through `plain`, which would take the line ends for control characters.
-    scenario = "\n".join(plain(line) for line in report.scenario.splitlines())
-    return section(
-        "Environment and scenario",
-        "The scenario as it was run, with all that was set on the command line.",
-        table("environment", ("", ""), rows, texts=2),
-        f'<pre id="scenario">{scenario}</pre>',
-    )
-
-
 def judged_rows(figures: Block, not_judged: dict[str, str]) -> list[tuple[str, str, str]]:
     """Return thresholds as rows: how each went, its expression, what it was."""
     found = figures.get("thresholds")

@@ -1,5 +1,6 @@
 """The page of a report: what it says in its tables, what it escapes, and that it asks nobody for anything."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,6 +22,7 @@ from estsim.present.report_canvas import Clock
 from estsim.present.report_charts import generator, rates
 from estsim.present.report_fleet_chart import fleet
 
+FACTS = ("scenario", "target", "id", "seed", "started", "version", "groups_offered", "workers")
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e&amp;"
 KINDS = (
     "ok", "deferred", "overloaded", "challenged", "unauthorized", "rejected", "server_error", "malformed", "failed",
@@ -281,13 +283,24 @@ def test_a_threshold_that_fails_stands_out() -> None:
     assert text.count('<tr class="failed">') == 1
 
 
+def test_the_environment_tells_of_workers_and_their_clocks() -> None:
+    """How many there were, and how far each was off; what was not measured is left away, what cannot be read too."""
+    facts = {"workers": "2", "clock_offsets": json.dumps({"0": [0.25, 0.004], "1": [None, None]})}
+    rows = Reader(page(a_report(facts=facts))).tables["environment"]
+    assert ["worker processes", "2"] in rows
+    assert ["clock of worker 0", "+250.0 ms behind the master's, within 2.0ms"] in rows
+    assert not any(row[0] == "clock of worker 1" for row in rows)
+    broken = Reader(page(a_report(facts={"clock_offsets": "no JSON"}))).tables["environment"]
+    assert ["worker processes", "1"] in broken
+
+
 def test_nothing_that_a_server_or_a_scenario_says_is_markup() -> None:
     """Hostile text in every place that takes text is shown as it is, and is nowhere a tag or a handler."""
     plain = page(a_report())
     hostile = page(
         a_report(
             name=HOSTILE,
-            facts=dict.fromkeys(("scenario", "target", "id", "seed", "started", "version", "groups_offered"), HOSTILE),
+            facts={**dict.fromkeys(FACTS, HOSTILE), "clock_offsets": json.dumps({HOSTILE: [0.5, 0.001]})},
             scenario=f"name: {HOSTILE}\n</pre>",
             summary={
                 "verdict": HOSTILE,
