@@ -144,6 +144,7 @@ def test_only_the_command_line_prints_or_exits() -> None:
     ("module", "unwanted"),
     [
         ("estsim.engine.run", "locust gevent"),
+        ("estsim.cli.worker", "locust gevent"),
         ("estsim.device.exchange", "trio httpx rich locust gevent OpenSSL pydantic"),
         ("estsim.load.arrivals", "trio httpx rich locust gevent OpenSSL pydantic"),
         ("estsim.net.blocking_transport", "trio locust gevent"),

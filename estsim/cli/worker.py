@@ -34,6 +34,7 @@ from estsim.server.ca import make_key
 from estsim.units import parse_duration
 
 _LAST_PORT: Final = 65_535
+_PROGRESS_S: Final = 5.0
 _SCENARIO: Final = "The master's scenario: a file, or the name of one that comes with estsim."
 _URL: Final = "The EST server as this machine reaches it, if not as the master does."
 _TRUST: Final = "PEM file of the server's CA certificates, if not the master's."
@@ -132,8 +133,27 @@ class _Casting:
         if self.trust is not None:
             briefing = replace(briefing, anchors=self.trust.anchors, explicit=self.trust.explicit)
         return await Troupe.cast(
-            briefing, source=self.own.source, own=self.own, own_key=self.key, offset_s=offset_s, heard=heard
+            briefing,
+            source=self.own.source,
+            own=self.own,
+            own_key=self.key,
+            offset_s=offset_s,
+            tell=_Progress(),
+            heard=heard,
         )
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Tells now and then how many devices are made; most fleets are ready before it says a word."""
+
+    next_s: float = field(default_factory=lambda: trio.current_time() + _PROGRESS_S)
+
+    def __call__(self, made: int) -> None:
+        """Take note that there are so many."""
+        if trio.current_time() >= self.next_s:
+            self.next_s = trio.current_time() + _PROGRESS_S
+            _tell(f"{made} devices are made")
 
 
 def _address(text: str) -> MasterAddress:

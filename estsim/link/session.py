@@ -12,6 +12,7 @@ ends, this one stops its fleet, whose figures nobody takes any more, and calls a
 
 from enum import Enum
 from math import inf
+from typing import Final
 
 from estsim.link.acts import (
     Act,
@@ -76,6 +77,9 @@ class After(Enum):
     REPLACE = "replace"  # the same master, with another plan at once
     RETURN = "return"  # a master that has yet to be found
     LEAVE = "leave"
+
+
+_LEAVING: Final = Tell("leaving as soon as what is under way has ended; once more to leave at once")
 
 
 class Session:
@@ -282,7 +286,8 @@ class Session:
     def interrupted(self) -> list[Act]:
         """Leave in order; asked again, at once."""
         at_once = self._after is After.LEAVE
-        return self._leave(End(Ending.INTERRUPTED), at_once=at_once)
+        told = [] if at_once or self.fleet is Fleet.NONE else [_LEAVING]
+        return [*told, *self._leave(End(Ending.INTERRUPTED), at_once=at_once)]
 
     def _leave(self, end: End, *, at_once: bool = False) -> list[Act]:
         if self._ending.how is not Ending.INTERRUPTED:

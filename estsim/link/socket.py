@@ -19,7 +19,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from estsim.link.messages import FromWorker
-from estsim.link.protocol import encode
+from estsim.link.protocol import LinkError, encode
 
 _LARGEST_BYTES: Final = 64 * 2**20  # of what a master sends: a plan is some kilobytes
 _QUEUED: Final = 256  # messages that wait for a slow connection; parcels among them come once a second
@@ -105,7 +105,7 @@ class Connection:
 async def connection_to(master: MasterAddress, name: str) -> AsyncIterator[Connection]:
     """Connect to a master for as long as the block lasts; there need not be one yet.
 
-    What was sent before the end of the block may still go out for two seconds.
+    What was sent before the end of the block may still go out for two seconds. Raises LinkError for what is no address.
     """
     with_v6 = await _needs_v6(master)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -123,7 +123,7 @@ async def connection_to(master: MasterAddress, name: str) -> AsyncIterator[Conne
         socket.set(zmq.IPV6, int(with_v6))
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         monitor.set(zmq.LINGER, 0)
-        socket.connect(f"tcp://{master}")
+        _connect(socket, master)
         try:
             yield Connection(socket, monitor, name)
         finally:
@@ -133,6 +133,13 @@ async def connection_to(master: MasterAddress, name: str) -> AsyncIterator[Conne
     finally:
         with trio.CancelScope(shield=True):  # bounded by the linger
             await trio.to_thread.run_sync(context.destroy)
+
+
+def _connect(socket: "zmq.Socket[bytes]", master: MasterAddress) -> None:
+    try:
+        socket.connect(f"tcp://{master}")
+    except zmq.ZMQError as error:
+        raise LinkError(f"{master} is no address of a master: {error}") from error
 
 
 async def _needs_v6(master: MasterAddress) -> bool:

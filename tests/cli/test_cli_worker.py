@@ -87,6 +87,7 @@ def test_ctrl_c_while_there_is_no_master(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--master", "host:port"], "--master: expected HOST or HOST:PORT, such as 10.0.0.5:5557 (got host:port)"),
+        (["--master", "two words"], "two words:5557 is no address of a master"),
         (["--master", ":5557"], "--master: expected HOST"),
         (["--master", "host:0"], "--master: expected HOST"),
         (["--master", "host:65536"], "--master: expected HOST"),

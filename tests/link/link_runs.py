@@ -54,9 +54,20 @@ def sandbox_config(folder: Path) -> Path:
     return path
 
 
-def write_fleet(folder: Path, server: Server, *, devices: int, password: str = PASSWORD, **cohort: object) -> Path:
-    """Write a worker's own scenario, and beside it the plan that the master is to send: the same without passwords."""
-    born = {"kind": "basic", "user": "alice", "password": password, "preemptive": True}
+def write_fleet(
+    folder: Path,
+    server: Server,
+    *,
+    devices: int,
+    told_url: str | None = None,
+    told_trust: tuple[bytes, ...] | None = None,
+    **cohort: object,
+) -> Path:
+    """Write a worker's own scenario, and beside it the plan that the master is to send: the same without passwords.
+
+    The master may tell of the server otherwise.
+    """
+    born = {"kind": "basic", "user": "alice", "password": PASSWORD, "preemptive": True}
     meters = {"devices": devices, "boot": {"burst": "1s"}, "renew": "off", "bootstrap": born, **cohort}
     fleet = {
         "version": 1,
@@ -69,8 +80,8 @@ def write_fleet(folder: Path, server: Server, *, devices: int, password: str = P
     path = folder / "fleet.yaml"
     path.write_text(json.dumps(fleet), encoding="utf-8")
     scenario = load_scenario(path)
-    anchors = trust_file(server.folder / "trust.pem").anchors
-    briefing = Briefing("run1", portable_text(scenario), server.url, anchors, explicit=True)
+    anchors = trust_file(server.folder / "trust.pem").anchors if told_trust is None else told_trust
+    briefing = Briefing("run1", portable_text(scenario), told_url or server.url, anchors, explicit=True)
     (folder / "plan").write_bytes(msgpack.packb(briefing.packed()))
     return path
 

@@ -1,8 +1,6 @@
 """Workers under a real Locust master, of this version and of the one before, and against a real server."""
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,8 +194,12 @@ def test_a_locustfile_without_estsim_gets_no_users_of_us(tmp_path: Path, server:
         assert ended(worker).code == 130
 
 
-def test_a_worker_has_neither_gevent_nor_locust_in_it() -> None:
-    """Of all that the verb loads."""
-    code = "import sys, estsim.cli.worker; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {name.split(".")[0] for name in done.stdout.split()} & {"gevent", "locust"} == set()
+def test_a_worker_reaches_the_server_in_its_own_way(tmp_path: Path, server: Server) -> None:
+    """Where the master's address of it means nothing here, nor its trust."""
+    fleet = write_fleet(tmp_path, server, devices=2, told_url="https://localhost:1/.well-known/est", told_trust=())
+    own = ("--url", server.url, "--trust", str(server.folder / "trust.pem"))
+    with master(tmp_path) as locust, working(fleet, locust.port, *own):
+        until(locust.ready(1))
+        locust.swarm(2)
+        until(lambda: locust.requests("simpleenroll") == 2)
+        assert locust.status["errors"] == []

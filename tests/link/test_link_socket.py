@@ -6,56 +6,16 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Final
 
-import msgpack
 import pytest
 import trio
 import trio.lowlevel
 import zmq
+from link_kit import DEADLINE_S, NODE, Router, router
 
 from estsim.link.messages import Heartbeat, ParcelSent, Spawning
 from estsim.link.socket import Connection, MasterAddress, connection_to, node_name
 
-NODE: Final = "host_1"
 BEAT: Final = Heartbeat("ready", 0.0, 0)
-DEADLINE_S: Final = 20.0
-
-
-class Router:
-    """The master's end: what Locust has, without Locust. Made by :func:`router`."""
-
-    def __init__(self, socket: "zmq.Socket[bytes]") -> None:
-        self.socket = socket
-        self.port = int(socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
-
-    @property
-    def address(self) -> MasterAddress:
-        """Where it listens."""
-        return MasterAddress("127.0.0.1", self.port)
-
-    async def heard(self) -> list[object]:
-        """Return the next message."""
-        while True:
-            try:
-                node, raw = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                await trio.sleep(0.005)
-            else:
-                assert node == NODE.encode()
-                return list(msgpack.unpackb(raw))
-
-    def say(self, number: int) -> None:
-        """Send a message that is a number."""
-        self.socket.send_multipart([NODE.encode(), str(number).encode()])
-
-
-@asynccontextmanager
-async def router(port: int = 0) -> AsyncIterator[Router]:
-    """Listen until the block ends."""
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
-        socket.set(zmq.LINGER, 0)
-        socket.set(zmq.ROUTER_MANDATORY, 1)
-        socket.bind(f"tcp://127.0.0.1:{port or '*'}")
-        yield Router(socket)
 
 
 @asynccontextmanager
