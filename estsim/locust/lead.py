@@ -181,8 +181,11 @@ class Lead:
         self._leave()
         if end.code or not self._are_others_here:
             self._environment.process_exit_code = int(end.code)
-        _report(end)
         self.is_ending = False
+        if self._is_headless or self._interrupted:
+            _report(end)
+        else:
+            gevent.spawn(_report, end)  # Locust begins no other test before its listeners are done
 
     @property
     def _is_interrupted(self) -> bool:
