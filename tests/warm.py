@@ -20,11 +20,13 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import Final
 
 from estsim.cli.app import _VERBS
 
 _MOST_BYTES: Final = 1 << 17  # of a command's words and environment
+_STARTING: Final = Lock()
 
 
 # -- in the tests
@@ -46,7 +48,9 @@ def run_warm(words: Sequence[str], *, cwd: Path, within_s: float) -> subprocess.
         os.fdopen(ours, "rb", buffering=0) as told,
     ):
         streams = [nothing.fileno(), out.fileno(), err.fileno()]
-        socket.send_fds(_forker(), [request], [*streams, theirs])
+        with _STARTING:  # one, whoever asks first
+            control = _forker()
+        socket.send_fds(control, [request], [*streams, theirs])
         os.close(theirs)
         pid = int(told.readline())
         if not select.select([told], [], [], within_s)[0]:
