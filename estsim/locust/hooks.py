@@ -28,6 +28,8 @@ def _on_parser(parser: LocustArgumentParser, **_: object) -> None:
 def _on_init(environment: Environment, runner: Any, web_ui: Any = None, **_: object) -> None:  # noqa: ANN401 - Locust's
     """Take the place that this process has: a worker's, or that of who leads."""
     _take_interrupts_between_turns(environment)
+    # here and not at import: who was there last is told first, and Locust's own runner takes leave when it is told
+    environment.events.quitting.add_listener(_on_quitting)  # type: ignore[no-untyped-call]  # Locust says no types here
     if isinstance(runner, WorkerRunner):
         _FOLLOWERS[environment] = Follower(environment, runner)
         return
@@ -86,4 +88,3 @@ events.init.add_listener(_on_init)  # type: ignore[no-untyped-call]
 events.test_start.add_listener(_on_test_start)  # type: ignore[no-untyped-call]
 events.test_stopping.add_listener(_on_test_stopping)  # type: ignore[no-untyped-call]
 events.test_stop.add_listener(_on_test_stop)  # type: ignore[no-untyped-call]
-events.quitting.add_listener(_on_quitting)  # type: ignore[no-untyped-call]

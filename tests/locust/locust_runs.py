@@ -16,9 +16,9 @@ from urllib.request import urlopen
 
 sys.path.append(str(Path(__file__).parent.parent / "cli"))  # who reads a run's folder does so in one way
 
-from cli_runs import Keys, Results, assert_books_balance, assert_log_agrees, closed_port, write_scenario
+from cli_runs import Keys, Results, assert_books_balance, assert_log_agrees, closed_port, recorded, write_scenario
 
-__all__ = ["Results", "assert_books_balance", "assert_log_agrees", "closed_port"]  # for the tests beside
+__all__ = ["Results", "assert_books_balance", "assert_log_agrees", "closed_port", "recorded"]  # for the tests beside
 
 LOCUSTFILE: Final = Path(__file__).parent.parent.parent / "locustfile.py"
 LOCUST: Final = (sys.executable, "-W", "error::ResourceWarning:estsim", "-m", "locust")
