@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
+from warm import run_warm
 
 from estsim.cli.serve import read_config
 from estsim.errors import ScenarioError
@@ -33,9 +33,7 @@ cohorts:
 
 
 def _estsim(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "estsim", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=60
-    )
+    return run_warm(words, cwd=folder or Path.cwd(), within_s=60)
 
 
 def _yaml(text: str) -> Any:  # noqa: ANN401 - YAML data of any shape
