@@ -27,6 +27,8 @@ from locust_runs import (
 
 from estsim.fleet.clock import NS_PER_S
 
+pytestmark = pytest.mark.long  # a master notices by its heartbeats who is gone
+
 BEGUN: Final = "SELECT COUNT(*) FROM enrolments"
 BUSY: Final[dict[str, Any]] = {"renew": {"after": "300ms"}}  # and so on, until the scenario's time is over
 
