@@ -82,10 +82,17 @@ class LedRun:
         worker = self.workers.get(name)
         if worker is None or parcel.number <= worker.parcels:
             return
+        if parcel.number > worker.parcels + 1:
+            self._tell_gap(worker, parcel.number - worker.parcels - 1)
         worker.parcels = parcel.number
         worker.totals = parcel.totals
         worker.over = worker.over or parcel.totals is not None
         self.books.recorder.merge(worker.number, parcel)
+
+    def _tell_gap(self, worker: WorkerOfRun, missing: int) -> None:
+        """Take note of parcels that did not arrive: a connection that broke may have had them under way."""
+        at_ns = max(0, self.clock.now_ns())
+        self.books.losses.miss(worker.number, missing, at_ns=at_ns)
 
     def lose(self, name: str, how: str) -> None:
         """Take note of a worker that is gone without a last parcel; ``how`` says it after its number."""

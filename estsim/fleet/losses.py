@@ -36,6 +36,12 @@ class Losses:
         states = {name: {LOST: count} for name, count in lost.items() if count}
         self.recorder.lose(worker, states, at_ns=at_ns, told=text)
 
+    def miss(self, worker: int, parcels: int, *, at_ns: int) -> None:
+        """Take note of parcels of a worker that did not arrive: what they counted is in no figure."""
+        text = f"{parcels} of the parcels of worker {worker} did not arrive, up to {at_ns / _NS:.1f} s"
+        self.told.append(text)
+        self.recorder.miss(at_ns=at_ns, told=text)
+
 
 def _numbers(part: Part, scenario: Scenario) -> str:
     """Return which numbers of the fleet were a part's, in words for people."""

@@ -13,6 +13,7 @@ from estsim.est.outcome import (
     ServerError,
     Unauthorized,
 )
+from estsim.measure.sample import Sample
 
 _OK = 200
 _UNAUTHORIZED = 401
@@ -39,3 +40,14 @@ def detail_of(outcome: Outcome) -> str:
         case Unauthorized(detail) | Abandoned(detail):
             return detail
     return ""
+
+
+def failure_of(sample: Sample) -> str | None:
+    """Return what failed in a line, for Locust's statistics; None where nothing did.
+
+    A deferral, a challenge, a refusal that is part of the plan and what we cut ourselves are no failures.
+    """
+    if not sample.kind.is_failure or sample.expected:
+        return None
+    where = f" in {sample.phase.value}" if sample.phase else ""
+    return f"{sample.kind.value}{where}: {sample.detail}" if sample.detail else sample.kind.value

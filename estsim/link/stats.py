@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from typing import Final
 
+from estsim.fleet.rows import failure_of
 from estsim.measure.sample import Sample
 
 METHOD: Final = "EST"
@@ -25,16 +26,10 @@ def rounded_ms(response_ms: float) -> int:
     return int(round(response_ms, 2 - digits))
 
 
-def failure_of(sample: Sample) -> str | None:
-    """Return what failed, in the words that our Locust user has for it too; None where nothing did.
-
-    A deferral, a challenge, a refusal that is part of the plan and what we cut ourselves are no failures.
-    """
-    if not sample.kind.is_failure or sample.expected:
-        return None
-    where = f" in {sample.phase.value}" if sample.phase else ""
-    text = f"{sample.kind.value}{where}: {sample.detail}" if sample.detail else sample.kind.value
-    return f"ExchangeFailed({text!r})"
+def failure_key(sample: Sample) -> str | None:
+    """Return what failed as our Locust user's exception reads in Locust's errors; None where nothing did."""
+    text = failure_of(sample)
+    return None if text is None else f"ExchangeFailed({text!r})"
 
 
 @dataclass(slots=True)
@@ -108,7 +103,7 @@ class StatsBook:
 
     def exchange(self, sample: Sample, wall_s: float) -> None:
         """Count an exchange that ended at ``wall_s``."""
-        name, failure = sample.operation.value, failure_of(sample)
+        name, failure = sample.operation.value, failure_key(sample)
         response_ms = sample.stamps.service_ns / _NS_PER_MS
         if name not in self._entries:
             self._entries[name] = Entry(name, METHOD, self._since_s)

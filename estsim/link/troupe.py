@@ -53,7 +53,6 @@ class Troupe:
     ) -> None:
         fleet, part = detachment.fleet, briefing.part
         fleet.boots.clear()  # Locust says when
-        fleet.stationed.clear()
         devices = {device.index: device for device in fleet.devices}
         self.devices = len(devices)
         self._scenario = scenario
@@ -167,6 +166,8 @@ def _refuse(scenario: Scenario) -> None:
             raise UsageError(
                 f"cohorts.{cohort.name}.start: operational devices own what the sandbox's key mints: estsim run does"
             )
+        if cohort.stations is not None:
+            raise UsageError(f"cohorts.{cohort.name}.boot.stations: only estsim run lets devices in at stations")
 
 
 def _without_joins(scenario: Scenario) -> Scenario:

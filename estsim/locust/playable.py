@@ -31,4 +31,4 @@ def _too_much(cohort: Cohort) -> Iterator[str]:
     if cohort.network is not None:
         yield f"{where}.network: only estsim run and estsim worker shape a device's network"
     if cohort.stations is not None:
-        yield f"{where}.boot.stations: only estsim run and estsim worker let devices in at stations"
+        yield f"{where}.boot.stations: only estsim run lets devices in at stations"

@@ -21,6 +21,7 @@ from estsim.fleet.clock import NS_PER_S
 from estsim.fleet.devices import Device
 from estsim.fleet.keys import KeyRing
 from estsim.fleet.plain_keys import take_key
+from estsim.fleet.rows import failure_of
 from estsim.locust import hooks  # noqa: F401 - a locustfile with a user of ours needs nothing else
 from estsim.locust.exchanges import Exchanges
 from estsim.locust.life import Life
@@ -98,13 +99,14 @@ class EstDevice(User):
         stage = self._stage
         assert stage is not None  # noqa: S101 - it gave us the device
         stage.ledger.exchange(device.enrolment, sample)
+        failed = failure_of(sample)
         self.environment.events.request.fire(
             request_type=REQUEST_TYPE,
             name=sample.operation.value,
             response_time=sample.stamps.service_ns / _NS_PER_MS,
             response_length=line.answer_bytes,
             response=None,
-            exception=_failure(sample),
+            exception=None if failed is None else ExchangeFailed(failed),
             context=self.context() | _context(sample),
             start_time=stage.clock.wall_s(sample.stamps.started_ns / NS_PER_S),
             url=f"https://{stage.wire.endpoint}",
@@ -119,14 +121,6 @@ def _context(sample: Sample) -> dict[str, Any]:
         "outcome": sample.kind.value,
         "retry_after_s": sample.retry_after.wait_s if sample.retry_after else None,
     }
-
-
-def _failure(sample: Sample) -> ExchangeFailed | None:
-    """Return the failure that an exchange was, None where it was none or is part of the plan."""
-    if not sample.kind.is_failure or sample.expected:
-        return None
-    where = f" in {sample.phase.value}" if sample.phase else ""
-    return ExchangeFailed(f"{sample.kind.value}{where}: {sample.detail}" if sample.detail else sample.kind.value)
 
 
 def _take_key(ring: KeyRing) -> PrivateKey:

@@ -157,14 +157,18 @@ class Recorder:
 
     def lose(self, worker: int, cohorts: dict[str, dict[str, int]], *, at_ns: int, told: str) -> None:
         """Take note that a worker is gone, told in a sentence, and of the state that its devices are in, by cohort."""
-        self.lost = self.lost or of_loss(at_ns, told)
-        self.mark(at_ns, told, kind=LOST)
+        self.miss(at_ns=at_ns, told=told)
         states: Counter[str] = Counter()
         for of_cohort in cohorts.values():
             states.update(of_cohort)
         self._readings.pop(worker, None)
         self._fleets[worker] = FleetReading(at_ns, dict(states), cohorts=cohorts)
         self.fleet(fleet_of(self._fleets.values()))
+
+    def miss(self, *, at_ns: int, told: str) -> None:
+        """Take note of something of a worker's that is missing, told in a sentence: the run cannot be judged."""
+        self.lost = self.lost or of_loss(at_ns, told)
+        self.mark(at_ns, told, kind=LOST)
 
     def mark(self, at_ns: int, text: str, *, kind: str = "mark", stirs: bool = False) -> None:
         """Tell something of the run; ``stirs`` says that it disturbed the fleet, from where its resync counts."""

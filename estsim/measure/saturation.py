@@ -36,9 +36,9 @@ class Saturation:
 
 
 def of_loss(at_ns: int, told: str) -> Saturation:
-    """Return the verdict of a run that lost devices with the process that played them; ``told`` says so."""
+    """Return the verdict of a run that lost devices, or counts, with a process that played; ``told`` says so."""
     second = at_ns // _NS
-    return Saturation(second, second + 1, f"{told}: from then on the server was asked less than the plan says")
+    return Saturation(second, second + 1, f"{told}: so the figures are not those of the whole plan")
 
 
 class SaturationWatch:

@@ -148,7 +148,7 @@ def test_a_worker_that_dies_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
     why = summary["generator"]["why"]
     assert "worker 1 was killed (SIGKILL) after" in why
     assert "its 5 devices are lost (numbers 1, 3, 5, 7, 9)" in why
-    assert f"estsim: {why.split(': from then on')[0]}\n" in done.err
+    assert f"estsim: {why.split(': so the figures')[0]}\n" in done.err
     assert summary["fleet"]["states"]["lost"] == 5
     assert_books_balance(run)
     after = run.one("SELECT MAX(ended_ns) FROM exchanges WHERE device % 2 = 0")

@@ -178,3 +178,15 @@ def test_clocks_are_compared_by_the_shortest_round_trip() -> None:
     offsets.answer(sent_s=30.0, told_s=135.0, now_s=31.0)
     offsets.answer(sent_s=30.0, told_s=135.0, now_s=29.0)
     assert offsets.offset_s == pytest.approx(100.0)
+
+
+def test_a_parcel_that_did_not_arrive_is_told(scenario: Scenario, run: LedRun) -> None:
+    """A connection that breaks may swallow one: the run cannot be judged, and says how many are missing."""
+    gatherer = worked(scenario, 0, 2)
+    gatherer.take_parcel()  # on its way for ever
+    enrols(gatherer, 4)
+    run.merge("one", gatherer.take_parcel(GeneratorTotals(1.0, 1)))
+    run.merge("other", worked(scenario, 1, 3).take_parcel(GeneratorTotals(1.0, 1)))
+    end = run.finish(Ending.FINISHED)
+    assert end.code is Exit.SATURATED
+    assert "1 of the parcels of worker 0 did not arrive" in end.summary["generator"]["why"]

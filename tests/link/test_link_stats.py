@@ -12,7 +12,7 @@ from estsim.errors import Phase
 from estsim.est.enrolment import Cause
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.link.stats import StatsBook, failure_of, rounded_ms
+from estsim.link.stats import StatsBook, failure_key, rounded_ms
 from estsim.measure.sample import Sample, Stamps
 
 MS: Final = 1_000_000
@@ -79,7 +79,7 @@ def reported(samples: list[Sample]) -> dict[str, Any]:
 @pytest.fixture(scope="module", name="locust")
 def what_locust_makes_of_it() -> dict[str, Any]:
     """Ask Locust."""
-    requests = [[s.operation.value, s.stamps.service_ns / MS, failure_of(s)] for s in SAMPLES]
+    requests = [[s.operation.value, s.stamps.service_ns / MS, failure_key(s)] for s in SAMPLES]
     told = {"requests": requests, "times": TIMES, "reports": [reported(SAMPLES), reported(SAMPLES[:2])]}
     words = [sys.executable, "-c", LOCUST]
     done = subprocess.run(words, input=json.dumps(told), text=True, capture_output=True, check=True)
@@ -122,8 +122,8 @@ def test_times_are_rounded_as_locust_does(locust: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", OutcomeClass)
 def test_what_a_failure_is(kind: OutcomeClass) -> None:
     """What is one in our books, if it is not part of the plan."""
-    assert (failure_of(a_sample(kind)) is not None) == kind.is_failure
-    assert failure_of(replace(a_sample(kind), expected=True)) is None
+    assert (failure_key(a_sample(kind)) is not None) == kind.is_failure
+    assert failure_key(replace(a_sample(kind), expected=True)) is None
 
 
 def test_seconds_and_moments_are_those_told() -> None:

@@ -175,3 +175,11 @@ async def test_devices_of_the_sandbox_s_own_minting_are_refused_by_name(tmp_path
     async with server_of(plan(tmp_path, text), tmp_path) as server:
         with pytest.raises(UsageError, match=r"cohorts.meters.start: operational devices own"):
             await cast(server, Part())
+
+
+async def test_a_closed_loop_is_refused_by_name(tmp_path: Path) -> None:
+    """Its stations would be as many in each worker."""
+    text = FLEET.replace("boot: {burst: 30s}", "boot: {stations: 2}")
+    async with server_of(plan(tmp_path, text), tmp_path) as server:
+        with pytest.raises(UsageError, match=r"cohorts.meters.boot.stations: only estsim run"):
+            await cast(server, Part())

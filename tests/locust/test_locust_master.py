@@ -114,7 +114,7 @@ def test_a_worker_that_is_gone_is_told_and_its_devices_are_lost(
     why = run.summary["generator"]["why"]
     assert words in why
     assert "its 10 devices are lost" in why
-    assert why.split(": from then on")[0] in done.log
+    assert why.split(": so the figures")[0] in done.log
     assert run.summary["fleet"]["states"]["lost"] == 10
     others = 1 if "worker 0" in why else 0
     last_s = run.one(f"SELECT MAX(ended_ns) FROM exchanges WHERE request_id LIKE '%-w{others}-%'") / NS_PER_S  # noqa: S608

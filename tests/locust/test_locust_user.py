@@ -112,7 +112,7 @@ def locust(tmp_path: Path, body: str, *options: str) -> subprocess.CompletedProc
 
 REFUSED: Final = [
     ({"network": {"rtt": "40ms"}}, "cohorts.meters.network: only estsim run and estsim worker shape"),
-    ({"boot": {"stations": 2}}, "cohorts.meters.boot.stations: only estsim run and estsim worker let devices in"),
+    ({"boot": {"stations": 2}}, "cohorts.meters.boot.stations: only estsim run lets devices in"),
 ]
 
 
