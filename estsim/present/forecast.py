@@ -5,7 +5,6 @@ The same ink and charts as the dashboard's. Nothing here was measured, and it sa
 
 from collections.abc import Iterable, Mapping
 from math import ceil
-from textwrap import wrap
 from typing import Final
 
 from rich.console import Console
@@ -34,6 +33,7 @@ from estsim.present.ink import (
     title,
     trimmed,
     width_of,
+    wrap,
 )
 from estsim.present.labelled import folded, pairs, words
 from estsim.units import format_duration

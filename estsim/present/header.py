@@ -1,6 +1,5 @@
 """The dashboard's first two lines: what runs, against what, and how far it is; and the sentence when it is spoiled."""
 
-from textwrap import wrap
 from typing import Final
 
 from rich.style import Style
@@ -8,7 +7,7 @@ from rich.style import Style
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.present.chart import bar
 from estsim.present.figures import clock, percent
-from estsim.present.ink import CAUTION, GOOD, QUIET, REQUESTS, STRONG, Line, clean, cut, ink, left, spread
+from estsim.present.ink import CAUTION, GOOD, QUIET, REQUESTS, STRONG, Line, clean, cut, ink, left, spread, wrap
 from estsim.present.marks import newest_mark
 
 _BADGE: Final = Style(bold=True, reverse=True, color="cyan")
@@ -63,5 +62,7 @@ def saturation_banner(snapshot: Snapshot, width: int) -> list[Line]:
     if snapshot.saturated is None:
         return []
     sentence = f"SATURATED: {clean(snapshot.saturated)}"
-    lines = wrap(sentence, width - 4, max_lines=_BANNER_LINES, placeholder=" …")
+    whole = wrap(sentence, width - 4)
+    *lines, last = whole if len(whole) <= _BANNER_LINES else [whole[0], " ".join(whole[1:])]
+    lines.append(cut(last, width - 4))
     return [[ink(f" {'▲' if row == 0 else ' '} {left(text, width - 3)}", _BANNER)] for row, text in enumerate(lines)]

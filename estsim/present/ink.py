@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
@@ -143,3 +143,17 @@ class Frame(Page):
     def __init__(self, lines: Sequence[Line], *, width: int, height: int) -> None:
         blank = [[Segment(" " * width)]] * (height - len(lines))
         super().__init__([*(fit(line, width) for line in lines[:height]), *blank])
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Return a text in lines of so many cells at most, broken at blanks, or within a word longer than a line."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        for piece in chop_cells(word, width) if cell_len(word) > width else [word]:
+            longer = f"{line} {piece}" if line else piece
+            if cell_len(longer) > width:
+                lines.append(line)
+                longer = piece
+            line = longer
+    return [*lines, line] if line else lines

@@ -4,11 +4,10 @@ For pages that are printed once, as wide as they need be; `figure_grid` has the 
 """
 
 from collections.abc import Iterable
-from textwrap import wrap
 from typing import Final
 
 from estsim.present.figures import ABSENT
-from estsim.present.ink import STRONG, Line, clean, ink, left
+from estsim.present.ink import STRONG, Line, clean, ink, left, wrap
 
 LABEL: Final = 22  # cells, after the one before it
 

@@ -6,14 +6,13 @@ give show as a dash. Tables fit the width, reasons and lists are folded, and pat
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import Final
 
 from rich.console import Console
 
 from estsim.measure.snapshot import OperationFigures, Quantiles
 from estsim.present.figures import count, duration, mebibytes, milliseconds, percent, ratio
-from estsim.present.ink import ALARM, QUIET, STRONG, Line, Page, clean, ink, left, title, trimmed
+from estsim.present.ink import ALARM, QUIET, STRONG, Line, Page, clean, ink, left, title, trimmed, wrap
 from estsim.present.labelled import LABEL, folded, pairs, words
 from estsim.present.latency import latency
 from estsim.present.reading import Block, block, counts, number, text, whole

@@ -1,12 +1,11 @@
 """The verdict of a run in plain words, and the thresholds that it rests on."""
 
-from textwrap import wrap
 from typing import Final
 
 from rich.style import Style
 
 from estsim.present.figures import count
-from estsim.present.ink import ALARM, GOOD, PLAIN, QUIET, Line, clean, ink, left, title, width_of
+from estsim.present.ink import ALARM, GOOD, PLAIN, QUIET, Line, clean, ink, left, title, width_of, wrap
 from estsim.present.reading import Block, block, blocks, text
 
 _PASSED: Final = Style(bold=True, reverse=True, color="green")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from estsim.present.ink import clean, cut, ink, left, right, spread, title, trimmed, width_of
+from estsim.present.ink import clean, cut, ink, left, right, spread, title, trimmed, width_of, wrap
 
 TEXT = st.text(max_size=60)
 
@@ -43,3 +43,11 @@ def test_a_trimmed_line_ends_with_its_last_visible_character() -> None:
     """Logs hold no blanks at the ends of lines."""
     assert [part.text for part in trimmed([ink(" a "), ink("b  "), ink("   ")])] == [" a ", "b"]
     assert trimmed([ink("  ")]) == []
+
+
+@given(st.text("ab 𠀀ß-", max_size=60), st.integers(2, 20))
+def test_wrapped_lines_fit_and_lose_nothing(text: str, width: int) -> None:
+    """Counted in cells, of which some characters take two."""
+    lines = wrap(text, width)
+    assert all(0 < cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
