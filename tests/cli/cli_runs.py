@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -176,8 +176,8 @@ def serving(folder: Path, *options: str, port: int = 0) -> Iterator[Server]:
 
         def announced() -> bool:
             assert process.poll() is None, process.communicate()[1]
-            path = folder / "sandbox.json"
-            said.update(json.loads(path.read_text(encoding="utf-8")) if path.exists() else {})
+            with suppress(FileNotFoundError):  # one that takes another's place removes what that has said
+                said.update(json.loads((folder / "sandbox.json").read_text(encoding="utf-8")))
             return said.get("pid") == process.pid
 
         until(announced)
