@@ -1,7 +1,7 @@
 """What all tests share: hypothesis without a deadline, because the machines are noisy, and turns on the machine.
 
-Tests run in two processes. One that is marked ``alone`` measures what its neighbour would disturb, so it waits for the
-neighbour's test to end and lets none begin: a shared and an exclusive lock, with a gate in front, so that whoever waits
+Tests run in several processes. One that is marked ``alone`` measures what others would disturb, so it waits for their
+tests to end and lets none begin: a shared and an exclusive lock, with a gate in front, so that whoever waits
 for the exclusive one is not passed by.
 """
 

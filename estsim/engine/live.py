@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 from typing import Final, Protocol
 
 import trio
@@ -100,6 +101,8 @@ class Live:
         self._show = show
         self._broken = broken  # asked each second whether the run has to end, at a time of its clock in nanoseconds
         self._stage = RunStage.RUNNING
+        self._turn = Lock()  # of who shows something
+        self._over = False
         self._elsewhere = elsewhere  # the fleet: its loops are watched there, and this process is no part of them
         self._vitals = Vitals(clock, lambda: force.in_flight, _unheard if elsewhere else recorder.generator)
         self._fleet_scope = trio.CancelScope()
@@ -123,7 +126,7 @@ class Live:
             services.cancel_scope.cancel()
         self._recorder.fleet(self._force.reading())
         self._vitals.take()
-        self._show(self._snapshot(RunStage.DONE))
+        self._show_the_end()
 
     def totals(self) -> GeneratorTotals:
         """Return what the run has cost this process."""
@@ -171,8 +174,22 @@ class Live:
         while True:
             self._recorder.fleet(self._force.reading())
             snapshot = self._snapshot(self._stage)
-            await trio.to_thread.run_sync(self._show, snapshot, abandon_on_cancel=True)  # drawing may be slow
+            await trio.to_thread.run_sync(self._show_next, snapshot, abandon_on_cancel=True)  # drawing may be slow
             await trio.sleep(_SHOW_S)
+
+    def _show_next(self, snapshot: Snapshot) -> None:
+        """Show a moment, from a thread, unless the end has been shown since it was taken."""
+        with self._turn:
+            if not self._over:
+                self._show(snapshot)
+
+    def _show_the_end(self) -> None:
+        """Show the end, after what a thread that was left behind may still be drawing, if that is done soon."""
+        self._over = True
+        had_turn = self._turn.acquire(timeout=_SHOW_S)
+        self._show(self._snapshot(RunStage.DONE))
+        if had_turn:
+            self._turn.release()
 
 
 def _unheard(_: GeneratorReading) -> None:
