@@ -136,7 +136,7 @@ async def test_rows_are_written_while_the_fleet_lives(tmp_path: Path, store: Run
 
 
 async def test_a_disk_that_stays_full_stops_the_run(store: RunStore) -> None:
-    """After ten tries in a row, in good order, with every row in hand that had no room; with room they can be written."""
+    """After ten tries in a row, in order, with every row in hand that had no room; with room they can be written."""
     run = run_of(unreachable(20), store)
     run.fill_disk()
     async with going(run):
