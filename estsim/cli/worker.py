@@ -63,8 +63,8 @@ def worker(
     r"""Play a part of a fleet for a Locust master, which starts, scales, stops and charts it over many machines.
 
     The master sends its scenario. Files of keys are this machine's own, passwords are those of the scenario here, and
-    no private key travels. A master that is gone stops the
-    fleet, and the worker waits for the next. Ctrl-C leaves in order, a second Ctrl-C at once.
+    no private key travels. A master that is gone stops the fleet, and the worker waits for the next. Ctrl-C leaves in
+    order, a second Ctrl-C at once.
 
     \b
     Exit codes:

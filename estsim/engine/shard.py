@@ -26,11 +26,10 @@ from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import FleetReading
+from estsim.measure.sample import RADAR_S, FleetReading
 
 STARTS_PER_PASS: Final = 8
 WAKES_PER_PASS: Final = 64  # most of which start nothing: a power cut, an order that is kept in mind
-RADAR_S: Final = 60
 DRAIN_S: Final = 10.0  # what an exchange under way at the end may still take
 _LONGEST_SLEEP_S: Final = 3600.0
 

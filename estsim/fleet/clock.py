@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 
 NS_PER_S: Final = 1_000_000_000
 
@@ -19,6 +19,11 @@ class RunClock:
     def start(cls, *, in_s: float = 0.0) -> "RunClock":
         """Return a clock whose epoch is now, or soon: what is planned for time 0 must not find us still setting up."""
         return cls(time.perf_counter_ns() + to_ns(in_s), time.time() + in_s)
+
+    @classmethod
+    def at_wall(cls, epoch_s: float) -> Self:
+        """Return a clock whose epoch is at that time of this machine's wall clock (UNIX seconds), wherever it was."""
+        return cls(time.perf_counter_ns() - to_ns(time.time() - epoch_s), epoch_s)
 
     def now_ns(self) -> int:
         """Return nanoseconds since the epoch."""

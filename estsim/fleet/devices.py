@@ -1,7 +1,7 @@
 """The fleet in memory: devices, what their cohort shares, and the bootstrap credentials they were born with."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Protocol
@@ -17,7 +17,7 @@ from estsim.est.verify import CertificateAuthorities
 from estsim.fleet.born import Cradle, Mint, Owned, ahead_s, faults_of
 from estsim.fleet.factory import Factory
 from estsim.fleet.keys import KeyRing
-from estsim.fleet.part import WHOLE, Part
+from estsim.fleet.part import WHOLE, Part, cohort_of
 from estsim.load.arrivals import boot_times
 from estsim.measure.sample import Enrolment, PollPlan
 from estsim.scenario.plan import Basic, Cohort, Expectation, Scenario
@@ -88,6 +88,13 @@ def new_device(cohort: CohortRun, index: int, *, seed: int) -> Device:
     """Make a device as it leaves the factory: with its bootstrap credential, where the cohort has one."""
     identity = Identity(bootstrap=cohort.cradle.bootstrap(index, cohort.fault))
     return Device(Machine(cohort.policy, seed=seed, device=index), identity, cohort)
+
+
+def spare_device(cohorts: Iterable[CohortRun], scenario: Scenario, number: int) -> Device:
+    """Make a device beyond the plan's, sound, of the cohort that its number stands for."""
+    name = cohort_of(scenario, number).name
+    cohort = next(each for each in cohorts if each.plan.name == name)
+    return new_device(cohort.lived_in(None, seed=scenario.seed), number, seed=scenario.seed)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from estsim.errors import StoreError
-from estsim.fleet.boots import boots_of
 from estsim.fleet.clock import RunClock
 from estsim.fleet.part import Part
 from estsim.fleet.results import make_folder, write_scenario, write_summary
@@ -82,17 +81,12 @@ class LedRun:
         worker = self.workers.get(name)
         if worker is None or parcel.number <= worker.parcels:
             return
-        if parcel.number > worker.parcels + 1:
-            self._tell_gap(worker, parcel.number - worker.parcels - 1)
+        if missing := parcel.number - worker.parcels - 1:  # a connection that broke may have had them under way
+            self.books.losses.miss(worker.number, missing, at_ns=self._now_ns)
         worker.parcels = parcel.number
         worker.totals = parcel.totals
         worker.over = worker.over or parcel.totals is not None
         self.books.recorder.merge(worker.number, parcel)
-
-    def _tell_gap(self, worker: WorkerOfRun, missing: int) -> None:
-        """Take note of parcels that did not arrive: a connection that broke may have had them under way."""
-        at_ns = max(0, self.clock.now_ns())
-        self.books.losses.miss(worker.number, missing, at_ns=at_ns)
 
     def lose(self, name: str, how: str) -> None:
         """Take note of a worker that is gone without a last parcel; ``how`` says it after its number."""
@@ -108,7 +102,7 @@ class LedRun:
         if worker.lost:
             return
         worker.lost = True
-        self.books.losses.lose(worker.number, worker.part, how, at_ns=max(0, self.clock.now_ns()))
+        self.books.losses.lose(worker.number, worker.part, how, at_ns=self._now_ns)
 
     def write(self) -> None:
         """Write what has come since the last time; what the disk does not take is kept, and tried again."""
@@ -122,19 +116,16 @@ class LedRun:
 
     def snapshot(self) -> Snapshot:
         """Return what a display shows now, or how the run ended."""
-        at_ns = self.clock.now_ns() if self.ended_ns is None else self.ended_ns
-        return self.books.snapshot(max(0, at_ns), self.stage)
+        return self.books.snapshot(self._now_ns if self.ended_ns is None else self.ended_ns, self.stage)
+
+    @property
+    def _now_ns(self) -> int:
+        return max(0, self.clock.now_ns())
 
     @property
     def pending(self) -> list[str]:
         """The workers whose last parcel is still to come."""
         return [name for name, worker in self.workers.items() if not (worker.over or worker.lost)]
-
-    @property
-    def last_boot_s(self) -> float:
-        """When the last device of the plan is meant to begin."""
-        boots = boots_of(self.scenario)
-        return boots[-1][0] if boots else 0.0
 
     @property
     def is_settled(self) -> bool:
@@ -143,7 +134,7 @@ class LedRun:
 
     def finish(self, ending: Ending) -> "LedEnd":
         """Write what is left, close the store, leave the summary; returns what the run came to."""
-        ended_ns = self.ended_ns = max(0, self.clock.now_ns())
+        ended_ns = self.ended_ns = self._now_ns
         self.stage = RunStage.DONE
         self.write()
         facts = {

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from estsim.fleet import master_messages as words
+
 # -- what a worker says
 
 
@@ -25,7 +27,7 @@ class Hello:
 
     version: str
     public_key: bytes
-    kind: ClassVar[str] = "estsim-hello"
+    kind: ClassVar[str] = words.HELLO
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class ClockAsked:
     """The worker asks what time it is at the master's, at ``sent_s`` of its own wall clock."""
 
     sent_s: float
-    kind: ClassVar[str] = "estsim-clock"
+    kind: ClassVar[str] = words.CLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class ParcelSent:
     offset_s: float | None
     round_trip_s: float | None
     last: bool
-    kind: ClassVar[str] = "estsim-parcel"
+    kind: ClassVar[str] = words.PARCEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgpack
 
 from estsim.errors import EstsimError
+from estsim.fleet import master_messages as words
 from estsim.link.messages import (
     Ack,
     AllSpawned,
@@ -38,7 +39,6 @@ from estsim.link.messages import (
     Unknown,
 )
 
-PROTOCOL: Final = 1  # of estsim's own messages
 # A master compares a worker's version with its own and warns where they differ; -1 passes for any (2.46, 2.47).
 ANY_VERSION: Final = -1
 _MOST_USERS: Final = 10_000_000
@@ -67,7 +67,7 @@ def _content(message: FromWorker) -> object:
         case ClientReady():
             return ANY_VERSION
         case Hello(version, public_key):
-            return {"protocol": PROTOCOL, "version": version, "public_key": public_key}
+            return {"protocol": words.PROTOCOL, "version": version, "public_key": public_key}
         case SpawningComplete(users):
             return _users(users)
         case Heartbeat(state, cpu_percent, rss_bytes):
@@ -108,11 +108,11 @@ def _read(kind: str, content: Any) -> FromMaster:  # noqa: ANN401 - what msgpack
             return Ack(_count(content["index"]) if content else -1)  # masters before 2.10.2 give no index
         case "spawn":
             return _spawn(content)
-        case "estsim-plan":
+        case words.PLAN:
             return Plan(content)
-        case "estsim-clock":
+        case words.CLOCK:
             return ClockTold(_seconds(content["sent_s"]), _seconds(content["master_s"]))
-        case "estsim-refused":
+        case words.REFUSED:
             return Refused(_short(_text(content["why"])))
         case _:
             return _BARE.get(kind) or Unknown(_short(kind))

@@ -212,9 +212,7 @@ class Session:
             return []
         self._spawned_s = spawn.timestamp_s
         self._wanted = spawn
-        if (
-            self.fleet is Fleet.NONE
-        ):  # a worker that joins a test gets its plan a moment later, from a plain master never
+        if self.fleet is Fleet.NONE:  # who joins a test gets its plan a moment later, and from a plain master never
             self._users = dict.fromkeys(spawn.users, 0)
             return [Say(Spawning()), Say(SpawningComplete(dict(self._users)))]
         self.state = State.SPAWNING

@@ -6,7 +6,6 @@ then on each lives as the scenario says. A device that has left by itself still 
 Locust stops are the youngest.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -24,12 +23,11 @@ from estsim.engine.vitals import Vitals
 from estsim.errors import UsageError
 from estsim.fleet.boots import boots_of, is_timely
 from estsim.fleet.briefing import Briefing
-from estsim.fleet.clock import RunClock, to_ns
+from estsim.fleet.clock import RunClock
 from estsim.fleet.demands import gatherer_of
-from estsim.fleet.devices import Device, new_device
+from estsim.fleet.devices import Device, spare_device
 from estsim.fleet.errand import request_ids
 from estsim.fleet.offer import groups_offered
-from estsim.fleet.part import cohort_of
 from estsim.link.overheard import Heard, Overheard
 from estsim.measure.parcel import Parcel
 from estsim.scenario.happenings import CohortJoin, Happening, Mark
@@ -93,7 +91,12 @@ class Troupe:
         detachment = Detachment.of(briefing.host(scenario, own_key=own_key), briefing.part)
         await detachment.prepare(tell)
         return cls(
-            scenario, detachment, briefing, _clock(briefing.wall_epoch_s - offset_s), heard=heard, offset_s=offset_s
+            scenario,
+            detachment,
+            briefing,
+            RunClock.at_wall(briefing.wall_epoch_s - offset_s),
+            heard=heard,
+            offset_s=offset_s,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -151,10 +154,7 @@ class Troupe:
 
     def _extra(self) -> Device:
         """Make a device beyond the plan's: Locust has more users here than this part of the fleet has devices."""
-        number = next(self._extras)
-        plan = cohort_of(self._scenario, number)
-        cohort = next(each for each in self._detachment.cohorts if each.plan.name == plan.name)
-        device = new_device(cohort.lived_in(None, seed=self._scenario.seed), number, seed=self._scenario.seed)
+        device = spare_device(self._detachment.cohorts, self._scenario, next(self._extras))
         self._shard.admit(device)
         return device
 
@@ -180,11 +180,6 @@ def _without_joins(scenario: Scenario) -> Scenario:
         for event in scenario.events
     ]
     return replace(scenario, events=tuple(events))
-
-
-def _clock(wall_epoch_s: float) -> RunClock:
-    """Return the run's clock on this machine, whose zero is at that time of its own wall clock."""
-    return RunClock(time.perf_counter_ns() - to_ns(time.time() - wall_epoch_s), wall_epoch_s)
 
 
 def _stop(_: float) -> Event:

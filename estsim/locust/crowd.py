@@ -11,8 +11,8 @@ from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterR
 from estsim.fleet.briefing import Briefing, Maker
 from estsim.fleet.host import Host
 from estsim.fleet.led_run import LedRun
+from estsim.fleet.master_messages import CLOCK, HELLO, PARCEL, PLAN, PROTOCOL, REFUSED
 from estsim.fleet.part import Part
-from estsim.locust.messages import CLOCK, HELLO, PARCEL, PLAN, PROTOCOL, REFUSED
 from estsim.measure.parcel import ParcelError, unpack
 from estsim.scenario.plan import MadeAuthority
 from estsim.scenario.portable import portable_text

@@ -16,11 +16,12 @@ from locust.runners import WorkerRunner
 from estsim import __version__
 from estsim.errors import EstsimError
 from estsim.fleet.briefing import Briefing
+from estsim.fleet.clock import RunClock
 from estsim.fleet.demands import gatherer_of
+from estsim.fleet.master_messages import CLOCK, HELLO, PARCEL, PLAN, PROTOCOL, REFUSED
 from estsim.fleet.offsets import Offsets
-from estsim.locust.messages import CLOCK, HELLO, PARCEL, PLAN, PROTOCOL, REFUSED
 from estsim.locust.options import own_scenario
-from estsim.locust.play import Play, clock_at, put_on
+from estsim.locust.play import Play, put_on
 from estsim.locust.watch import Watch
 from estsim.measure.exits import Exit
 from estsim.measure.gatherer import Gatherer
@@ -74,7 +75,7 @@ class Follower:
         own = own_scenario(environment)
         scenario = briefing.scenario(source=own.source, own=own)
         host = briefing.host(scenario, own_key=self._key)
-        clock = clock_at(briefing.wall_epoch_s - (self._offsets.offset_s or 0.0))
+        clock = RunClock.at_wall(briefing.wall_epoch_s - (self._offsets.offset_s or 0.0))
         self._gatherer = gatherer = gatherer_of(scenario)
         run_id = f"{briefing.run_id}-w{briefing.part.slot}"
         self._play = play = Play(host, briefing.part, gatherer, clock, run_id=run_id)

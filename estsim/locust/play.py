@@ -4,7 +4,6 @@ Users take devices in the order in which the plan has them boot. Where Locust sp
 :mod:`estsim.locust.shape` has it, the device begins at its own; else at once.
 """
 
-import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -19,7 +18,7 @@ from estsim.device.states import State
 from estsim.errors import UsageError
 from estsim.fleet.boots import boots_of, is_timely
 from estsim.fleet.clock import RunClock
-from estsim.fleet.devices import Device, Fleet, new_device
+from estsim.fleet.devices import Device, Fleet, spare_device
 from estsim.fleet.errand import request_ids
 from estsim.fleet.host import Host
 from estsim.fleet.ledger import Ledger
@@ -30,10 +29,9 @@ from estsim.fleet.plain_keys import prepare_keys
 from estsim.fleet.records import Records
 from estsim.locust.playable import check_playable
 from estsim.locust.wire import BlockingWire
-from estsim.measure.sample import FleetReading
+from estsim.measure.sample import RADAR_S, FleetReading
 from estsim.scenario.happenings import CohortJoin
 
-RADAR_S: Final = 60
 _DEVICES_BETWEEN_YIELDS: Final = 16
 _EXCHANGING: Final = frozenset({State.FETCHING_CA, State.FETCHING_ATTRS, State.ENROLLING, State.RENEWING})
 _PLAYS: Final[WeakKeyDictionary[Environment, "Play"]] = WeakKeyDictionary()
@@ -157,10 +155,8 @@ class Play:
         """Make a device beyond the plan's; None of a cohort that there is not."""
         if wanted is not None and wanted not in {each.plan.name for each in self._cohorts}:
             return None
-        while (plan := cohort_of(self._scenario, number := next(self._extras))).name != (wanted or plan.name):
-            pass
-        cohort = next(each for each in self._cohorts if each.plan.name == plan.name)
-        device = new_device(cohort.lived_in(None, seed=self._scenario.seed), number, seed=self._scenario.seed)
+        numbers = (number for number in self._extras if wanted in (None, cohort_of(self._scenario, number).name))
+        device = spare_device(self._cohorts, self._scenario, next(numbers))
         self._fleet.devices.append(device)
         return device
 
@@ -179,8 +175,3 @@ def play_for(environment: Environment, scenario: str | None) -> Play:  # noqa: A
     if play is None:
         raise UsageError("no test of estsim's is under way here: its master did not begin one")
     return play
-
-
-def clock_at(wall_epoch_s: float) -> RunClock:
-    """Return the clock of a run whose zero is at that time of this machine's wall clock (UNIX seconds)."""
-    return RunClock(time.perf_counter_ns() - round((time.time() - wall_epoch_s) * 1e9), wall_epoch_s)

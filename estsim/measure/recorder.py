@@ -145,7 +145,8 @@ class Recorder:
         self._pace.merge(parcel.pace)
         self.saturation.merge(parcel.watch)
         if parcel.first_poll is not None:
-            self._first_poll = min(parcel.first_poll, self._first_poll or parcel.first_poll)
+            first = parcel.first_poll
+            self._first_poll = first if self._first_poll is None else min(first, self._first_poll)
         for reading in parcel.readings:
             self._keep_reading(replace(reading, worker=worker))
         for at_ns, text in parcel.findings:

@@ -5,11 +5,14 @@ properties, so that rows, histograms and thresholds cannot disagree on a definit
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from estsim.errors import Phase, Trouble
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter
+
+RADAR_S: Final = 60  # how far ahead a display sees who is about to wake
 
 
 @dataclass(slots=True)
@@ -157,7 +160,7 @@ class FleetReading:
 
     at_ns: int
     states: dict[str, int] = field(default_factory=dict)
-    wakeups: tuple[int, ...] = ()  # 60 entries: due within the 1st, 2nd, … second from now
+    wakeups: tuple[int, ...] = ()  # RADAR_S entries: due within the 1st, 2nd, … second from now
     waiting_deferred: int = 0
     cohorts: dict[str, dict[str, int]] = field(default_factory=dict)
     planned: int = 0
