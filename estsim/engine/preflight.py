@@ -3,13 +3,12 @@
 It resolves, connects, shakes hands and, where the fleet will, fetches the CA certificates, as the first device would.
 """
 
+from functools import partial
+
 from estsim.device.commands import Exchange
-from estsim.device.exchange import Answer, Conversation
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.wire import Wire
 from estsim.errors import TransportFailed
-from estsim.est.enrolment import Cause
-from estsim.est.outcome import Abandoned, Failed
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, Device
 from estsim.fleet.errand import Errand
@@ -35,15 +34,13 @@ async def fly(cohorts: list[CohortRun], wire: Wire, clock: RunClock, *, seed: in
 
 
 async def _knock(device: Device, command: Exchange, wire: Wire, flight: Preflight, clock: RunClock) -> None:
-    conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
-    errand = Errand(device, conversation, wire.line(device.cohort, conversation.credential))
+    errand = Errand.of(device, command, partial(wire.line, device.cohort))
     stamps = Stamps(clock.now_ns(), clock.now_ns(), clock.now_ns())
-    answer = Answer(Abandoned("only the connection was tried"))
+    failed: TransportFailed | None = None
     try:
         await errand.line.knock(stamps)
     except TransportFailed as failure:
-        flight.outcome = Failed(failure.phase, failure.trouble, failure.reason, failure.alert)
-        answer = Answer(flight.outcome)
+        failed = failure
     finally:
         errand.line.drop()
-    flight.exchange(None, errand.sample(answer, stamps, Cause.PREFLIGHT, None))
+    flight.knocked(errand, stamps, failed)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from estsim.engine.sandbox import Sandbox, running_sandbox
-from estsim.fleet.factory import Factory, export_authorities
-from estsim.fleet.host import Host, factory_of
-from estsim.fleet.trust import system_trust, trust_file
-from estsim.scenario.plan import FileAuthority, MadeAuthority, Scenario
+from estsim.fleet.factory import export_authorities
+from estsim.fleet.host import Host, Makers
+from estsim.scenario.plan import FileAuthority, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,10 @@ async def server_of(scenario: Scenario, folder: Path) -> AsyncGenerator[RunServe
     Raises UsageError where files of the target's or of an authority cannot be used, PreflightError where the sandbox
     does not start.
     """
-    factories: dict[str | None, Factory] = {
-        name: factory_of(authority) for name, authority in scenario.authorities.items()
-    }
-    target = scenario.target
-    if target is not None:
-        trust = trust_file(target.ca) if target.ca else system_trust()
-        yield RunServer(Host(scenario, target.url, trust, factories))
+    makers = Makers.of(scenario)
+    if scenario.target is not None:
+        yield RunServer(makers.host_of(scenario.target))
         return
-    made = {name: factories[name] for name, how in scenario.authorities.items() if isinstance(how, MadeAuthority)}
     text, label = scenario.sandbox_text, scenario.sandbox_label
-    async with running_sandbox(text, made, keep_log_in=folder, label=label) as sandbox:
-        trust = trust_file(sandbox.trust)
-        host = Host(scenario, sandbox.url, trust, {**factories, None: sandbox.factory}, sandbox.pki)
-        yield RunServer(host, sandbox)
+    async with running_sandbox(text, makers.made, keep_log_in=folder, label=label) as sandbox:
+        yield RunServer(makers.host_of_sandbox(sandbox), sandbox)

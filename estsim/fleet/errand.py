@@ -5,26 +5,29 @@ clients do (RFC 7230 §6.3.1: a connection "can be closed at any time, with or w
 which is no idempotent request, that is a device's decision like any retry, and a row of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
+from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation
-from estsim.device.identity import PrivateKey
-from estsim.errors import Trouble
+from estsim.device.identity import LoadedCredential, PrivateKey
+from estsim.errors import TransportFailed, Trouble
 from estsim.est.enrolment import Cause
 from estsim.est.outcome import Challenged, Deferred, Failed, Outcome, Overloaded
-from estsim.fleet.clock import NS_PER_S
+from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device
 from estsim.fleet.expected import finding, is_expected
 from estsim.fleet.rows import detail_of, status_of
+from estsim.fleet.settled import Settled
 from estsim.measure.sample import Enrolment, Sample, Stamps
 
 
 class LineFacts(Protocol):
-    """What a row says of the connection that its request went on."""
+    """What a row says of the connection that its request went on, and by how much the device's clock is wrong."""
 
+    ahead_s: float | None
     reused: bool
     resumed: bool
     tls_version: str | None
@@ -51,6 +54,47 @@ class Errand(Generic[L]):
     key: PrivateKey | None = None
     expected: bool = False  # whether the last request was to end as it did
     once_more: Cause | None = None  # why the last request is sent again at once
+
+    @classmethod
+    def of(cls, device: Device, command: Exchange, take: Callable[[LoadedCredential | None], L]) -> Self:
+        """Set out to do a command; ``take`` gives the line for the credential that it is done with."""
+        conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
+        line = take(conversation.credential)
+        line.ahead_s = conversation.ahead_s
+        return cls(device, conversation, line)
+
+    @property
+    def known_key(self) -> PrivateKey | None:
+        """The key that the request is about, as far as there is one yet."""
+        return self.key or self.conversation.own_key()
+
+    def ready(self, key: PrivateKey | None, stamps: Stamps, now_ns: int) -> None:
+        """Go on with a key, had by now.
+
+        Ready is when all was there, had we been on time: our lateness is lag, the making of a key is not.
+        """
+        if self.key is None:
+            self.key = key
+            stamps.ready_ns = stamps.intended_ns + now_ns - stamps.started_ns
+            stamps.started_ns = now_ns
+
+    def failed(self, failure: TransportFailed) -> Answer:
+        """Return what a failure of the wire comes to; the key is kept for the next attempt."""
+        self.conversation.keep_key()
+        return Answer(Failed(failure.phase, failure.trouble, failure.reason, failure.alert))
+
+    def settled(self, answer: Answer, stamps: Stamps, clock: RunClock) -> Settled:
+        """Return how the exchange ended, with its last answer."""
+        margin_s = self.device.machine.not_after_s - clock.now_s()
+        return Settled(
+            answer.outcome,
+            stamps,
+            clock.now_ns(),
+            answer.lifetime,
+            margin_s,
+            expected=self.expected,
+            finding=self.finding(),
+        )
 
     def finding(self) -> str | None:
         """Return what is to be told where a server certified a device in spite of its fault."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from estsim.fleet.born import Mint
 from estsim.fleet.devices import CohortRun, cohort_run
 from estsim.fleet.factory import Factory
+from estsim.fleet.own_sandbox import OwnSandbox
 from estsim.fleet.part import WHOLE, Part
-from estsim.fleet.trust import Trust
-from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared
+from estsim.fleet.trust import Trust, system_trust, trust_file
+from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared, Target
 from estsim.scenario.target_url import TargetUrl
 
 
@@ -38,6 +39,35 @@ class Host:
             factory = self.factories[authority.name if authority else None]
         mint = Mint.of(self.pki, self.scenario) if plan.start and self.pki else None
         return cohort_run(self.scenario, plan, self.url, self.trust.authorities, factory, mint=mint, part=part)
+
+
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """The authorities of a scenario by name, read or made, and the servers that know their devices."""
+
+    scenario: Scenario
+    factories: Mapping[str | None, Factory]
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> "Makers":
+        """Read or make them; raises UsageError."""
+        return cls(scenario, {name: factory_of(authority) for name, authority in scenario.authorities.items()})
+
+    @property
+    def made(self) -> dict[str, Factory]:
+        """Those that were made for the run."""
+        how = self.scenario.authorities
+        return {name: each for name, each in self.factories.items() if name and isinstance(how[name], MadeAuthority)}
+
+    def host_of(self, target: Target) -> Host:
+        """Return somebody else's server; raises UsageError where its trust cannot be read."""
+        trust = trust_file(target.ca) if target.ca else system_trust()
+        return Host(self.scenario, target.url, trust, self.factories)
+
+    def host_of_sandbox(self, sandbox: OwnSandbox) -> Host:
+        """Return a sandbox of ours, which knows devices of its own manufacturer as well."""
+        factories = {**self.factories, None: sandbox.factory}
+        return Host(self.scenario, sandbox.url, trust_file(sandbox.trust), factories, sandbox.pki)
 
 
 def factory_of(authority: FileAuthority | MadeAuthority) -> Factory:

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from estsim.device.commands import Exchange
+from estsim.device.exchange import Answer
 from estsim.device.policy import Fetch
 from estsim.device.states import CredentialChoice, KeyChoice
-from estsim.errors import PreflightError
+from estsim.errors import PreflightError, TransportFailed
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.operations import Operation
-from estsim.est.outcome import CACertificates, Failed, Outcome
+from estsim.est.outcome import Abandoned, CACertificates, Failed, Outcome
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, Device, new_device
+from estsim.fleet.errand import Errand, L
 from estsim.fleet.rows import detail_of
-from estsim.measure.sample import Enrolment, Sample
+from estsim.measure.sample import Enrolment, Sample, Stamps
 
 
 @dataclass(slots=True)
@@ -30,6 +32,14 @@ class Preflight:
     def exchange(self, enrolment: Enrolment | None, sample: Sample) -> None:  # noqa: ARG002 - Books
         """Keep a row."""
         self.samples.append(sample)
+
+    def knocked(self, errand: Errand[L], stamps: Stamps, failure: TransportFailed | None) -> None:
+        """Take note of a connection that was only opened, or failed to be."""
+        answer = Answer(Abandoned("only the connection was tried"))
+        if failure is not None:
+            answer = errand.failed(failure)
+            self.outcome = answer.outcome
+        self.exchange(None, errand.sample(answer, stamps, Cause.PREFLIGHT, None))
 
     @property
     def group(self) -> str | None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from math import inf
 
 from estsim.device.commands import Exchange
-from estsim.device.exchange import Answer, Conversation
+from estsim.device.exchange import Answer
 from estsim.device.identity import PrivateKey
 from estsim.device.states import KeyChoice
 from estsim.errors import TransportFailed
 from estsim.est.enrolment import Cause
-from estsim.est.outcome import Abandoned, Failed, Issued
+from estsim.est.outcome import Abandoned, Issued
 from estsim.fleet.clock import RunClock, to_ns
 from estsim.fleet.devices import Device
 from estsim.fleet.errand import Errand
@@ -53,9 +53,7 @@ class Exchanges:
         """
         now_ns, intended_ns = self._clock.now_ns(), to_ns(command.intended_s)
         stamps = Stamps(intended_ns, intended_ns, now_ns)
-        conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
-        errand = Errand(device, conversation, kept.take(conversation.credential))
-        errand.line.ahead_s = conversation.ahead_s
+        errand = Errand.of(device, command, kept.take)
         cause: Cause | None = command.cause
         whole = False
         try:
@@ -69,16 +67,7 @@ class Exchanges:
             kept.give_back(errand.line, keep=whole)
         if isinstance(answer.outcome, Issued):
             kept.forget()  # connection and session are the old identity's
-        margin_s = device.machine.not_after_s - self._clock.now_s()
-        return Settled(
-            answer.outcome,
-            stamps,
-            self._clock.now_ns(),
-            answer.lifetime,
-            margin_s,
-            expected=errand.expected,
-            finding=errand.finding(),
-        )
+        return errand.settled(answer, stamps, self._clock)
 
     def _once(self, errand: Errand[BlockingLine], stamps: Stamps, cause: Cause, cut_off_s: float) -> Answer:
         """Do one HTTP exchange and record it, whatever becomes of it."""
@@ -91,25 +80,16 @@ class Exchanges:
             now_s = self._clock.now_s()
             answer = conversation.answered(response, now_s=now_s, wall_now_s=self._clock.wall_s(now_s))
         except TransportFailed as failure:
-            conversation.keep_key()
-            answer = Answer(Failed(failure.phase, failure.trouble, failure.reason, failure.alert))
+            answer = errand.failed(failure)
         finally:
             stamps.ended_ns = stamps.ended_ns or self._clock.now_ns()
             self._book(errand.device, errand.sample(answer, stamps, cause, request_id), errand.line)
         return answer
 
     def _key(self, errand: Errand[BlockingLine], stamps: Stamps) -> PrivateKey | None:
-        """Return the key that the request is about, made now if it has to be.
-
-        Ready is when all was there, had we been on time: our lateness is lag, the making of a key is not.
-        """
-        command = errand.conversation.command
-        key = errand.key or errand.conversation.own_key()
-        if key is None and command.key is not KeyChoice.NONE:
+        """Return the key that the request is about, made now if it has to be."""
+        key = errand.known_key
+        if key is None and errand.conversation.command.key is not KeyChoice.NONE:
             key = self._take_key(errand.device.cohort.keys)
-        if errand.key is None:
-            errand.key = key
-            now_ns = self._clock.now_ns()
-            stamps.ready_ns = stamps.intended_ns + now_ns - stamps.started_ns
-            stamps.started_ns = now_ns
+        errand.ready(key, stamps, self._clock.now_ns())
         return key

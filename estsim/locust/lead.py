@@ -19,12 +19,10 @@ from locust.runners import MasterRunner
 
 from estsim.errors import EstsimError, PreflightError
 from estsim.fleet.clock import RunClock
-from estsim.fleet.factory import Factory
-from estsim.fleet.host import Host, factory_of
+from estsim.fleet.host import Host, Makers
 from estsim.fleet.led_run import LedEnd, LedRun
 from estsim.fleet.notices import notices_of
 from estsim.fleet.part import WHOLE
-from estsim.fleet.trust import system_trust, trust_file
 from estsim.locust.crowd import Crowd
 from estsim.locust.events import play_events
 from estsim.locust.options import asked
@@ -35,7 +33,7 @@ from estsim.locust.watch import Watch
 from estsim.locust.wire import BlockingWire
 from estsim.measure.exits import Exit
 from estsim.measure.summary import Ending
-from estsim.scenario.plan import MadeAuthority, Scenario
+from estsim.scenario.plan import Scenario
 
 _LOG: Final = logging.getLogger(__name__)
 _LEAD_S: Final = 1.5  # between the test's start and the run's zero, for the plan to reach everybody
@@ -116,16 +114,11 @@ class Lead:
 
     def _server(self, scenario: Scenario, run: LedRun) -> Host:
         """Return the server: the host's, the scenario's, or a sandbox started for the run."""
-        factories: dict[str | None, Factory] = {
-            name: factory_of(authority) for name, authority in scenario.authorities.items()
-        }
-        target = scenario.target
-        if target is not None:
-            return Host(scenario, target.url, trust_file(target.ca) if target.ca else system_trust(), factories)
-        made = {name: factories[name] for name, how in scenario.authorities.items() if isinstance(how, MadeAuthority)}
-        self._sandbox = sandbox = start(scenario, made, keep_log_in=run.folder)
-        factories[None] = sandbox.factory
-        return Host(scenario, sandbox.url, trust_file(sandbox.trust), factories, sandbox.pki)
+        makers = Makers.of(scenario)
+        if scenario.target is not None:
+            return makers.host_of(scenario.target)
+        self._sandbox = start(scenario, makers.made, keep_log_in=run.folder)
+        return makers.host_of_sandbox(self._sandbox)
 
     def _play_here(self, host: Host, run: LedRun) -> None:
         """Play the whole fleet in this process."""

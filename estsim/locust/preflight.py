@@ -4,12 +4,10 @@ The twin of :mod:`estsim.engine.preflight`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from estsim.device.commands import Exchange
-from estsim.device.exchange import Answer, Conversation
 from estsim.errors import TransportFailed
-from estsim.est.enrolment import Cause
-from estsim.est.outcome import Abandoned, Failed
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, Device
 from estsim.fleet.errand import Errand
@@ -43,15 +41,13 @@ def fly(cohorts: Sequence[CohortRun], wire: BlockingWire, *, seed: int, request_
 
 def _knock(device: Device, command: Exchange, wire: BlockingWire, flight: Preflight) -> None:
     clock: RunClock = wire.clock
-    conversation = Conversation(command, device.index, device.identity, device.cohort.profile)
-    errand = Errand(device, conversation, wire.line(device.cohort, conversation.credential))
+    errand = Errand.of(device, command, partial(wire.line, device.cohort))
     stamps = Stamps(clock.now_ns(), clock.now_ns(), clock.now_ns())
-    answer = Answer(Abandoned("only the connection was tried"))
+    failed: TransportFailed | None = None
     try:
         errand.line.knock(stamps)
     except TransportFailed as failure:
-        flight.outcome = Failed(failure.phase, failure.trouble, failure.reason, failure.alert)
-        answer = Answer(flight.outcome)
+        failed = failure
     finally:
         errand.line.drop()
-    flight.exchange(None, errand.sample(answer, stamps, Cause.PREFLIGHT, None))
+    flight.knocked(errand, stamps, failed)
