@@ -281,6 +281,7 @@ async def test_every_driver_plays_a_script_the_same(script: Script, driver: str,
     assert story == dict.fromkeys(range(script.devices), script.rows)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["deferred-twice", "challenged", "kept-alive", "cut-while-waiting"])
 async def test_intended_times_and_connections_are_the_same(name: str, tmp_path: Path) -> None:
     """When each exchange was meant to be, and whether its connection stood already or resumed a session."""
