@@ -18,7 +18,7 @@ from cli_runs import (
     write_scenario,
 )
 
-pytestmark = pytest.mark.alone  # it says whether this machine kept up
+pytestmark = [pytest.mark.alone, pytest.mark.long]  # all of it, and it says whether this machine kept up
 
 QUICKSTART: Final = Path(__file__).parents[2] / "scenarios" / "quickstart.yaml"
 DEVICES: Final = 500

@@ -143,6 +143,7 @@ def test_workers_leave_in_order(fleet: Ended) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_is_told_and_accounted(tmp_path: Path) -> None:
     """Kill -9 of one: its devices by number, exit 4, and what it had handed on is counted."""
     meters = {"devices": 40, "boot": {"burst": "2s"}, "enroll": {"cacerts": "never"}, "renew": {"after": "500ms"}}

@@ -26,6 +26,8 @@ REQUEST_ID = COLUMNS["exchanges"].index("request_id")
 DEVICE = COLUMNS["exchanges"].index("device")
 SAID = {"connected to", "plan received", "devices are ready", "devices are running", "test over, waiting for the next"}
 
+pytestmark = pytest.mark.long  # each is a Locust master and what becomes of its workers
+
 
 @pytest.fixture(name="server")
 def a_sandbox(tmp_path: Path) -> Iterator[Server]:
@@ -40,7 +42,7 @@ def handed_on(told: Master) -> list[tuple[int, str]]:
     return [(int(str(row[DEVICE])), str(row[REQUEST_ID])) for row in rows]
 
 
-@pytest.mark.parametrize("version", ["current", pytest.param("previous", marks=pytest.mark.long)])
+@pytest.mark.parametrize("version", ["current", "previous"])
 def test_a_master_starts_scales_and_stops_a_fleet(tmp_path: Path, server: Server, version: str) -> None:
     """Up, down, over and once more; Locust's counts, the parcels and the server's log are the same exchanges."""
     fleet = write_fleet(tmp_path, server, devices=10)
@@ -114,7 +116,6 @@ def test_a_worker_that_leaves_hands_on_what_it_has(tmp_path: Path, server: Serve
         assert other.poll() is None
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("version", ["current", "previous"])
 def test_a_master_that_is_killed_and_one_that_takes_its_place(tmp_path: Path, server: Server, version: str) -> None:
     """The fleet is stopped, the worker finds the new one, and plays its test."""
@@ -144,7 +145,6 @@ def test_a_master_that_is_killed_and_one_that_takes_its_place(tmp_path: Path, se
     assert f"connected to 127.0.0.1:{first.port} as worker 0" in said[place:]
 
 
-@pytest.mark.long
 def test_a_master_that_does_not_come_back(tmp_path: Path, server: Server) -> None:
     """After the time that one waits for it: exit 5."""
     fleet = write_fleet(tmp_path, server, devices=2)

@@ -84,6 +84,7 @@ def test_headless_it_plays_the_scenario_and_is_over_with_it(tmp_path: Path, proc
     assert f"passed; everything is in results/{run.folder.name}" in done.log
 
 
+@pytest.mark.long
 def test_devices_that_leave_are_not_replaced(tmp_path: Path) -> None:
     """Locust would spawn others in their place while the rest still boot."""
     short = {"boot": {"burst": "5s"}, "renew": {"after": "100ms", "times": 1, "then": "leave"}}
@@ -101,6 +102,7 @@ def test_devices_boot_when_the_scenario_has_them_boot(tmp_path: Path) -> None:
     assert [row["intended_ns"] / 1e9 for row in firsts] == pytest.approx([0.25 * place for place in range(12)])
 
 
+@pytest.mark.long
 def test_a_broken_threshold_is_exit_3(tmp_path: Path) -> None:
     """As estsim run has it."""
     done = locust(tmp_path, "--scenario", fleet(tmp_path, thresholds=["exchanges_per_certificate < 1"]))
@@ -148,7 +150,7 @@ def test_a_server_that_cannot_be_reached_is_exit_5(tmp_path: Path) -> None:
     assert only_run(tmp_path).summary["verdict"] == "unreachable"
 
 
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (500, 1)])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), pytest.param(500, 1, marks=pytest.mark.long)])
 def test_devices_play_beside_other_users(tmp_path: Path, status: int, code: int) -> None:
     """Two browsers and a fleet in one locustfile: each in Locust's statistics, failures of the others not hidden."""
     fleet(tmp_path)

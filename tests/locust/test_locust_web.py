@@ -19,6 +19,8 @@ _CHROMIUM: Final = (
 )  # fmt: skip
 _BROWSER_S: Final = 60.0
 
+pytestmark = pytest.mark.long  # a run, a web UI and a browser each
+
 
 def browser() -> str:
     """Return the path of a browser; without one, skip, or fail where peers are required."""
@@ -98,7 +100,6 @@ def test_the_tab_lives_while_devices_wait(tmp_path: Path) -> None:
     assert figures["told"]["value"] == "····█" + "·" * 15
 
 
-@pytest.mark.long
 def test_the_web_ui_plays_one_scenario_after_another(tmp_path: Path) -> None:
     """Each has a folder of its own, and a clock that begins anew; a scenario that is none is told in Locust's log."""
     (tmp_path / "other").mkdir()
