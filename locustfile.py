@@ -1,8 +1,8 @@
-"""A fleet of devices as Locust's users: ``locust -f locustfile.py``, or with ``--headless``.
+"""A fleet of devices as Locust users: ``locust -f locustfile.py``, or with ``--headless``.
 
-The scenario is asked for in the web UI, or given by ``--scenario``: a file, or the name of one that comes with estsim.
-With a host it is played against that server, without one against a sandbox started for it. It runs alone, with
-``--processes 4``, or as ``--master`` of workers like it and of ``estsim worker``. Its results are in ``results/``.
+The scenario is selected in the web UI or with ``--scenario``: a file, or the name of a library scenario. With a host,
+the devices load that server; without one, a sandbox started for the run. It runs in one process, with
+``--processes 4``, or as ``--master`` with Locust workers and ``estsim worker``. Results go to ``results/``.
 """
 
 from estsim.locust.shape import BootCurve
@@ -10,8 +10,8 @@ from estsim.locust.user import EstDevice
 
 
 class Device(EstDevice):
-    """Any device of the scenario."""
+    """A device of the scenario."""
 
 
 class Boots(BootCurve):
-    """Devices boot as the scenario has them; the test is over with the scenario."""
+    """Users start when the scenario's devices boot; the test ends with the scenario."""

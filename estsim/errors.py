@@ -4,9 +4,24 @@ What a server does wrong is an :mod:`estsim.est.outcome`, never an exception. Fo
 where they enter, with ``from``.
 """
 
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+_PROCESSES = "processes or threads"
+_SHORTAGES = {
+    errno.ENOMEM: "memory",
+    errno.EMFILE: "file descriptors",
+    errno.ENFILE: "file descriptors",
+    errno.ENOSPC: "disk space",
+    errno.EDQUOT: "disk space",
+    errno.EAGAIN: _PROCESSES,  # of fork; no socket of ours is read before it is ready
+}
+SHORTAGES = frozenset(_SHORTAGES.values())
+_MOST_TOLD = 500  # mistakes of one file; whoever has more will come again anyway
 
 
 class EstsimError(Exception):
@@ -32,16 +47,37 @@ class Mistake:
         return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
 
 
+class Doubt(Mistake):
+    """A line of a configuration that can be run and is probably not meant: ``fleet.yaml:12:9: warning: …``."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: warning: {f'{self.path}: ' if self.path else ''}{self.message}"
+
+
 class ScenarioError(EstsimError):
     """A scenario or server configuration that cannot be used; holds every mistake found, in file order."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         self.mistakes = sorted(mistakes)
-        super().__init__("\n".join(map(str, self.mistakes)))
+        more = len(mistakes) - _MOST_TOLD
+        rest = [f"and {more} more"] if more > 0 else []
+        super().__init__("\n".join([*map(str, self.mistakes[:_MOST_TOLD]), *rest]))
 
 
 class UsageError(EstsimError):
     """Options that do not fit together, or a file that cannot be read or written (exit code 2)."""
+
+
+class UnreadableFile(UsageError):  # noqa: N818 - what the file is
+    """A file that a user named and that cannot be read; ``reason`` says why, for callers who place it themselves."""
+
+    def __init__(self, path: Path, reason: str, *, errno: int | None = None) -> None:
+        self.path = path
+        self.reason = reason
+        self.errno = errno
+        super().__init__(f"{path}: cannot be read: {reason}")
 
 
 class PreflightError(EstsimError):
@@ -50,6 +86,10 @@ class PreflightError(EstsimError):
 
 class StoreError(EstsimError):
     """A run store that cannot be written or read: a full disk, a foreign file."""
+
+
+class InternalFailure(EstsimError):  # noqa: N818 - says what it is
+    """A bug of ours that ends something, such as another process of the run; its traceback is kept where it was met."""
 
 
 class IllegalTransition(EstsimError):  # noqa: N818 - the name of the idea, as in h11
@@ -84,7 +124,7 @@ class TransportFailed(EstsimError):  # noqa: N818 - reads as the event it is
     """An exchange that got no whole answer, by phase.
 
     ``alert`` is the TLS alert's name with underscores (``unknown_ca``) where one was sent or received, and
-    ``verify_code`` OpenSSL's verification code where a check of ours failed.
+    ``verify_code`` OpenSSL's verification code where a check of ours failed; ``advice`` says what would help a client.
     """
 
     def __init__(
@@ -95,10 +135,88 @@ class TransportFailed(EstsimError):  # noqa: N818 - reads as the event it is
         *,
         alert: str | None = None,
         verify_code: int | None = None,
+        advice: str = "",
     ) -> None:
         self.phase = phase
         self.trouble = trouble
+        self.advice = advice
         self.reason = reason
         self.alert = alert
         self.verify_code = verify_code
         super().__init__(f"{phase.value}: {reason}")
+
+    def again(self) -> "TransportFailed":
+        """Return the same failure as another exception, to raise one that is kept.
+
+        An exception that was raised holds the frames that it passed, and they hold whoever keeps it: a circle, and
+        with it a whole connection, until the collector comes by.
+        """
+        return TransportFailed(self.phase, self.trouble, self.reason, alert=self.alert, verify_code=self.verify_code)
+
+
+# -- what nobody meant to raise
+
+
+def is_bug(error: BaseException) -> bool:
+    """Say whether an exception is one that estsim did not raise on purpose, and that is no order to end either."""
+    if isinstance(error, EstsimError):
+        return isinstance(error, IllegalTransition | InternalFailure)
+    return isinstance(error, Exception)
+
+
+def split_bug(error: BaseException, *, on_purpose: bool = False) -> tuple[Exception | None, BaseException | None]:
+    """Part an exception into the bugs in it, and the rest: a cancellation, an interrupt, an exit.
+
+    With ``on_purpose`` the errors that estsim raises on purpose are of the rest.
+    """
+    wanted = [each for each in leaves(error) if isinstance(each, Exception) and (is_bug(each) or not on_purpose)]
+    if not wanted:
+        return None, error
+    if isinstance(error, BaseExceptionGroup):
+        _, rest = error.split(lambda each: any(each is bug for bug in wanted))
+        return ExceptionGroup(error.message, wanted), rest
+    return wanted[0], None
+
+
+@contextmanager
+def noting(note: Callable[[Exception], object], *, on_purpose: bool = False) -> Iterator[None]:
+    """Hand the bugs that end the block to ``note``, and go on after it; the rest of :func:`split_bug` passes."""
+    try:
+        yield
+    except BaseException as error:
+        bug, rest = split_bug(error, on_purpose=on_purpose)
+        if bug is not None:
+            note(bug)
+        if rest is error:
+            raise
+        if rest is not None:
+            raise rest from None
+
+
+def shortage(error: BaseException) -> str | None:
+    """Return what the machine has run out of, where an exception says no more than that; None where it says other.
+
+    That is no bug of ours, and nothing of the server's either.
+    """
+    short = [_short_of(leaf) for leaf in leaves(error)]
+    return next(iter(short), None) if all(short) else None
+
+
+def _short_of(error: BaseException) -> str | None:
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, OSError):
+        return _SHORTAGES.get(error.errno or 0)
+    is_thread = isinstance(error, RuntimeError) and str(error) == "can't start new thread"  # the interpreter's words
+    return _PROCESSES if is_thread else None
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of nested groups, or the one that it is."""
+    waiting = [error]
+    while waiting:
+        this = waiting.pop()
+        if isinstance(this, BaseExceptionGroup):
+            waiting.extend(reversed(this.exceptions))
+        else:
+            yield this

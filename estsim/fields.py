@@ -11,13 +11,15 @@ from typing import Annotated, ClassVar, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from estsim.errors import UnitError
+from estsim.spreads import parse_distribution
 from estsim.units import (
     Distribution,
     format_duration,
+    format_rate,
     format_share,
     parse_bitrate,
-    parse_distribution,
     parse_duration,
+    parse_latency,
     parse_rate,
     parse_share,
     shown,
@@ -25,6 +27,9 @@ from estsim.units import (
 
 Parse = Callable[[object], float]
 
+MOST: Final = 1_000_000_000  # of whatever is counted
+_LONGEST_S: Final = 100 * 365 * 86_400  # a century: what is longer does not fit a date, nor the store in nanoseconds
+_FASTEST_BPS: Final = 1e12
 _TLS_VERSIONS: Final = ("1.2", "1.3")
 
 
@@ -34,6 +39,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     not_yet: ClassVar[frozenset[str]] = frozenset()
+    short_for: ClassVar[tuple[str, ...]] = ()  # keys that a single value may be meant for, likelier first
+    example: ClassVar[str] = ""  # of the whole mapping
 
 
 def reader(
@@ -115,7 +122,9 @@ def _zero_or(write: Callable[[float], str]) -> Callable[[float], str]:
 
 _WRITERS: Final[dict[Parse, Callable[[float], str]]] = {
     parse_duration: _zero_or(format_duration),
+    parse_latency: _zero_or(format_duration),
     parse_share: _zero_or(format_share),
+    parse_rate: _zero_or(format_rate),
 }
 
 
@@ -128,19 +137,30 @@ def _spread(example: str) -> WithJsonSchema:
 
 
 # Seconds.
-Duration = Annotated[float, BeforeValidator(reader(parse_duration, at_least=0)), _text("30s")]
-PositiveDuration = Annotated[float, BeforeValidator(reader(parse_duration, above=0)), _text("30s")]
-DurationRange = Annotated[Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0)), _spread("2s..4s")]
-SignedDurationRange = Annotated[Distribution, BeforeValidator(spread_reader(parse_duration)), _spread("-30s..30s")]
+Duration = Annotated[float, BeforeValidator(reader(parse_duration, at_least=0, at_most=_LONGEST_S)), _text("30s")]
+PositiveDuration = Annotated[float, BeforeValidator(reader(parse_duration, above=0, at_most=_LONGEST_S)), _text("30s")]
+DurationRange = Annotated[
+    Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0, at_most=_LONGEST_S)), _spread("2s..4s")
+]
+# Seconds that are short by nature: a bare 40 is taken for milliseconds in the advice.
+PositiveLatency = Annotated[float, BeforeValidator(reader(parse_latency, above=0, at_most=_LONGEST_S)), _text("20ms")]
+LatencyRange = Annotated[
+    Distribution, BeforeValidator(spread_reader(parse_latency, at_least=0, at_most=_LONGEST_S)), _spread("40ms..120ms")
+]
+SignedDurationRange = Annotated[
+    Distribution,
+    BeforeValidator(spread_reader(parse_duration, at_least=-_LONGEST_S, at_most=_LONGEST_S)),
+    _spread("-30s..30s"),
+]
 # Seconds that a date can be reckoned from.
 TenYearRange = Annotated[
     Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0, at_most=10 * 365 * 86_400)), _spread("2s")
 ]
 
 # Per second.
-Rate = Annotated[float, BeforeValidator(reader(parse_rate, above=0)), _text("50/s")]
-RateOrZero = Annotated[float, BeforeValidator(reader(parse_rate, at_least=0)), _text("10/s")]
-Bitrate = Annotated[float, BeforeValidator(reader(parse_bitrate, above=0)), _text("64kbit/s")]
+Rate = Annotated[float, BeforeValidator(reader(parse_rate, above=0, at_most=MOST)), _text("50/s")]
+RateOrZero = Annotated[float, BeforeValidator(reader(parse_rate, at_least=0, at_most=MOST)), _text("10/s")]
+Bitrate = Annotated[float, BeforeValidator(reader(parse_bitrate, above=0, at_most=_FASTEST_BPS)), _text("64kbit/s")]
 
 # Parts of one.
 Share = Annotated[float, BeforeValidator(reader(parse_share, at_least=0, at_most=1)), _text("40%")]
@@ -151,8 +171,8 @@ ShareRange = Annotated[
 
 # No unit. Strict: YAML knows numbers, booleans and text apart, so do we.
 PositiveNumber = Annotated[float, BeforeValidator(reader(parse_number, above=0)), WithJsonSchema({"type": "number"})]
-Count = Annotated[int, Field(strict=True, ge=0)]
-PositiveCount = Annotated[int, Field(strict=True, gt=0)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+PositiveCount = Annotated[int, Field(strict=True, gt=0, le=MOST)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 

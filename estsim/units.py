@@ -1,18 +1,29 @@
-"""Durations, rates, shares, bit rates, ranges and distributions: read from text and written back.
+"""Durations, rates, shares and bit rates, read from text and written back, and the distributions that values have.
 
-Pure, and imported by every room. Values are plain floats in seconds, per second, parts of one and bits per second; a
-spread value is a frozen :data:`Distribution` whose ``at`` turns a uniform draw into a value, so nobody here draws.
-Whether a value makes sense where it stands (a negative timeout) is for :mod:`estsim.fields` to say.
+Pure, and imported by every room; :mod:`estsim.spreads` reads distributions. Values are plain floats in seconds, per
+second, parts of one and bits per second; a spread value is a frozen :data:`Distribution` whose ``at`` turns a uniform
+draw into a value, so nobody here draws. Whether a value makes sense where it stands (a negative timeout) is for
+:mod:`estsim.fields` to say.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import exp, isfinite
 from statistics import NormalDist
 from typing import Final
 
 from estsim.errors import UnitError
+from estsim.unit_advice import (
+    Readings,
+    advice,
+    is_bare_number,
+    meant_bitrates,
+    meant_durations,
+    meant_rates,
+    meant_shares,
+)
 
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"
 _DURATION_UNITS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -24,7 +35,6 @@ _DURATION: Final = re.compile("([+-]?)" + "".join(rf"(?:({_NUMBER}){u})?" for u 
 _RATE: Final = re.compile(rf"([+-]?{_NUMBER})/(s|min|h|d)")
 _SHARE: Final = re.compile(rf"([+-]?{_NUMBER})%")
 _BITRATE: Final = re.compile(rf"({_NUMBER})([kMG]?)bit/s")
-_BARE: Final = re.compile(rf"[+-]?{_NUMBER}")
 
 _EXPECTED_DURATION: Final = "expected a duration such as 500ms, 10s, 5m or 1h30m"
 _EXPECTED_RATE: Final = "expected a rate such as 50/s, 24/min or 3/h"
@@ -32,10 +42,19 @@ _EXPECTED_SHARE: Final = "expected a share such as 40% or 0.1%"
 _EXPECTED_BITRATE: Final = "expected a bit rate such as 64kbit/s or 1Mbit/s"
 
 _STANDARD_NORMAL: Final = NormalDist()
-_TAIL_SD: Final = (
+TAIL_SD: Final = (
     4.0  # one draw in 16 000 lies further out on either side; cut there, a spread has bounds that can be checked
 )
 _SHOWN_LENGTH: Final = 60
+_LONGEST: Final = 1000  # characters of any of these; what is longer is a slip, and is not looked at
+
+
+def harmless(text: str) -> str:
+    """Return foreign text as one line that a terminal only shows: no control, no line break, no bidi override.
+
+    Whatever a peer or a file says goes through here once, where it enters.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shown(value: object) -> str:
@@ -48,44 +67,61 @@ def shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return "a list"
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[: _SHOWN_LENGTH + 1])
+    text = harmless(str(value)[: _SHOWN_LENGTH + 1])
     return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + "…"
 
 
 def parse_duration(text: object) -> float:
     """Return the seconds of ``500ms``, ``10s``, ``5m``, ``1h``, ``2d``, ``1h30m`` or ``-30s``."""
-    stripped = _text_of(text, _EXPECTED_DURATION, example="{}s")
-    match = _DURATION.fullmatch(stripped)
-    if match is None or not any(match.groups()[1:]):
-        raise UnitError(f"{_EXPECTED_DURATION} (got {shown(text)})")
-    parts = zip(match.groups()[1:], _DURATION_UNITS.values(), strict=True)
-    # Thousandths are divided, not multiplied: 20/1000 is 0.02, 20*0.001 is not.
-    seconds = sum(float(n) / 1000 if unit < 1 else float(n) * unit for n, unit in parts if n is not None)
-    return _finite(-seconds if match[1] == "-" else seconds, text)
+    return _duration(text, meant_durations)
+
+
+def parse_latency(text: object) -> float:
+    """Return the seconds of a duration that is short by nature: a bare 800 is taken for milliseconds in the advice."""
+    return _duration(text, partial(meant_durations, short=True))
 
 
 def parse_rate(text: object) -> float:
     """Return the events per second of ``50/s``, ``24/min``, ``3/h`` or ``10/d``."""
-    match = _RATE.fullmatch(_text_of(text, _EXPECTED_RATE, example="{}/s"))
+    match = _RATE.fullmatch(_text_of(text))
     if match is None:
-        raise UnitError(f"{_EXPECTED_RATE} (got {shown(text)})")
+        raise _refusal(_EXPECTED_RATE, text, meant_rates(text))
     return _finite(float(match[1]) / _RATE_UNITS[match[2]], text)
 
 
 def parse_share(text: object) -> float:
     """Return the part of one that ``40%`` or ``-5%`` is."""
-    match = _SHARE.fullmatch(_text_of(text, _EXPECTED_SHARE, example="{}%"))
-    if match is None:
-        raise UnitError(f"{_EXPECTED_SHARE} (got {shown(text)})")
-    return _finite(float(match[1]) / 100, text)
+    return _share(text, meant_shares)
+
+
+def parse_small_share(text: object) -> float:
+    """Return the part of one of a share that is small by nature: a bare 0.5 is taken for 0.5% in the advice."""
+    return _share(text, partial(meant_shares, small=True))
 
 
 def parse_bitrate(text: object) -> float:
     """Return the bits per second of ``64kbit/s``, ``1Mbit/s`` or ``9600bit/s``."""
-    match = _BITRATE.fullmatch(_text_of(text, _EXPECTED_BITRATE, example="{}bit/s"))
+    match = _BITRATE.fullmatch(_text_of(text))
     if match is None:
-        raise UnitError(f"{_EXPECTED_BITRATE} (got {shown(text)})")
+        raise _refusal(_EXPECTED_BITRATE, text, meant_bitrates(text))
     return _finite(float(match[1]) * _BITRATE_UNITS[match[2]], text)
+
+
+def _share(text: object, meant: Callable[[object], Readings]) -> float:
+    match = _SHARE.fullmatch(_text_of(text))
+    if match is None:
+        raise _refusal(_EXPECTED_SHARE, text, meant(text))
+    return _finite(float(match[1]) / 100, text)
+
+
+def _duration(text: object, meant: Callable[[object], Readings]) -> float:
+    match = _DURATION.fullmatch(_text_of(text))
+    if match is None or not any(match.groups()[1:]):
+        raise _refusal(_EXPECTED_DURATION, text, meant(text))
+    parts = zip(match.groups()[1:], _DURATION_UNITS.values(), strict=True)
+    # Thousandths are divided, not multiplied: 20/1000 is 0.02, 20*0.001 is not.
+    seconds = sum(float(n) / 1000 if unit < 1 else float(n) * unit for n, unit in parts if n is not None)
+    return _finite(-seconds if match[1] == "-" else seconds, text)
 
 
 def format_duration(seconds: float) -> str:
@@ -157,12 +193,12 @@ class Normal:
     @property
     def low(self) -> float:
         """The smallest value there is."""
-        return self.mean - _TAIL_SD * self.sd
+        return self.mean - TAIL_SD * self.sd
 
     @property
     def high(self) -> float:
         """The largest value there is."""
-        return self.mean + _TAIL_SD * self.sd
+        return self.mean + TAIL_SD * self.sd
 
     def at(self, u: float) -> float:
         """Return the value below which a share ``u`` of all draws lies."""
@@ -179,12 +215,12 @@ class LogNormal:
     @property
     def low(self) -> float:
         """The smallest value there is."""
-        return self.median * exp(-_TAIL_SD * self.sigma)
+        return self.median * exp(-TAIL_SD * self.sigma)
 
     @property
     def high(self) -> float:
         """The largest value there is."""
-        return self.median * exp(_TAIL_SD * self.sigma)
+        return self.median * exp(TAIL_SD * self.sigma)
 
     def at(self, u: float) -> float:
         """Return the value below which a share ``u`` of all draws lies."""
@@ -194,60 +230,22 @@ class LogNormal:
 Distribution = Constant | Uniform | Normal | LogNormal
 
 
-def parse_distribution(value: object, parse: Callable[[object], float]) -> Distribution:
-    """Return the distribution of ``3s``, ``2s..4s``, ``{normal: [80ms, 10ms]}`` or ``{lognormal: [80ms, 0.4]}``.
-
-    ``parse`` reads one value in the unit that the place asks for.
-    """
-    if isinstance(value, Mapping):
-        return _parse_named(value, parse)
-    if not isinstance(value, str) or ".." not in value:
-        return Constant(parse(value))
-    low, high = (parse(part.strip()) for part in value.split("..", 1))
-    if low > high:
-        raise UnitError(f"a range goes from the smaller to the larger value (got {shown(value)})")
-    return Constant(low) if low == high else Uniform(low, high)
-
-
-def _parse_named(value: Mapping[object, object], parse: Callable[[object], float]) -> Distribution:
-    kind, arguments = next(iter(value.items()), (None, None))
-    if len(value) != 1 or kind not in ("normal", "lognormal"):
-        raise UnitError("expected one value, a range a..b, {normal: [mean, sd]} or {lognormal: [median, sigma]}")
-    if not isinstance(arguments, Sequence) or isinstance(arguments, str) or len(arguments) != 2:  # noqa: PLR2004 - a pair
-        raise UnitError(f"{kind} takes two values in a list (got {shown(arguments)})")
-    middle = parse(arguments[0])
-    if kind == "normal":
-        sd = parse(arguments[1])
-        if sd < 0:
-            raise UnitError(f"a standard deviation is never negative (got {shown(arguments[1])})")
-        return Normal(middle, sd) if sd else Constant(middle)
-    sigma = arguments[1]
-    if isinstance(sigma, bool) or not isinstance(sigma, int | float) or not 0 <= sigma <= _TAIL_SD:
-        raise UnitError(
-            f"the sigma of lognormal is a number from 0 to {_TAIL_SD:.0f}, without unit (got {shown(sigma)})"
-        )
-    if middle <= 0:
-        raise UnitError(f"the median of lognormal must be greater than 0 (got {shown(arguments[0])})")
-    return LogNormal(middle, float(sigma)) if sigma else Constant(middle)
-
-
 def _standard_quantile(u: float) -> float:
     """Return the standard normal quantile, cut to the tails' bounds (0 itself has none)."""
-    return (
-        max(-_TAIL_SD, min(_TAIL_SD, _STANDARD_NORMAL.inv_cdf(u))) if 0 < u < 1 else (-_TAIL_SD if u <= 0 else _TAIL_SD)
-    )
+    return max(-TAIL_SD, min(TAIL_SD, _STANDARD_NORMAL.inv_cdf(u))) if 0 < u < 1 else (-TAIL_SD if u <= 0 else TAIL_SD)
 
 
-def _text_of(value: object, expected: str, *, example: str) -> str:
-    """Return the text to read; a bare number is answered with what its writer may have meant."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+def _text_of(value: object) -> str:
+    """Return the text to read, nothing where the value is none or is too long to be one of these."""
     text = value.strip() if isinstance(value, str) else ""
-    if number or _BARE.fullmatch(text):
-        bare = shown(value)
-        raise UnitError(f"{expected}: a number needs its unit, write {example.format(bare)} (got {bare})")
-    if not text:
-        raise UnitError(f"{expected} (got {shown(value).strip() or 'nothing'})")
-    return text
+    return text if len(text) <= _LONGEST else ""
+
+
+def _refusal(expected: str, value: object, readings: Readings) -> UnitError:
+    """Return the refusal of a value, with what its writer probably meant, the likelier reading first."""
+    write = advice(readings)
+    why = f": missing unit, {write}" if is_bare_number(value) and write else f": {write}" if write else ""
+    return UnitError(f"{expected}{why} (got {shown(value).strip() or 'nothing'})")
 
 
 def _finite(value: float, text: object) -> float:
@@ -259,3 +257,13 @@ def _finite(value: float, text: object) -> float:
 def _decimal(value: float) -> str:
     """Return a number without exponent and trailing zeros, at most nine digits behind the point."""
     return f"{value:.9f}".rstrip("0").rstrip(".")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 kind``, ``3 kinds``."""
+    return f"{number} {plural(number, noun)}"
+
+
+def plural(number: float, noun: str) -> str:
+    """Return a noun as it stands behind a number."""
+    return noun if number == 1 else f"{noun}s"

@@ -19,20 +19,22 @@ ROOMS: Final[dict[str, frozenset[str]]] = {
     "est": frozenset(),
     "load": frozenset(),
     "device": frozenset({"est", "load"}),
-    "net": frozenset(),
+    "net": frozenset({"est"}),
     "measure": frozenset({"est"}),
     "server": frozenset({"est", "net", "load"}),
-    "scenario": frozenset({"device", "load", "server", "measure"}),
+    "scenario": frozenset({"est", "device", "load", "server", "measure"}),
     "fleet": frozenset({"est", "load", "device", "net", "measure", "scenario", "server"}),
     "engine": frozenset({"est", "load", "device", "net", "measure", "scenario", "server", "fleet"}),
-    "link": frozenset({"device", "engine", "scenario", "measure", "fleet"}),
+    "link": frozenset({"est", "device", "engine", "scenario", "measure", "fleet"}),
     "locust": frozenset({"est", "load", "device", "net", "measure", "scenario", "fleet"}),
     "present": frozenset({"measure"}),
 }
-EVERYTHING: Final = frozenset({"cli", "testing", "__main__"})  # may import all
-FOR_ALL: Final = frozenset({"units", "errors", "fields", "__init__"})  # and import only each other
+EVERYTHING: Final = frozenset({"cli", "api", "testing", "__main__", "__init__"})  # may import all, the last when asked
+FOR_ALL: Final = frozenset(
+    {"units", "unit_advice", "spreads", "nearness", "errors", "fields", "user_files", "arguments", "__init__"}
+)  # and import only each other
 
-PURE: Final = frozenset({"est", "load", "device", "units"})
+PURE: Final = frozenset({"est", "load", "device", "units", "unit_advice", "spreads", "nearness"})
 IMPURE: Final = frozenset({"trio", "gevent", "httpx", "locust", "rich", "socket", "ssl", "OpenSSL", "time", "random"})
 
 
@@ -128,6 +130,63 @@ def test_httpx_is_used_in_net_only() -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
+# What is ours to name and to number in the library's X.509; its certificates and requests are not among it.
+OWN_X509: Final = frozenset(
+    [
+        "Name",
+        "NameAttribute",
+        "NameOID",
+        "RelativeDistinguishedName",
+        "ObjectIdentifier",
+        "oid",
+        "SubjectAlternativeName",
+        "GeneralName",
+        "DNSName",
+        "IPAddress",
+        "RFC822Name",
+        "UniformResourceIdentifier",
+    ]
+)
+# By these the library's certificates, requests and lists of them are come by, or pyOpenSSL's are made of them.
+LAZY_READERS: Final = frozenset(
+    [
+        "load_der_x509_certificate",
+        "load_pem_x509_certificate",
+        "load_pem_x509_certificates",
+        "load_der_x509_csr",
+        "load_pem_x509_csr",
+        "load_der_pkcs7_certificates",
+        "load_pem_pkcs7_certificates",
+        "to_cryptography",
+        "from_cryptography",
+        "as_cryptography",
+        "CertificateBuilder",
+        "CertificateSigningRequestBuilder",
+    ]
+)
+
+
+def test_no_certificate_of_a_peer_is_the_library_s_object() -> None:
+    """It reads lazily, and raises where nobody reckons with it: :mod:`estsim.est.certificate` reads them, once."""
+    wrong = [
+        each
+        for each in FOREIGN
+        if each.name.startswith("cryptography.x509.") and not OWN_X509.issuperset(each.name.split(".")[2:])
+    ]
+    named = []
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            words = {
+                ast.Attribute: lambda node: [node.attr],
+                ast.Name: lambda node: [node.id],
+                ast.keyword: lambda node: [node.arg],
+            }.get(type(node), lambda _: [])(node)
+            is_x509 = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "x509"
+            if LAZY_READERS.intersection(words) or (is_x509 and not OWN_X509.issuperset(words)):
+                named.append(f"{path.relative_to(ROOT.parent)}:{getattr(node, 'lineno', 0)}: {words[0]}")
+    assert not [*map(str, wrong), *named], "\n".join([*map(str, wrong), *named])
+
+
 def test_only_the_command_line_prints_or_exits() -> None:
     """``print``, ``sys.exit`` and the like are in cli/ alone."""
     found = [
@@ -147,7 +206,8 @@ def test_only_the_command_line_prints_or_exits() -> None:
         ("estsim.cli.worker", "locust gevent"),
         ("estsim.device.exchange", "trio httpx rich locust gevent OpenSSL pydantic"),
         ("estsim.load.arrivals", "trio httpx rich locust gevent OpenSSL pydantic"),
-        ("estsim.net.blocking_transport", "trio locust gevent"),
+        ("estsim.net.transport", "trio locust gevent"),
+        ("estsim.net.io_blocking", "trio locust gevent"),
         ("estsim.locust.life", "trio locust gevent"),
         ("estsim.locust.user", "trio"),
     ],

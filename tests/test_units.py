@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estsim.errors import UnitError
+from estsim.spreads import parse_distribution
 from estsim.units import (
     Constant,
     Distribution,
     LogNormal,
     Normal,
     Uniform,
+    counted,
     format_duration,
     format_rate,
     format_share,
     parse_bitrate,
-    parse_distribution,
     parse_duration,
     parse_rate,
     parse_share,
@@ -51,13 +52,16 @@ def test_a_duration_reads_as_seconds(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (10, "expected a duration such as 500ms, 10s, 5m or 1h30m: a number needs its unit, write 10s (got 10)"),
-        ("10", "expected a duration such as 500ms, 10s, 5m or 1h30m: a number needs its unit, write 10s (got 10)"),
+        (10, "expected a duration such as 500ms, 10s, 5m or 1h30m: missing unit, write 10s or 10m (got 10)"),
+        (
+            "10",
+            "expected a duration such as 500ms, 10s, 5m or 1h30m: missing unit, write 10s or 10m (got 10)",
+        ),
         (None, "expected a duration such as 500ms, 10s, 5m or 1h30m (got nothing)"),
         (True, "expected a duration such as 500ms, 10s, 5m or 1h30m (got true)"),
         ("soon", "expected a duration such as 500ms, 10s, 5m or 1h30m (got soon)"),
-        ("30m1h", "expected a duration such as 500ms, 10s, 5m or 1h30m (got 30m1h)"),
-        ("1e3s", "expected a duration such as 500ms, 10s, 5m or 1h30m (got 1e3s)"),
+        ("30m1h", "expected a duration such as 500ms, 10s, 5m or 1h30m: write 1h30m (got 30m1h)"),
+        ("1e3s", "expected a duration such as 500ms, 10s, 5m or 1h30m: write 1000s (got 1e3s)"),
         ("-", "expected a duration such as 500ms, 10s, 5m or 1h30m (got -)"),
         ("٣s", "expected a duration such as 500ms, 10s, 5m or 1h30m (got ٣s)"),
         ([], "expected a duration such as 500ms, 10s, 5m or 1h30m (got a list)"),
@@ -198,3 +202,9 @@ def test_a_shown_value_is_short_and_harmless() -> None:
     """A message never carries control characters or pages of text."""
     assert shown("a\x1b[31m\nb") == "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}b"
     assert len(shown("x" * 1000)) == 60
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 kinds"), (1, "1 kind"), (2, "2 kinds")])
+def test_a_noun_agrees_with_its_number(number: int, text: str) -> None:
+    """One is one."""
+    assert counted(number, "kind") == text

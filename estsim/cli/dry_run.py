@@ -9,7 +9,7 @@ from rich.console import Console
 from estsim.cli.complaints import output
 from estsim.engine.forecast import DryRun
 from estsim.engine.limits import plan_problems
-from estsim.engine.vitals import tune_process
+from estsim.engine.loop_monitor import tune_process
 from estsim.measure.exits import Exit
 from estsim.measure.forecast import Forecast, forecast_json
 from estsim.present.figures import clock, count
@@ -38,7 +38,7 @@ def dry_run(plan: Scenario, out: Console, err: Console, *, as_json: bool, force:
     for problem in problems:
         err.print(f"estsim: {problem}", markup=False, highlight=False, soft_wrap=True)
     if problems and not force:
-        err.print("estsim: a run would refuse this plan on this machine; --force runs it anyway", soft_wrap=True)
+        err.print("estsim: this machine cannot run this plan; use --force to run it anyway", soft_wrap=True)
         return Exit.USAGE
     return Exit.PASSED
 
@@ -69,7 +69,7 @@ class _Progress:
         now_s = time.monotonic()
         if now_s < self._next_s:
             return
-        words = f"dry run: at {clock(at_s)} of at most {clock(self._duration_s)}, {count(steps)} steps"
+        words = f"dry run: simulated {clock(at_s)} of at most {clock(self._duration_s)}, {count(steps)} steps"
         if self._status is None:
             self._err.print(words, highlight=False)
             self._next_s = now_s + _LINE_EVERY_S

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Annotated, Final, TextIO
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
-from estsim.cli.complaints import output
+from estsim.cli.complaints import output, tell
+from estsim.cli.console import SizedConsole
+from estsim.cli.options import choice, words_of
 from estsim.errors import EstsimError, UsageError
 from estsim.measure.export import RowFormat, percentile_texts, write_rows
 from estsim.measure.reading import Table, open_run, size_of
-from estsim.measure.store import RunReader
+from estsim.measure.run_reader import RunReader
 
 _USAGE: Final = 2
 _PATIENCE_S: Final = 1.0
@@ -35,39 +36,52 @@ class Format(StrEnum):
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its run.sqlite.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Results folder of a run, or its run.sqlite.", show_default=False)
+    ],
     *,
     form: Annotated[
-        Format, typer.Option("--format", metavar="csv|jsonl|hgrm", help="What to write.", show_default=False)
-    ],
+        Format,
+        typer.Option(
+            "--format",
+            parser=choice(Format),
+            autocompletion=words_of(Format),
+            metavar="csv|jsonl|hgrm",
+            help="Output format.",
+        ),
+    ] = Format.CSV,
     table: Annotated[
         Table | None,
         typer.Option(
+            parser=choice(Table),
+            autocompletion=words_of(Table),
             metavar="exchanges|enrolments|certificates|series",
-            help="Whose rows; exchanges if not given. For csv and jsonl.",
+            help="Table to export as csv or jsonl; defaults to exchanges.",
             show_default=False,
         ),
     ] = None,
     target: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Where to, instead of standard output; for hgrm a folder."),
+        typer.Option(
+            "--output", metavar="FILE", help="Output file, or output folder with hgrm; defaults to standard output."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    r"""Write what a run recorded in a format that other programs read.
+    r"""Export the records of a run for other programs.
 
-    csv and jsonl are the rows of a table. exchanges: one for every request. enrolments: one for every certificate
-    sought. certificates: one for every certificate issued, to clean up the CA with. series: the counts of each second
-    and cohort; rows of one second add up. Times in columns named _ns are nanoseconds since the run began.
+    csv and jsonl export one table. exchanges has a row per request; enrolments, a row per requested certificate;
+    certificates, a row per issued certificate (to revoke them); series, the counts per second and cohort (add up
+    rows of the same second). Columns named _ns are nanoseconds since the start of the run.
 
-    hgrm is a file of HdrHistogram percentiles, in milliseconds, for each operation's service and response time.
+    hgrm exports HdrHistogram percentiles in milliseconds: a file per operation, for service and response time.
 
-    The run may be finished, interrupted, killed or under way. A file is written whole or not at all.
+    The run may be finished, interrupted, killed or still running. A file is written completely or not at all.
 
     \b
     Examples:
-      estsim export results/RUN --format csv > exchanges.csv
-      estsim export results/RUN --format csv --table certificates --output to-revoke.csv
+      estsim export results/RUN > exchanges.csv
+      estsim export results/RUN --table certificates --output to-revoke.csv
       estsim export results/RUN --format jsonl --table enrolments | jq .serial
       estsim export results/RUN --format hgrm --output percentiles
     """
@@ -77,7 +91,7 @@ def export(
         else:
             _export_rows(run, table or Table.EXCHANGES, RowFormat(form.value), target, force=force)
     except EstsimError as error:
-        typer.echo(str(error), err=True)
+        tell(str(error))
         raise typer.Exit(_USAGE) from error
 
 
@@ -88,7 +102,7 @@ def _export_rows(run: Path, table: Table, form: RowFormat, target: Path | None, 
                 write_rows(reader, table, form, _utf8_stdout(), told=told)
             return
         if target.exists() and target.samefile(reader.path):
-            raise UsageError(f"{target}: is the run itself, which is not written over")
+            raise UsageError(f"{target}: is the store of the run; choose another file")
         _check_free(target, force=force)
         with _whole(target) as file, _progress(reader, table) as told:
             write_rows(reader, table, form, file, told=told)
@@ -96,13 +110,13 @@ def _export_rows(run: Path, table: Table, form: RowFormat, target: Path | None, 
 
 def _export_percentiles(run: Path, table: Table | None, folder: Path | None, *, force: bool) -> None:
     if table not in (None, Table.SERIES):
-        raise UsageError(f"--table: hgrm is made from series, the table with histograms (got {table})")
+        raise UsageError(f"--table: hgrm requires series, the table with histograms (got {table})")
     if folder is None:
-        raise UsageError("--output: hgrm is a file for each operation, expected a folder for them")
+        raise UsageError("--output: hgrm requires a folder, it writes a file per operation")
     with open_run(run) as reader:
         texts = {folder / f"{name}.hgrm": text for name, text in percentile_texts(reader).items()}
     if not texts:
-        raise UsageError(f"{run}: there is nothing to write, no exchange of it ended ok")
+        raise UsageError(f"{run}: nothing to export: no exchange succeeded")
     _make_folder(folder)
     for path in texts:
         _check_free(path, force=force)
@@ -125,15 +139,15 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder}: no folder can be made there: {error.strerror}") from error
+        raise UsageError(f"{folder}: cannot create the folder: {error.strerror}") from error
 
 
 def _check_free(path: Path, *, force: bool) -> None:
     """Refuse to write over anything that is no file, and over a file without ``force``."""
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: expected a file to write (it is something else)")
+        raise UsageError(f"{path}: must be a regular file")
     if path.exists() and not force:
-        raise UsageError(f"{path}: is there already; --force writes over it")
+        raise UsageError(f"{path}: already exists; use --force to overwrite it")
 
 
 @contextmanager
@@ -160,7 +174,7 @@ def _progress(reader: RunReader, table: Table, *, to_stdout: bool = False) -> It
     if (to_stdout and sys.stdout.isatty()) or not sys.stderr.isatty():
         yield lambda _: None
         return
-    bar = Progress(console=Console(stderr=True), transient=True)
+    bar = Progress(console=SizedConsole(stderr=True), transient=True)
     task = bar.add_task(f"{table}", total=size_of(reader, table))
     since_mono_s = time.monotonic()
 

@@ -1,6 +1,5 @@
 """``estsim pending``: the person who approves or rejects what a sandbox holds, while it runs or afterwards."""
 
-import io
 import re
 import sys
 import time
@@ -15,14 +14,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from estsim.cli.complaints import output
+from estsim.cli.complaints import output, remarks, tell
+from estsim.cli.console import SizedConsole
+from estsim.cli.options import choice, words_of
 from estsim.errors import EstsimError, UsageError
 from estsim.present.ink import clean
 from estsim.server.approval import Approvals, HeldRequest, State
+from estsim.server.peer import EMPTY_SUBJECT
 
 _USAGE: Final = 2
 _EVERY: Final = "all"
 _ID: Final = re.compile("[0-9]{1,18}")  # an INTEGER of SQLite
+_ESCAPES: Final = re.compile(r"\\\\|(?:\\[0-9A-F]{2})+")  # an escaped backslash, or octets
 _NOTHING: Final = "-"
 _NEVER_FOLDED: Final = 1_000_000  # columns
 
@@ -36,24 +39,33 @@ class Action(StrEnum):
 
 
 def pending(
-    action: Annotated[Action, typer.Argument(metavar="list|approve|reject", help="What to do.", show_default=False)],
+    action: Annotated[
+        Action,
+        typer.Argument(
+            parser=choice(Action),
+            autocompletion=words_of(Action),
+            metavar="list|approve|reject",
+            help="Action.",
+            show_default=False,
+        ),
+    ],
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The sandbox's folder, its --dir.", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="The sandbox's folder (--dir of estsim serve).", show_default=False)
     ],
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help="Which requests, or: all, every one that waits.", show_default=False),
+        typer.Argument(metavar="ID", help="Request ids, or all for every waiting request.", show_default=False),
     ] = None,
     *,
     reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why; the client is told. For reject.")
+        str | None, typer.Option("--reason", metavar="TEXT", help="Reason sent to the client (reject only).")
     ] = None,
-    decided: Annotated[bool, typer.Option("--all", help="List those already decided on, too.")] = False,
+    decided: Annotated[bool, typer.Option("--all", help="Include decided requests (list only).")] = False,
 ) -> None:
-    r"""List, approve or reject the requests that a sandbox holds for approval (issue: {mode: manual}).
+    r"""List, approve or reject requests that wait for approval in a sandbox (issue: {mode: manual}).
 
-    A client that repeats its request gets the certificate once it is approved, or 403 with the reason once it is
-    rejected. A decision can be changed until the certificate is issued. The sandbox may run or not.
+    The client's next poll returns the certificate of an approved request, or 403 and the reason for a rejected one.
+    You can change a decision until the certificate is issued. The sandbox need not be running.
 
     \b
     Examples:
@@ -73,77 +85,77 @@ def pending(
             before = approvals.decide(numbers, approved=approved, reason=reason or "", now_s=time.time())
             _tell(before, State.APPROVED if approved else State.REJECTED)
     except EstsimError as error:
-        typer.echo(str(error), err=True)
+        tell(str(error))
         raise typer.Exit(_USAGE) from error
 
 
 def _check_options(action: Action, reason: str | None, *, decided: bool) -> None:
     if reason is not None and action is not Action.REJECT:
-        raise UsageError(f"--reason: belongs to reject (got {action})")
+        raise UsageError(f"--reason: requires reject (got {action})")
     if reason is not None and not reason.isprintable():
-        raise UsageError("--reason: expected one line of text, without control characters")
+        raise UsageError("--reason: must be one line without control characters")
     if decided and action is not Action.LIST:
-        raise UsageError(f"--all: belongs to list; for every request that waits: estsim pending {action} DIR all")
+        raise UsageError(f"--all: requires list; for every waiting request: estsim pending {action} DIR all")
 
 
 def _numbers(action: Action, words: Sequence[str]) -> list[int] | None:
     """Read the ids, None for all that wait."""
     if action is Action.LIST:
         if words:
-            raise UsageError(f"ID: list shows all requests that wait (got {' '.join(words)})")
+            raise UsageError(f"ID: list takes no ids (got {' '.join(words)})")
         return None
     if not words:
-        raise UsageError(f"ID: expected the ids to {action}, or the word all (got none)")
+        raise UsageError(f"ID: expected ids to {action}, or all (got none)")
     if list(words) == [_EVERY]:
         return None
     for word in words:
         if not _ID.fullmatch(word):
-            raise UsageError(
-                f"ID: expected whole numbers, as estsim pending list shows them, or all alone (got {word})"
-            )
+            raise UsageError(f"ID: expected ids from estsim pending list, or all on its own (got {word})")
     return [int(word) for word in words]
 
 
 def _tell(before: Sequence[HeldRequest], now: State) -> None:
     """Say what was decided, and what had been decided until then."""
-    with output():
-        _make_everything_writable()
+    with remarks():
         if not before:
-            typer.echo("No request waits for approval.")
+            typer.echo("No requests wait for approval.")
         for request in before:
             typer.echo(f"{now} {request.id}: {_name(request)}{_changed(request, now)}")
 
 
 def _name(request: HeldRequest) -> str:
-    return clean(request.subject or ", ".join(request.sans))
+    return clean(_visible(request.subject) or ", ".join(request.sans) or EMPTY_SUBJECT)
+
+
+def _visible(subject: str) -> str:
+    """Return a subject with a dot for each character that no screen shows, in place of its escape (RFC 4514 §2.4)."""
+    return _ESCAPES.sub(lambda found: found[0] if found[0] == "\\\\" else _dots(found[0]), subject)
+
+
+def _dots(escapes: str) -> str:
+    octets = bytes.fromhex(escapes.replace("\\", ""))
+    return "·" * len(octets.decode("utf-8", "replace"))
 
 
 def _changed(request: HeldRequest, now: State) -> str:
     if request.state is State.WAITING:
         return ""
-    return " (as before)" if request.state is now else f" (was {request.state})"
+    return " (unchanged)" if request.state is now else f" (was {request.state})"
 
 
 def _show(requests: Sequence[HeldRequest], *, decided: bool) -> None:
     with output():
-        _make_everything_writable()
         if requests:
             console = _console()
             console.print(_table(requests, decided=decided, folds=console.is_terminal))
         else:
-            typer.echo("The sandbox holds no request." if decided else "No request waits for approval.")
-
-
-def _make_everything_writable() -> None:
-    """Let no character of a client's break the output where the locale has none such."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+            typer.echo("The sandbox has no requests." if decided else "No requests wait for approval.")
 
 
 def _console() -> Console:
     """Return a console that folds on a terminal only: in a pipe, a line is a request."""
     if sys.stdout.isatty():
-        return Console(highlight=False)
+        return SizedConsole(highlight=False)
     return Console(width=_NEVER_FOLDED, force_terminal=False, no_color=True, highlight=False)
 
 
@@ -161,12 +173,12 @@ class _Column(NamedTuple):
 _GROUPS: Final[tuple[tuple[_Column, ...], ...]] = (
     (_Column("id", lambda request: str(request.id), is_number=True),),
     (
-        _Column("subject", lambda request: request.subject, may_fold=True),
+        _Column("subject", lambda request: _visible(request.subject), may_fold=True),
         _Column("names", lambda request: ", ".join(request.sans), may_fold=True),
     ),
     (
         _Column("key", lambda request: request.key),
-        _Column("sha256 of key", lambda request: request.key_sha256, cut_to=16),
+        _Column("key sha256", lambda request: request.key_sha256, cut_to=16),
     ),
     (
         _Column("since", lambda request: _moment(request.since_unix)),

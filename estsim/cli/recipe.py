@@ -13,9 +13,11 @@ from typing import Annotated, Final
 
 import typer
 
-from estsim.cli.complaints import output
+from estsim.cli.complaints import output, tell
+from estsim.cli.options import choice, words_of
 from estsim.errors import UnitError
-from estsim.scenario.target_url import WELL_KNOWN, TargetUrl, parse_url
+from estsim.est.operations import WELL_KNOWN
+from estsim.scenario.target_url import TargetUrl, parse_url
 
 _USAGE: Final = 2
 _PLACEHOLDER: Final = re.compile("@([A-Z]+)@")
@@ -30,14 +32,20 @@ class Kind(StrEnum):
 
 def recipe(
     kind: Annotated[
-        Kind, typer.Argument(metavar="curl|libest", help="What the script calls: curl, or libest's estclient.")
+        Kind,
+        typer.Argument(
+            parser=choice(Kind),
+            autocompletion=words_of(Kind),
+            metavar="curl|libest",
+            help="Client that the script runs: curl, or libest's estclient.",
+        ),
     ],
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where the EST server is, with a label or without.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="URL of the EST server, with or without a label.")],
 ) -> None:
-    r"""Print a shell script that enrolls by hand, step by step and with comments on what EST does in each.
+    r"""Print a shell script that enrolls with curl or libest; comments explain each step of EST.
 
-    It fetches the CA certificates, enrolls, waits out deferrals, verifies what was issued, and re-enrolls with it.
-    Save it and run it in a folder of its own, with the CA certificates to trust and a bootstrap certificate.
+    The script fetches the CA certificates, enrolls, waits out deferrals, verifies the certificate and re-enrolls with
+    it. Run it in an empty folder; its arguments are the trust anchors and a bootstrap certificate.
 
     \b
     Examples:
@@ -48,7 +56,7 @@ def recipe(
     try:
         script = script_for(kind, parse_url(url))
     except UnitError as error:
-        typer.echo(f"URL: {error}", err=True)
+        tell(f"URL: {error}")
         raise typer.Exit(_USAGE) from error
     with output():
         typer.echo(script, nl=False)
@@ -63,7 +71,7 @@ def script_for(kind: Kind, target: TargetUrl) -> str:
 def _parts_for_libest(target: TargetUrl) -> Mapping[str, str]:
     """Return what estclient wants to know one by one; the path up to the label it knows itself."""
     if target.base != WELL_KNOWN:
-        raise UnitError(f"libest knows no path before {WELL_KNOWN} (got {target.base})")
+        raise UnitError(f"libest supports no path prefix before {WELL_KNOWN} (got {target.base})")
     return {"SERVER": target.host, "PORT": str(target.port), "LABEL": target.label or ""}
 
 

@@ -12,6 +12,7 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
+from estsim.cli.suspension import lending_screen
 from estsim.present.ink import Frame
 from estsim.present.serving import CenterFigures, ServingSnapshot, serving_view
 from estsim.server.account import Account, CenterAccount
@@ -38,7 +39,8 @@ class Sources:
 async def draw(console: Console, sources: Sources) -> None:
     """Draw the live view twice a second until cancelled; the screen is given back whatever happens."""
     began_s = time.monotonic()
-    with Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+    drawing = Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+    with drawing as live, lending_screen(console):
         while True:
             width, height = console.size
             picture = serving_view(snapshot(sources, time.monotonic() - began_s), width=width, height=height)
@@ -55,7 +57,7 @@ def _show(live: Live, picture: Frame) -> None:
 def snapshot(sources: Sources, elapsed_s: float) -> ServingSnapshot:
     """Return the moment as the view takes it."""
     here, account = sources.here, sources.account
-    requests, certificates = account.per_second(time.time())
+    requests, certificates = account.per_second(time.monotonic())
     return ServingSnapshot(
         url=here.url,
         elapsed_s=elapsed_s,

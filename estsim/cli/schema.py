@@ -1,6 +1,7 @@
 """``estsim schema``: the scenario language for editors."""
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -11,12 +12,14 @@ from estsim.scenario.schema import sandbox_schema, scenario_schema
 
 def schema(
     *,
-    server: Annotated[bool, typer.Option("--server", help="Of a sandbox's configuration, for estsim serve.")] = False,
+    server: Annotated[
+        bool, typer.Option("--server", help="Print the schema of sandbox configurations, for estsim serve.")
+    ] = False,
 ) -> None:
-    r"""Print the JSON Schema of scenarios: what each key means, with units and examples.
+    r"""Print the JSON Schema of scenario files: description, unit and example of each key.
 
-    An editor that speaks YAML with schemas (VS Code with the YAML extension, Neovim, JetBrains) completes keys and
-    marks mistakes as you type, where a comment of the file names the schema:
+    Editors with YAML schema support (VS Code with the YAML extension, Neovim, JetBrains) complete keys and mark errors
+    as you type. Name the schema in a comment of the scenario:
 
     \b
       # yaml-language-server: $schema=estsim.schema.json
@@ -27,4 +30,6 @@ def schema(
       estsim schema --server > estsim-server.schema.json
     """
     with output():
-        typer.echo(json.dumps(sandbox_schema() if server else scenario_schema(), indent=2, ensure_ascii=False))
+        in_utf_8 = sys.stdout.encoding.lower().startswith("utf")  # as JSON is, RFC 8259 §8.1; else all in ASCII
+        text = json.dumps(sandbox_schema() if server else scenario_schema(), indent=2, ensure_ascii=not in_utf_8)
+        sys.stdout.write(f"{text}\n")

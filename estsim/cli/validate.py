@@ -1,69 +1,69 @@
-"""``estsim validate``: read scenarios and say every mistake, or in a line what each would run."""
+"""``estsim validate``: its options. What it does is in :mod:`estsim.cli.validating`, which help has no need of."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from estsim.cli.complaints import output
-from estsim.errors import ScenarioError
-from estsim.load.arrivals import boot_window_s
-from estsim.scenario.library import found
-from estsim.scenario.loader import load_scenario
-from estsim.scenario.plan import Scenario
-from estsim.units import format_duration
+from estsim.cli.options import Devices, Duration, Seed, Settings, Trust, Url
 
-_SCENARIO_ERROR = 2
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidateRequest:
+    """What was asked for on the command line, as it was written."""
+
+    paths: tuple[Path, ...]
+    url: str | None = None
+    trust: Path | None = None
+    devices: int | None = None
+    duration: str | None = None
+    seed: int | None = None
+    settings: tuple[str, ...] = ()
+    server: bool = False
 
 
 def validate(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SCENARIO...",
-            help="Scenario files (YAML), or names of those that come with estsim.",
+            metavar="SCENARIO",
+            help="Scenario files (YAML) or library names; with --server, sandbox configurations.",
             show_default=False,
         ),
     ],
+    *,
+    url: Url = None,
+    trust: Trust = None,
+    devices: Devices = None,
+    duration: Duration = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    server: Annotated[bool, typer.Option("--server", help="Check sandbox configurations, for estsim serve.")] = False,
 ) -> None:
-    r"""Check scenarios without running them.
+    r"""Check scenarios without running them, with the same overrides as a run.
 
-    Prints every mistake as FILE:LINE:COLUMN: KEY: WHAT and exits with 2, or one line for each
-    scenario that is in order.
+    Prints a summary line for each valid scenario. Prints every error as FILE:LINE:COLUMN: KEY: MESSAGE and exits
+    with 2. A warning, FILE:LINE:COLUMN: warning: KEY: MESSAGE, does not change the exit code.
 
     \b
     Examples:
-      estsim validate scenarios/quickstart.yaml
-      estsim validate scenarios/*.yaml
+      estsim validate fleet.yaml
+      estsim validate quickstart power-cut
+      estsim validate fleet.yaml --url https://est.example.com/.well-known/est --set cohorts.meters.devices=50
+      estsim validate --server sandbox.yaml
     """
-    wrong = False
-    for path in paths:
-        try:
-            scenario = load_scenario(found(path))
-        except ScenarioError as error:
-            typer.echo(str(error), err=True)
-            wrong = True
-        else:
-            with output():
-                typer.echo(summary_line(scenario))
-    if wrong:
-        raise typer.Exit(_SCENARIO_ERROR)
+    from estsim.cli.validating import validate_as_asked  # noqa: PLC0415 - what --help has no need of
 
-
-def summary_line(scenario: Scenario) -> str:
-    """Return in a line what a scenario runs: devices, cohorts, boot window, duration and server."""
-    windows = (
-        boot_window_s(cohort.arrivals, cohort.devices, seed=scenario.seed, cohort=cohort.index)
-        for cohort in scenario.cohorts
+    validate_as_asked(
+        ValidateRequest(
+            paths=tuple(paths),
+            url=url,
+            trust=trust,
+            devices=devices,
+            duration=duration,
+            seed=seed,
+            settings=tuple(settings or ()),
+            server=server,
+        )
     )
-    end = format_duration(scenario.duration_s)
-    server = f"against {scenario.target.url}" if scenario.target else "against the sandbox"
-    return (
-        f"{scenario.source}: {_counted(scenario.devices, 'device')} in {_counted(len(scenario.cohorts), 'cohort')}, "
-        f"booting within {format_duration(round(max(windows), 1))}, "
-        f"{f'until settled, at most {end}' if scenario.until_settled else f'for {end}'}, {server}"
-    )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

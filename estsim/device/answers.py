@@ -1,11 +1,12 @@
 """What an answer means to a device: which outcomes lead on, which are tried again, which are final."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
-from estsim.device.commands import Command
-from estsim.device.events import Answered
-from estsim.device.policy import RetryOn
+from estsim.device.events import Answered, Lifetime
+from estsim.device.policy import RetryOn, RetryPolicy
 from estsim.device.states import Step
 from estsim.errors import IllegalTransition, Phase, Trouble
 from estsim.est.enrolment import EnrolmentEnd
@@ -21,11 +22,9 @@ from estsim.est.outcome import (
     NoCSRAttributes,
     Outcome,
     Overloaded,
+    RetryAfter,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    from estsim.device.machine import Machine
 
 _THROTTLED: Final = 429
 _ANSWERS_STEP: Final[Mapping[Step, tuple[type, ...]]] = {
@@ -41,38 +40,71 @@ _RETRY_OF_PHASE: Final = {
 }
 
 
-def decide(machine: "Machine", event: Answered) -> Command:
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Become what was issued."""
+
+    lifetime: Lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Wait as the deferral says, and poll."""
+
+    deferral: Deferred
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Wait before another try: as the server says, or by the policy."""
+
+    retry_after: RetryAfter | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """End the enrolment without a certificate."""
+
+    end: EnrolmentEnd
+
+
+class Advance(Enum):
+    """Go on to the chain's next step."""
+
+    NEXT_STEP = "next step"
+
+
+ADVANCE: Final = Advance.NEXT_STEP
+Decision = Take | Defer | BackOff | Fail | Advance
+
+
+def decide(event: Answered, *, step: Step, limit: EnrolmentEnd | None, retry: RetryPolicy) -> Decision:
     """Choose what follows an answer: a certificate is always taken, then the limits count, then the outcome."""
     outcome = event.outcome
-    if isinstance(outcome, _BELONGS_TO_A_STEP) and not isinstance(outcome, _ANSWERS_STEP[machine.step_of_chain]):
-        raise IllegalTransition(f"{machine!r} cannot take {outcome!r}: it answers another operation")
+    if isinstance(outcome, _BELONGS_TO_A_STEP) and not isinstance(outcome, _ANSWERS_STEP[step]):
+        raise IllegalTransition(f"{outcome!r} answers another operation than that of {step}")
     if isinstance(outcome, Issued | KeyAndCertificate):
         if event.lifetime is None:
-            raise IllegalTransition(f"{machine!r} was issued a certificate without a lifetime")
-        return machine.take_certificate(event.lifetime)
+            raise IllegalTransition("a certificate was issued without a lifetime")
+        return Take(event.lifetime)
     if isinstance(outcome, Challenged | Abandoned):
-        raise IllegalTransition(f"{machine!r} cannot take {outcome!r}: it belongs inside an exchange")
-    limit = machine.limit_reached()
+        raise IllegalTransition(f"{outcome!r} belongs inside an exchange")
     if limit is not None:
-        return machine.fail(limit)
-    if isinstance(outcome, CACertificates):
-        machine.has_ca = True
-        return machine.advance()
-    if isinstance(outcome, CSRAttributes | NoCSRAttributes):
-        return machine.advance()
+        return Fail(limit)
+    if isinstance(outcome, CACertificates | CSRAttributes | NoCSRAttributes):
+        return ADVANCE
     if isinstance(outcome, Deferred):
-        return machine.defer(outcome)
-    return _after_failure(machine, outcome)
+        return Defer(outcome)
+    return _after_failure(outcome, retry)
 
 
-def _after_failure(machine: "Machine", outcome: Outcome) -> Command:
+def _after_failure(outcome: Outcome, retry: RetryPolicy) -> Decision:
     """Try again what is worth it, a stubborn device everything; the rest is a refusal."""
-    retry = machine.policy.retry
     if retry.stubborn:
-        return machine.back_off(None)
+        return BackOff(None)
     if isinstance(outcome, Overloaded | ServerError | Failed) and not retry.on.isdisjoint(retry_reasons(outcome)):
-        return machine.back_off(outcome.retry_after if isinstance(outcome, Overloaded) else None)
-    return machine.fail(EnrolmentEnd.REFUSED)
+        return BackOff(outcome.retry_after if isinstance(outcome, Overloaded) else None)
+    return Fail(EnrolmentEnd.REFUSED)
 
 
 def retry_reasons(outcome: Overloaded | ServerError | Failed) -> frozenset[RetryOn]:

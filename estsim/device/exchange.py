@@ -5,10 +5,11 @@ or ``failed(outcome)`` → record → ``machine.step(Answered(...))``. Pure: wal
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from http import HTTPStatus
+from typing import Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.device.commands import Exchange
@@ -17,46 +18,61 @@ from estsim.device.faults import DeviceFault
 from estsim.device.identity import (
     Identity,
     LoadedCredential,
-    PrivateKey,
+    RequestedNames,
     StoredCredential,
     dump_key,
     load_credential,
     load_key,
 )
+from estsim.device.password import BasicUser, without_password
+from estsim.device.policy import Names
 from estsim.device.spoilt import spoilt_body, with_another_name, with_bad_signature
 from estsim.device.states import CredentialChoice, KeyChoice
+from estsim.est.authorities import CertificateAuthorities, authorities_of
+from estsim.est.bodies import is_remembered
+from estsim.est.certificate import Certificate, read_certificate
+from estsim.est.challenge import NO_LOGIN, Login, basic_authorization
 from estsim.est.csr import build_csr
 from estsim.est.enrolment import Goal
-from estsim.est.messages import EstRequest, EstResponse, basic_authorization, build_request, read_response
+from estsim.est.messages import BodyForm, EstRequest, EstResponse, build_request
+from estsim.est.operations import operation_path
 from estsim.est.outcome import CACertificates, Challenged, Issued, Malformed, NonConformance, Outcome
-from estsim.est.verify import CertificateAuthorities, authorities_of, verify_issued
+from estsim.est.reading import read_response
+from estsim.est.redirect import RedirectChain, Redirects
+from estsim.est.signing import PrivateKey
+from estsim.est.url import Origin, Place
+from estsim.est.verify import verify_issued
 
 
-@dataclass(frozen=True, slots=True)
-class BasicUser:
-    """HTTP Basic credentials; preemptive sends them unasked, else a challenge is awaited."""
+def _any(_certificate_der: bytes) -> bool:
+    return True
 
-    user: str
-    password: str = field(repr=False)
-    preemptive: bool = True
+
+_READ_BYTES: Final = 16 * 1024  # of a body that is no answer; less is told of it
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What all exchanges of a cohort share, or those of its devices with one fault.
 
-    ``ahead_s`` says by how many seconds a device's clock is ahead; None where all clocks are right.
+    ``origin`` is the server, ``base`` and ``label`` the path to its operations. ``ahead_s`` says by how many seconds a
+    device's clock is ahead; None where all clocks are right. ``can_present`` says of a certificate's DER whether the
+    device's TLS can show it.
     """
 
+    origin: Origin
     base: str
     label: str | None
     deferral_statuses: frozenset[int]
-    subject_of: Callable[[int], x509.Name]
-    san_of: Callable[[int], x509.SubjectAlternativeName | None]
+    requested: RequestedNames
     authorities: CertificateAuthorities | None  # the configured trust, until CA certificates are fetched
     basic: BasicUser | None = None
     fault: DeviceFault | None = None
     ahead_s: Callable[[int], float] | None = None
+    names: Names = Names.NOTE
+    redirects: Redirects = Redirects.SAME_ORIGIN
+    form: BodyForm = BodyForm.WRAPPED
+    can_present: Callable[[bytes], bool] = _any
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ class Answer:
 
 
 class Conversation:
-    """One ``Exchange`` command of one device. A challenge makes it speak twice, as the same exchange."""
+    """One ``Exchange`` command of one device. A challenge or a redirect makes it speak again, as the same exchange."""
 
     def __init__(self, command: Exchange, device: int, identity: Identity, profile: Profile) -> None:
         self.command = command
@@ -77,9 +93,11 @@ class Conversation:
         self._identity = identity
         self._profile = profile
         self._key: PrivateKey | None = None
+        self._public: bytes | None = None
         self._csr: bytes | None = None
         self._challenged = False
-        self.given: x509.Certificate | None = None  # what the answer certified, whatever it is worth
+        self._redirects: RedirectChain | None = None  # of most there is none
+        self.given: Certificate | None = None  # what the answer certified, whatever it is worth
 
     @cached_property
     def ahead_s(self) -> float | None:
@@ -114,34 +132,54 @@ class Conversation:
             label=self._profile.label,
             request_id=request_id,
             authorization=self._authorization(),
+            form=self._profile.form,
         )
+        if self._redirects is not None:
+            request = replace(request, path=self._redirects.place.target)
         spoilt = spoilt_body(self._profile.fault, self._device) if request.body else None
         return request if spoilt is None else replace(request, body=spoilt)
+
+    def takes_long(self, response: EstResponse) -> bool:
+        """Whether to judge a response may take more than some milliseconds of CPU, which no loop should wait for."""
+        return response.is_large and not is_remembered(self.command.operation, response.body)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the next request goes."""
+        return self._profile.origin if self._redirects is None else self._redirects.place.origin
 
     def answered(self, response: EstResponse, *, now_s: float, wall_now_s: float) -> Answer:
         """Judge a response, verify what it issued, and let the device own it.
 
         ``wall_now_s`` is the true time. A device whose clock is wrong goes by that alone: it reads dates, Retry-After
-        and validities, against it. What has expired by it is no use to the device; what is not valid yet it takes.
+        and validities, against it. What has expired by it, or begins more than a minute after it, is of no use.
         """
         if self.ahead_s is not None:
             wall_now_s += self.ahead_s
             response = _without_date(response)
+        if self._profile.basic is not None and response.status != HTTPStatus.OK:  # whose body is never quoted
+            response = _without_credentials(response, self._profile.basic)
         reading = read_response(
             self.command.operation,
             response,
             deferral_statuses=self._profile.deferral_statuses,
             wall_now_s=wall_now_s,
-            can_answer=self._can_answer(),
+            public_key_der=self._spki,
+            login=self._login(),
+            redirected=self._redirected,
         )
         outcome = reading.outcome
         if isinstance(outcome, Issued):
             return self._take(outcome, reading.non_conformances, wall_now_s - now_s, wall_now_s)
         if isinstance(outcome, CACertificates):
-            self._identity.authorities = authorities_of(outcome.certificates)
-        self._challenged = isinstance(outcome, Challenged)
+            self._identity.authorities = outcome.authorities or authorities_of(outcome.certificates)
+        self._challenged = self._challenged or isinstance(outcome, Challenged)
         self.keep_key()
         return Answer(outcome, reading.non_conformances)
+
+    def without_password(self, text: str) -> str:
+        """Return a text for people without what is the device's own secret."""
+        return without_password(text, self._profile.basic)
 
     def keep_key(self) -> None:
         """Keep the request's key: the request may be pending, or be sent again."""
@@ -150,33 +188,61 @@ class Conversation:
 
     # -- the small print
 
+    @property
+    def _spki(self) -> bytes | None:
+        """The public key that the request is for."""
+        if self._public is None and self._key is not None:
+            self._public = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return self._public
+
     def _sign(self, key: PrivateKey) -> bytes:
-        subject, san = self._names
-        csr = build_csr(key, subject, san)
+        csr = build_csr(key, *self._names)
         return with_bad_signature(csr) if self._profile.fault is DeviceFault.BAD_CSR_SIGNATURE else csr
 
     @cached_property
-    def _names(self) -> tuple[x509.Name, x509.SubjectAlternativeName | None]:
-        """On renewal the names of the certificate in hand (RFC 7030 §4.2.2: identical), else those of the scenario."""
+    def _names(self) -> tuple[bytes, bytes | None]:
+        """Subject and SubjectAltName as DER: on renewal those of the certificate in hand, else those to enroll for.
+
+        RFC 7030 §4.2.2: "identical" to the certificate's, so they go into the request as they are encoded there.
+        """
         if self.command.goal is Goal.RENEW and self.credential:
-            certificate = self.credential.certificate
-            subject = certificate.subject
+            certificate = read_certificate(self.credential.certificate_der)
+            subject_der = certificate.subject_der
             if self._profile.fault is DeviceFault.WRONG_SUBJECT_ON_RENEW:
-                subject = with_another_name(subject)
-            return subject, _san_of(certificate)
-        return self._profile.subject_of(self._device), self._profile.san_of(self._device)
+                subject_der = with_another_name(subject_der)
+            return subject_der, certificate.san_der
+        return self._profile.requested.of(self._device, self._identity.bootstrap)
+
+    def _redirected(self, status: int, location: str | None) -> Outcome:
+        """Follow a redirect, or say why not."""
+        if self._redirects is None:
+            operation, profile = self.command.operation, self._profile
+            path = operation_path(operation, base=profile.base, label=profile.label)
+            self._redirects = RedirectChain(Place(profile.origin, path), profile.redirects, method=operation.method)
+        return self._redirects.read(status, location)
 
     def _authorization(self) -> str | None:
         basic = self._profile.basic
-        if basic is None or self.command.credential is CredentialChoice.ISSUED:
+        if basic is None or self._is_away:
             return None
         if basic.preemptive or self._challenged:
             return basic_authorization(basic.user, basic.password)
         return None
 
-    def _can_answer(self) -> frozenset[str]:
-        may = self._profile.basic is not None and self._authorization() is None
-        return frozenset({"basic"}) if may and self.command.credential is CredentialChoice.BOOTSTRAP else frozenset()
+    def _login(self) -> Login:
+        """Return what the device can answer a challenge of the last response with."""
+        if self._profile.basic is None:
+            return NO_LOGIN
+        if self._is_away:
+            return Login(why_not="passwords are not sent to a different origin")
+        if self._authorization() is not None:
+            return Login(used="basic")
+        return Login(can_answer=frozenset({"basic"}))
+
+    @property
+    def _is_away(self) -> bool:
+        """Whether redirects have led to another server, which is not to see a password."""
+        return self._redirects is not None and not self._redirects.is_home
 
     def _take(
         self,
@@ -185,51 +251,58 @@ class Conversation:
         offset_s: float,
         wall_now_s: float,
     ) -> Answer:
-        certificate, key = issued.certificate, self._key
+        certificate, key, spki = issued.certificate, self._key, self._spki
         self.given = certificate
         authorities = self._identity.authorities or self._profile.authorities
-        if certificate is None or key is None or authorities is None:
+        if certificate is None or key is None or spki is None or authorities is None:
             self.keep_key()
             return Answer(
-                Malformed("no CA certificates to verify the issued certificate against", "RFC 7030 §4.1.3"), notes
+                Malformed("there are no CA certificates to verify the issued certificate against", "RFC 7030 §4.1.3"),
+                notes,
             )
-        subject, san = self._names
-        wrong = verify_issued(
+        if not self._profile.can_present(certificate.der):
+            self.keep_key()
+            return Answer(Malformed("OpenSSL cannot read the issued certificate", "RFC 5280 §4.1"), notes)
+        subject_der, san_der = self._names
+        found = verify_issued(
             certificate,
-            public_key_der=key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-            subject_der=subject.public_bytes(),
-            san_der=san.public_bytes() if san else None,
+            public_key_der=spki,
+            subject_der=subject_der,
+            san_der=san_der,
             authorities=authorities,
             wall_now_s=wall_now_s,
+            names_required=self._profile.names is Names.REQUIRE,
         )
-        if wrong is not None:
+        if isinstance(found, Malformed):
             self.keep_key()
-            return Answer(wrong, notes)
+            return Answer(found, notes)
+        notes += found
         chain = authorities.chain_of(certificate) or ()
-        self._identity.issued = StoredCredential(
-            certificate.public_bytes(Encoding.DER), dump_key(key), _intermediates(chain)
-        )
+        self._identity.issued = StoredCredential(certificate.der, dump_key(key), _intermediates(chain))
         self._identity.pending_key_der = None
         lifetime = Lifetime(
-            not_before_s=certificate.not_valid_before_utc.timestamp() - offset_s,
-            not_after_s=certificate.not_valid_after_utc.timestamp() - offset_s,
+            not_before_s=certificate.not_before_s - offset_s,
+            not_after_s=certificate.not_after_s - offset_s,
         )
         return Answer(issued, notes, lifetime)
 
 
 @lru_cache(maxsize=64)
-def _intermediates(chain: tuple[x509.Certificate, ...]) -> tuple[bytes, ...]:
+def _intermediates(chain: tuple[Certificate, ...]) -> tuple[bytes, ...]:
     """Return a chain without its root, as sent beside the leaf."""
-    return tuple(c.public_bytes(Encoding.DER) for c in chain if c.subject != c.issuer)
+    return tuple(each.der for each in chain if not each.is_self_issued)
+
+
+def _without_credentials(response: EstResponse, basic: BasicUser) -> EstResponse:
+    """Take out what is the device's own secret: a server that repeats a request must not put it into our rows."""
+    text, rest = response.body[:_READ_BYTES].decode("latin-1"), response.body[_READ_BYTES:]
+    body = without_password(text, basic)
+    headers = tuple((name, without_password(value, basic)) for name, value in response.headers)
+    if body == text and headers == response.headers:
+        return response
+    return replace(response, body=body.encode("latin-1", "replace") + rest, headers=headers)
 
 
 def _without_date(response: EstResponse) -> EstResponse:
     headers = tuple(header for header in response.headers if header[0] != "date")
     return replace(response, headers=headers)
-
-
-def _san_of(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return None

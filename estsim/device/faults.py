@@ -48,13 +48,13 @@ class DeviceFault(StrEnum):
 
 _WORDS_OF_THE_INBORN: Final = {
     DeviceFault.EXPIRED_BOOTSTRAP: "has an expired bootstrap certificate",
-    DeviceFault.UNKNOWN_CA: "has a bootstrap certificate of an unknown manufacturer",
-    DeviceFault.WRONG_EKU: "has a bootstrap certificate that is no client's",
+    DeviceFault.UNKNOWN_CA: "has a bootstrap certificate from an unknown manufacturer",
+    DeviceFault.WRONG_EKU: "has a bootstrap certificate that does not allow client authentication",
 }
 _WORDS: Final = {
     DeviceFault.BAD_CSR_SIGNATURE: "sent a request with a bad signature",
-    DeviceFault.WRONG_SUBJECT_ON_RENEW: "asked for another subject on renewal",
-    DeviceFault.GARBAGE_BODY: "sent garbage for a request",
+    DeviceFault.WRONG_SUBJECT_ON_RENEW: "requested a different subject on renewal",
+    DeviceFault.GARBAGE_BODY: "sent garbage instead of a request",
     DeviceFault.OVERSIZED_BODY: "sent an oversized body",
     DeviceFault.RETRIES_AT_ONCE: "retries at once",
     DeviceFault.IMPATIENT: "polls at once",

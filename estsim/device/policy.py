@@ -19,6 +19,13 @@ class Fetch(StrEnum):
     NEVER = "never"
 
 
+class Names(StrEnum):
+    """What a device makes of a certificate whose names are not those that it asked for."""
+
+    NOTE = "note"  # it uses the certificate; that is told and counted
+    REQUIRE = "require"  # a failure
+
+
 class AfterFailure(StrEnum):
     """What a device does when its first enrolment has failed for good."""
 
@@ -75,6 +82,7 @@ class EnrollPolicy:
     operation: Operation = Operation.SIMPLEENROLL
     deadline_s: float = inf
     then: AfterFailure = AfterFailure.GIVE_UP
+    names: Names = Names.NOTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,15 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from estsim.device.faults import DeviceFault
+from estsim.est.der import SEQUENCE, SET, element, encode
+from estsim.est.oid import encoded_oid
+from estsim.est.text import UTF8_STRING
 from estsim.est.transfer import encode_body
 
 _OVERSIZED_BYTES: Final = 768 * 1024  # 1 MiB in base64; a CSR with RSA-4096 and a hundred names is under 8 KiB
 _GARBAGE_PIECES: Final = 8  # of 64 bytes
-_STRANGER: Final = x509.RelativeDistinguishedName(
-    [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "not what it was")]
-)
+_ANOTHER_UNIT: Final = encode(SET, encode(SEQUENCE, encoded_oid("2.5.4.11") + encode(UTF8_STRING, b"not what it was")))
 
 
 def with_bad_signature(csr_der: bytes) -> bytes:
@@ -22,9 +20,10 @@ def with_bad_signature(csr_der: bytes) -> bytes:
     return csr_der[:-1] + bytes([csr_der[-1] ^ 1])
 
 
-def with_another_name(subject: x509.Name) -> x509.Name:
-    """Return a Subject that is not the one that the certificate has."""
-    return x509.Name([*subject.rdns, _STRANGER])
+def with_another_name(subject_der: bytes) -> bytes:
+    """Return a Subject that is not the one that the certificate has: an organizational unit more."""
+    _, start, end = element(subject_der, 0)
+    return encode(SEQUENCE, subject_der[start:end] + _ANOTHER_UNIT)
 
 
 def spoilt_body(fault: DeviceFault | None, device: int) -> bytes | None:

@@ -59,3 +59,4 @@ class StopReason(Enum):
 
     ASKED = "asked"
     RETIRED = "retired"
+    INTERNAL_ERROR = "internal_error"  # a bug of ours met it

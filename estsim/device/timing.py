@@ -8,6 +8,7 @@ from estsim.device.policy import Backoff, DeferralPolicy, Jitter, RenewPolicy, R
 from estsim.est.outcome import RetryAfter
 from estsim.load.streams import Purpose
 
+_SOONEST_S: Final = 1.0
 _DOUBLINGS: Final = 62  # beyond every cap, and still a number
 
 Draw = Callable[[Purpose], float]
@@ -40,11 +41,26 @@ def aged(lifetime: Lifetime, now_s: float, scale: float) -> Lifetime:
     )
 
 
+def came_late(policy: RenewPolicy, lifetime: Lifetime, now_s: float) -> bool:
+    """Whether a certificate that comes now is past its renewal time already, or as good as, of a CA that backdates."""
+    if policy.after_s is not None:
+        return False
+    due_s = lifetime.not_before_s + (lifetime.not_after_s - lifetime.not_before_s) * policy.at
+    is_backdated = now_s - lifetime.not_before_s > _SOONEST_S  # not only by the fraction of a second that it leaves out
+    return due_s <= now_s or (is_backdated and due_s < now_s + _SOONEST_S)
+
+
 def renewal_time(policy: RenewPolicy, lifetime: Lifetime, now_s: float, draw: Draw) -> float:
-    """Return when the renewal of a certificate that was issued at ``now_s`` is due, never before that."""
+    """Return when the renewal of a certificate that was issued at ``now_s`` is due, never before that.
+
+    One that is past that time when it comes is renewed at the same share of what is left of it, a second later at the
+    earliest: else it would be renewed at once, the next one too, and so on as fast as the server can.
+    """
     spread = policy.spread.at(draw(Purpose.RENEWAL))
     if policy.after_s is not None:
         return now_s + policy.after_s * (1.0 + spread)
+    if came_late(policy, lifetime, now_s):
+        return now_s + max(_SOONEST_S, (lifetime.not_after_s - now_s) * (policy.at + spread))
     lifetime_s = lifetime.not_after_s - lifetime.not_before_s
     return max(now_s, lifetime.not_before_s + lifetime_s * (policy.at + spread))
 

@@ -65,6 +65,7 @@ class Announcer:
         what, began_s = happening.what, self._clock.now_s()
         match what:
             case SandboxChange(changes):
+                self._judge_lateness(happening, began_s)
                 await self._change(changes)
             case Mark(text, wait_for_enter=True):
                 await self._wait_for_operator(text)
@@ -74,6 +75,16 @@ class Announcer:
             case _:
                 self._tell(told(what), stirs=not isinstance(what, Mark | Retire))
         return 0.0
+
+    def _judge_lateness(self, happening: Happening, began_s: float) -> None:
+        """Say so where a change of the sandbox comes late because this process stood still: the plan is another then.
+
+        Where the devices are played elsewhere, nothing else of that shows.
+        """
+        late_ns = self._clock.stalled_ns(to_ns(happening.at_s), to_ns(began_s))
+        if late_ns > to_ns(self._recorder.saturation.stall_limit_s):
+            why = "because the event loop of the main process stalled"
+            self._recorder.miss(at_ns=to_ns(began_s), told=f"the sandbox change was {late_ns / 1e9:.1f} s late {why}")
 
     async def _change(self, changes: Mapping[str, object]) -> None:
         assert self._sandbox is not None  # noqa: S101 - checked as the scenario was read
@@ -87,7 +98,7 @@ class Announcer:
 
     async def _wait_for_operator(self, text: str) -> None:
         if self._go_ahead is None:
-            self._tell(f"{text} (no terminal to wait at for Enter, so it went on)")
+            self._tell(f"{text} (no terminal to confirm with Enter; continued)")
             return
         self._recorder.awaiting = f"press Enter: {text}"
         try:

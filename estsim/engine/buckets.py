@@ -1,7 +1,7 @@
 """What is to happen in virtual time, in buckets of a second: a list for each second to come, a heap in the one reached.
 
-Half the cost of one heap for a fleet of 200 000 (SCALE.md §4). Unlike the agenda of a live run it is never asked how
-many wake-ups are due when, so it keeps no counts.
+Half the cost of one heap for a fleet of 200 000 (docs/scale.md, rule 7). Unlike the timer queue of a live run it is
+never asked how many wake-ups are due when, so it keeps no counts.
 """
 
 from heapq import heapify, heappop, heappush

@@ -5,7 +5,7 @@ takes ``service_s`` and the round trips of its device's network, and the server 
 that requests come to it in order. What the plan has beyond that is left out, and the forecast's notes say so.
 
 Arrivals, stations, joins, devices in service from before, and events are those of a live run, drawn by the same seed.
-Where exchanges take no time and the fleet is one herd, this is the oracle of :mod:`estsim.engine.virtual`.
+The tests hold it against a driver of their own, for one herd whose exchanges take no time.
 """
 
 from collections import deque
@@ -28,21 +28,21 @@ from estsim.engine.forecast_server import ServerModel, model_of
 from estsim.engine.stations import Stations
 from estsim.errors import Phase, Trouble
 from estsim.est.outcome import Failed, Issued
-from estsim.fleet.born import faults_of
+from estsim.fleet.bootstrap import faults_of
 from estsim.fleet.orders import orders_of, told
 from estsim.fleet.paths import path_of
 from estsim.load.arrivals import boot_times
 from estsim.load.streams import Purpose, uniform
 from estsim.measure.forecast import Forecast
 from estsim.scenario.happenings import SandboxChange
-from estsim.scenario.plan import Basic, Close, Cohort, Scenario
+from estsim.scenario.plan import Close, Cohort, HttpAuth, NoBootstrap, Scenario
 from estsim.units import format_duration
 
 SERVICE_S: Final = 0.02  # of an exchange with a server that is not busy
 MOST_STEPS: Final = 20_000_000  # some minutes; a million devices that enroll and renew once take six million
 _STEPS_BETWEEN_REPORTS: Final = 16_384
 _FLIGHTS: Final = {"1.2": 4, "1.3": 3}  # to connect, to shake hands (RFC 5246 §7.3: two; RFC 8446 §2: one), to ask
-_TIMED_OUT: Final = Failed(Phase.WAIT, Trouble.TIMEOUT, "no answer in time")
+_TIMED_OUT: Final = Failed(Phase.WAIT, Trouble.TIMEOUT, "timed out")
 
 Report = Callable[[float, int], None]
 
@@ -63,8 +63,13 @@ class _Kind:
             flights=_FLIGHTS.get(plan.tls.newest, _FLIGHTS["1.3"]),
             keep_alive_s=plan.tls.keep_alive_s,
             lingers=plan.tls.close is not Close.RST,
-            is_challenged=isinstance(plan.bootstrap, Basic) and not plan.bootstrap.preemptive,
+            is_challenged=_is_asked(plan.http_auth) and isinstance(plan.bootstrap, NoBootstrap),
         )
+
+
+def _is_asked(auth: HttpAuth | None) -> bool:
+    """Whether a password waits until it is asked for: of who has no certificate, the sandbox asks for one."""
+    return auth is not None and not auth.preemptive
 
 
 class _Device:
@@ -180,8 +185,8 @@ class DryRun:
                 report(at_s, self._steps)
             if self._steps == most_steps:
                 self._notes.append(
-                    f"The forecast was stopped at {format_duration(round(at_s, 1))}, after {most_steps} steps: nothing "
-                    "after that is in it."
+                    f"The forecast stopped at {format_duration(round(at_s, 1))} after {most_steps} steps; nothing "
+                    "after that is included."
                 )
                 return at_s, False
         last_s = max([reached_s, *(happening.at_s for happening in self._scenario.events)])  # none settles before
@@ -194,7 +199,7 @@ class DryRun:
             at_s, changes = self._changes.popleft()
             wrong = self._server.change(changes)
             if wrong is not None:
-                self._notes.append(f"The change of the sandbox at {format_duration(at_s)} is left out: {wrong}")
+                self._notes.append(f"The sandbox change at {format_duration(at_s)} is not included: {wrong}")
 
     def _step(self, device: _Device, event: Event, now_s: float) -> None:
         """Let a machine decide, and do what it says."""

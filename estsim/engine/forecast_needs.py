@@ -4,8 +4,6 @@ import os
 from math import ceil
 from typing import Final
 
-import psutil
-
 from estsim.engine.forecast_books import ForecastBooks
 from estsim.engine.limits import (
     BOOTS_PER_CORE_PER_S,
@@ -19,6 +17,7 @@ from estsim.engine.limits import (
     vanishes,
     workers_of,
 )
+from estsim.fleet.usage import memory_available_bytes
 from estsim.measure.forecast import Need, busiest
 from estsim.measure.saturation import WINDOW_S
 from estsim.scenario.plan import Scenario
@@ -49,20 +48,22 @@ def _processor(scenario: Scenario, books: ForecastBooks) -> Need:
 def _ports(scenario: Scenario, books: ForecastBooks) -> Need:
     window_s = time_wait_s(loopback=is_loopback(scenario))
     _, lingering = busiest(books.lingering, window_s)
-    why = f"connections within {window_s} s, for which their ports stay taken; or at once"
+    why = f"connections within {window_s} s, for which their ports stay in use; or open at once"
     return Need("local ports", max(lingering, books.most_in_flight), ports(scenario), "", why)
 
 
 def _files(scenario: Scenario, books: ForecastBooks) -> Need:
     keep_alive_s = max((cohort.tls.keep_alive_s for cohort in scenario.cohorts), default=0.0)
     kept = busiest(books.connections, 1 + ceil(keep_alive_s))[1] if keep_alive_s > 0 else 0
-    why = "connections open at once" + ("; the half is for those that vanish" if vanishes(scenario) else "")
+    why = "connections open at once" + (
+        "; half of the limit is reserved for vanished connections" if vanishes(scenario) else ""
+    )
     return Need("open files", max(kept, books.most_in_flight), open_files(scenario), "", why)
 
 
 def _memory(scenario: Scenario) -> Need:
     resuming = any(cohort.tls.resume for cohort in scenario.cohorts)
-    why = f"{BYTES_PER_DEVICE >> 10} KiB a device" + (
-        f", {BYTES_PER_SESSION >> 10} KiB more where sessions are kept" if resuming else ""
+    why = f"{BYTES_PER_DEVICE >> 10} KiB per device" + (
+        f", plus {BYTES_PER_SESSION >> 10} KiB where TLS sessions are kept" if resuming else ""
     )
-    return Need("memory", memory_bytes(scenario) / _MIB, psutil.virtual_memory().available / _MIB, "MiB", why)
+    return Need("memory", memory_bytes(scenario) / _MIB, memory_available_bytes() / _MIB, "MiB", why)

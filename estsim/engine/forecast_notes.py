@@ -14,10 +14,10 @@ def assumptions_of(scenario: Scenario, *, service_s: float) -> tuple[str, ...]:
     """Return what every forecast takes for granted, each as a sentence."""
     takes = f"Each exchange takes {format_duration(service_s)}"
     if any(cohort.network is not None and cohort.network.rtt_s is not None for cohort in scenario.cohorts):
-        takes += " and its device's round trips"
+        takes += " plus the device's round trips"
     if scenario.sandbox is not None:
-        takes += ", and waits for its turn where the sandbox lets it wait"
-    return (f"{takes}; every device is let in, keys cost no time, nothing is ever late.",)
+        takes += ", plus queueing where the sandbox queues requests"
+    return (f"{takes}; every device is authorised, key generation takes no time, and nothing is late.",)
 
 
 def left_out(scenario: Scenario) -> Iterator[str]:
@@ -25,9 +25,9 @@ def left_out(scenario: Scenario) -> Iterator[str]:
     for cohort in scenario.cohorts:
         yield from _left_out_of(cohort)
     if scenario.expect:
-        yield "Refusals that the plan expects are not forecast: all devices are let in."
+        yield "Expected refusals are not simulated: all devices are authorised."
     if any(isinstance(event.what, Mark) and event.what.wait_for_enter for event in scenario.events):
-        yield "Where an operator is waited for, Enter is taken to be pressed at once."
+        yield "Operator prompts are assumed to be confirmed at once."
     yield from _left_out_of_sandbox(scenario)
 
 
@@ -35,14 +35,14 @@ def _left_out_of(cohort: Cohort) -> Iterator[str]:
     refused = [share for fault, share in cohort.faults.items() if fault.to_be_refused]
     faulty = sum(count_of(share, cohort.devices) for share in refused)
     if faulty:
-        yield f"{cohort.name}: {faulty} faulty devices are taken for sound ones."
+        yield f"{cohort.name}: {faulty} faulty devices are treated as sound."
     if cohort.skew_s is not None:
-        yield f"{cohort.name}: all clocks are taken to be right."
+        yield f"{cohort.name}: all device clocks are assumed to be correct."
     network = cohort.network
     if network is not None and (network.stall or network.reset):
-        yield f"{cohort.name}: no connection stalls or is reset."
+        yield f"{cohort.name}: network stalls and resets are not simulated."
     if network is not None and network.rate_bps is not None:
-        yield f"{cohort.name}: the bit rate of its network is left out."
+        yield f"{cohort.name}: the bit rate of its network is not simulated."
 
 
 def _left_out_of_sandbox(scenario: Scenario) -> Iterator[str]:
@@ -50,6 +50,6 @@ def _left_out_of_sandbox(scenario: Scenario) -> Iterator[str]:
         return
     center = scenario.sandbox.centers[scenario.sandbox_label or DEFAULT]
     if center.faults:
-        yield f"The sandbox's faults ({', '.join(sorted({fault.kind for fault in center.faults}))}) are not injected."
+        yield f"The sandbox's faults ({', '.join(sorted({fault.kind for fault in center.faults}))}) are not simulated."
     if needs_approval(scenario):
-        yield "Nobody approves: requests stay pending to the end."
+        yield "No approvals are simulated: requests stay pending to the end."

@@ -31,6 +31,7 @@ from estsim.server.assembly import build_gate, tells_overload
 from estsim.server.capacity import CapacityGate
 from estsim.server.changes import changed
 from estsim.server.config import DEFAULT, SandboxConfig, TrustCenterConfig
+from estsim.server.draws import DrawKey
 from estsim.units import format_duration
 
 IDEAL_VALIDITY_S: Final = 86_400.0
@@ -40,15 +41,6 @@ _KEYS_AT_MOST: Final = 1 << 24  # of a device
 _CA_CERTIFICATES: Final = CACertificates(())
 _NO_ATTRIBUTES: Final = NoCSRAttributes()
 _ISSUED: Final = Issued(None)
-
-
-class _Request(policy.Request):
-    """A request of a device whose identity and key are numbers: the draws need no digest of them."""
-
-    @property
-    def who(self) -> int:
-        """Identity and key as one number."""
-        return int.from_bytes(self.identity, "little") * _KEYS_AT_MOST + int.from_bytes(self.key, "little")
 
 
 class ServerModel(Protocol):
@@ -75,7 +67,7 @@ def model_of(scenario: Scenario) -> ServerModel:
 class IdealServer:
     """A server that nothing is known of: it issues at once, whatever is asked of it."""
 
-    words = f"an ideal server that issues at once, certificates that live {format_duration(IDEAL_VALIDITY_S)}"
+    words = f"an ideal server that issues at once, with certificates valid for {format_duration(IDEAL_VALIDITY_S)}"
     validity_s = IDEAL_VALIDITY_S
 
     def answer(self, operation: Operation, device: int, key: int, attempt: int, now_s: float) -> tuple[Outcome, float]:  # noqa: ARG002 - one shape for all models
@@ -103,7 +95,7 @@ class SandboxModel:
         )
         self._deferrals: dict[int, Deferred] = {}
         self.validity_s = center.issuer.validity
-        self.words = f"the sandbox's own rules and capacity ({self._label or DEFAULT})"
+        self.words = f"the sandbox's rules and capacity (trust center {self._label or DEFAULT})"
 
     def answer(self, operation: Operation, device: int, key: int, attempt: int, now_s: float) -> tuple[Outcome, float]:
         """Let the policy decide."""
@@ -111,7 +103,8 @@ class SandboxModel:
             return _CA_CERTIFICATES, now_s
         if operation is Operation.CSRATTRS:
             return _NO_ATTRIBUTES, now_s
-        request = _Request(_NUMBER.pack(device), _NUMBER.pack(key), b"", attempt)
+        draws = DrawKey(device * _KEYS_AT_MOST + key, attempt)  # numbers need no digest
+        request = policy.Request(_NUMBER.pack(device), _NUMBER.pack(key), b"", draws)
         verdict = self._policy.decide(request, now_s)
         match verdict:
             case policy.IssueNow():
@@ -151,7 +144,7 @@ class SandboxModel:
 
     def _issued(self, request: policy.Request) -> None:
         """Let the policy forget a request; the first for a key cannot have been pending."""
-        if request.attempt:
+        if request.draws.ordinal:
             self._policy.issued(request)
 
     def _deferred(self, wait_s: int, now_s: float) -> Deferred:

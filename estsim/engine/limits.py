@@ -10,9 +10,8 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from estsim.device.policy import Fetch
+from estsim.fleet.usage import memory_available_bytes
 from estsim.load.arrivals import boot_times
 from estsim.measure.forecast import busiest
 from estsim.measure.saturation import WINDOW_S
@@ -21,9 +20,10 @@ from estsim.scenario.happenings import CohortJoin
 from estsim.scenario.plan import Close, Cohort, Scenario
 
 BYTES_PER_DEVICE: Final = 6 * 1024
-BYTES_PER_SESSION: Final = 12 * 1024  # a TLS session kept for resumption (TLS.md, fact 3)
-BOOTS_PER_CORE_PER_S: Final = 500  # with an enrolment each, on the machine that SCALE.md's figures come from
+BYTES_PER_SESSION: Final = 12 * 1024  # a TLS session kept for resumption (docs/tls.md, rule 12)
+BOOTS_PER_CORE_PER_S: Final = 500  # with an enrolment each, on the machine that docs/scale.md's figures come from
 _OWN_DESCRIPTORS: Final = 64  # store, sandbox, terminal, epoll, Python itself
+_NO_LIMIT: Final = 1 << 30  # the kernel's own: fs.nr_open can be no larger
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _REUSE: Final = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
 _TIME_WAIT_S: Final = 60
@@ -35,7 +35,7 @@ def raise_descriptor_limit() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    return _NO_LIMIT if hard == resource.RLIM_INFINITY else hard
 
 
 def workers_of(scenario: Scenario) -> int:
@@ -48,10 +48,10 @@ def workers_of(scenario: Scenario) -> int:
 def local_ports() -> int:
     """Return how many local ports connections to one server can be made from."""
     try:
-        low, high = _PORT_RANGE.read_text(encoding="ascii").split()
+        low, high = map(int, _PORT_RANGE.read_text(encoding="ascii").split())
     except (OSError, ValueError):
         return _LINUX_DEFAULT_PORTS
-    return int(high) - int(low) + 1
+    return max(0, high - low + 1)
 
 
 def ports(scenario: Scenario) -> int:
@@ -66,7 +66,7 @@ def vanishes(scenario: Scenario) -> bool:
 
 def open_files(scenario: Scenario) -> int:
     """Return how many files connections may open, beside our own and those that are held for vanished devices."""
-    return raise_descriptor_limit() - _OWN_DESCRIPTORS - (held_at_most() if vanishes(scenario) else 0)
+    return max(0, raise_descriptor_limit() - _OWN_DESCRIPTORS - (held_at_most() if vanishes(scenario) else 0))
 
 
 def time_wait_s(*, loopback: bool) -> int:
@@ -88,17 +88,19 @@ def plan_problems(scenario: Scenario) -> list[str]:
     An estimate from the boots and what each begins: retries, polls and renewals come on top.
     """
     problems = []
-    memory, wanted = psutil.virtual_memory().available, memory_bytes(scenario)
+    memory, wanted = memory_available_bytes(), memory_bytes(scenario)
     if wanted > memory:
-        problems.append(f"{scenario.devices} devices need {wanted >> 20} MiB of memory, {memory >> 20} MiB are free")
+        problems.append(
+            f"{scenario.devices} devices need {wanted >> 20} MiB of memory, but {memory >> 20} MiB are free"
+        )
     boots = _Boots(scenario)
     at_most = busiest(boots.all, WINDOW_S)[1]
     workers = workers_of(scenario)
     if at_most > BOOTS_PER_CORE_PER_S * WINDOW_S * workers:
         cores = "one core" if workers == 1 else f"{workers} workers"
         problems.append(
-            f"{at_most} devices boot within {WINDOW_S} s, about {BOOTS_PER_CORE_PER_S * WINDOW_S * workers} is what "
-            f"{cores} can start: the generator would be measured, not the server"
+            f"{at_most} devices boot within {WINDOW_S} s, but {cores} can start about "
+            f"{BOOTS_PER_CORE_PER_S * WINDOW_S * workers}: the run would measure the generator, not the server"
         )
     return [*problems, *_descriptor_problems(scenario, boots), *_port_problems(scenario, boots)]
 
@@ -130,13 +132,13 @@ def _descriptor_problems(scenario: Scenario, boots: _Boots) -> list[str]:
     """Compare connections open at once with open files: those of a second, and for how long a cohort keeps them."""
     have, what = open_files(scenario), "open files"
     if vanishes(scenario):
-        what = "open files beside those that vanished connections may hold"
+        what = "open files, excluding those reserved for vanished connections"
     window_s = 1 + ceil(max((cohort.tls.keep_alive_s for cohort in scenario.cohorts), default=0.0))
     at_once = busiest(boots.all, window_s)[1]
     if at_once <= have:
         return []
     when = "one second" if window_s == 1 else f"{window_s} s, with connections kept open"
-    return [f"{at_once} devices boot within {when}, this machine has {have} {what}"]
+    return [f"{at_once} devices boot within {when}, but this machine has {have} {what}"]
 
 
 def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
@@ -144,7 +146,7 @@ def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
     named = len(scenario.generator.source_addresses)
     have, at_once = ports(scenario), max(boots.all.values(), default=0)
     if at_once > have:
-        return [f"{at_once} devices boot within one second, this machine has {have} local ports"]
+        return [f"{at_once} devices boot within one second, but this machine has {have} local ports"]
     window_s = time_wait_s(loopback=is_loopback(scenario))
     connections: Counter[int] = Counter()
     for cohort, counts in boots.of_cohorts:
@@ -156,7 +158,7 @@ def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
         return []
     problem = (
         f"{needed} connections within {window_s} s, each of which keeps its local port for that long (TIME_WAIT), and "
-        f"this machine has {have} of them: name more generator.source_addresses (now {named}), keep connections with "
+        f"this machine has {have} of them: add generator.source_addresses (now {named}), keep connections with "
         f"tls.keep_alive, or end them with tls.close: rst"
     )
     return [problem]

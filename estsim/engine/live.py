@@ -1,7 +1,6 @@
-"""What runs beside the fleet while it lives: signals, the clock of the run, the writer, the vitals, the display."""
+"""What runs beside the fleet while it lives: signals, the run's clock, the writer, the self-monitor, the display."""
 
-import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -9,25 +8,30 @@ from typing import Final, Protocol
 
 import trio
 
+from estsim.engine.loop_monitor import LoopMonitor
 from estsim.engine.timetable import Timetable
-from estsim.engine.vitals import Vitals
-from estsim.errors import StoreError
+from estsim.errors import StoreError, noting
 from estsim.fleet.clock import RunClock
+from estsim.fleet.error_log import ErrorLog
+from estsim.fleet.records import noting_by
+from estsim.fleet.stop_signals import insists, stop_signals
+from estsim.measure.generator_totals import GeneratorTotals
 from estsim.measure.recorder import Recorder
+from estsim.measure.salvage import save
 from estsim.measure.sample import FleetReading, GeneratorReading
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
-from estsim.measure.summary import GeneratorTotals
 
 _WRITE_S: Final = 0.5  # acknowledged rows are at most this old, so that a kill costs less than a second
 _SHOW_S: Final = 0.5
 _ASK_S: Final = 1.0
+_DRAWING_STRIKES: Final = 2  # a dashboard has lines to fall back on, which may have a bug as well
 _PATIENCE_WITH_DISK: Final = 10  # failed writes in a row, after which the run stops
 
 
 @dataclass(slots=True)
 class Interrupts:
-    """Ctrl-C and SIGTERM: the first asks for a stop, the second for one at once."""
+    """Ctrl-C, SIGTERM and a terminal that hangs up: the first asks for a stop, another for one at once."""
 
     asked: trio.Event = field(default_factory=trio.Event)
     at_once: trio.Event = field(default_factory=trio.Event)
@@ -41,10 +45,10 @@ class Interrupts:
 
     async def watch(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take signals, for ever."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        with trio.open_signal_receiver(*stop_signals()) as received:
             task_status.started()
-            async for _ in received:
-                if self.asked.is_set():
+            async for number in received:
+                if self.asked.is_set() and insists(number):
                     self.at_once.set()
                 self.asked.set()
                 if self._scope is not None:
@@ -52,7 +56,7 @@ class Interrupts:
 
 
 class Force(Protocol):
-    """What plays the fleet: a shard of this process, or a crew of workers."""
+    """What plays the fleet: a shard of this process, or a worker pool of workers."""
 
     ramp_s: float  # when the last device boots
     drain_s: float  # what is under way at the end may still take so long
@@ -84,6 +88,7 @@ class Live:
         recorder: Recorder,
         store: RunStore,
         clock: RunClock,
+        log: ErrorLog,
         interrupts: Interrupts,
         snapshot: Callable[[RunStage], Snapshot],
         show: Callable[[Snapshot], None],
@@ -95,7 +100,9 @@ class Live:
         self._timetable = timetable
         self._recorder = recorder
         self._store = store
+        self._log = log
         self._clock = clock
+        self._note = noting_by(clock, recorder)
         self._interrupts = interrupts
         self._snapshot = snapshot
         self._show = show
@@ -104,15 +111,15 @@ class Live:
         self._turn = Lock()  # of who shows something
         self._over = False
         self._elsewhere = elsewhere  # the fleet: its loops are watched there, and this process is no part of them
-        self._vitals = Vitals(clock, lambda: force.in_flight, _unheard if elsewhere else recorder.generator)
+        self._loop_monitor = LoopMonitor(clock, lambda: force.in_flight, _unheard if elsewhere else recorder.generator)
         self._fleet_scope = trio.CancelScope()
 
     async def run(self, *, duration_s: float, until_settled: bool) -> None:
         """Let the fleet live; returns when its last exchange has ended and been recorded."""
         async with trio.open_nursery() as services:
             if not self._elsewhere:
-                services.start_soon(self._vitals.beat)
-            services.start_soon(partial(self._vitals.read, ramp_s=self._force.ramp_s))
+                services.start_soon(self._serve, self._loop_monitor.beat)
+            services.start_soon(self._serve, partial(self._loop_monitor.read, ramp_s=self._force.ramp_s))
             if self._timetable is not None:
                 await services.start(self._timetable.run)
             services.start_soon(self._write)
@@ -120,17 +127,25 @@ class Live:
             services.start_soon(self._stop_after, duration_s)
             services.start_soon(self._stop_on_signal)
             if self._broken is not None:
-                services.start_soon(self._stop_when_broken, self._broken)
+                services.start_soon(self._serve, partial(self._stop_when_broken, self._broken))
             with self._fleet_scope:
                 await self._force.run(until_settled=until_settled)
             services.cancel_scope.cancel()
+        for last in (self._read_fleet, self._loop_monitor.take, self._show_the_end):
+            with noting(self._note):
+                last()
+
+    async def _serve(self, service: Callable[[], Awaitable[None]]) -> None:
+        """Let a service go on until the end; one that meets a bug of ours ends alone, and the verdict says so."""
+        with noting(self._note):
+            await service()
+
+    def _read_fleet(self) -> None:
         self._recorder.fleet(self._force.reading())
-        self._vitals.take()
-        self._show_the_end()
 
     def totals(self) -> GeneratorTotals:
         """Return what the run has cost this process."""
-        return self._vitals.totals()
+        return self._loop_monitor.totals()
 
     def _stop(self) -> None:
         """Begin nothing more; what is under way may end within the drain."""
@@ -159,22 +174,39 @@ class Live:
         failures = 0
         while True:
             await trio.sleep(_WRITE_S)
-            batch = self._recorder.take_batch()
-            with trio.CancelScope(shield=True):  # a batch that was taken is written
-                try:
-                    await trio.to_thread.run_sync(self._store.write, batch)
-                    failures = 0
-                except StoreError as error:
-                    self._recorder.keep(batch, error)
-                    failures += 1
+            written = False
+            with noting(self._note):
+                written = await self._write_batch()
+            failures = 0 if written else failures + 1
             if failures == _PATIENCE_WITH_DISK:
                 self._stop()
 
+    async def _write_batch(self) -> bool:
+        """Write what has come, as far as it is sound; returns whether that went well."""
+        batch, errors = self._recorder.take_batch(), self._log.text()
+        with trio.CancelScope(shield=True):  # a batch that was taken is written
+            await trio.to_thread.run_sync(self._log.write, errors)
+            try:
+                met = await trio.to_thread.run_sync(save, self._store, batch)
+            except StoreError as error:
+                self._recorder.keep(batch, error)
+                return False
+        for bug in met:
+            self._note(bug)
+        return True
+
     async def _draw(self) -> None:
+        """Show where the run stands; a bug of ours in that is noted, and after a second one nothing more is shown."""
+        strikes = 0
         while True:
-            self._recorder.fleet(self._force.reading())
-            snapshot = self._snapshot(self._stage)
-            await trio.to_thread.run_sync(self._show_next, snapshot, abandon_on_cancel=True)  # drawing may be slow
+            with noting(self._note):
+                self._read_fleet()
+            if strikes < _DRAWING_STRIKES:
+                strikes += 1
+                with noting(self._note):
+                    snapshot = self._snapshot(self._stage)
+                    await trio.to_thread.run_sync(self._show_next, snapshot, abandon_on_cancel=True)  # may be slow
+                    strikes -= 1
             await trio.sleep(_SHOW_S)
 
     def _show_next(self, snapshot: Snapshot) -> None:
@@ -187,9 +219,11 @@ class Live:
         """Show the end, after what a thread that was left behind may still be drawing, if that is done soon."""
         self._over = True
         had_turn = self._turn.acquire(timeout=_SHOW_S)
-        self._show(self._snapshot(RunStage.DONE))
-        if had_turn:
-            self._turn.release()
+        try:
+            self._show(self._snapshot(RunStage.DONE))
+        finally:
+            if had_turn:
+                self._turn.release()
 
 
 def _unheard(_: GeneratorReading) -> None:

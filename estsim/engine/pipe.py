@@ -1,6 +1,6 @@
 """Messages between a run and its worker processes: pairs of a word and plain data, msgpack over pipes.
 
-A pair is small or a parcel; pipes keep their order and lose nothing. The end of the stream is the other's death.
+A pair is small or a worker report; pipes keep their order and lose nothing. The end of the stream is the other's death.
 """
 
 from typing import Any, Final
@@ -12,7 +12,9 @@ from trio.abc import ReceiveStream, SendStream
 Message = tuple[str, Any]
 
 _PIECE: Final = 64 * 1024
-_LARGEST: Final = 512 * 2**20  # a parcel of a second's rows is some 100 KiB, of a long stall a hundred times as much
+_LARGEST: Final = (
+    512 * 2**20
+)  # a worker report of a second's rows is some 100 KiB, of a long stall a hundred times as much
 
 
 class Pipe:

@@ -4,6 +4,7 @@ The child stops when its standard input ends, which the kernel sees to even if t
 """
 
 import subprocess
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import trio
 
-from estsim.errors import PreflightError, UsageError
+from estsim.errors import UsageError
 from estsim.fleet.factory import Factory
-from estsim.fleet.own_sandbox import CHANGE_S, POLL_S, START_S, STOP_S, OwnSandbox, Quarters, begin_order, quarters
+from estsim.fleet.sandbox_folder import CHANGE_S, POLL_S, START_S, STOP_S, OwnSandbox, SandboxFolder, sandbox_folder
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,17 +30,26 @@ class Sandbox(OwnSandbox):
         UsageError where it cannot, and where it says nothing for 5 s or has ended; of several changes none was made.
         """
         await self._tell(self.change_order(changes))
+        await self._obeyed()
+
+    async def begin_now(self) -> None:
+        """Let the run begin, and return when it has: from now on requests are counted, and meet faults."""
+        await self._tell(self.begin_order(time.time()))
+        with suppress(UsageError):  # it has died; the fleet will notice
+            await self._obeyed()
+
+    async def _obeyed(self) -> None:
         with trio.move_on_after(CHANGE_S):
             while self.process.poll() is None:
                 if self.has_changed():
                     return
                 await trio.sleep(POLL_S)
-            raise UsageError(f"it ended with code {self.process.returncode}")
-        raise UsageError(f"it did not answer within {CHANGE_S:g} s")
+            raise UsageError(f"it exited with code {self.process.returncode}")
+        raise UsageError(f"it did not respond within {CHANGE_S:g} s")
 
     async def begin(self, wall_epoch_s: float) -> None:
         """Tell when the run's clock begins (UNIX seconds): windows of faults count from there."""
-        await self._tell(begin_order(wall_epoch_s))
+        await self._tell(self.begin_order(wall_epoch_s))
 
     async def _tell(self, order: bytes) -> None:
         if self.process.stdin is None:
@@ -56,9 +66,9 @@ async def running_sandbox(
 
     ``label`` is the trust center that the fleet goes to, None for the default one. ``factories`` are authorities made
     for this run, which the configuration names; their certificates, not their keys, go to the sandbox. Raises
-    PreflightError when it does not come up.
+    PreflightError when it does not come up, UsageError where there is no room for its folder.
     """
-    with quarters(config, factories) as place:
+    with sandbox_folder(config, factories) as place:
         process = await _start(place)
         try:
             yield await _announced(process, place, label)
@@ -68,7 +78,7 @@ async def running_sandbox(
             place.keep_log(keep_log_in)
 
 
-async def _start(place: Quarters) -> trio.Process:
+async def _start(place: SandboxFolder) -> trio.Process:
     with place.errors.open("wb") as stderr:
         return await trio.lowlevel.open_process(
             place.command,
@@ -79,7 +89,7 @@ async def _start(place: Quarters) -> trio.Process:
         )
 
 
-async def _announced(process: trio.Process, place: Quarters, label: str | None) -> Sandbox:
+async def _announced(process: trio.Process, place: SandboxFolder, label: str | None) -> Sandbox:
     """Wait until the sandbox says where it listens."""
     with trio.move_on_after(START_S):
         while process.poll() is None:
@@ -87,7 +97,7 @@ async def _announced(process: trio.Process, place: Quarters, label: str | None) 
             if said is not None:
                 return Sandbox(**said, process=process)
             await trio.sleep(POLL_S)
-    raise PreflightError(place.failure(process.returncode))
+    raise place.failure(process.returncode)
 
 
 async def _stop(process: trio.Process) -> None:

@@ -1,16 +1,20 @@
-"""One process's share of the fleet: one agenda, one scheduler task, and a short task for every device that is awake.
+"""One process's share of the fleet: one timer queue, one scheduler task, and a short task for each awake device.
 
-Theory of operation. A waiting device is an entry in the agenda. The scheduler sleeps until the earliest entry, lets the
-machines of all due devices decide, and starts a task for each that is to exchange something. Starts are capped: after
-every eighth the scheduler yields, so that a herd of ours queues in our own schedule lag and not, unseen, in the latency
-that we would book on the server (SCALE.md, rule 2). A task carries out exchanges until the machine waits again.
+Theory of operation. A waiting device is an entry in the timer queue. The scheduler sleeps until the earliest entry,
+lets the machines of all due devices decide, and starts a task for each that is to exchange something. Starts are
+capped: after every eighth the scheduler yields, so that a herd of ours queues in our own schedule lag and not,
+unseen, in the latency that we would book on the server (docs/scale.md, rule 2). A task carries out exchanges until
+the machine waits again.
 
 A device has one outstanding command. A new one cancels the exchange under way, which is recorded as abandoned.
+
+A bug of ours that a device meets, in whatever is done for it, stops that device and no other: see :meth:`Shard._fail`.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import inf, isfinite
 from typing import Final
 
@@ -19,9 +23,10 @@ import trio
 from estsim.device.commands import Command, Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, PowerCut, Started, StopAsked, Woke
 from estsim.device.states import State
-from estsim.engine.agenda import FIRST_BOOT, Agenda
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.stations import Stations
+from estsim.engine.timer_queue import FIRST_BOOT, TimerQueue
+from estsim.errors import noting
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet
 from estsim.fleet.ledger import Ledger
@@ -45,8 +50,8 @@ class Shard:
         self._exchanges = exchanges
         self._ledger = ledger
         self._clock = clock
-        self._agenda: Agenda[Device] = Agenda()
-        self._states: dict[str, Counter[State]] = {}  # by cohort
+        self._timers: TimerQueue[Device] = TimerQueue()
+        self._states: dict[str, Counter[str]] = {}  # by cohort
         self._orders: dict[int, Callable[[float], Event]] = {}  # by the turn of their entries, below FIRST_BOOT
         self._turns: dict[Callable[[float], Event], int] = {}
         self._stations: Stations[Device] = Stations()
@@ -57,10 +62,10 @@ class Shard:
         for device in fleet.devices:
             self._states.setdefault(device.cohort.plan.name, Counter())[device.machine.state] += 1
         for at_s, device in fleet.boots:
-            self._agenda.push(at_s, device, FIRST_BOOT)
+            self._timers.push(at_s, device, FIRST_BOOT)
         for places, line in fleet.stationed:
             for device in self._stations.admit(line, places):
-                self._agenda.push(0.0, device, FIRST_BOOT)
+                self._timers.push(0.0, device, FIRST_BOOT)
         for wait, device in fleet.waiting:
             self._rest(device, wait)
 
@@ -71,14 +76,21 @@ class Shard:
         """
         try:
             async with trio.open_nursery() as services:
-                services.start_soon(self._exchanges.lines.close_idle)
+                services.start_soon(self._close_idle)
                 async with trio.open_nursery() as nursery:
                     await self._schedule(nursery, until_settled=until_settled)
                 services.cancel_scope.cancel()
         finally:
-            self._exchanges.lines.close()
+            with noting(self._note):
+                self._exchanges.lines.close()
             for device in self._devices:
-                self._ledger.open_at_the_end(device)
+                with self._stopping_at_bug(device):
+                    self._ledger.open_at_the_end(device)
+
+    async def _close_idle(self) -> None:
+        """Close idle connections; without it they end with their device's next exchange, or with the run."""
+        with noting(self._note):
+            await self._exchanges.lines.close_idle()
 
     def order(self, at_s: float, device: Device, make: Callable[[float], Event]) -> None:
         """Tell a device something at a time of the run; ``make`` makes the event of the time that was planned."""
@@ -103,25 +115,26 @@ class Shard:
         if self._stopping:
             return
         self._stopping = True
-        self._agenda.clear()
+        self._timers.clear()
         self._stations.clear()
         for device in self._devices:
             if not device.machine.stopped:
-                self._step(device, StopAsked(), self._clock.now_s())
+                with self._stopping_at_bug(device):
+                    self._step(device, StopAsked(), self._clock.now_s())
         self._something_new.set()
 
     def reading(self) -> FleetReading:
         """Say where the fleet stands and who is about to wake."""
-        states: Counter[State] = Counter()
+        states: Counter[str] = Counter()
         for counts in self._states.values():
             states.update(counts)
         return FleetReading(
             at_ns=self._clock.now_ns(),
             states=_by_name(states),
-            wakeups=self._agenda.due_per_second(self._clock.now_s(), RADAR_S),
+            wakeups=self._timers.due_per_second(self._clock.now_s(), RADAR_S),
             waiting_deferred=states[State.DEFERRED],
             cohorts={name: _by_name(counts) for name, counts in self._states.items()},
-            planned=len(self._agenda) + self.in_flight,
+            planned=len(self._timers) + self.in_flight,
         )
 
     def admit(self, device: Device) -> None:
@@ -134,7 +147,7 @@ class Shard:
     async def _schedule(self, nursery: trio.Nursery, *, until_settled: bool) -> None:
         started = woken = 0
         while not self._stopping:
-            due = self._agenda.pop_due(self._clock.now_s())
+            due = self._timers.pop_due(self._clock.now_s())
             if due is not None:
                 woken += 1
                 started += self._wake(nursery, *due)
@@ -145,11 +158,11 @@ class Shard:
                 return
             else:
                 started = woken = 0
-                await self._sleep_until(self._agenda.next_s())
+                await self._sleep_until(self._timers.next_s())
 
     @property
     def _is_settled(self) -> bool:
-        return not (self.in_flight or len(self._agenda) or self._busy)
+        return not (self.in_flight or len(self._timers) or self._busy)
 
     async def _sleep_until(self, at_s: float) -> None:
         """Sleep until a time, or until something earlier is planned, the last exchange ended, or a stop was asked."""
@@ -160,19 +173,27 @@ class Shard:
         self._sleeping_until_s = -inf
 
     def _wake(self, nursery: trio.Nursery, at_s: float, device: Device, turn: int) -> bool:
-        """Let a due device decide; returns whether it started an exchange."""
+        """Let a due device decide; returns whether it started an exchange. One that meets a bug of ours stops."""
+        try:
+            return self._let_decide(nursery, at_s, device, turn)
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the others go on
+            self._fail(device, bug)
+            return False
+
+    def _let_decide(self, nursery: trio.Nursery, at_s: float, device: Device, turn: int) -> bool:
         if turn <= FIRST_BOOT and device.machine.stopped:
             return False  # ordered of a device that has left meanwhile
         if turn > FIRST_BOOT and turn == device.machine.turn:
             device.wakes_s = None
         event = self._event(at_s, turn)
         command = self._step(device, event, self._clock.now_s())
+        self._ledger.event(device, event)
         if isinstance(event, PowerCut):
             self._exchanges.lines.forget(device)
         if isinstance(command, Continue):
             return False
         if device.wakes_s is not None:
-            self._agenda.overtake(device.wakes_s)
+            self._timers.overtake(device.wakes_s)
             device.wakes_s = None
         if device.scope is not None:
             device.scope.cancel()
@@ -192,20 +213,26 @@ class Shard:
     # -- one device
 
     def _step(self, device: Device, event: Event, now_s: float) -> Command:
-        machine = device.machine
-        before = machine.state
-        command = machine.step(event, now_s)
-        if machine.state is not before:
+        before = device.machine.state
+        try:
+            return device.machine.step(event, now_s)
+        finally:
+            if device.machine.state is not before:
+                self._count(device, before)
+
+    def _count(self, device: Device, before: str) -> None:
+        """Count a device in its state, and no longer in the one before."""
+        state = device.state
+        if state != before:
             states = self._states[device.cohort.plan.name]
             states[before] -= 1
-            states[machine.state] += 1
-        return command
+            states[state] += 1
 
     async def _live(self, device: Device, command: Exchange) -> None:
         """Carry out exchanges until the machine waits: the task of a device that is awake."""
         scope = device.scope = trio.CancelScope()
         try:
-            with scope:
+            with self._stopping_at_bug(device), scope:
                 following: Command = command
                 while isinstance(following, Exchange):
                     settled = await self._exchanges.perform(device, following)
@@ -239,11 +266,44 @@ class Shard:
         else:
             self._exchanges.lines.forget(device)
 
+    # -- a device that meets a bug of ours
+
+    @contextmanager
+    def _stopping_at_bug(self, device: Device) -> Iterator[None]:
+        """Stop a device at a bug of ours that ends the block, and let all others go on."""
+        with noting(partial(self._fail, device)):
+            yield
+
+    def _fail(self, device: Device, bug: Exception) -> None:
+        """Stop a device: what it sought ends, what it had under way is cut, and whoever waits for its place begins.
+
+        Each of these may meet the bug once more, so each is done whatever becomes of the others.
+        """
+        now_ns = self._clock.now_ns()
+        with noting(partial(self._note, device=device)):
+            self._ledger.internal_error(device, bug, now_ns)
+        before = device.state
+        device.stop_at(bug)
+        self._count(device, before)
+        if device.wakes_s is not None and not self._stopping:  # when the timer queue was cleared
+            self._timers.overtake(device.wakes_s)
+        device.wakes_s = None
+        if device.scope is not None:
+            device.scope.cancel()
+        if (following := self._stations.done(device)) is not None:
+            self._plan(self._clock.now_s(), following, FIRST_BOOT)
+        with noting(partial(self._note, device=device)):
+            self._exchanges.lines.forget(device)
+
+    def _note(self, bug: Exception, device: Device | None = None) -> None:
+        """Take note of a bug that stops no device, or one that has been stopped."""
+        self._ledger.note(bug, device, self._clock.now_ns())
+
     def _plan(self, at_s: float, device: Device, turn: int) -> None:
-        self._agenda.push(at_s, device, turn)
+        self._timers.push(at_s, device, turn)
         if at_s < self._sleeping_until_s:
             self._something_new.set()
 
 
-def _by_name(states: Counter[State]) -> dict[str, int]:
-    return {state.value: count for state, count in states.items() if count}
+def _by_name(states: Counter[str]) -> dict[str, int]:
+    return {str(state): count for state, count in states.items() if count}

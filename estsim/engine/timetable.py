@@ -1,17 +1,18 @@
-"""The timetable: a scenario's events, played while the fleet lives (DESIGN §6, ``events``).
+"""The timetable: a scenario's events, played while the fleet lives (docs/scenario-reference.md, ``events``).
 
-What an event orders of each device is entered in the agenda a little ahead of its time, so that it happens on time and
-a herd of ours queues in schedule lag like any other. Which devices, and when each, is a pure function of the plan. A
-mark that waits for the operator holds back the events after it by as long as the operator took.
+What an event orders of each device is entered in the timer queue a little ahead of its time, so that it happens on
+time and a herd of ours queues in schedule lag like any other. Which devices, and when each, is a pure function of the
+plan. A mark that waits for the operator holds back the events after it by as long as the operator took.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Final, Protocol
 
 import trio
 
 from estsim.engine.shard import Shard
+from estsim.errors import noting
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import Fleet
 from estsim.fleet.orders import Order, orders_of
@@ -30,7 +31,10 @@ class Happen(Protocol):
 
 
 class Timetable:
-    """Plays the events of a scenario: over the devices of one shard where they are here, and by what else they are."""
+    """Plays the events of a scenario: over the devices of one shard where they are here, and by what else they are.
+
+    A bug of ours that meets one of them is handed to ``note``, and the events after it happen all the same.
+    """
 
     def __init__(
         self,
@@ -38,12 +42,14 @@ class Timetable:
         clock: RunClock,
         happen: Happen,
         *,
+        note: Callable[[Exception], None],
         fleet: Fleet | None = None,
         shard: Shard | None = None,
     ) -> None:
         self._scenario = scenario
         self._clock = clock
         self._happen = happen
+        self._note = note
         self._devices = {device.index: device for device in fleet.devices} if fleet and scenario.events else {}
         self._shard = shard
 
@@ -56,12 +62,15 @@ class Timetable:
     async def _play(self) -> None:
         held_s = 0.0
         for number, happening in enumerate(self._scenario.events):
-            at_s = happening.at_s + held_s
-            await self._sleep_until(at_s - _LEAD_S)
-            if self._shard is not None:
-                await self._enter(self._shard, orders_of(self._scenario, number, at_s))
-            await self._sleep_until(at_s)
-            held_s += await self._happen(number, happening)
+            with noting(self._note):
+                held_s += await self._let_happen(number, happening, happening.at_s + held_s)
+
+    async def _let_happen(self, number: int, happening: Happening, at_s: float) -> float:
+        await self._sleep_until(at_s - _LEAD_S)
+        if self._shard is not None:
+            await self._enter(self._shard, orders_of(self._scenario, number, at_s))
+        await self._sleep_until(at_s)
+        return await self._happen(number, happening)
 
     async def _sleep_until(self, at_s: float) -> None:
         await trio.sleep(max(0.0, at_s - self._clock.now_s()))

@@ -1,33 +1,37 @@
 """A worker process of a run: it plays its part of the fleet and hands on what it counts, twice a second.
 
-``python -m estsim.engine.worker`` is started by :mod:`estsim.engine.crew`, with orders on standard input and parcels on
-standard output. The end of its input is the end of whoever leads, and its own. Ctrl-C is the leader's.
+``python -m estsim.engine.worker`` is started by :mod:`estsim.engine.worker_pool`, with orders on standard input and
+worker reports on standard output. The end of its input is the end of whoever leads, and its own. Ctrl-C is the
+leader's.
 """
 
 import os
-import signal
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
-from estsim.engine.detachment import Detachment
 from estsim.engine.limits import raise_descriptor_limit
+from estsim.engine.loop_monitor import LoopMonitor
 from estsim.engine.pipe import Pipe
+from estsim.engine.process_fleet import ProcessFleet
 from estsim.engine.shard import Shard
 from estsim.engine.timetable import Timetable
-from estsim.engine.vitals import Vitals
-from estsim.errors import EstsimError
-from estsim.fleet.briefing import Briefing
+from estsim.errors import EstsimError, IllegalTransition, noting
+from estsim.fleet.assignment import Assignment
 from estsim.fleet.clock import RunClock
-from estsim.fleet.demands import gatherer_of
-from estsim.fleet.errand import request_ids
+from estsim.fleet.demands import gatherer_of, secrets_of
+from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.offer import groups_offered
-from estsim.measure.gatherer import Gatherer
-from estsim.measure.parcel import pack
-from estsim.measure.summary import GeneratorTotals
+from estsim.fleet.records import noting_by
+from estsim.fleet.stop_signals import leave_to_parent
+from estsim.measure.generator_totals import GeneratorTotals
+from estsim.measure.internal_errors import InternalErrors
+from estsim.measure.worker_recorder import WorkerRecorder
+from estsim.measure.worker_report import pack
 from estsim.scenario.happenings import Happening, Mark
 from estsim.scenario.plan import Scenario
 
@@ -47,9 +51,26 @@ class Worker:
         self._shard: Shard | None = None
         self._fleet_scope = trio.CancelScope()
         self._made = 0
+        self._gatherer: WorkerRecorder | None = None
+        self._errors = InternalErrors()  # that belong to no device, and end this worker
+        self._note: Callable[[BaseException], object] = partial(self._errors.note, at_ns=0)
 
     async def run(self) -> None:
-        """Live from the briefing to the last parcel, or to the leader's end."""
+        """Live from the assignment to the last worker report, or to the leader's end.
+
+        A bug of ours that belongs to no device is told to the leader, and is this worker's end.
+        """
+        note = partial(self._errors.note, at_ns=0)
+        with noting(note):
+            await self._work()
+        if not self._errors:
+            return
+        if self._shard is not None and self._gatherer is not None:
+            with noting(note):
+                await self._hand_on(self._gatherer, self._shard)
+        await self._pipe.send("internal_errors", self._errors.packed())
+
+    async def _work(self) -> None:
         async with trio.open_nursery() as nursery:
             message = await self._pipe.receive()
             if message is None:
@@ -57,7 +78,9 @@ class Worker:
             packed, source = message[1]
             nursery.start_soon(self._listen, nursery.cancel_scope)
             try:
-                await self._play(Briefing.unpacked(packed), Path(source))
+                await self._play(Assignment.unpacked(packed), Path(source))
+            except IllegalTransition:
+                raise  # nothing that a user can mend
             except EstsimError as error:
                 await self._pipe.send("refused", str(error))
             nursery.cancel_scope.cancel()
@@ -88,41 +111,50 @@ class Worker:
         shard.stop()
         self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + shard.drain_s)
 
-    async def _play(self, briefing: Briefing, source: Path) -> None:
-        scenario = briefing.scenario(source=source)
-        detachment = Detachment.of(briefing.host(scenario), briefing.part)
+    async def _play(self, assignment: Assignment, source: Path) -> None:
+        scenario = assignment.scenario(source=source)
+        self._errors.secrets = secrets_of(scenario)
+        process_fleet = ProcessFleet.of(assignment.host(scenario), assignment.part)
         async with trio.open_nursery() as telling:
             telling.start_soon(self._tell_made)
-            await detachment.prepare(self._count)
+            await process_fleet.prepare(self._count)
             telling.cancel_scope.cancel()
-        await self._pipe.send("ready", [len(detachment.fleet.devices), detachment.lead_s])
+        await self._pipe.send("ready", [len(process_fleet.fleet.devices), process_fleet.lead_s])
         await self._begins.wait()
         assert self._epoch is not None  # noqa: S101 - set with the event
         clock, gatherer = RunClock(*self._epoch), gatherer_of(scenario)
-        ids = request_ids(f"{briefing.run_id}-w{briefing.part.slot}") if scenario.generator.request_ids else None
-        shard = detachment.begin(clock, gatherer, groups=groups_offered(scenario), request_ids=ids)
-        self._shard = shard
-        vitals = Vitals(clock, lambda: shard.in_flight, gatherer.generator)
+        ids = request_ids(f"{assignment.run_id}-w{assignment.part.slot}") if scenario.generator.request_ids else None
+        shard = process_fleet.begin(clock, gatherer, groups=groups_offered(scenario), request_ids=ids)
+        self._shard, self._gatherer = shard, gatherer
+        loop_monitor = LoopMonitor(clock, lambda: shard.in_flight, gatherer.generator)
+        self._note = note = noting_by(clock, gatherer)
         async with trio.open_nursery() as reporting:
             reporting.start_soon(self._report, gatherer, shard)
-            timetable = Timetable(scenario, clock, self._wait_where_held, fleet=detachment.fleet, shard=shard)
-            await self._live(scenario, shard, vitals, timetable, clock)
+            held = self._wait_where_held
+            timetable = Timetable(scenario, clock, held, note=note, fleet=process_fleet.fleet, shard=shard)
+            await self._live(scenario, shard, loop_monitor, timetable, clock)
             self._over.set()
-        vitals.take()
-        await self._hand_on(gatherer, shard, vitals.totals())
+        with noting(note):
+            loop_monitor.take()
+        await self._hand_on(gatherer, shard, loop_monitor.totals())
         await self._pipe.send("done")
 
     async def _live(
-        self, scenario: Scenario, shard: Shard, vitals: Vitals, timetable: Timetable, clock: RunClock
+        self, scenario: Scenario, shard: Shard, loop_monitor: LoopMonitor, timetable: Timetable, clock: RunClock
     ) -> None:
         async with trio.open_nursery() as services:
-            services.start_soon(vitals.beat)
-            services.start_soon(partial(vitals.read, ramp_s=shard.ramp_s))
+            services.start_soon(self._serve, loop_monitor.beat)
+            services.start_soon(self._serve, partial(loop_monitor.read, ramp_s=shard.ramp_s))
             await services.start(timetable.run)
             services.start_soon(self._stop_after, scenario.duration_s, shard, clock)
             with self._fleet_scope:
                 await shard.run(until_settled=scenario.until_settled)
             services.cancel_scope.cancel()
+
+    async def _serve(self, service: Callable[[], Awaitable[None]]) -> None:
+        """Let a service go on until the end; one that meets a bug of ours ends alone, and the verdict says so."""
+        with noting(self._note):
+            await service()
 
     async def _stop_after(self, duration_s: float, shard: Shard, clock: RunClock) -> None:
         await trio.sleep(max(0.0, duration_s - clock.now_s()))
@@ -145,23 +177,23 @@ class Worker:
             await self._pipe.send("made", self._made)
             await trio.sleep(_REPORT_S)
 
-    async def _report(self, gatherer: Gatherer, shard: Shard) -> None:
+    async def _report(self, gatherer: WorkerRecorder, shard: Shard) -> None:
         while not self._over.is_set():
             await self._hand_on(gatherer, shard)
             with trio.move_on_after(_REPORT_S):
                 await self._over.wait()
 
-    async def _hand_on(self, gatherer: Gatherer, shard: Shard, totals: GeneratorTotals | None = None) -> None:
-        """Send a parcel; nothing may come between its taking and its sending."""
+    async def _hand_on(self, gatherer: WorkerRecorder, shard: Shard, totals: GeneratorTotals | None = None) -> None:
+        """Send a worker report; nothing may come between its taking and its sending."""
         gatherer.fleet(shard.reading())
-        parcel = gatherer.take_parcel(totals)
+        worker_report = gatherer.take_report(totals)
         with trio.CancelScope(shield=True):
-            await self._pipe.send("parcel", await trio.to_thread.run_sync(pack, parcel))
+            await self._pipe.send("parcel", await trio.to_thread.run_sync(pack, worker_report))
 
 
 def main() -> None:
     """Be a worker on this process's own standard input and output; what is printed by mistake goes to the log."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_to_parent()
     raise_descriptor_limit()
     outgoing = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -169,8 +201,8 @@ def main() -> None:
 
 
 async def _main(incoming: int, outgoing: int) -> None:
-    async with trio.lowlevel.FdStream(os.dup(incoming)) as orders, trio.lowlevel.FdStream(outgoing) as parcels:
-        await Worker(Pipe(orders, parcels)).run()
+    async with trio.lowlevel.FdStream(os.dup(incoming)) as orders, trio.lowlevel.FdStream(outgoing) as worker_reports:
+        await Worker(Pipe(orders, worker_reports)).run()
 
 
 if __name__ == "__main__":

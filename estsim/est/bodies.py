@@ -3,22 +3,15 @@
 Every function here is total: a body that cannot be used is a :class:`Malformed`.
 """
 
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
-from cryptography import x509
-
-from estsim.est.certs_only import (
-    BER,
-    LIBRARY_ERRORS,
-    CertsOnlyError,
-    is_self_signed,
-    newest_root_first,
-    read_certs_only,
-)
-from estsim.est.csr import parts_of
+from estsim.est.authorities import authorities_of, is_root, newest_root_first
+from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate
+from estsim.est.certs_only import BER, CertsOnlyError, read_certs_only
 from estsim.est.der import OBJECT_IDENTIFIER, SEQUENCE, DERError, children, element, from_ber
-from estsim.est.operations import CERTS_ONLY, CSRATTRS_TYPE, PKCS7_MIME, Operation
+from estsim.est.operations import CERTS_ONLY, Operation
 from estsim.est.outcome import (
     CACertificates,
     CSRAttributes,
@@ -28,39 +21,26 @@ from estsim.est.outcome import (
     NonConformance,
     Outcome,
 )
+from estsim.est.signatures import KeyUnreadable, is_same_key, public_key
 from estsim.est.transfer import TransferError, decode_body
-from estsim.est.verify import authorities_of
 
 Notes = tuple[NonConformance, ...]
 
 EXTRA_CERTIFICATES: Final = NonConformance("extra certificates", "RFC 7030 §4.2.3")
 NO_ROOT: Final = NonConformance("root missing", "RFC 7030 §4.1.3")
 CHAIN_MISSING: Final = NonConformance("chain missing", "RFC 7030 §4.1.3")
+SET_ASIDE: Final = NonConformance("unusable CA certificate", "RFC 7030 §4.1.3")
+UNREADABLE_BESIDE: Final = NonConformance("unreadable extra certificate", "RFC 7030 §4.2.3")
+CA_ISSUED: Final = NonConformance("CA certificate issued to a device", "RFC 5280 §4.2.1.9")
 NO_SMIME_TYPE: Final = NonConformance("no smime-type", "RFC 7030 §4.2.3")
 
-SECTIONS: Final = {
-    Operation.CACERTS: "RFC 7030 §4.1.3",
-    Operation.CSRATTRS: "RFC 7030 §4.5.2",
-    Operation.SIMPLEENROLL: "RFC 7030 §4.2.3",
-    Operation.SIMPLEREENROLL: "RFC 7030 §4.2.3",
-    Operation.SERVERKEYGEN: "RFC 7030 §4.4.2",
-    Operation.FULLCMC: "RFC 7030 §4.3.2",
-}
-"""Where each operation's response is specified."""
-
-_TYPES: Final = {
-    Operation.CACERTS: PKCS7_MIME,
-    Operation.CSRATTRS: CSRATTRS_TYPE,
-    Operation.SIMPLEENROLL: PKCS7_MIME,
-    Operation.SIMPLEREENROLL: PKCS7_MIME,
-    Operation.SERVERKEYGEN: "multipart/mixed",
-    Operation.FULLCMC: PKCS7_MIME,
-}
 _WRONG_TYPE: Final = {
-    operation: NonConformance("wrong content type", section) for operation, section in SECTIONS.items()
+    operation: NonConformance("wrong content type", operation.spec.section) for operation in Operation
 }
 _SIMPLE: Final = frozenset({Operation.SIMPLEENROLL, Operation.SIMPLEREENROLL})
 _REMEMBERED_BODIES: Final = 32  # of up to 1 MiB each, and there are hardly more trust centers in a run
+_TOLD: Final = 3  # cases of one oddity
+_LONGEST_CASE: Final = 300  # characters
 
 
 def read_body(operation: Operation, body: bytes, public_key_der: bytes | None = None) -> tuple[Outcome, Notes]:
@@ -70,7 +50,7 @@ def read_body(operation: Operation, body: bytes, public_key_der: bytes | None = 
     if operation is Operation.CSRATTRS:
         return _read_csr_attributes(body)
     if operation is Operation.SERVERKEYGEN:
-        return Malformed("server-generated keys cannot be read by this version", SECTIONS[operation]), ()
+        return Malformed("server-generated keys cannot be read by this version", operation.spec.section), ()
     return _read_issued(operation, body, public_key_der)
 
 
@@ -79,7 +59,7 @@ def content_type_notes(operation: Operation, content_type: str | None) -> Notes:
     if content_type == CERTS_ONLY and operation in _SIMPLE:
         return ()
     media_type, *parameters = (content_type or "").split(";")
-    if media_type.strip().lower() != _TYPES[operation]:
+    if media_type.strip().lower() != operation.spec.answers:
         return (_WRONG_TYPE[operation],)
     if operation in _SIMPLE:
         given = {parameter.strip().lower().replace('"', "") for parameter in parameters}
@@ -87,83 +67,132 @@ def content_type_notes(operation: Operation, content_type: str | None) -> Notes:
     return ()
 
 
-def _read_certificates(body: bytes) -> tuple[tuple[x509.Certificate, ...], Notes]:
-    """Read a body of certificates, at least one; raises :class:`TransferError` or :class:`CertsOnlyError`."""
+def _read_certificates(body: bytes) -> tuple[tuple[Certificate, ...], tuple[str, ...], Notes]:
+    """Read a body of certificates: those that can be read, and what is wrong with each of the others.
+
+    Raises :class:`TransferError`, and :class:`CertsOnlyError` where there is none at all.
+    """
     der, transfer_notes = decode_body(body)
-    certificates, notes = read_certs_only(der)
-    if not certificates:
+    encoded, notes = read_certs_only(der)
+    if not encoded:
         raise CertsOnlyError("expected certificates, got none")
-    return certificates, transfer_notes + notes
+    certificates: list[Certificate] = []
+    unreadable: list[str] = []
+    for number, each in enumerate(encoded, start=1):
+        try:
+            certificates.append(read_certificate(each))
+        except CertificateUnreadable as error:
+            unreadable.append(f"certificate {number} of {len(encoded)}: {error}" if len(encoded) > 1 else str(error))
+    if not certificates:
+        raise CertsOnlyError(f"expected certificates, got none usable: {_some(unreadable)}")
+    return tuple(certificates), tuple(unreadable), transfer_notes + notes
 
 
-@lru_cache(_REMEMBERED_BODIES)
+_remembered: Final[dict[bytes, tuple[Outcome, Notes]]] = {}  # the oldest first; of CA certificates, by body
+
+
+def is_remembered(operation: Operation, body: bytes) -> bool:
+    """Whether a body was read before and is not read again."""
+    return operation is Operation.CACERTS and body in _remembered
+
+
 def _read_ca_certificates(body: bytes) -> tuple[Outcome, Notes]:
-    """Read CA certificates; remembered by body, because a whole fleet gets the same bytes."""
-    section = SECTIONS[Operation.CACERTS]
+    """Read CA certificates, once for a whole fleet that gets the same bytes. Threads may be here at the same time."""
+    known = _remembered.get(body)
+    if known is None:
+        known = _remembered[body] = _judge_ca_certificates(body)
+        for oldest in list(_remembered)[:-_REMEMBERED_BODIES]:
+            _remembered.pop(oldest, None)
+    return known
+
+
+def _judge_ca_certificates(body: bytes) -> tuple[Outcome, Notes]:
+    """Read CA certificates.
+
+    One that cannot be used is set aside and told: the others are as good as they are.
+    """
+    section = Operation.CACERTS.spec.section
     try:
-        certificates, notes = _read_certificates(body)
+        certificates, unreadable, notes = _read_certificates(body)
     except TransferError as error:
         return Malformed(str(error), "RFC 8951 §3"), ()
     except CertsOnlyError as error:
         return Malformed(str(error), section), ()
-    if not all(map(_is_readable, certificates)):
-        return Malformed("expected CA certificates, got one that cannot be read", section), ()
-    ordered = newest_root_first(certificates)
-    return CACertificates(ordered), notes + _path_notes(ordered)
+    keyless = {each: f"{each.subject}: {why}" for each in certificates if (why := _wrong_key(each)) is not None}
+    usable = newest_root_first(each for each in certificates if each not in keyless)
+    aside = (*unreadable, *keyless.values())
+    if not usable:
+        return Malformed(f"expected CA certificates, got none usable: {_some(aside)}", section), ()
+    if aside:
+        notes = (*notes, replace(SET_ASIDE, detail=_some(aside)))
+    return CACertificates(usable, authorities_of(usable)), notes + _oddities(usable) + _path_notes(usable)
 
 
-def _path_notes(certificates: tuple[x509.Certificate, ...]) -> Notes:
+def _path_notes(certificates: tuple[Certificate, ...]) -> Notes:
     """Return what the set lacks: "the current root CA certificate", and all that a path to it needs."""
-    if not is_self_signed(certificates[0]):
+    if not is_root(certificates[0]):
         return (NO_ROOT,)
-    authorities = authorities_of(certificates)
-    others = (certificate for certificate in certificates[1:] if not is_self_signed(certificate))
-    return () if all(map(authorities.chain_of, others)) else (CHAIN_MISSING,)
+    lacking = [f"{each.subject}: {why}" for each, why in authorities_of(certificates).unchained if not is_root(each)]
+    return (replace(CHAIN_MISSING, detail=_some(lacking)),) if lacking else ()
 
 
-def _is_readable(certificate: x509.Certificate) -> bool:
-    """Whether all that is read lazily can be, so that nobody who uses the certificate meets an exception."""
+def _oddities(certificates: Iterable[Certificate]) -> Notes:
+    """Return what is odd about certificates, each rule once, with those that break it."""
+    found: dict[NonConformance, list[str]] = {}
+    for certificate in certificates:
+        for odd in certificate.oddities:
+            found.setdefault(odd, []).append(": ".join(filter(None, (certificate.subject, odd.detail))))
+    return tuple(replace(odd, detail=_some(who)) for odd, who in found.items())
+
+
+def _wrong_key(certificate: Certificate) -> str | None:
     try:
-        parts_of(certificate)
-        lazily_read = (
-            certificate.public_key(),
-            certificate.subject,
-            certificate.issuer,
-            certificate.extensions,
-            certificate.not_valid_before_utc,
-            certificate.not_valid_after_utc,
-        )
-    except (DERError, *LIBRARY_ERRORS):
-        return False
-    return all(part is not None for part in lazily_read)
+        public_key(certificate.spki)
+    except KeyUnreadable as error:
+        return f"public key cannot be read: {error}"
+    return None
+
+
+def _some(cases: Iterable[str]) -> str:
+    """Return a few cases as text, and how many more there are."""
+    told = list(cases)
+    more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return "; ".join(_shortened(case) for case in told[:_TOLD]) + more
+
+
+def _shortened(case: str) -> str:
+    """Cut a text that names of a stranger's may make long."""
+    return case if len(case) <= _LONGEST_CASE else f"{case[: _LONGEST_CASE - 1]}…"
 
 
 def _read_issued(operation: Operation, body: bytes, public_key_der: bytes | None) -> tuple[Outcome, Notes]:
     """Read an issued certificate: "containing only the certificate that was issued"."""
     try:
-        certificates, notes = _read_certificates(body)
-        if len(certificates) == 1:
-            return Issued(certificates[0]), notes
-        issued = _issued_among(certificates, public_key_der)
+        certificates, unreadable, notes = _read_certificates(body)
     except TransferError as error:
         return Malformed(str(error), "RFC 8951 §3"), ()
-    except (CertsOnlyError, DERError) as error:
-        return Malformed(str(error), SECTIONS[operation]), ()
-    others = tuple(certificate for certificate in certificates if certificate is not issued)
-    return Issued(issued, others), (*notes, EXTRA_CERTIFICATES)
+    except CertsOnlyError as error:
+        return Malformed(str(error), operation.spec.section), ()
+    issued, *others = certificates
+    if len(certificates) > 1:
+        issued = _issued_among(certificates, public_key_der)
+        others = [certificate for certificate in certificates if certificate is not issued]
+    if others:
+        notes = (*notes, replace(EXTRA_CERTIFICATES, detail=_some(each.subject for each in others)))
+    if unreadable:
+        notes = (*notes, replace(UNREADABLE_BESIDE, detail=_some(unreadable)))
+    if issued.is_ca:
+        notes = (*notes, CA_ISSUED)
+    return Issued(issued, tuple(others)), notes + issued.oddities
 
 
-def _issued_among(certificates: tuple[x509.Certificate, ...], public_key_der: bytes | None) -> x509.Certificate:
+def _issued_among(certificates: tuple[Certificate, ...], public_key_der: bytes | None) -> Certificate:
     """Return the certificate that holds the request's key, else the first that issued none of the others."""
-    parts = [parts_of(certificate) for certificate in certificates]
-    for certificate, own in zip(certificates, parts, strict=True):
-        if own.public_key_der == public_key_der:
+    for certificate in certificates:
+        if public_key_der is not None and is_same_key(certificate.spki, public_key_der):
             return certificate
-    issuers = {own.issuer_der for own in parts}
-    for certificate, own in zip(certificates, parts, strict=True):
-        if own.subject_der not in issuers:
-            return certificate
-    return certificates[0]
+    issuers = {certificate.issuer_der for certificate in certificates}
+    return next((each for each in certificates if each.subject_der not in issuers), certificates[0])
 
 
 def _read_csr_attributes(body: bytes) -> tuple[Outcome, Notes]:
@@ -179,9 +208,9 @@ def _read_csr_attributes(body: bytes) -> tuple[Outcome, Notes]:
             der, notes = from_ber(der), (*notes, BER)
             entries = _csr_attribute_tags(der)
     except DERError as error:
-        return Malformed(f"expected CSR attributes, got no DER: {error}", SECTIONS[Operation.CSRATTRS]), ()
+        return Malformed(f"expected CSR attributes in DER: {error}", Operation.CSRATTRS.spec.section), ()
     if entries is None:
-        return Malformed("expected CSR attributes, got another structure", SECTIONS[Operation.CSRATTRS]), ()
+        return Malformed("expected CSR attributes, got a different structure", Operation.CSRATTRS.spec.section), ()
     return (CSRAttributes(der) if entries else NoCSRAttributes()), notes
 
 

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,7 +11,11 @@ from estsim.errors import UsageError
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER: Final = re.compile(rf'({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_WORD}))')
 _SCHEME: Final = re.compile(rf"({_WORD})(?:[ \t]+([A-Za-z0-9._~+/-]+=*)(?=[ \t]*(?:,|$)))?")
-_SEPARATORS: Final = " \t,"
+_SEPARATORS: Final = re.compile(r"[ \t,]*")
+_MOST_CHARACTERS: Final = 8192  # of a field, which may have 64 KiB
+_MOST_PARTS: Final = 256  # challenges and parameters, of all fields together
+_SHOWN: Final = 20  # characters of a scheme that nobody knows
+_MOST_SHOWN: Final = 4  # schemes
 _PREFERENCE: Final = ("digest", "basic")  # RFC 9110 §11.6.1: "the most secure scheme" that both understand
 
 
@@ -28,21 +32,40 @@ class Challenge:
         return dict(self.parameters).get("realm", "")
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a device has to answer challenges with: schemes in lower case.
+
+    ``can_answer`` are those that it has a user and a password for and may use here; ``used`` is the one by which the
+    request said them already; ``why_not`` says why it may use none here, where it otherwise could.
+    """
+
+    can_answer: frozenset[str] = frozenset()
+    used: str | None = None
+    why_not: str | None = None
+
+
+NO_LOGIN: Final = Login()
+SCHEMES: Final = {"basic": "Basic"}
+"""The schemes that estsim has, as they are written."""
+
+
 def read_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     """Read the challenges of all WWW-Authenticate fields; stops at what is not one, and never raises."""
     challenges: list[Challenge] = []
-    for value in values:
+    left = _MOST_PARTS
+    for field_value in values:
+        value = field_value[:_MOST_CHARACTERS]
         at = _skip(value, 0)
-        while at < len(value):
-            scheme = _SCHEME.match(value, at)
-            if scheme is None:
-                break
+        while left > 0 and (scheme := _SCHEME.match(value, at)) is not None:
             at = _skip(value, scheme.end())
+            left -= 1
             parameters: list[tuple[str, str]] = []
-            while (parameter := _PARAMETER.match(value, at)) is not None:
+            while left > 0 and (parameter := _PARAMETER.match(value, at)) is not None:
                 name, quoted, token = parameter.groups()
                 parameters.append((name.lower(), token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)))
                 at = _skip(value, parameter.end())
+                left -= 1
             challenges.append(Challenge(scheme[1].lower(), tuple(parameters)))
     return tuple(challenges)
 
@@ -54,6 +77,19 @@ def choose_challenge(challenges: Iterable[Challenge], can_answer: frozenset[str]
     return min(answerable, key=lambda challenge: rank.get(challenge.scheme, len(rank)), default=None)
 
 
+def why_not_answered(challenges: Sequence[Challenge], login: Login) -> str:
+    """Say why a 401 is the end of it, and what would help."""
+    if login.used is not None:
+        return f"the server rejected this user and password ({SCHEMES[login.used]})"
+    if not challenges:
+        return "no WWW-Authenticate header: the server may require a different client certificate"
+    schemes = dict.fromkeys(each.scheme for each in challenges)
+    names = ", ".join([SCHEMES.get(each, each)[:_SHOWN] for each in schemes][:_MOST_SHOWN])
+    if not schemes.keys() & SCHEMES.keys():
+        return f"the server requires {names}; estsim supports only {' and '.join(SCHEMES.values())}"
+    return f"the server requires a password ({names}), and {login.why_not or 'the device has none: see http_auth'}"
+
+
 def basic_authorization(user: str, password: str) -> str:
     """Return the Authorization value of HTTP Basic, in UTF-8; raises :class:`UsageError` on a user with a colon."""
     if ":" in user:
@@ -63,6 +99,5 @@ def basic_authorization(user: str, password: str) -> str:
 
 def _skip(value: str, at: int) -> int:
     """Return the offset of the next character that separates nothing."""
-    while at < len(value) and value[at] in _SEPARATORS:
-        at += 1
-    return at
+    found = _SEPARATORS.match(value, at)
+    return at if found is None else found.end()

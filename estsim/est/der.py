@@ -1,16 +1,19 @@
 """The little of DER that estsim reads itself: where an element starts and ends (X.690 §8.1, §10.1).
 
-Certificates, keys and signatures are read by the cryptography library. What it does not give is the raw encoding of a
-Subject or a SubjectAltName, which RFC 7030 §4.2.2 has compared, and a certs-only message without a process-wide warning
-where the server wrote BER. Both need no more than walking tags and lengths. Tags above 30 do not occur there.
+Keys are read by the cryptography library. Certificates, requests and the messages that carry them are walked here: the
+library's own objects read lazily, raise late and warn the whole process, and RFC 7030 §4.2.2 has raw encodings
+compared. It needs no more than walking tags and lengths. Tags above 30 do not occur there.
 """
 
 from typing import Final
 
 from estsim.errors import EstsimError
 
+BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
+BIT_STRING: Final = 0x03
 OCTET_STRING: Final = 0x04
+NULL: Final = 0x05
 OBJECT_IDENTIFIER: Final = 0x06
 SEQUENCE: Final = 0x30
 SET: Final = 0x31
@@ -21,10 +24,18 @@ _INDEFINITE: Final = 0x80
 _END_OF_CONTENTS: Final = b"\x00\x00"
 _MAX_LENGTH_OCTETS: Final = 4
 _MAX_DEPTH: Final = 32  # a certificate nests to ten; deeper is an attack on the stack
+_MAX_CHILDREN: Final = 1 << 14  # of one element: a megabyte holds a quarter of that in certificates
+_MAX_ELEMENTS: Final = 1 << 16  # of a BER message in all: a certificate has some sixty
 
 
 class DERError(EstsimError):
     """Bytes that are not the DER (or BER) they should be."""
+
+
+def expect(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as an assertion
+    """Raise :class:`DERError` where a structure is not what it should be."""
+    if not holds:
+        raise DERError(f"expected {what}")
 
 
 def element(source: bytes, at: int) -> tuple[int, int, int]:
@@ -40,7 +51,7 @@ def element(source: bytes, at: int) -> tuple[int, int, int]:
         start += octets
         length = int.from_bytes(source[at + 2 : start], "big")
         if not 0 < octets <= _MAX_LENGTH_OCTETS or length < max(0x80, 1 << 8 * (octets - 1)):
-            raise DERError(f"the length at byte {at + 1} is not the shortest definite form, as DER wants")
+            raise DERError(f"the length at byte {at + 1} is not in the shortest definite form, which DER requires")
     end = start + length
     if end > len(source):
         raise DERError(f"the element at byte {at} ends at {end}, but there are only {len(source)} bytes")
@@ -50,13 +61,20 @@ def element(source: bytes, at: int) -> tuple[int, int, int]:
 def children(source: bytes, start: int, end: int) -> list[tuple[int, int, int, int]]:
     """Return (tag, start, content start, end) of each element between two offsets, which they fill exactly."""
     found: list[tuple[int, int, int, int]] = []
-    at = start
+    at, last = start, end - 1
     while at < end:
-        tag, content, after = element(source, at)
+        # Most elements are short, and a call for each is half the cost of reading a certificate.
+        if at < last and (length := source[at + 1]) < _INDEFINITE:
+            tag, content = source[at], at + 2
+            after = content + length
+        else:
+            tag, content, after = element(source, at)
         found.append((tag, at, content, after))
+        if len(found) > _MAX_CHILDREN:
+            raise DERError(f"the element that ends at byte {end} contains more than {_MAX_CHILDREN} others")
         at = after
     if at != end:
-        raise DERError(f"the element at byte {found[-1][1]} runs over the end of what holds it, at {end}")
+        raise DERError(f"the element at byte {found[-1][1]} extends past the end of its container at byte {end}")
     return found
 
 
@@ -69,45 +87,62 @@ def encode(tag: int, content: bytes) -> bytes:
     return bytes((tag, 0x80 | len(octets))) + octets + content
 
 
+def ber_end(source: bytes, at: int) -> int:
+    """Return where the BER element at ``at`` ends."""
+    return _BerReader(source).reencoded(at, len(source), 0)[1]
+
+
 def from_ber(source: bytes) -> bytes:
     """Return the first BER element re-encoded with definite, shortest lengths.
 
     Bytes after it are kept, what is DER already comes out unchanged, and segmented strings stay segmented.
     """
-    der, end = _reencoded(source, 0, len(source), 0)
+    der, end = _BerReader(source).reencoded(0, len(source), 0)
     return der + source[end:]
 
 
-def _reencoded(source: bytes, at: int, limit: int, depth: int) -> tuple[bytes, int]:
-    """Return the element at ``at`` as DER, and where it ended."""
-    if depth > _MAX_DEPTH or at + 2 > limit or source[at] & _HIGH_TAG == _HIGH_TAG:
-        raise DERError(f"no BER element can be read at byte {at}")
-    tag, length = source[at], source[at + 1]
-    at += 2
-    end: int | None = None
-    if length != _INDEFINITE:
-        octets = length & 0x7F if length > _INDEFINITE else 0
-        if octets:
-            length = int.from_bytes(source[at : at + octets], "big")
-        at += octets
-        end = at + length
-        if end > limit:
-            raise DERError(f"a BER element ends at byte {end}, past what holds it, which ends at {limit}")
-        if not tag & _CONSTRUCTED:
-            return encode(tag, source[at:end]), end
-    elif not tag & _CONSTRUCTED:
-        raise DERError(f"a primitive element of indefinite length at byte {at - 2}")
-    content, end = _reencoded_contents(source, at, end, limit, depth)
-    return encode(tag, content), end
+class _BerReader:
+    """Re-encodes the elements of a message, of which there may be so many and no more."""
 
+    __slots__ = ("_left", "_source")
 
-def _reencoded_contents(source: bytes, at: int, end: int | None, limit: int, depth: int) -> tuple[bytes, int]:
-    """Return the elements up to ``end``, or to the end-of-contents octets where that is None, as DER."""
-    parts: list[bytes] = []
-    while at != end:
-        if end is None and source[at : at + 2] == _END_OF_CONTENTS:
-            at += 2
-            break
-        part, at = _reencoded(source, at, limit if end is None else end, depth + 1)
-        parts.append(part)
-    return b"".join(parts), at
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._left = _MAX_ELEMENTS
+
+    def reencoded(self, at: int, limit: int, depth: int) -> tuple[bytes, int]:
+        """Return the element at ``at`` as DER, and where it ended."""
+        source = self._source
+        if depth > _MAX_DEPTH or at + 2 > limit or source[at] & _HIGH_TAG == _HIGH_TAG:
+            raise DERError(f"no BER element can be read at byte {at}")
+        if self._left == 0:
+            raise DERError(f"more than {_MAX_ELEMENTS} BER elements")
+        self._left -= 1
+        tag, length = source[at], source[at + 1]
+        at += 2
+        end: int | None = None
+        if length != _INDEFINITE:
+            octets = length & 0x7F if length > _INDEFINITE else 0
+            if octets:
+                length = int.from_bytes(source[at : at + octets], "big")
+            at += octets
+            end = at + length
+            if end > limit:
+                raise DERError(f"a BER element ends at byte {end}, past the end of its container at byte {limit}")
+            if not tag & _CONSTRUCTED:
+                return encode(tag, source[at:end]), end
+        elif not tag & _CONSTRUCTED:
+            raise DERError(f"a primitive element of indefinite length at byte {at - 2}")
+        content, end = self._contents(at, end, limit, depth)
+        return encode(tag, content), end
+
+    def _contents(self, at: int, end: int | None, limit: int, depth: int) -> tuple[bytes, int]:
+        """Return the elements up to ``end``, or to the end-of-contents octets where that is None, as DER."""
+        parts: list[bytes] = []
+        while at != end:
+            if end is None and self._source[at : at + 2] == _END_OF_CONTENTS:
+                at += 2
+                break
+            part, at = self.reencoded(at, limit if end is None else end, depth + 1)
+            parts.append(part)
+        return b"".join(parts), at

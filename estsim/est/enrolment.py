@@ -1,6 +1,7 @@
 """The words of an enrolment's life that the device speaks and the measurement records."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Goal(StrEnum):
@@ -8,6 +9,13 @@ class Goal(StrEnum):
 
     ENROLL = "enroll"
     RENEW = "renew"
+
+
+class ImpactKind(StrEnum):
+    """What an event did to a device: it lost its power, and that is back; or it was told to replace its certificate."""
+
+    RECOVERY = "recovery"
+    REPLACEMENT = "replacement"
 
 
 class Cause(StrEnum):
@@ -33,3 +41,7 @@ class EnrolmentEnd(StrEnum):
     EXPIRED = "expired"
     CUT = "cut"
     RETIRED = "retired"
+    INTERNAL_ERROR = "internal_error"  # a bug of ours: the device was stopped
+
+
+OUT_OF_TIME: Final = frozenset({EnrolmentEnd.DEADLINE, EnrolmentEnd.IMPATIENT, EnrolmentEnd.EXPIRED})

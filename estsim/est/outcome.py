@@ -6,11 +6,13 @@ A server's misbehaviour is data. ``OutcomeClass`` names the ten classes that eve
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
-
-from cryptography import x509
+from typing import TYPE_CHECKING, ClassVar
 
 from estsim.errors import Phase, Trouble
+
+if TYPE_CHECKING:
+    from estsim.est.authorities import CertificateAuthorities
+    from estsim.est.certificate import Certificate
 
 
 class OutcomeClass(StrEnum):
@@ -71,9 +73,10 @@ NO_RETRY_AFTER = RetryAfter(None, RetryAfterForm.MISSING)
 
 @dataclass(frozen=True, slots=True)
 class CACertificates:
-    """The CA certificates, newest self-signed root first, the others in the order they came."""
+    """The CA certificates, newest self-signed root first, the others as they came, and the trust that they make."""
 
-    certificates: tuple[x509.Certificate, ...]
+    certificates: "tuple[Certificate, ...]"
+    authorities: "CertificateAuthorities | None" = field(default=None, compare=False, repr=False)
     kind: ClassVar[OutcomeClass] = OutcomeClass.OK
 
 
@@ -96,8 +99,9 @@ class NoCSRAttributes:
 class Issued:
     """A certificate. ``others`` is what came beside it, which RFC 7030 §4.2.3 does not allow for."""
 
-    certificate: x509.Certificate | None  # None only where there is no network: the virtual-time server
-    others: tuple[x509.Certificate, ...] = ()
+    certificate: "Certificate | None"  # None only where there is no network: the virtual-time server
+    others: "tuple[Certificate, ...]" = ()
+    status: int = field(default=200, compare=False)
     kind: ClassVar[OutcomeClass] = OutcomeClass.OK
 
 
@@ -106,7 +110,7 @@ class KeyAndCertificate:
     """A private key made by the server with its certificate (RFC 7030 §4.4.2); the key never shows in a repr."""
 
     key_der: bytes = field(repr=False)
-    certificate: x509.Certificate
+    certificate: "Certificate"
     kind: ClassVar[OutcomeClass] = OutcomeClass.OK
 
 
@@ -121,10 +125,11 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """Load shed: 503 or 429."""
+    """Load shed: 503 or 429, in the words of the server or of what stands before it."""
 
     retry_after: RetryAfter = NO_RETRY_AFTER
     status: int = 503
+    detail: str = ""
     kind: ClassVar[OutcomeClass] = OutcomeClass.OVERLOADED
 
 
@@ -134,6 +139,18 @@ class Challenged:
 
     scheme: str
     realm: str
+    kind: ClassVar[OutcomeClass] = OutcomeClass.CHALLENGED
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """A redirect that is followed; a second exchange goes to ``location``.
+
+    Its class is that of a challenge: a step on the way, neither a success nor a failure.
+    """
+
+    status: int
+    location: str
     kind: ClassVar[OutcomeClass] = OutcomeClass.CHALLENGED
 
 
@@ -174,12 +191,13 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No whole answer came; ``alert`` is the TLS alert's name where there was one."""
+    """No whole answer came; ``alert`` is the TLS alert's name where there was one, ``advice`` says what would help."""
 
     phase: Phase
     trouble: Trouble
     reason: str
     alert: str | None = None
+    advice: str = ""
     kind: ClassVar[OutcomeClass] = OutcomeClass.FAILED
 
 
@@ -200,6 +218,7 @@ Outcome = (
     | Deferred
     | Overloaded
     | Challenged
+    | Redirected
     | Unauthorized
     | Rejected
     | ServerError
@@ -211,7 +230,11 @@ Outcome = (
 
 @dataclass(frozen=True, slots=True)
 class NonConformance:
-    """A rule that an answer broke while it could still be used, with the section that states the rule."""
+    """A rule that an answer broke while it could still be used, with the section that states the rule.
+
+    ``detail`` says of one case what was met; it is for people, and cases of one rule are counted together.
+    """
 
     rule: str
     rfc_section: str
+    detail: str = field(default="", compare=False)

@@ -15,7 +15,9 @@ PEM_ARMOUR: Final = NonConformance("PEM armour", "RFC 8951 §3")
 NO_PADDING: Final = NonConformance("base64 without padding", "RFC 4648 §3.2")
 
 _WHITE_SPACE: Final = b"\r\n \t"
-_ARMOUR: Final = re.compile(rb"-----BEGIN [^\r\n-]{1,64}-----(.*?)-----END [^\r\n-]{1,64}-----", re.DOTALL)
+_DASHES: Final = b"-----"
+_BEGIN: Final = re.compile(rb"-----BEGIN [^\r\n-]{1,64}-----")
+_END: Final = re.compile(rb"-----END [^\r\n-]{1,64}-----")
 _DER_SEQUENCE: Final = re.compile(rb"\x30[\x80-\x84]")  # the second byte cannot occur in base64
 
 
@@ -37,11 +39,8 @@ def decode_body(body: bytes) -> tuple[bytes, tuple[NonConformance, ...]]:
     "Receivers SHOULD be tolerant of whitespace": CR, LF, space and tab may stand anywhere.
     """
     notes: tuple[NonConformance, ...] = ()
-    if b"-----" in body:
-        armoured = _ARMOUR.search(body)
-        if armoured is None:
-            raise TransferError("expected base64, got PEM armour that begins or ends nowhere")
-        body, notes = armoured[1], (PEM_ARMOUR,)
+    if _DASHES in body:
+        body, notes = _armoured(body), (PEM_ARMOUR,)
     packed = body.translate(None, _WHITE_SPACE)
     if not packed:
         raise TransferError("expected base64, got an empty body")
@@ -50,8 +49,21 @@ def decode_body(body: bytes) -> tuple[bytes, tuple[NonConformance, ...]]:
     if _DER_SEQUENCE.match(body):
         raise TransferError("expected base64, got bare DER")
     if len(packed) % 4 or packed.endswith(b"==="):  # of which Python 3.11's strict mode lets some pass
-        raise TransferError("expected base64, got something else: its padding is wrong")
+        raise TransferError("expected base64: wrong padding")
     try:
         return binascii.a2b_base64(packed, strict_mode=True), notes
     except binascii.Error as error:
-        raise TransferError(f"expected base64, got something else: {error}") from error
+        raise TransferError(f"expected base64: {error}") from error
+
+
+def _armoured(body: bytes) -> bytes:
+    """Return what the first PEM armour holds; raises :class:`TransferError`.
+
+    The first dashes after a BEGIN line have to be its END line: so each byte is looked at once, whatever came.
+    """
+    begin = _BEGIN.search(body)
+    if begin is not None:
+        at = body.find(_DASHES, begin.end())
+        if at >= 0 and _END.match(body, at):
+            return body[begin.end() : at]
+    raise TransferError("expected base64, got PEM armour without its BEGIN or END line")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
+from estsim.net.loop_stalls import LOOP_STALLS
+
 NS_PER_S: Final = 1_000_000_000
 
 
@@ -36,6 +38,10 @@ class RunClock:
     def wall_s(self, run_s: float) -> float:
         """Return a moment of the run as UNIX seconds."""
         return self.wall_epoch_s + run_s
+
+    def stalled_ns(self, from_ns: int, to_ns: int) -> int:
+        """Return for how much of a time of the run this process's event loop stood still."""
+        return LOOP_STALLS.within_ns(from_ns + self.mono_epoch_ns, to_ns + self.mono_epoch_ns)
 
     def started(self) -> datetime:
         """Return the epoch as a date in UTC."""

@@ -1,8 +1,12 @@
 """What a scenario demands of its figures: the thresholds, and the recorders that can answer them."""
 
-from estsim.measure.gatherer import Gatherer
+import os
+
+from estsim.fleet.link_secret import VARIABLE
+from estsim.measure.exceptions import passwords_in, secrets_in
 from estsim.measure.recorder import Recorder
 from estsim.measure.thresholds import Threshold, limits_of, parse_thresholds
+from estsim.measure.worker_recorder import WorkerRecorder
 from estsim.scenario.plan import Scenario
 
 
@@ -12,6 +16,7 @@ def thresholds_of(scenario: Scenario) -> tuple[Threshold, ...]:
         [demand.expression for demand in scenario.thresholds],
         cohorts={cohort.name for cohort in scenario.cohorts},
         phases={phase.name for phase in scenario.phases},
+        strict={demand.expression for demand in scenario.thresholds if demand.strict},
     )
 
 
@@ -25,14 +30,21 @@ def recorder_of(scenario: Scenario, *, ports_limit: int = 0, descriptors_limit: 
         phases=scenario.phases,
         ports_limit=ports_limit,
         descriptors_limit=descriptors_limit,
+        secrets=secrets_of(scenario),
     )
 
 
-def gatherer_of(scenario: Scenario) -> Gatherer:
-    """Return the gatherer of a worker, whose parcels that recorder merges."""
-    return Gatherer(
+def gatherer_of(scenario: Scenario) -> WorkerRecorder:
+    """Return the worker recorder of a worker, whose worker reports that recorder merges."""
+    return WorkerRecorder(
         within_s=limits_of(thresholds_of(scenario)),
         max_lag_s=scenario.generator.max_lag_s,
         max_cpu=scenario.generator.max_cpu,
         phases=scenario.phases,
+        secrets=secrets_of(scenario),
     )
+
+
+def secrets_of(scenario: Scenario) -> frozenset[str]:
+    """Return the texts that nothing may show: the passwords of a scenario, and the secret of a link."""
+    return secrets_in([*passwords_in(scenario.document), os.environ.get(VARIABLE, "")])

@@ -8,19 +8,25 @@ from typing import Protocol
 
 from estsim.device.commands import WaitUntil
 from estsim.device.events import Commissioned, Lifetime
-from estsim.device.exchange import BasicUser, Profile
+from estsim.device.exchange import Profile
 from estsim.device.faults import DeviceFault, behaviour
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
+from estsim.device.password import BasicUser
 from estsim.device.policy import Policy
-from estsim.est.verify import CertificateAuthorities
-from estsim.fleet.born import Cradle, Mint, Owned, ahead_s, faults_of
+from estsim.errors import shortage
+from estsim.est.authorities import CertificateAuthorities
+from estsim.est.names import name_text
+from estsim.fleet.bootstrap import DeviceOrigin, OwnedCertificate, OwnedIssuer, ahead_s, faults_of
 from estsim.fleet.factory import Factory
 from estsim.fleet.keys import KeyRing
 from estsim.fleet.part import WHOLE, Part, cohort_of
 from estsim.load.arrivals import boot_times
-from estsim.measure.sample import Enrolment, PollPlan
-from estsim.scenario.plan import Basic, Cohort, Expectation, Scenario
+from estsim.measure.internal_errors import INTERNAL_ERROR
+from estsim.measure.sample import Enrolment, Impact, PollPlan
+from estsim.measure.saturation import LOST
+from estsim.net.openssl import can_read
+from estsim.scenario.plan import Cohort, Expectation, Scenario
 from estsim.scenario.target_url import TargetUrl
 
 
@@ -34,13 +40,13 @@ class CohortRun:
     plan: Cohort
     profile: Profile
     policy: Policy
-    cradle: Cradle
+    origin: DeviceOrigin
     expects: tuple[Expectation, ...] = ()
 
     @property
     def keys(self) -> KeyRing:
         """Where the keys of their requests come from."""
-        return self.cradle.keys
+        return self.origin.keys
 
     @property
     def fault(self) -> DeviceFault | None:
@@ -67,7 +73,9 @@ class Device:
     """One simulated device: the machine's memory, the identity, and what it is doing now.
 
     ``scope`` is set while an exchange is on the wire, ``poll`` while a told wait runs, ``enrolment`` while a
-    certificate is sought; ``wakes_s`` is the time of its entry in the agenda while it waits for that.
+    certificate is sought; ``wakes_s`` is the time of its entry in the timer queue while it waits for that.
+    ``stopped_as`` is the state in which a bug of ours, or a machine that ran out of something, has left it;
+    ``impacts`` are those of events that it has not come through yet.
     """
 
     machine: Machine
@@ -77,16 +85,34 @@ class Device:
     poll: PollPlan | None = None
     scope: Cancellable | None = None
     wakes_s: float | None = None
+    stopped_as: str | None = None
+    impacts: tuple[Impact, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """Where the fleet counts it: in its machine's state, unless a bug of ours or a shortage has stopped it."""
+        return self.stopped_as or self.machine.state
+
+    def stop_at(self, bug: Exception) -> None:
+        """Stop at a bug of ours, wherever the device stands; one that the machine has no room for is lost."""
+        self.stopped_as = LOST if shortage(bug) else INTERNAL_ERROR
+        self.machine.stop_at_internal_error()
 
     @property
     def index(self) -> int:
         """The device's place in the fleet."""
         return self.machine.device
 
+    @property
+    def requested_subject(self) -> str:
+        """The Subject that it enrolls for, as text for people."""
+        subject_der, _ = self.cohort.profile.requested.of(self.index, self.identity.bootstrap)
+        return name_text(subject_der)
+
 
 def new_device(cohort: CohortRun, index: int, *, seed: int) -> Device:
     """Make a device as it leaves the factory: with its bootstrap credential, where the cohort has one."""
-    identity = Identity(bootstrap=cohort.cradle.bootstrap(index, cohort.fault))
+    identity = Identity(bootstrap=cohort.origin.bootstrap(index, cohort.fault))
     return Device(Machine(cohort.policy, seed=seed, device=index), identity, cohort)
 
 
@@ -108,7 +134,7 @@ class Fleet:
     devices: list[Device] = field(default_factory=list)
     boots: list[tuple[float, Device]] = field(default_factory=list)
     waiting: list[tuple[WaitUntil, Device]] = field(default_factory=list)
-    owners: list[tuple[Owned, Device]] = field(default_factory=list)
+    owners: list[tuple[OwnedCertificate, Device]] = field(default_factory=list)
     stationed: list[tuple[int, list[Device]]] = field(default_factory=list)
 
     def add(self, scenario: Scenario, cohort: CohortRun, part: Part = WHOLE) -> Iterator[None]:
@@ -127,7 +153,7 @@ class Fleet:
                 continue
             device = new_device(of_fault(faults.get(index)), index, seed=seed)
             self.devices.append(device)
-            owned = cohort.cradle.owned(index, seed=seed, wall_now_s=time.time())
+            owned = cohort.origin.owned(index, device.identity.bootstrap, seed=seed, wall_now_s=time.time())
             if owned is None:
                 self._place(device, at_s)
             else:
@@ -164,22 +190,23 @@ def cohort_run(
     authorities: CertificateAuthorities | None,
     factory: Factory | None,
     *,
-    mint: Mint | None = None,
+    owned_issuer: OwnedIssuer | None = None,
     part: Part = WHOLE,
 ) -> CohortRun:
     """Put together what a cohort's devices share; raises UsageError for files of theirs that cannot be used."""
-    bootstrap = plan.bootstrap
-    basic = None
-    if isinstance(bootstrap, Basic):
-        basic = BasicUser(bootstrap.user, bootstrap.password, bootstrap.preemptive)
+    auth = plan.http_auth
     profile = Profile(
+        origin=url.origin,
         base=url.base,
         label=url.label,
         deferral_statuses=scenario.deferral_statuses,
-        subject_of=plan.subject,
-        san_of=plan.sans,
+        requested=plan.requested,
         authorities=authorities,
-        basic=basic,
+        basic=BasicUser(auth.user, auth.password, auth.preemptive) if auth else None,
+        names=plan.policy.enroll.names,
+        redirects=scenario.redirects,
+        form=scenario.body_form,
+        can_present=can_read,
     )
     expects = tuple(each for each in scenario.expect if plan.name in each.cohorts)
-    return CohortRun(plan, profile, plan.policy, Cradle.build(plan, factory, mint, part), expects)
+    return CohortRun(plan, profile, plan.policy, DeviceOrigin.build(plan, factory, owned_issuer, part), expects)

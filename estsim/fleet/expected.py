@@ -6,11 +6,10 @@ Pure. A server that certifies a device where its fault shows is a finding.
 from collections.abc import Iterable
 from typing import Final
 
-from cryptography import x509
-
 from estsim.device.commands import Exchange
 from estsim.device.faults import DeviceFault, shows
 from estsim.errors import Phase, Trouble
+from estsim.est.certificate import Certificate
 from estsim.est.enrolment import EnrolmentEnd, Goal
 from estsim.est.outcome import Failed, Outcome, Rejected, Unauthorized
 from estsim.scenario.plan import Expectation
@@ -47,11 +46,11 @@ def is_end_expected(end: EnrolmentEnd, goal: Goal, *, fault: DeviceFault | None,
     return last_was_expected and end in (EnrolmentEnd.REFUSED, EnrolmentEnd.EXHAUSTED)
 
 
-def finding(command: Exchange, given: x509.Certificate | None, *, fault: DeviceFault | None, who: str) -> str | None:
+def finding(command: Exchange, given: Certificate | None, *, fault: DeviceFault | None, who: str) -> str | None:
     """Return the sentence about a certificate given to a device in spite of its fault, None where all is well."""
     if given is None or fault is None or not _shows_in(command, fault):
         return None
-    return f"{who} {fault.words} and was issued certificate serial {given.serial_number:x}"
+    return f"{who} {fault.words} and was issued certificate serial {given.serial_hex}"
 
 
 def _shows_in(command: Exchange, fault: DeviceFault | None) -> bool:

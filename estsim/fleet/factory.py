@@ -2,28 +2,44 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from secrets import randbits
+from time import time
 from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
 
 from estsim.device.faults import DeviceFault
-from estsim.device.identity import PrivateKey, StoredCredential, dump_key
+from estsim.device.identity import StoredCredential, dump_key
 from estsim.errors import UsageError
-from estsim.est.csr import signature_hash
+from estsim.est.certificate import Certificate, read_certificate
+from estsim.est.der import BIT_STRING, BOOLEAN, INTEGER, SEQUENCE, encode
+from estsim.est.oid import encoded_oid
+from estsim.est.pem import certificates_in_pem, pem
+from estsim.est.signatures import public_key
+from estsim.est.signing import PrivateKey, extension, sign_certificate
+from estsim.user_files import MOST_PEM_BYTES, read_user_file
 
 T = TypeVar("T")
 
-_BACKDATED: Final = timedelta(hours=1)  # devices were made before they boot, and clocks differ
-_VALIDITY: Final = timedelta(days=3650)
-_EXPIRED_SINCE: Final = timedelta(days=30)
+_DAY_S: Final = 86_400.0
+_BACKDATED_S: Final = 3600.0  # devices were made before they boot, and clocks differ
+_VALIDITY_S: Final = 3650 * _DAY_S
+_EXPIRED_SINCE_S: Final = 30 * _DAY_S
+_SERIAL_BITS: Final = 158  # RFC 5280 §4.1.2.2: positive, of 20 octets at most
+_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
+_SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
+_KEY_CERT_SIGN: Final = encode(BIT_STRING, b"\x02\x04")  # bit 5, and two bits unused
 _PUBLIC_FILE: Final = 0o644
 
 
@@ -31,7 +47,7 @@ _PUBLIC_FILE: Final = 0o644
 class Factory:
     """A manufacturer's CA certificate with its key; ``chain`` is what a device sends beside its own certificate."""
 
-    certificate: x509.Certificate
+    certificate: Certificate
     key: PrivateKey
     chain: tuple[bytes, ...] = ()
 
@@ -39,61 +55,60 @@ class Factory:
     def made(cls, name: str) -> "Factory":
         """Make a new manufacturer, whose key never leaves this process."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"estsim manufacturer {name}")])
-        builder = _builder(subject, subject, key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=1), critical=True
-        )
-        return cls(builder.sign(key, hashes.SHA256()), key)
+        subject_der = _common_name(f"estsim manufacturer {name}")
+        return cls(_sign(key, subject_der, subject_der, _spki(key.public_key()), _ca(path_length=1)), key)
 
-    def branch(self, public_key_der: bytes, name: str) -> x509.Certificate:
+    def branch(self, public_key_der: bytes, name: str, *, ends_in_s: float) -> Certificate:
         """Certify a manufacturer below this one, whose key is elsewhere; ``public_key_der`` is its public part.
 
         Its devices show this certificate beside their own: who trusts this manufacturer trusts them, and no private
-        key has travelled. Raises UsageError for what is no public key.
+        key has travelled. It may certify devices, no further manufacturers, and clients of TLS only, while it is valid.
+        Raises UsageError for what is no public key.
         """
         try:
-            public_key = load_der_public_key(public_key_der)
+            key = load_der_public_key(public_key_der)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise UsageError(f"{name}: expected a public key (SubjectPublicKeyInfo, DER): {error}") from error
-        if not isinstance(public_key, ec.EllipticCurvePublicKey):
-            raise UsageError(f"{name}: expected an EC public key (got {type(public_key).__name__})")
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, self.certificate.subject, public_key)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        return builder.sign(self.key, signature_hash(self.key))
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise UsageError(f"{name}: expected an EC public key (got {type(key).__name__})")
+        issuer_der = self.certificate.subject_der
+        # RFC 5280 §4.2.1.3: keyCertSign alone. §4.2.1.12: a purpose in a CA's certificate holds for those below it.
+        extensions = _ca(path_length=0) + extension("2.5.29.15", _KEY_CERT_SIGN, critical=True) + _purpose(_CLIENT_AUTH)
+        return _sign(self.key, issuer_der, _common_name(name), _spki(key), extensions, ends_in_s=ends_in_s)
 
     @classmethod
     def read(cls, cert: Path, key: Path | None = None) -> "Factory":
         """Read a manufacturer from PEM files, one for both if ``key`` is None; raises UsageError."""
-        certificates = read_pem(cert, x509.load_pem_x509_certificates, "certificates")
+        certificates = read_pem(cert, certificates_in_pem, "certificates")
         private = read_pem(key or cert, lambda pem: load_pem_private_key(pem, password=None), "an unencrypted key")
         if not isinstance(private, PrivateKey):
             raise UsageError(f"{key or cert}: expected an EC, RSA or Ed25519 key (got {type(private).__name__})")
-        if private.public_key() != read_pem(cert, lambda _: certificates[0].public_key(), "a key that can be read"):
-            raise UsageError(f"{key or cert}: the key does not belong to the certificate in {cert}")
-        above = tuple(c.public_bytes(Encoding.DER) for c in certificates if c.subject != c.issuer)
+        if not read_pem(cert, lambda _: belongs(private, certificates[0]), "a key that can be read"):
+            raise UsageError(f"{key or cert}: the key does not match the certificate in {cert}")
+        above = tuple(each.der for each in certificates if not each.is_self_issued)
         return cls(certificates[0], private, above)
 
     @property
     def certificate_pem(self) -> bytes:
         """The certificate for a server's trust configuration."""
-        return self.certificate.public_bytes(Encoding.PEM)
+        return pem(self.certificate.der)
 
     @cached_property
     def stranger(self) -> "Factory":
         """Another manufacturer, that no server has heard of."""
-        return Factory.made("nobody knows")
+        return Factory.made("unknown")
 
-    def mint(self, key: PrivateKey, subject: x509.Name, flaw: DeviceFault | None = None) -> StoredCredential:
+    def owned_issuer(self, key: PrivateKey, subject: x509.Name, flaw: DeviceFault | None = None) -> StoredCredential:
         """Issue the certificate that a device leaves the factory with, or one with an inborn flaw."""
         if flaw is DeviceFault.UNKNOWN_CA:
-            return self.stranger.mint(key, subject)
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if flaw is DeviceFault.WRONG_EKU else ExtendedKeyUsageOID.CLIENT_AUTH
-        expired = flaw is DeviceFault.EXPIRED_BOOTSTRAP
-        builder = _builder(subject, self.certificate.subject, key, ends_in=-_EXPIRED_SINCE if expired else _VALIDITY)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        certificate = builder.sign(self.key, signature_hash(self.key))
-        return StoredCredential(certificate.public_bytes(Encoding.DER), dump_key(key), self.chain)
+            return self.stranger.owned_issuer(key, subject)
+        purpose = _SERVER_AUTH if flaw is DeviceFault.WRONG_EKU else _CLIENT_AUTH
+        ends_in_s = -_EXPIRED_SINCE_S if flaw is DeviceFault.EXPIRED_BOOTSTRAP else _VALIDITY_S
+        issuer_der, subject_der = self.certificate.subject_der, subject.public_bytes()
+        certificate = _sign(
+            self.key, issuer_der, subject_der, _spki(key.public_key()), _purpose(purpose), ends_in_s=ends_in_s
+        )
+        return StoredCredential(certificate.der, dump_key(key), self.chain)
 
 
 def export_authorities(factories: Mapping[str, Factory], folder: Path) -> None:
@@ -111,30 +126,57 @@ def export_authorities(factories: Mapping[str, Factory], folder: Path) -> None:
         raise UsageError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
 
 
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: PrivateKey | ec.EllipticCurvePublicKey,
+def belongs(key: PrivateKey, certificate: Certificate) -> bool:
+    """Whether a private key is a certificate's; raises ValueError where the certificate's cannot be read."""
+    return key.public_key() == public_key(certificate.spki)
+
+
+def _sign(
+    key: PrivateKey,
+    issuer_der: bytes,
+    subject_der: bytes,
+    spki: bytes,
+    extensions: bytes,
     *,
-    ends_in: timedelta = _VALIDITY,
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key if isinstance(key, ec.EllipticCurvePublicKey) else key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED + min(ends_in, timedelta()))
-        .not_valid_after(now + ends_in)
+    ends_in_s: float = _VALIDITY_S,
+) -> Certificate:
+    now_s = time()
+    return read_certificate(
+        sign_certificate(
+            key,
+            issuer_der=issuer_der,
+            subject_der=subject_der,
+            spki=spki,
+            serial=randbits(_SERIAL_BITS) | 1,
+            not_before_s=now_s - _BACKDATED_S + min(ends_in_s, 0.0),
+            not_after_s=now_s + ends_in_s,
+            extensions=(extensions,),
+        )
     )
 
 
+def _ca(*, path_length: int) -> bytes:
+    constraints = encode(SEQUENCE, encode(BOOLEAN, b"\xff") + encode(INTEGER, bytes((path_length,))))
+    return extension("2.5.29.19", constraints, critical=True)
+
+
+@cache
+def _purpose(purpose: str) -> bytes:
+    return extension("2.5.29.37", encode(SEQUENCE, encoded_oid(purpose)))
+
+
+def _common_name(text: str) -> bytes:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]).public_bytes()
+
+
+def _spki(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def read_pem(path: Path, load: Callable[[bytes], T], what: str) -> T:
-    """Load something from a PEM file; raises UsageError that names the file."""
+    """Load something from a PEM file; raises UsageError, or UnreadableFile, that name the file."""
+    content = read_user_file(path, most_bytes=MOST_PEM_BYTES)
     try:
-        return load(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+        return load(content)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError(f"{path}: expected {what} in PEM: {error}") from error

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from estsim.fleet.born import Mint
+from estsim.fleet.bootstrap import OwnedIssuer
 from estsim.fleet.devices import CohortRun, cohort_run
 from estsim.fleet.factory import Factory
-from estsim.fleet.own_sandbox import OwnSandbox
 from estsim.fleet.part import WHOLE, Part
-from estsim.fleet.trust import Trust, system_trust, trust_file
+from estsim.fleet.sandbox_folder import OwnSandbox
+from estsim.fleet.trust import Trust, trust_file, trust_of
 from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared, Target
 from estsim.scenario.target_url import TargetUrl
 
@@ -37,8 +37,10 @@ class Host:
         if isinstance(plan.bootstrap, Manufacturer) or (isinstance(plan.bootstrap, Shared) and not plan.bootstrap.path):
             authority = plan.bootstrap.authority
             factory = self.factories[authority.name if authority else None]
-        mint = Mint.of(self.pki, self.scenario) if plan.start and self.pki else None
-        return cohort_run(self.scenario, plan, self.url, self.trust.authorities, factory, mint=mint, part=part)
+        owned_issuer = OwnedIssuer.of(self.pki, self.scenario) if plan.start and self.pki else None
+        return cohort_run(
+            self.scenario, plan, self.url, self.trust.authorities, factory, owned_issuer=owned_issuer, part=part
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,7 @@ class Makers:
 
     def host_of(self, target: Target) -> Host:
         """Return somebody else's server; raises UsageError where its trust cannot be read."""
-        trust = trust_file(target.ca) if target.ca else system_trust()
-        return Host(self.scenario, target.url, trust, self.factories)
+        return Host(self.scenario, target.url, trust_of(target.ca), self.factories)
 
     def host_of_sandbox(self, sandbox: OwnSandbox) -> Host:
         """Return a sandbox of ours, which knows devices of its own manufacturer as well."""

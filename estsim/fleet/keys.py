@@ -1,14 +1,17 @@
 """Device keys: made before the run, made when needed, or a few used again and again (``keys`` of a cohort).
 
-RSA keys take 30 ms to seconds, so drivers make them beside their loop; the others are made on the spot. Keys wait as
-DER: a tenth of what a loaded one takes.
+RSA keys take 30 ms to seconds, so they are made beside whatever else a process does; the others on the spot. Keys wait
+as DER: a tenth of what a loaded one takes.
 """
 
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
-from estsim.device.identity import PrivateKey, dump_key, load_key
+from estsim.device.identity import dump_key, load_key
+from estsim.est.signing import PrivateKey
+from estsim.net.io import Io
 from estsim.scenario.plan import KeyKind, Keys
 from estsim.server.ca import make_key
 
@@ -80,3 +83,21 @@ class Batch:
     def make(self) -> list[bytes]:
         """Return new keys, which are then to be given to the ring."""
         return [dump_key(make_key(self.ring.kind)) for _ in range(self._count)]
+
+
+async def take_key(ring: KeyRing, io: Io) -> PrivateKey:
+    """Return a key for a request, made now if it has to be."""
+    if ring.lacks:
+        await fill(ring, io)
+    return ring.ready() or await _made(ring.kind, io)
+
+
+async def fill(ring: KeyRing, io: Io) -> None:
+    """Make the keys that go round."""
+    while ring.lacks:
+        ring.go_round(await _made(ring.kind, io))
+
+
+async def _made(kind: KeyKind, io: Io) -> PrivateKey:
+    """Return a new key: made on the spot where that costs microseconds."""
+    return await io.run(partial(make_key, kind)) if kind in SLOW else make_key(kind)

@@ -1,4 +1,4 @@
-"""A run whose devices are played elsewhere, or by users of Locust: parcels merged, the store written, the verdict.
+"""A run whose devices are played elsewhere, or by users of Locust: reports merged, the store written, the verdict.
 
 Knows no event loop and starts no process: whoever leads calls it, and sees to the order.
 """
@@ -7,29 +7,33 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from estsim.errors import StoreError
+from estsim.errors import StoreError, noting
 from estsim.fleet.clock import RunClock
+from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.part import Part
-from estsim.fleet.results import make_folder, write_scenario, write_summary
+from estsim.fleet.results import losing, make_folder, write_scenario, write_summary
 from estsim.fleet.run_books import RunBooks
 from estsim.measure.exits import OF_VERDICT, Exit
-from estsim.measure.parcel import Parcel
+from estsim.measure.generator_totals import GeneratorTotals, totals_of
+from estsim.measure.salvage import save
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
-from estsim.measure.summary import Ending, GeneratorTotals, Verdict, totals_of
+from estsim.measure.summary import Summary
+from estsim.measure.verdict import Ending, Verdict
+from estsim.measure.worker_report import WorkerReport
 from estsim.scenario.plan import Scenario
 
 
 @dataclass(slots=True)
 class WorkerOfRun:
-    """One worker of a run: its part, whether it has sent its last parcel or was lost, and how its clock stands."""
+    """One worker of a run: its part, whether it has sent its last report or was lost, and how its clock stands."""
 
     number: int
     part: Part
-    parcels: int = 0
+    worker_reports: int = 0
     over: bool = False
     lost: bool = False
     offset_s: float | None = None  # by how much the leader's wall clock is ahead of the worker's
@@ -51,6 +55,14 @@ class LedRun:
     own: GeneratorTotals | None = None  # of the leader itself, where it plays devices
     trouble: str | None = None  # of the disk
     ended_ns: int | None = None
+    log: ErrorLog = field(init=False)  # of the bugs of ours that were met
+
+    def __post_init__(self) -> None:
+        self.log = ErrorLog(self.folder, self.books.recorder.internal_errors)
+
+    def note(self, bug: BaseException) -> None:
+        """Take note of a bug of ours that belongs to no device."""
+        self.books.recorder.internal_error(bug, at_ns=self._now_ns)
 
     @classmethod
     def begin(cls, scenario: Scenario, results: Path, *, target: str, in_s: float) -> "LedRun":
@@ -67,7 +79,7 @@ class LedRun:
         self.books.introduce(self.store)
         self.store.put(target=self.books.target)
 
-    def hire(self, name: str, part: Part) -> WorkerOfRun:
+    def add_worker(self, name: str, part: Part) -> WorkerOfRun:
         """Take note of a worker and of its part of the fleet."""
         worker = self.workers[name] = WorkerOfRun(len(self.workers), part)
         return worker
@@ -76,26 +88,34 @@ class LedRun:
         """Return the part of the next worker; one that comes when ``of`` have their parts plays devices beyond."""
         return Part(len(self.workers), of)
 
-    def merge(self, name: str, parcel: Parcel) -> None:
-        """Add a parcel; of somebody who is no worker of this run, or that was counted before, nothing."""
+    def merge(self, name: str, worker_report: WorkerReport) -> None:
+        """Add a worker report; of somebody who is no worker of this run, or that was counted before, nothing."""
         worker = self.workers.get(name)
-        if worker is None or parcel.number <= worker.parcels:
+        if worker is None or worker_report.number <= worker.worker_reports:
             return
-        if missing := parcel.number - worker.parcels - 1:  # a connection that broke may have had them under way
+        if (
+            missing := worker_report.number - worker.worker_reports - 1
+        ):  # a connection that broke may have had them under way
             self.books.losses.miss(worker.number, missing, at_ns=self._now_ns)
-        worker.parcels = parcel.number
-        worker.totals = parcel.totals
-        worker.over = worker.over or parcel.totals is not None
-        self.books.recorder.merge(worker.number, parcel)
+        worker.worker_reports = worker_report.number
+        worker.totals = worker_report.totals
+        worker.over = worker.over or worker_report.totals is not None
+        with noting(partial(self._miss_report, worker)):
+            self.books.recorder.merge(worker.number, worker_report)
+
+    def _miss_report(self, worker: WorkerOfRun, bug: Exception) -> None:
+        """Take note of a worker report that could not be added, because of a bug of ours."""
+        self.note(bug)
+        self.books.losses.miss(worker.number, 1, at_ns=self._now_ns)
 
     def lose(self, name: str, how: str) -> None:
-        """Take note of a worker that is gone without a last parcel; ``how`` says it after its number."""
+        """Take note of a worker that is gone without a last worker report; ``how`` says it after its number."""
         worker = self.workers[name]
         if not worker.over:
             self._miss(worker, how)
 
     def leave(self, name: str) -> None:
-        """Take note of a worker that left in order, with a last parcel, before it was to."""
+        """Take note of a worker that left in order, with a last worker report, before it was to."""
         self._miss(self.workers[name], "left")
 
     def _miss(self, worker: WorkerOfRun, how: str) -> None:
@@ -105,14 +125,20 @@ class LedRun:
         self.books.losses.lose(worker.number, worker.part, how, at_ns=self._now_ns)
 
     def write(self) -> None:
-        """Write what has come since the last time; what the disk does not take is kept, and tried again."""
-        batch = self.books.recorder.take_batch()
-        try:
-            self.store.write(batch)
-            self.trouble = None
-        except StoreError as error:
-            self.books.recorder.keep(batch, error)
-            self.trouble = str(error)
+        """Write what has come since the last time; what the disk does not take is kept, and tried again.
+
+        What a bug of ours keeps from being written is left out, and noted.
+        """
+        with noting(self.note):
+            batch = self.books.recorder.take_batch()
+            try:
+                for bug in save(self.store, batch):
+                    self.note(bug)
+                self.trouble = None
+            except StoreError as error:
+                self.books.recorder.keep(batch, error)
+                self.trouble = str(error)
+        self.log.save()
 
     def snapshot(self) -> Snapshot:
         """Return what a display shows now, or how the run ended."""
@@ -124,7 +150,7 @@ class LedRun:
 
     @property
     def pending(self) -> list[str]:
-        """The workers whose last parcel is still to come."""
+        """The workers whose last worker report is still to come."""
         return [name for name, worker in self.workers.items() if not (worker.over or worker.lost)]
 
     @property
@@ -132,7 +158,7 @@ class LedRun:
         """Whether no device that has begun has a step planned any more."""
         return self.books.recorder.fleet_reading.planned == 0
 
-    def finish(self, ending: Ending) -> "LedEnd":
+    def finish(self, ending: Ending, *, unreachable: str | None = None) -> "LedEnd":
         """Write what is left, close the store, leave the summary; returns what the run came to."""
         ended_ns = self.ended_ns = self._now_ns
         self.stage = RunStage.DONE
@@ -143,16 +169,21 @@ class LedRun:
             "workers": str(max(1, len(self.workers))),
             "clock_offsets": json.dumps(self._offsets()),
         }
-        try:
+        lost: list[str] = []
+        with losing(lost, f"the last rows were not written to {self.folder}"):
             self.store.put(**facts)
-        except StoreError as error:
-            self.trouble = str(error)
-        self.store.close()
+            self.books.look_back(self.store)
+            if self.trouble:
+                raise StoreError(self.trouble)
+        with losing(lost, "cannot close the store"):
+            self.store.close()
         self.books.workers = max(1, len(self.workers))
         totals = totals_of([*([self.own] if self.own else []), *(w.totals for w in self.workers.values() if w.totals)])
-        summary = self.books.summary(ending, ended_ns=ended_ns, totals=totals)
-        write_summary(self.folder, summary)
-        return LedEnd(self.folder, summary, self.trouble)
+        summary = self.books.summary(ending, ended_ns=ended_ns, totals=totals, unreachable=unreachable)
+        self.log.save()
+        with losing(lost, "the summary was not saved"):
+            write_summary(self.folder, summary)
+        return LedEnd(self.folder, summary, tuple(lost), self.log.told())
 
     def _offsets(self) -> Mapping[str, list[float | None]]:
         """Return by how much each worker's wall clock is behind the leader's, and the round trip it was measured by."""
@@ -161,14 +192,15 @@ class LedRun:
 
 @dataclass(frozen=True, slots=True)
 class LedEnd:
-    """What a run came to; ``trouble`` is of rows that could not be written."""
+    """What a run came to; ``lost`` are results that could not be written, ``bug`` tells of bugs of ours."""
 
     folder: Path
-    summary: dict[str, Any]
-    trouble: str | None = None
+    summary: Summary
+    lost: tuple[str, ...] = ()
+    bug: str | None = None
 
     @property
     def code(self) -> Exit:
         """The exit code of a command that ends with it."""
-        verdict = Verdict(self.summary["verdict"])
-        return Exit.USAGE if self.trouble and verdict is not Verdict.ABORTED else OF_VERDICT[verdict]
+        verdict = Verdict(self.summary.verdict)
+        return Exit.USAGE if self.lost and verdict is not Verdict.ABORTED else OF_VERDICT[verdict]

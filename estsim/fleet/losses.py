@@ -31,14 +31,19 @@ class Losses:
         devices = sum(lost.values())
         self.devices += devices
         which = _numbers(part, self.scenario)
-        text = f"worker {worker} {how} after {at_ns / _NS:.1f} s: its {devices} devices are lost (numbers {which})"
+        text = f"worker {worker} {how} after {at_ns / _NS:.1f} s: its {devices} devices were lost (numbers {which})"
         self.told.append(text)
         states = {name: {LOST: count} for name, count in lost.items() if count}
         self.recorder.lose(worker, states, at_ns=at_ns, told=text)
 
-    def miss(self, worker: int, parcels: int, *, at_ns: int) -> None:
-        """Take note of parcels of a worker that did not arrive: what they counted is in no figure."""
-        text = f"{parcels} of the parcels of worker {worker} did not arrive, up to {at_ns / _NS:.1f} s"
+    def miss(self, worker: int, worker_reports: int, *, at_ns: int) -> None:
+        """Take note of worker reports of a worker that did not arrive: what they counted is in no figure."""
+        lost = (
+            f"1 report from worker {worker} was"
+            if worker_reports == 1
+            else f"{worker_reports} reports from worker {worker} were"
+        )
+        text = f"{lost} lost, up to {at_ns / _NS:.1f} s"
         self.told.append(text)
         self.recorder.miss(at_ns=at_ns, told=text)
 

@@ -24,13 +24,13 @@ def _of_cohort(cohort: Cohort) -> Iterator[str]:
     name = cohort.name
     if cohort.stations is not None:
         yield (
-            f"{name} is a closed loop of {cohort.stations} stations: a device begins when another is done, so a slow "
-            "server is asked less, and response times do not show what waits."
+            f"{name} is a closed loop of {cohort.stations} stations: a device starts when another finishes, so a slow "
+            "server receives fewer requests, and response times exclude the time that devices queue for a station."
         )
     if cohort.network is not None:
-        yield f"{name} has a network of its own: service and response times hold its round trips and bit rate."
+        yield f"{name} has a simulated network: service and response times include its round trips and bit rate."
     if cohort.keys.reuse is not None:
-        yield f"{name} uses {cohort.keys.reuse} keys again and again, which no real fleet does."
+        yield f"{name} reuses {cohort.keys.reuse} keys across devices, which no real fleet does."
     faulty = sum(count_of(share, cohort.devices) for share in cohort.faults.values())
     if faulty:
-        yield f"{name} has {faulty} faulty devices: what becomes of them is part of the plan."
+        yield f"{name} has {faulty} faulty devices: their expected refusals are excluded from the failures."

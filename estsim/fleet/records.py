@@ -1,12 +1,23 @@
-"""Where a driver's records go: to the run's recorder, or to a worker's gatherer on their way to it."""
+"""Where a driver's records go: to the run's recorder, or to a worker's worker recorder on their way to it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
-from estsim.measure.sample import Enrolment, GeneratorReading, Sample
+from estsim.fleet.clock import RunClock
+from estsim.measure.sample import Enrolment, GeneratorReading, Impact, Sample
+
+
+def noting_by(clock: RunClock, records: "Records") -> Callable[[BaseException], None]:
+    """Return what takes note of a bug of ours that belongs to no device, at the time of the run's clock."""
+
+    def note(bug: BaseException) -> None:
+        records.internal_error(bug, at_ns=max(0, clock.now_ns()))
+
+    return note
 
 
 class Records(Protocol):
-    """What takes every sample of a fleet; :class:`Recorder` and :class:`Gatherer` do."""
+    """What takes every sample of a fleet; :class:`Recorder` and :class:`WorkerRecorder` do."""
 
     def exchange(self, sample: Sample) -> None:
         """Record an exchange that ended."""
@@ -20,8 +31,22 @@ class Records(Protocol):
     def enrolment_open(self, enrolment: Enrolment) -> None:
         """Record a search that is open at the end."""
 
+    def impact_began(self, impact: Impact) -> None:
+        """Record that an event struck a device."""
+
+    def impact_ended(self, impact: Impact) -> None:
+        """Record that a device has come through an event, or will not."""
+
     def finding(self, at_ns: int, text: str) -> None:
         """Take note of a device that the server ought to have refused and accepted."""
+
+    def internal_error(
+        self, error: BaseException, *, at_ns: int, device: int | None = None, cohort: str | None = None
+    ) -> None:
+        """Take note of a bug of ours, and of the device that it stopped, if any."""
+
+    def notice(self, at_ns: int, text: str) -> None:
+        """Take note of what a reader of the figures has to know, once for each text."""
 
     def generator(self, reading: GeneratorReading) -> None:
         """Record what the generator says of itself."""

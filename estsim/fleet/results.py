@@ -1,11 +1,12 @@
 """The folder that a run leaves: its name, the scenario as run, and the summary."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from estsim.errors import UsageError
-from estsim.measure.summary import summary_json
+from estsim.errors import StoreError, UsageError
+from estsim.measure.summary import Summary
 
 
 def make_folder(results: Path, name: str, started: datetime) -> Path:
@@ -26,17 +27,37 @@ def make_folder(results: Path, name: str, started: datetime) -> Path:
 
 
 def write_scenario(folder: Path, text: str) -> None:
-    """Keep the scenario as run."""
+    """Keep the scenario as run; raises UsageError where that cannot be."""
     _write(folder / "scenario.yaml", text)
 
 
-def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Write summary.json."""
-    _write(folder / "summary.json", summary_json(summary))
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write summary.json; raises UsageError where that cannot be."""
+    _write(folder / "summary.json", summary.to_json())
+
+
+@contextmanager
+def losing(lost: list[str], what: str) -> Iterator[None]:
+    """Write inside something that a run leaves at its end; what the disk does not take is noted in ``lost``.
+
+    A run that is over has its figures and its verdict whatever becomes of its files. ``what`` begins the sentence.
+    """
+    try:
+        yield
+    except (StoreError, UsageError) as error:
+        lost.append(f"{what}: {error}")
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: half a summary would be taken for one by whoever reads it next."""
+    draft = path.with_name(f".{path.name}.part")
     try:
-        path.write_text(text, encoding="utf-8")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error

@@ -2,21 +2,30 @@
 
 import json
 import secrets
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from estsim import __version__
+from estsim.errors import UnitError
 from estsim.fleet.demands import recorder_of, thresholds_of
 from estsim.fleet.losses import Losses
+from estsim.fleet.machine import machine_facts
 from estsim.fleet.notices import notices_of
 from estsim.fleet.offer import groups_offered
+from estsim.measure.doubled_serials import SERIAL_TWICE, Doubled, mark_doubled_serials
+from estsim.measure.generator_totals import GeneratorTotals
 from estsim.measure.sample import FleetReading
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.measure.store import RunStore
-from estsim.measure.summary import Ending, GeneratorTotals, RunFacts, build_summary
-from estsim.measure.thresholds import Judgement, Vigil
+from estsim.measure.stored_slices import CountedSlice
+from estsim.measure.summary import RunFacts, Summary
+from estsim.measure.summary_builder import build_summary, summary_of_error
+from estsim.measure.thresholds import AbortWatch, Judgement
+from estsim.measure.verdict import Ending
 from estsim.net.openssl import openssl_version
-from estsim.scenario.plan import Scenario
+from estsim.scenario.credential_files import credentials_in, fingerprint_of
+from estsim.scenario.plan import Files, Scenario
 
 
 class RunBooks:
@@ -31,11 +40,12 @@ class RunBooks:
         self.workers = workers
         self.target = str(scenario.target.url) if scenario.target else "sandbox"
         self.groups = groups_offered(scenario)
+        self._machine = machine_facts()
         self.recorder = recorder_of(scenario, ports_limit=ports_limit, descriptors_limit=descriptors_limit)
         self.losses = Losses(scenario, self.recorder)
         self._thresholds, demands = thresholds_of(scenario), scenario.thresholds
         watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
-        self._vigil = Vigil(tuple(watched))
+        self._abort_watch = AbortWatch(tuple(watched))
         self._broken: Judgement | None = None
         off = {cohort.name: {"off": cohort.devices} for cohort in scenario.cohorts}
         self.recorder.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
@@ -55,20 +65,25 @@ class RunBooks:
             "cohorts": json.dumps({cohort.name: cohort.devices for cohort in scenario.cohorts}),
             "phases": json.dumps([[phase.name, phase.from_s, phase.to_s] for phase in scenario.phases]),
             "thresholds": json.dumps([demand.expression for demand in scenario.thresholds]),
+            "strict_thresholds": json.dumps([demand.expression for demand in scenario.thresholds if demand.strict]),
             "max_lag_s": repr(scenario.generator.max_lag_s),
             "max_cpu": repr(scenario.generator.max_cpu),
             "scenario_text": scenario.resolved,
+            "description": scenario.description,
+            "machine": json.dumps(self._machine),
         }
+        if files := _credential_files(scenario):
+            facts["credential_files"] = json.dumps(files)
         store.put(**facts)
 
     @property
     def may_end_early(self) -> bool:
         """Whether a threshold may end the run."""
-        return bool(self._vigil.thresholds)
+        return bool(self._abort_watch.thresholds)
 
     def is_broken(self, at_ns: int) -> bool:
         """Ask the thresholds that may end the run, and remember the first that does."""
-        self._broken = self._vigil.broken(self.recorder.scopes(at_ns))
+        self._broken = self._abort_watch.broken(self.recorder.scopes(at_ns))
         return self._broken is not None
 
     def snapshot(self, at_ns: int, stage: RunStage) -> Snapshot:
@@ -81,9 +96,26 @@ class RunBooks:
             duration_s=self.scenario.duration_s,
         )
 
-    def summary(self, ending: Ending, *, ended_ns: int, totals: GeneratorTotals) -> dict[str, Any]:
-        """Return what the run came to."""
+    def look_back(self, store: RunStore) -> None:
+        """Find what only all that was written tells; raises StoreError."""
+        store.amend(mark_doubled_serials, self._count_doubled)
+
+    def _count_doubled(self, found: Iterable[Doubled]) -> Iterable[CountedSlice]:
+        book = self.recorder.book
+        for doubled in found:
+            tally = book.tally(doubled.cohort, intended_ns=doubled.intended_ns, now_ns=0)
+            tally.non_conformances[SERIAL_TWICE] += doubled.count
+        return book.take().items()
+
+    def summary(
+        self, ending: Ending, *, ended_ns: int, totals: GeneratorTotals, unreachable: str | None = None
+    ) -> Summary:
+        """Return what the run came to; where a bug of ours keeps it from being reckoned, little more than that.
+
+        ``unreachable`` is what the preflight says of a server that cannot be reached.
+        """
         recorder, scenario = self.recorder, self.scenario
+        recorder.saturation.now_ns = ended_ns
         facts = RunFacts(
             id=self.id,
             scenario=scenario.name,
@@ -95,15 +127,33 @@ class RunBooks:
             target=self.target,
             groups=self.groups,
             openssl=openssl_version(),
-            notices=notices_of(scenario),
+            notices=(*notices_of(scenario), *recorder.notices),
+            machine=self._machine,
         )
-        return build_summary(
-            facts,
-            recorder.scopes(ended_ns),
-            generator=totals,
-            saturation=recorder.verdict(),
-            thresholds=self._thresholds,
-            broken=self._broken,
-            findings=recorder.findings,
-            ending=ending,
-        )
+        try:
+            return build_summary(
+                facts,
+                recorder.scopes(ended_ns),
+                generator=totals,
+                saturation=recorder.verdict(),
+                of_thresholds=recorder.saturation.of_thresholds,
+                thresholds=self._thresholds,
+                broken=self._broken,
+                findings=recorder.findings,
+                internal_errors=recorder.internal_errors.block(),
+                ending=ending,
+                unreachable=unreachable,
+            )
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the run is saved
+            recorder.internal_error(bug, at_ns=ended_ns)
+            return summary_of_error(facts, ending, recorder.internal_errors.block())
+
+
+def _credential_files(scenario: Scenario) -> dict[str, str]:
+    """Return of each cohort with files of its devices' own which they are, as a fingerprint of their names."""
+    found: dict[str, str] = {}
+    for cohort in scenario.cohorts:
+        if isinstance(cohort.bootstrap, Files):
+            with suppress(UnitError):  # it is told where the devices are made
+                found[cohort.name] = fingerprint_of(credentials_in(cohort.bootstrap.path, cohort.devices))
+    return found

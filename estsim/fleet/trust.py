@@ -1,16 +1,17 @@
 """What the fleet trusts in the server, before it has fetched anything: a PEM file's authorities, or the system's."""
 
 import ssl
-import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from estsim.errors import UsageError
-from estsim.est.verify import CertificateAuthorities
+from estsim.est.authorities import CertificateAuthorities
+from estsim.est.certificate import CertificateUnreadable, read_certificate
+from estsim.est.pem import PemError, certificates_in_pem
+from estsim.net.openssl import can_read
+from estsim.user_files import MOST_PEM_BYTES, read_user_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,22 @@ class Trust:
     authorities: CertificateAuthorities | None
 
 
+def trust_of(ca: Path | None) -> Trust:
+    """Trust the authorities of a PEM file, or without one those of the system. Raises UsageError."""
+    return trust_file(ca) if ca else system_trust()
+
+
 def trust_file(path: Path) -> Trust:
     """Trust the certificates of a PEM file; raises UsageError where it cannot be read or holds none."""
+    content = read_user_file(path, most_bytes=MOST_PEM_BYTES)
     try:
-        certificates = x509.load_pem_x509_certificates(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+        certificates = certificates_in_pem(content)
+    except PemError as error:
         raise UsageError(f"{path}: expected certificates in PEM: {error}") from error
-    anchors = tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+    for number, certificate in enumerate(certificates, start=1):
+        if not can_read(certificate.der):
+            raise UsageError(f"{path}: certificate {number} ({certificate.subject}) cannot be read by OpenSSL")
+    anchors = tuple(certificate.der for certificate in certificates)
     return Trust(anchors, explicit=True, authorities=CertificateAuthorities(certificates))
 
 
@@ -41,19 +49,15 @@ def system_trust() -> Trust:
     """Trust what this machine trusts on the web; it says nothing about who may issue device certificates."""
     anchors = _usable(ssl.create_default_context().get_ca_certs(binary_form=True))
     if not anchors:
-        raise UsageError("this machine has no trusted certificates: name the server's with target.trust: {ca: FILE}")
+        raise UsageError("this machine has no trusted CA certificates: set target.trust: {ca: FILE}")
     return Trust(anchors, explicit=False, authorities=None)
 
 
 def _usable(found: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Return the certificates that the library reads without complaint: a system's store may hold odd old ones."""
+    """Return the certificates that can be read: a system's store may hold odd old ones."""
     sound = []
     for der in found:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            try:
-                x509.load_der_x509_certificate(der)
-            except (ValueError, Warning):
-                continue
-        sound.append(der)
+        with suppress(CertificateUnreadable):
+            if can_read(der):
+                sound.append(read_certificate(der).der)
     return tuple(sound)

@@ -39,7 +39,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class HandOn:
-    """Send a parcel."""
+    """Send a worker report."""
 
     last: bool = False
 
@@ -59,7 +59,7 @@ class SetClock:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Make the devices of a briefing."""
+    """Make the devices of an assignment."""
 
     packed: object
 
@@ -72,7 +72,7 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
-class Dismiss:
+class StopDevices:
     """Stop so many, the youngest."""
 
     devices: int
@@ -108,5 +108,6 @@ class End:
 
 
 Act = (
-    Say | SayAlive | Report | HandOn | AskTime | SetClock | Prepare | Boot | Dismiss | StopFleet | Reopen | Tell | End
+    Say | SayAlive | Report | HandOn | AskTime | SetClock | Prepare | Boot | StopDevices | StopFleet | Reopen
+    | Tell | End
 )  # fmt: skip

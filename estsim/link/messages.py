@@ -2,7 +2,7 @@
 
 Locust has no specification; this was read off its master (``locust/runners.py``), 2.46 and 2.47. Beside Locust's own
 messages there are estsim's, all named ``estsim-…``, which Locust hands to whoever registered for them and reports as
-unknown where nobody did.
+unknown where nobody did. Locust's own prove nothing: :mod:`estsim.link.session` says which of them count, and when.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,16 @@ class ClientReady:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The worker plays scenarios; ``public_key`` (DER) is that of the manufacturer it could be, its key stays here."""
+    """The worker asks to join; what is in it is :mod:`estsim.link.peer`'s."""
 
-    version: str
-    public_key: bytes
     kind: ClassVar[str] = words.HELLO
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The worker, to whom the master has proved the secret, proves it as well and is there for a plan."""
+
+    kind: ClassVar[str] = words.JOIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +78,15 @@ class ClockAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class ParcelSent:
-    """Counts and rows since the last one, and how far this machine's clock is from the master's."""
+class ReportSent:
+    """Counts and rows of a run since the last one, and how far this machine's clock is from the master's."""
 
-    parcel: bytes
+    run_id: str
+    parcel: bytes  # the name that the link has for it
     offset_s: float | None
     round_trip_s: float | None
     last: bool
-    kind: ClassVar[str] = words.PARCEL
+    kind: ClassVar[str] = words.WORKER_REPORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +114,13 @@ class Leaving:
 FromWorker = (
     ClientReady
     | Hello
+    | Join
     | Spawning
     | SpawningComplete
     | Heartbeat
     | Stats
     | ClockAsked
-    | ParcelSent
+    | ReportSent
     | Complaint
     | ClientStopped
     | Leaving
@@ -172,8 +179,20 @@ class AllSpawned:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """The master has proved that it knows the secret, in answer to our hello."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unproved:
+    """The master has answered our hello, and has proved nothing."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be played; ``packed`` is to be read as a briefing."""
+    """What is to be played; ``packed`` is to be read as an assignment."""
 
     packed: object
 
@@ -208,6 +227,8 @@ FromMaster = (
     | ReconnectOrder
     | Beat
     | AllSpawned
+    | Proved
+    | Unproved
     | Plan
     | ClockTold
     | Refused

@@ -1,6 +1,7 @@
 """The bytes of the messages between a Locust master and its workers. Pure.
 
-A message is ``[type, data, node id]`` in msgpack (``locust/rpc/protocol.py``, 2.46 and 2.47).
+A message is ``[type, data, node id]`` in msgpack (``locust/rpc/protocol.py``, 2.46 and 2.47). What proves who has sent
+one of estsim's is :mod:`estsim.link.peer`'s.
 """
 
 from collections.abc import Mapping
@@ -25,12 +26,13 @@ from estsim.link.messages import (
     FromWorker,
     Heartbeat,
     Hello,
+    Join,
     Leaving,
-    ParcelSent,
     Plan,
     QuitOrder,
     ReconnectOrder,
     Refused,
+    ReportSent,
     Spawn,
     Spawning,
     SpawningComplete,
@@ -38,10 +40,12 @@ from estsim.link.messages import (
     StopOrder,
     Unknown,
 )
+from estsim.units import harmless
 
 # A master compares a worker's version with its own and warns where they differ; -1 passes for any (2.46, 2.47).
 ANY_VERSION: Final = -1
 _MOST_USERS: Final = 10_000_000
+_MOST_MEMBERS: Final = 4096  # of a list or a map on its way: what is long is in sealed bodies
 _LONGEST_WORDS: Final = 500
 _BARE: Final[dict[str, FromMaster]] = {
     "stop": StopOrder(),
@@ -56,29 +60,28 @@ class LinkError(EstsimError):
     """What a master sent cannot be read, or a master that cannot be worked for."""
 
 
-def encode(message: FromWorker, node: str) -> bytes:
+def encode(kind: str, content: object, node: str) -> bytes:
     """Return a message of the worker ``node`` as bytes."""
-    packed: bytes = msgpack.packb((message.kind, _content(message), node))
+    packed: bytes = msgpack.packb((kind, content, node))
     return packed
 
 
-def _content(message: FromWorker) -> object:
+def content_of(message: FromWorker) -> object:
+    """Return what a message says; of estsim's own before they are sealed."""
     match message:
         case ClientReady():
             return ANY_VERSION
-        case Hello(version, public_key):
-            return {"protocol": words.PROTOCOL, "version": version, "public_key": public_key}
         case SpawningComplete(users):
             return _users(users)
         case Heartbeat(state, cpu_percent, rss_bytes):
             return {"state": state, "current_cpu_usage": cpu_percent, "current_memory_usage": rss_bytes}
         case Stats(report, users):
             return {**report, **_users(users)}
-        case ClockAsked() | ParcelSent():
+        case ClockAsked() | ReportSent():
             return asdict(message)
         case Complaint(text):
             return {"msg": text, "traceback": ""}
-        case Spawning() | ClientStopped() | Leaving():
+        case Hello() | Join() | Spawning() | ClientStopped() | Leaving():
             return None
 
 
@@ -87,15 +90,21 @@ def _users(users: Mapping[str, int]) -> dict[str, object]:
     return {"user_classes_count": dict(users), "user_count": sum(users.values())}
 
 
-def decode(raw: bytes) -> FromMaster:
-    """Return the message of a master; raises LinkError for anything else."""
+def decode(raw: bytes) -> tuple[str, Any]:
+    """Return the kind and the content of what a master sent; raises LinkError for what is no message."""
     try:
-        parts = msgpack.unpackb(raw, raw=False, strict_map_key=False)
+        parts = msgpack.unpackb(
+            raw, raw=False, strict_map_key=False, max_array_len=_MOST_MEMBERS, max_map_len=_MOST_MEMBERS
+        )
     except Exception as error:  # msgpack has a family of them, and hostile bytes find the others
         raise LinkError(f"expected a message in msgpack (got {len(raw)} bytes: {type(error).__name__})") from error
     if not isinstance(parts, list) or len(parts) != 3 or not isinstance(parts[0], str):  # noqa: PLR2004 - as above
         raise LinkError(f"expected a message as [type, data, node] (got {_short(parts)})")
-    kind, content = parts[0], parts[1]
+    return parts[0], parts[1]
+
+
+def read(kind: str, content: object) -> FromMaster:
+    """Return a message of Locust's, or one of estsim's that was opened; raises LinkError for what it cannot be."""
     try:
         return _read(kind, content)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -154,6 +163,5 @@ def _seconds(value: object) -> float:
 
 def _short(value: object) -> str:
     """Return something foreign as one line of bounded length for people."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: _LONGEST_WORDS + 1])
+    text = harmless((value if isinstance(value, str) else repr(value))[: _LONGEST_WORDS + 1])
     return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}…"

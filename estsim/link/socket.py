@@ -18,11 +18,12 @@ import trio
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from estsim.link.messages import FromWorker
-from estsim.link.protocol import LinkError, encode
+from estsim.fleet.link_auth import LARGEST_BYTES
+from estsim.fleet.master_messages import PLAN
+from estsim.link.protocol import LinkError
 
-_LARGEST_BYTES: Final = 64 * 2**20  # of what a master sends: a plan is some kilobytes
-_QUEUED: Final = 256  # messages that wait for a slow connection; parcels among them come once a second
+_LARGEST_BYTES: Final = LARGEST_BYTES[PLAN] + 4096  # of what a master sends; a larger one ends the connection
+_QUEUED: Final = 256  # messages that wait for a slow connection; worker reports among them come once a second
 _KEEPALIVE_IDLE_S: Final = 30  # as in locust/rpc/zmqrpc.py
 _LINGER_MS: Final = 2000  # for the last words
 _RECONNECT_MS: Final = 200
@@ -71,18 +72,17 @@ class _Inlet:
 
 
 class Connection:
-    """A worker's side of the wire, under one name; made by :func:`connection_to`."""
+    """A worker's side of the wire; made by :func:`connection_to`."""
 
-    def __init__(self, socket: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]", name: str) -> None:
-        self.name = name
+    def __init__(self, socket: "zmq.Socket[bytes]", monitor: "zmq.Socket[bytes]") -> None:
         self._socket = socket
         self._messages = _Inlet(socket)
         self._changes = _Inlet(monitor)
 
-    def send(self, message: FromWorker) -> bool:
+    def send(self, raw: bytes) -> bool:
         """Send a message, or say that it cannot be sent now."""
         try:
-            self._socket.send(encode(message, self.name), zmq.NOBLOCK)
+            self._socket.send(raw, zmq.NOBLOCK)
         except zmq.Again:
             return False
         finally:
@@ -125,7 +125,7 @@ async def connection_to(master: MasterAddress, name: str) -> AsyncIterator[Conne
         monitor.set(zmq.LINGER, 0)
         _connect(socket, master)
         try:
-            yield Connection(socket, monitor, name)
+            yield Connection(socket, monitor)
         finally:
             socket.disable_monitor()
             monitor.close()
@@ -139,7 +139,7 @@ def _connect(socket: "zmq.Socket[bytes]", master: MasterAddress) -> None:
     try:
         socket.connect(f"tcp://{master}")
     except zmq.ZMQError as error:
-        raise LinkError(f"{master} is no address of a master: {error}") from error
+        raise LinkError(f"{master} is not a valid master address: {error}") from error
 
 
 async def _needs_v6(master: MasterAddress) -> bool:

@@ -7,7 +7,7 @@ Times are seconds from the start of the cohort's boot, ascending, one per device
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from math import log1p, sqrt
+from math import ceil, inf, log1p, sqrt
 
 from estsim.load.streams import Purpose, uniform
 
@@ -80,8 +80,32 @@ def boot_times(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 0) 
 
 
 def boot_window_s(arrivals: Arrivals, devices: int, *, seed: int, cohort: int = 0) -> float:
-    """Return when the last device boots, in seconds."""
-    return max(boot_times(arrivals, devices, seed=seed, cohort=cohort), default=0.0)
+    """Return when the last device boots, in seconds: at once, where no draws decide it."""
+    match arrivals:
+        case Even(rate) if devices:
+            return (devices - 1) / rate
+        case Ramp() if devices:
+            return _ramp_time(arrivals, devices - 1)
+        case Steps(steps):
+            return _last_step_time(steps, devices)
+        case _:
+            return max(boot_times(arrivals, devices, seed=seed, cohort=cohort), default=0.0)
+
+
+def boot_time_at(arrivals: Arrivals, devices: int, share: float) -> float:
+    """Return about when a share of the devices has booted, without any draw; infinity where it never does."""
+    index = min(max(0, devices - 1), int(share * devices))
+    match arrivals:
+        case Burst(over_s):
+            return over_s * share
+        case Even(rate) | Poisson(rate):
+            return index / rate
+        case Ramp():
+            return _ramp_time(arrivals, index)
+        case Steps(steps):
+            return _last_step_time(steps, index + 1)
+        case Trace(times_s):
+            return times_s[index] if index < len(times_s) else inf
 
 
 def _gap(rate_per_s: float, seed: int, cohort: int, index: int) -> float:
@@ -97,6 +121,17 @@ def _step_times(steps: tuple[tuple[float, float], ...], devices: int) -> Iterato
             yield begun_s + max(0.0, index - booted) / rate
             index += 1
         begun_s, booted = begun_s + for_s, booted + rate * for_s
+
+
+def _last_step_time(steps: tuple[tuple[float, float], ...], devices: int) -> float:
+    """Return the last time of :func:`_step_times`."""
+    begun_s, booted, index, at_s = 0.0, 0.0, 0, 0.0
+    for number, (rate, for_s) in enumerate(steps, start=1):
+        end = devices if number == len(steps) else min(devices, ceil(booted + rate * for_s - 1e-9))
+        if rate > 0 and end > index:
+            at_s, index = begun_s + max(0.0, end - 1 - booted) / rate, end
+        begun_s, booted = begun_s + for_s, booted + rate * for_s
+    return at_s
 
 
 def _ramp_time(ramp: Ramp, index: int) -> float:

@@ -5,7 +5,7 @@ The twin of :mod:`estsim.engine.announcer`. Nobody is at a terminal to press Ent
 
 import gevent
 
-from estsim.errors import EstsimError
+from estsim.errors import EstsimError, noting
 from estsim.fleet.led_run import LedRun
 from estsim.fleet.orders import told
 from estsim.locust.sandbox import Sandbox
@@ -17,10 +17,11 @@ def play_events(run: LedRun, sandbox: Sandbox | None) -> None:
     """Let the events happen, each at its time: a greenlet's work."""
     for happening in run.scenario.events:
         gevent.sleep(max(0.0, happening.at_s - run.clock.now_s()))
-        text = _done(happening.what, sandbox)
-        stirs = not isinstance(happening.what, Mark | Retire | SandboxChange)
-        at_ns = max(0, run.clock.now_ns())
-        run.books.recorder.mark(at_ns, text, kind="event" if stirs else "mark", stirs=stirs)
+        with noting(run.note):
+            text = _done(happening.what, sandbox)
+            stirs = not isinstance(happening.what, Mark | Retire | SandboxChange)
+            at_ns = max(0, run.clock.now_ns())
+            run.books.recorder.mark(at_ns, text, kind="event" if stirs else "mark", stirs=stirs)
 
 
 def _done(what: What, sandbox: Sandbox | None) -> str:
@@ -35,6 +36,6 @@ def _done(what: What, sandbox: Sandbox | None) -> str:
                 return f"the sandbox refused {words}: {error}"
             return f"sandbox {words}"
         case Mark(text, wait_for_enter=True):
-            return f"{text} (no terminal to wait at for Enter, so it went on)"
+            return f"{text} (no terminal to confirm with Enter; continued)"
         case _:
             return told(what)

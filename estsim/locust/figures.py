@@ -1,6 +1,6 @@
 """A moment of a run in the figures of deferral, as words for Locust's web UI. Pure: imports no Locust.
 
-The definitions are METRICS.md's, the values those of the snapshot that the dashboard of ``estsim run`` shows.
+The definitions are docs/metrics.md's, the values those of the snapshot that the dashboard of ``estsim run`` shows.
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
+from estsim.measure.metrics import EARLY_POLLS, EXCHANGES, RETRY_AFTER, SYNCHRONISATION, TIME_TO_CERTIFICATE
 from estsim.measure.snapshot import Quantiles, Snapshot
 
 ABSENT: Final = "\N{EN DASH}"
 _BARS: Final = " ▁▂▃▄▅▆▇█"
-_IN_SERVICE: Final = ("operational", "renewing")
+_ENROLLED: Final = ("operational", "renewing", "retired")
 _FEWEST_BINS: Final = 20
 _MOST_BINS: Final = 60
 
@@ -30,26 +31,26 @@ class Figure:
 def figures(snapshot: Snapshot) -> tuple[Figure, ...]:
     """Return the figures of a moment, the weightiest first."""
     moment = snapshot.deferral
-    told = f"{sum(moment.told)} told waits, bins of {moment.bin_s:g} s from 0"
-    kept = f"{sum(moment.kept)} gaps between a deferral and the poll after it, the same bins"
+    told = f"{sum(moment.told)} Retry-After values in bins of {moment.bin_s:g} s from 0"
+    kept = f"{sum(moment.kept)} waits from a deferral to the next poll, in the same bins"
     return (
-        Figure("waiting", "waiting now", str(snapshot.waiting_deferred), "devices that were told to come again"),
+        Figure(
+            "waiting", "waiting now", str(snapshot.waiting_deferred), "deferred devices that have not polled again yet"
+        ),
         Figure("enrolled", "enrolled", _enrolled(snapshot), _states(snapshot)),
         Figure("certificates", "certificates", str(snapshot.certificates), f"from {snapshot.requests} requests"),
-        Figure(
-            "exchanges", "exchanges per certificate", _number(snapshot.exchanges_per_certificate), _wasted(snapshot)
-        ),
+        Figure("exchanges", EXCHANGES.label, _number(snapshot.exchanges_per_certificate), _wasted(snapshot)),
         Figure(
             "ttc",
-            "time to certificate",
+            TIME_TO_CERTIFICATE.label,
             _quantiles(snapshot.time_to_certificate_s),
-            "p50, p90, p99; those still open count",
+            "p50, p90, p99; open enrolments are included",
         ),
-        Figure("synchrony", "synchronisation R", _number(moment.synchronisation), _period(snapshot)),
-        Figure("wakeups", "wake-ups to come", bars(snapshot.wakeups), _wakeups(snapshot.wakeups)),
-        Figure("told", "told", bars(trimmed(moment.told, moment.kept)), told),
-        Figure("kept", "kept", bars(trimmed(moment.kept, moment.told)), kept),
-        Figure("punctuality", "early polls", str(moment.early_polls), _punctuality(moment.punctuality_s)),
+        Figure("synchrony", SYNCHRONISATION.label, _number(moment.synchronisation), _period(snapshot)),
+        Figure("wakeups", "wake-up forecast", bars(snapshot.wakeups), _wakeups(snapshot.wakeups)),
+        Figure("told", RETRY_AFTER.label, bars(trimmed(moment.told, moment.kept)), told),
+        Figure("kept", "actual wait", bars(trimmed(moment.kept, moment.told)), kept),
+        Figure("punctuality", EARLY_POLLS.label, str(moment.early_polls), _punctuality(moment.punctuality_s)),
         Figure("generator", "generator", snapshot.saturated or "keeps up", _lag(snapshot)),
     )
 
@@ -91,8 +92,8 @@ def _quantiles(quantiles: Quantiles) -> str:
 
 
 def enrolled(snapshot: Snapshot) -> int:
-    """Return how many devices hold a certificate and use it."""
-    return sum(snapshot.states.get(state, 0) for state in _IN_SERVICE)
+    """Return how many devices have their certificate: they use it, or have left with it when all was done."""
+    return sum(snapshot.states.get(state, 0) for state in _ENROLLED)
 
 
 def _enrolled(snapshot: Snapshot) -> str:
@@ -105,25 +106,25 @@ def _states(snapshot: Snapshot) -> str:
 
 def _wasted(snapshot: Snapshot) -> str:
     moment = snapshot.deferral
-    return f"{moment.polls} polls, {_share(moment.wasted_share)} of them answered by another deferral"
+    return f"{moment.polls} polls, {_share(moment.wasted_share)} of them deferred again"
 
 
 def _period(snapshot: Snapshot) -> str:
     moment = snapshot.deferral
     if moment.period_s is None:
-        return "no period: told waits differ, or there are none"
-    return f"over the last window of period {moment.period_s} s; the run's {_number(moment.run_synchronisation)}"
+        return "no period: Retry-After values differ, or there are none"
+    return f"last window, period {moment.period_s} s; whole run {_number(moment.run_synchronisation)}"
 
 
 def _wakeups(wakeups: Sequence[int]) -> str:
-    return f"{sum(wakeups)} in the next 60 s, at most {max(wakeups, default=0)} in one"
+    return f"{sum(wakeups)} in the next 60 s, at most {max(wakeups, default=0)} per second"
 
 
 def _punctuality(quantiles: Quantiles) -> str:
-    return f"{quantiles.count} judged; past the told wait by {_quantiles(quantiles)} (p50, p90, p99)"
+    return f"{quantiles.count} polls; after the Retry-After by {_quantiles(quantiles)} (p50, p90, p99)"
 
 
 def _lag(snapshot: Snapshot) -> str:
     p99_ms = snapshot.schedule_lag_ms.p99
     lag = ABSENT if p99_ms is None else f"{p99_ms:.0f} ms"
-    return f"schedule lag p99 of the last 10 s {lag} (limit {snapshot.max_lag_ms:g} ms)"
+    return f"p99 schedule lag over the last 10 s: {lag} (limit {snapshot.max_lag_ms:g} ms)"

@@ -2,6 +2,8 @@
 
 import logging
 import signal
+import sys
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -10,15 +12,19 @@ import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
-from estsim.locust.follow import Follower
-from estsim.locust.lead import Lead, lead_of
-from estsim.locust.options import add_options
+from estsim.errors import UsageError
+from estsim.fleet.link_secret import NO_SECRET, Secret
+from estsim.locust.entrance import check_what_comes, survive_what_comes
+from estsim.locust.master import RunMaster, lead_of
+from estsim.locust.options import add_options, keep_start
+from estsim.locust.worker import FleetWorker
+from estsim.measure.exits import Exit
 
 _LOG: Final = logging.getLogger(__name__)
 _PRESSED_IN_EARNEST: Final = 2  # times, while the run is ending
-_FOLLOWERS: Final[WeakKeyDictionary[Environment, Follower]] = WeakKeyDictionary()
+_WORKERS: Final[WeakKeyDictionary[Environment, FleetWorker]] = WeakKeyDictionary()
 
 
 def _on_parser(parser: LocustArgumentParser, **_: object) -> None:
@@ -30,14 +36,29 @@ def _on_init(environment: Environment, runner: Any, web_ui: Any = None, **_: obj
     _take_interrupts_between_turns(environment)
     # here and not at import: who was there last is told first, and Locust's own runner takes leave when it is told
     environment.events.quitting.add_listener(_on_quitting)  # type: ignore[no-untyped-call]  # Locust says no types here
+    start = keep_start(environment)
     if isinstance(runner, WorkerRunner):
-        _FOLLOWERS[environment] = Follower(environment, runner)
+        secret = _secret(start.secret_of_worker, str(runner.master_host))
+        _WORKERS[environment] = FleetWorker(environment, runner, secret)
         return
-    Lead(environment)
+    secret = NO_SECRET
+    if isinstance(runner, MasterRunner):
+        secret = _secret(start.secret_of_master, str(runner.master_bind_host))
+        survive_what_comes(runner)
+    RunMaster(environment, secret)
     if web_ui is not None:
         from estsim.locust.web import install_tab  # noqa: PLC0415 - a headless process needs none of it
 
         install_tab(environment)
+
+
+def _secret(secret_at: Callable[[str], Secret], host: str) -> Secret:
+    """Return the link's secret, or end Locust before anybody has been told anything."""
+    try:
+        return secret_at(host)
+    except UsageError as error:
+        sys.stderr.write(f"estsim: {error}\n")
+        sys.exit(int(Exit.USAGE))
 
 
 def _take_interrupts_between_turns(environment: Environment) -> None:
@@ -47,7 +68,7 @@ def _take_interrupts_between_turns(environment: Environment) -> None:
     def interrupt() -> None:
         lead = lead_of(environment)
         if lead is not None and lead.is_ending and next(pressed) < _PRESSED_IN_EARNEST:
-            _LOG.warning("estsim: what is under way may end, and the run is saved; Ctrl-C again leaves at once")
+            _LOG.warning("estsim: finishing current exchanges and saving the run; press Ctrl-C again to quit now")
             return
         gevent.get_hub().handle_system_error(KeyboardInterrupt, None)
 
@@ -62,11 +83,11 @@ def _on_test_start(environment: Environment, **_: object) -> None:
 
 
 def _on_test_stop(environment: Environment, **_: object) -> None:
-    lead, follower = lead_of(environment), _FOLLOWERS.get(environment)
+    lead, fleet_worker = lead_of(environment), _WORKERS.get(environment)
     if lead is not None:
         lead.end()
-    if follower is not None:
-        follower.end()
+    if fleet_worker is not None:
+        fleet_worker.end()
 
 
 def _on_test_stopping(environment: Environment, **_: object) -> None:
@@ -76,13 +97,14 @@ def _on_test_stopping(environment: Environment, **_: object) -> None:
 
 
 def _on_quitting(environment: Environment, **_: object) -> None:
-    lead, follower = lead_of(environment), _FOLLOWERS.get(environment)
+    lead, fleet_worker = lead_of(environment), _WORKERS.get(environment)
     if lead is not None:
         lead.interrupted()
-    if follower is not None:
-        follower.leave()
+    if fleet_worker is not None:
+        fleet_worker.leave()
 
 
+check_what_comes()
 events.init_command_line_parser.add_listener(_on_parser)  # type: ignore[no-untyped-call]  # Locust says no types here
 events.init.add_listener(_on_init)  # type: ignore[no-untyped-call]
 events.test_start.add_listener(_on_test_start)  # type: ignore[no-untyped-call]

@@ -16,12 +16,16 @@ from typing import Protocol, overload
 from estsim.device.commands import Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, PowerCut, Started, StopAsked, Woke
 from estsim.device.states import State
-from estsim.fleet.clock import NS_PER_S
+from estsim.errors import noting
+from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device
+from estsim.fleet.exchanges import Exchanges
+from estsim.fleet.kept_connection import KeptConnection
+from estsim.fleet.ledger import Ledger
 from estsim.fleet.settled import Settled
-from estsim.locust.exchanges import Exchanges
-from estsim.locust.kept_line import KeptLine
-from estsim.locust.stage import Stage
+from estsim.locust.run_context import RunContext
+from estsim.net.io import run_through
+from estsim.net.io_blocking import BlockingIo
 from estsim.net.limit import CutOff
 
 
@@ -39,8 +43,19 @@ class Alarm(Protocol):
         """Sleep until it rings, or for so many seconds."""
 
 
+def stop_at_bug(device: Device, bug: Exception, ledger: Ledger, clock: RunClock) -> None:
+    """Stop a device that met a bug of ours; what it sought ends, and is nobody else's failure."""
+    now_ns = clock.now_ns()
+    with noting(lambda another: ledger.note(another, device, now_ns)):
+        ledger.internal_error(device, bug, now_ns)
+    device.stop_at(bug)
+
+
 class Life:
-    """A device with its outstanding command. ``turnstile`` is passed before each exchange is begun."""
+    """A device with its outstanding command; its exchanges wait with ``io``, which is its own.
+
+    ``start limiter`` is passed before each exchange is begun.
+    """
 
     __slots__ = (
         "_alarm",
@@ -49,30 +64,33 @@ class Life:
         "_device",
         "_due",
         "_exchanges",
+        "_io",
         "_kept",
         "_ledger",
         "_machine",
+        "_start_limiter",
         "_stop_told",
-        "_turnstile",
     )
 
     def __init__(
         self,
         device: Device,
-        stage: Stage,
+        stage: RunContext,
         exchanges: Exchanges,
         alarm: Alarm,
         *,
-        turnstile: Callable[[], None] | None = None,
+        io: BlockingIo | None = None,
+        start_limiter: Callable[[], None] | None = None,
     ) -> None:
         self._device = device
         self._machine = machine = device.machine
         self._exchanges = exchanges
         self._alarm = alarm
-        self._turnstile = turnstile
+        self._start_limiter = start_limiter
         self._clock = stage.clock
         self._ledger = stage.ledger
-        self._kept = KeptLine(stage.wire, device)
+        self._io = io = io or BlockingIo()
+        self._kept = KeptConnection(stage.access, io, device)
         self._stop_told = False
         self._command: Exchange | WaitUntil | Stop | None = None
         due = [(order.at_s, order.make(order.at_s)) for order in stage.orders_of(device)]
@@ -83,19 +101,32 @@ class Life:
         self._due: deque[tuple[float, Event]] = deque(due)
 
     def run(self) -> None:
-        """Live until the machine stops; whatever ends it, what is open is booked and nothing stays open."""
+        """Live until the machine stops; whatever ends it, what is open is booked and nothing stays open.
+
+        A bug of ours stops the device where it stands, and is no exception of its user's.
+        """
         try:
-            while not self._machine.stopped:
-                if self._alarm.is_set() and not self._stop_told:
-                    self._ask_to_stop()
-                elif isinstance(self._command, Exchange):
-                    self._carry_out(self._command)
-                else:
-                    self._sleep()
+            with noting(self._fail):
+                self._live()
         finally:
             self._device.wakes_s = None
-            self._kept.drop()
-            self._ledger.open_at_the_end(self._device)
+            with noting(self._fail):
+                self._kept.drop()
+            with noting(self._fail):
+                self._ledger.open_at_the_end(self._device)
+
+    def _live(self) -> None:
+        while not self._machine.stopped:
+            if self._alarm.is_set() and not self._stop_told:
+                self._ask_to_stop()
+            elif isinstance(self._command, Exchange):
+                self._carry_out(self._command)
+            else:
+                self._sleep()
+
+    def _fail(self, bug: Exception) -> None:
+        """Stop at a bug of ours: what the device sought ends, and is nobody else's failure."""
+        stop_at_bug(self._device, bug, self._ledger, self._clock)
 
     # -- waiting
 
@@ -124,6 +155,7 @@ class Life:
     def _tell(self, event: Event, now_s: float) -> None:
         """Tell the machine, and take up the command that it answers with."""
         command = self._machine.step(event, now_s)
+        self._ledger.event(self._device, event)
         if isinstance(event, PowerCut):
             self._kept.forget()
         if not isinstance(command, Continue):
@@ -147,11 +179,12 @@ class Life:
 
     def _carry_out(self, command: Exchange) -> None:
         """Do the exchange; then tell what came due meanwhile, and then what it came to, if that still counts."""
-        if self._turnstile is not None:
-            self._turnstile()
+        if self._start_limiter is not None:
+            self._start_limiter()
         power_fails_s = next((at_s for at_s, event in self._due if isinstance(event, PowerCut)), inf)
+        self._io.cut_off_in(power_fails_s - self._clock.now_s())
         try:
-            settled = self._exchanges.perform(self._device, command, self._kept, cut_off_s=power_fails_s)
+            settled = run_through(self._exchanges.perform(self._device, command, self._kept))
         except CutOff:
             self._tell_due(max(power_fails_s, self._clock.now_s()))
             return

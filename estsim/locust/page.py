@@ -35,7 +35,7 @@ rect { fill: var(--bar); } .kept rect { fill: var(--kept); }
 def page(snapshot: Snapshot | None) -> str:
     """Return the page of a moment; None says that there has been no run yet."""
     if snapshot is None:
-        return _document("Deferral", CALM_S, "<h1>Deferral</h1><p>No run yet: start one in Locust.</p>")
+        return _document("Deferral", CALM_S, "<h1>Deferral</h1><p>No run yet. Start a test in Locust.</p>")
     lively = snapshot.stage is not RunStage.DONE
     return _document(f"Deferral of {snapshot.name}", LIVELY_S if lively else CALM_S, "".join(_parts(snapshot)))
 

@@ -20,7 +20,7 @@ def check_playable(scenario: Scenario, cohort: str | None = None) -> None:
     """Refuse a scenario, or a cohort of it, that asks for more than a Locust user can do; raises UsageError."""
     names = [each.name for each in scenario.cohorts]
     if cohort is not None and cohort not in names:
-        raise UsageError(f"cohorts: there is no {cohort} in {scenario.source} (there are {', '.join(names)})")
+        raise UsageError(f"cohorts: {scenario.source} has no cohort {cohort} (it has {', '.join(names)})")
     refused = [why for each in scenario.cohorts if cohort is None or each.name == cohort for why in _too_much(each)]
     if refused:
         raise UsageError("\n".join(refused))
@@ -29,6 +29,6 @@ def check_playable(scenario: Scenario, cohort: str | None = None) -> None:
 def _too_much(cohort: Cohort) -> Iterator[str]:
     where = f"cohorts.{cohort.name}"
     if cohort.network is not None:
-        yield f"{where}.network: only estsim run and estsim worker shape a device's network"
+        yield f"{where}.network: a simulated network is supported by estsim run and estsim worker only"
     if cohort.stations is not None:
-        yield f"{where}.boot.stations: only estsim run lets devices in at stations"
+        yield f"{where}.boot.stations: stations are supported by estsim run only"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from estsim.errors import PreflightError, UsageError
+from estsim.errors import UsageError
 from estsim.fleet.factory import Factory
-from estsim.fleet.own_sandbox import CHANGE_S, POLL_S, START_S, STOP_S, OwnSandbox, Quarters, begin_order, quarters
+from estsim.fleet.sandbox_folder import CHANGE_S, POLL_S, START_S, STOP_S, OwnSandbox, SandboxFolder, sandbox_folder
 from estsim.scenario.plan import Scenario
 
 Process = subprocess.Popen[bytes]
@@ -43,13 +43,13 @@ class Sandbox(OwnSandbox):
             if self.has_changed():
                 return
             if time.monotonic() > gives_up_s:
-                raise UsageError(f"it did not answer within {CHANGE_S:g} s")
+                raise UsageError(f"it did not respond within {CHANGE_S:g} s")
             time.sleep(POLL_S)
-        raise UsageError(f"it ended with code {self.process.returncode}")
+        raise UsageError(f"it exited with code {self.process.returncode}")
 
     def begin(self, wall_epoch_s: float) -> None:
         """Tell when the run's clock begins (UNIX seconds): windows of faults count from there."""
-        self._tell(begin_order(wall_epoch_s))
+        self._tell(self.begin_order(wall_epoch_s))
 
     def _tell(self, order: bytes) -> None:
         if self.process.stdin is None:
@@ -63,10 +63,10 @@ def start(scenario: Scenario, made: Mapping[str, Factory], *, keep_log_in: Path)
     """Start the sandbox of a scenario, and return it when it listens; its exchange log is kept in a folder at the end.
 
     ``made`` are the authorities made for this run, which the scenario names; their certificates, not their keys, go to
-    the sandbox. Raises PreflightError when it does not come up.
+    the sandbox. Raises PreflightError when it does not come up, UsageError where there is no room.
     """
     with ExitStack() as unless_it_listens:
-        place = unless_it_listens.enter_context(quarters(scenario.sandbox_text, made))
+        place = unless_it_listens.enter_context(sandbox_folder(scenario.sandbox_text, made))
         process = _started(place)
         unless_it_listens.callback(place.keep_log, keep_log_in)
         unless_it_listens.callback(_end, process)
@@ -74,7 +74,7 @@ def start(scenario: Scenario, made: Mapping[str, Factory], *, keep_log_in: Path)
         return Sandbox(**whereabouts, process=process, afterwards=unless_it_listens.pop_all())
 
 
-def _started(place: Quarters) -> Process:
+def _started(place: SandboxFolder) -> Process:
     with place.errors.open("wb") as stderr:
         return subprocess.Popen(  # noqa: S603 - our own command line
             place.command,
@@ -85,7 +85,7 @@ def _started(place: Quarters) -> Process:
         )
 
 
-def _announced(process: Process, place: Quarters, label: str | None) -> dict[str, Any]:
+def _announced(process: Process, place: SandboxFolder, label: str | None) -> dict[str, Any]:
     """Wait until the sandbox says where it listens."""
     gives_up_s = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < gives_up_s:
@@ -93,7 +93,7 @@ def _announced(process: Process, place: Quarters, label: str | None) -> dict[str
         if whereabouts is not None:
             return whereabouts
         time.sleep(POLL_S)
-    raise PreflightError(place.failure(process.returncode))
+    raise place.failure(process.returncode)
 
 
 def _end(process: Process) -> None:

@@ -11,7 +11,7 @@ from locust.shape import LoadTestShape
 
 from estsim.fleet.led_run import LedRun
 from estsim.locust.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
-from estsim.locust.lead import lead_of
+from estsim.locust.master import lead_of
 
 _LOG: Final = logging.getLogger(__name__)
 _HEARD_S: Final = 2.5  # workers say once a second where their devices stand: what the plan had last is in it by then
@@ -57,10 +57,10 @@ class BootCurve(LoadTestShape):
     def _is_over(self, run: LedRun) -> bool:
         now_s = run.clock.now_s()
         if now_s >= run.scenario.duration_s:
-            _LOG.info("estsim: the scenario's time is over")
+            _LOG.info("estsim: the scenario's duration has elapsed")
             return True
         if not run.scenario.until_settled or now_s < self._plan_ends_s + _HEARD_S:
             return False
         if run.is_settled:
-            _LOG.info("estsim: no device has a step planned any more")
+            _LOG.info("estsim: all devices have settled")
         return run.is_settled

@@ -15,30 +15,28 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING
 
-from estsim.device.identity import PrivateKey
-from estsim.errors import EstsimError
+from estsim.errors import EstsimError, noting
 from estsim.fleet.clock import NS_PER_S
+from estsim.fleet.device_connection import DeviceConnection
 from estsim.fleet.devices import Device
-from estsim.fleet.keys import KeyRing
-from estsim.fleet.plain_keys import take_key
+from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.rows import failure_of
 from estsim.locust import hooks  # noqa: F401 - a locustfile with a user of ours needs nothing else
-from estsim.locust.exchanges import Exchanges
-from estsim.locust.life import Life
+from estsim.locust.life import Life, stop_at_bug
 from estsim.locust.playable import check_playable, read_scenario
-from estsim.locust.stage import Stage
+from estsim.locust.run_context import RunContext
+from estsim.locust.start_limiter import StartLimiter
 from estsim.locust.tuning import collect_rarely
-from estsim.locust.turnstile import Turnstile
-from estsim.locust.wire import BlockingLine
 from estsim.measure.sample import Sample
+from estsim.net.io_blocking import BlockingIo
 
 REQUEST_TYPE: Final = "EST"
 DRAIN_S: Final = 10.0  # what an exchange under way may still take where Locust would stop a user at once
 
 _LOG: Final = logging.getLogger(__name__)
 _NS_PER_MS: Final = 1_000_000
-_TURNSTILE: Final = Turnstile()
-_TUNED_FOR: Final[WeakSet[Stage]] = WeakSet()
+_START_LIMITER: Final = StartLimiter()
+_TUNED_FOR: Final[WeakSet[RunContext]] = WeakSet()
 
 
 class ExchangeFailed(EstsimError):  # noqa: N818 - says what it is
@@ -59,7 +57,7 @@ class EstDevice(User):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self._stage: Stage | None = None
+        self._stage: RunContext | None = None
         self._alarm = Event()
 
     @task
@@ -68,16 +66,20 @@ class EstDevice(User):
         if self._stage is not None:
             raise StopUser
         try:
-            stage = self._stage = _stage_for(self.environment, self.scenario)
+            stage = self._stage = _run_context_for(self.environment, self.scenario)
         except EstsimError as error:
             _LOG.error("%s", error)
             raise StopUser from error  # else Locust would ask again at once, for ever
-        device = stage.take(self.cohort)
+        device: Device | None = None
+        with noting(lambda bug: stage.ledger.note(bug, None, stage.clock.now_ns())):
+            device = stage.take(self.cohort)
         if device is None:
             raise StopUser
-        exchanges = Exchanges(stage.clock, self._book, request_ids=stage.request_ids, keys=_take_key)
+        exchanges = Exchanges(stage.clock, self._book, request_ids=stage.request_ids)
+        io = BlockingIo(elsewhere=gevent.get_hub().threadpool.apply)
         try:
-            Life(device, stage, exchanges, self._alarm, turnstile=_TURNSTILE).run()
+            with noting(lambda bug: stop_at_bug(device, bug, stage.ledger, stage.clock)):
+                Life(device, stage, exchanges, self._alarm, io=io, start_limiter=_START_LIMITER).run()
         finally:
             stage.give_back(device)
         self._alarm.wait()  # a device that has left still is a user: Locust would spawn another one in its place
@@ -94,7 +96,7 @@ class EstDevice(User):
             self.group.killone(self.greenlet)
         return force
 
-    def _book(self, device: Device, sample: Sample, line: BlockingLine) -> None:
+    def _book(self, device: Device, sample: Sample, line: DeviceConnection) -> None:
         """Book an exchange in ours and in Locust's books."""
         stage = self._stage
         assert stage is not None  # noqa: S101 - it gave us the device
@@ -109,7 +111,7 @@ class EstDevice(User):
             exception=None if failed is None else ExchangeFailed(failed),
             context=self.context() | _context(sample),
             start_time=stage.clock.wall_s(sample.stamps.started_ns / NS_PER_S),
-            url=f"https://{stage.wire.endpoint}",
+            url=f"https://{stage.access.endpoint}",
         )
 
 
@@ -123,16 +125,11 @@ def _context(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _take_key(ring: KeyRing) -> PrivateKey:
-    """Return a key; a slow one is made in a thread, while other greenlets go on."""
-    return take_key(ring, elsewhere=gevent.get_hub().threadpool.apply)
-
-
-def _stage_for(environment: Environment, scenario: str | None) -> Stage:
+def _run_context_for(environment: Environment, scenario: str | None) -> RunContext:
     """Return this process's stage for a scenario, made by the first user that asks."""
-    from estsim.locust.play import play_for  # noqa: PLC0415 - the run around a user is made when there is one
+    from estsim.locust.process_fleet import fleet_for  # noqa: PLC0415 - the run around a user is made when there is one
 
-    stage: Stage = play_for(environment, scenario)
+    stage: RunContext = fleet_for(environment, scenario)
     if stage not in _TUNED_FOR:
         _TUNED_FOR.add(stage)
         collect_rarely()
@@ -141,7 +138,6 @@ def _stage_for(environment: Environment, scenario: str | None) -> Stage:
 
 def _check_users(environment: Environment, **_: object) -> None:
     """Refuse what the users of a locustfile cannot play, before any is spawned; ends Locust with exit code 2."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request, at the level that Locust sets
     try:
         for each in environment.user_classes:
             if issubclass(each, EstDevice) and each.scenario is not None:

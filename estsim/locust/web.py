@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 from locust.env import Environment
 
 from estsim.locust.figures import figures
-from estsim.locust.lead import lead_of
+from estsim.locust.master import lead_of
 from estsim.locust.page import page
 from estsim.measure.snapshot import Snapshot
 
@@ -25,7 +25,7 @@ _STATISTICS: Final = "locust.request_stats"
 _COLUMNS: Final = [
     {"key": "figure", "title": "Deferral"},
     {"key": "value", "title": "Now"},
-    {"key": "note", "title": "Of that"},
+    {"key": "note", "title": "Details"},
 ]
 
 
@@ -37,7 +37,7 @@ def install_tab(environment: Environment) -> None:
     web_ui.template_args |= {
         "extended_tabs": [{"key": TAB, "title": "Deferral"}],
         "extended_tables": [{"key": TAB, "structure": _COLUMNS}],
-        "extended_csv_files": [{"href": f".{PATH}", "title": "Deferral, with its bars drawn"}],
+        "extended_csv_files": [{"href": f".{PATH}", "title": "Deferral charts"}],
     }
 
     watch = Watch(environment)

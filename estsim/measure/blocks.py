@@ -1,4 +1,4 @@
-"""Confidence intervals of percentiles from blocks of time (METRICS.md, "Statistics").
+"""Confidence intervals of percentiles from blocks of time (docs/metrics.md, "Statistics").
 
 Samples of a herd are not independent: what one device met, its neighbours met too. Blocks that are long enough are,
 nearly. So the uncertainty of "this share lies below that value" is taken from how it differs between blocks, as between
@@ -10,10 +10,11 @@ from math import ceil, sqrt
 from statistics import NormalDist
 from typing import Final
 
-from estsim.measure.histograms import Histogram
+from estsim.measure.histograms import Histogram, bucket_of, value_of
 
 BLOCK_S: Final = 10.0
 MIN_BLOCKS: Final = 5  # of which a spread can be said
+EFFECTIVE_BLOCKS: Final = 20  # of which it can be said well enough to correct a number of samples by
 _MOST_BLOCKS: Final = 256  # then neighbours are merged: a long run needs no finer ones
 _Z: Final = NormalDist().inv_cdf(0.975)
 
@@ -89,6 +90,22 @@ def interval(blocks: Sequence[Histogram], share: float) -> Interval | None:
     return (low if low is not None else value, high)
 
 
+def effective_samples(blocks: Sequence[Histogram], value: int) -> float | None:
+    """Return how many independent samples would tell as well which share lies at a value at most.
+
+    None of fewer than 20 blocks, which do not show how samples depend on each other; never more than there are samples.
+    """
+    filled = [block for block in blocks if block.count]
+    n = len(filled)
+    if n < EFFECTIVE_BLOCKS:
+        return None
+    count = sum(block.count for block in filled)
+    below = [_not_above(block, value) for block in filled]
+    at = sum(below) / count
+    spread = sum((under - at * block.count) ** 2 for under, block in zip(below, filled, strict=True)) * n / (n - 1)
+    return min(float(count), at * (1 - at) * count * count / spread) if spread > 0 and 0 < at < 1 else float(count)
+
+
 def _merge(histograms: Sequence[Histogram]) -> Histogram:
     whole = Histogram(histograms[0].layout)
     for histogram in histograms:
@@ -106,7 +123,12 @@ def _half_width(blocks: Sequence[Histogram], count: int, value: int) -> float:
 
 
 def _not_above(histogram: Histogram, value: int) -> int:
-    return sum(count for held, count in histogram.values() if held <= value)
+    if histogram.max is None or value >= histogram.max:
+        return histogram.count
+    last = bucket_of(value)
+    if value_of(last) > value:  # it stands for its highest value
+        last -= 1
+    return sum(count for index, count in histogram.counts.items() if index <= last)
 
 
 def _t975(degrees: int) -> float:

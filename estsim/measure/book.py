@@ -1,6 +1,7 @@
 """The book of tallies: what a run counts, by cohort, phase and time, each sample entered once.
 
-Samples go into the slice of their cohort, their phase and the ten seconds in which they ended. A finished slice is
+Samples are counted in the slice of their cohort, their phase and the ten seconds in which they ended. What this process
+or another has counted since it was last taken is merged into the slice under way, or one before it. A finished slice is
 added to the cohort's total and its phase's, stays for a minute as a part of the last window, and is a block for
 confidence intervals. So the run's totals, its phases, its last minute and its blocks are the same counts, and merge by
 addition.
@@ -14,31 +15,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from estsim.est.operations import Operation
-from estsim.measure.blocks import BLOCK_S, Blocks
-from estsim.measure.lives import DEFAULT_WITHIN_S
+from estsim.measure.blocks import Blocks
+from estsim.measure.enrolment_tally import DEFAULT_WITHIN_S
+from estsim.measure.histograms import LONG, Histogram
+from estsim.measure.phases import WARMUP, Stretch
+from estsim.measure.slice_counts import SLICE_NS, CountedSlices, SliceCounts, SliceKey
 from estsim.measure.tally import Tally, total_of
 
-SLICE_S: Final = BLOCK_S
 WINDOW_SLICES: Final = 6  # the last window: the slice under way and the five before it, 50 to 60 s
-WARMUP: Final = "warmup"  # the phase that nothing but its own block counts
-_SLICE_NS: Final = round(SLICE_S * 1e9)
 
 _Key = tuple[str, str | None]  # cohort, phase
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A phase: a name, and when it begins and ends (seconds of the run, the end not within it)."""
-
-    name: str
-    from_s: float
-    to_s: float
-
-
-def phase_at(phases: Iterable[Stretch], intended_ns: int) -> str | None:
-    """Return the phase in which something was meant to begin, None outside of all."""
-    intended_s = intended_ns / 1e9
-    return next((phase.name for phase in phases if phase.from_s <= intended_s < phase.to_s), None)
 
 
 @dataclass(slots=True)
@@ -49,6 +35,15 @@ class OperationBlocks:
     response: Blocks = field(default_factory=Blocks)
 
 
+def ends_of(concluded: int, failures: int) -> Histogram:
+    """Return ends of enrolments as a histogram of zeros for certificates and ones for failures."""
+    histogram = Histogram(LONG)
+    for value, count in ((0, concluded - failures), (1, failures)):
+        if count:
+            histogram.record(value, count)
+    return histogram
+
+
 BlocksByOperation = Mapping[Operation, OperationBlocks]
 
 
@@ -56,57 +51,82 @@ class TallyBook:
     """All tallies of a run in one process."""
 
     def __init__(
-        self, cohorts: Iterable[str], *, within_s: Iterable[float] = DEFAULT_WITHIN_S, phases: Sequence[Stretch] = ()
+        self,
+        cohorts: Iterable[str],
+        *,
+        within_s: Iterable[float] = DEFAULT_WITHIN_S,
+        phases: Sequence[Stretch] = (),
+        max_lag_s: float = 0.02,
     ) -> None:
         self.cohorts = tuple(cohorts)
         self.within_s = tuple(within_s)
         self.phases = tuple(phases)
         self._total: dict[str, Tally] = {cohort: self._new() for cohort in self.cohorts}
         self._by_phase: dict[_Key, Tally] = {}
+        self._counted = CountedSlices(self.within_s, self.phases, max_lag_s=max_lag_s)  # by this process, not yet taken
         self._slice = 0
+        self._taken: deque[tuple[int, _Key, Tally]] = deque()  # what was taken and is still to be merged
         self._open: dict[_Key, Tally] = {}
         self._closing: deque[tuple[int, _Key, Tally]] = deque()  # finished slices that are still to be added
         self._recent: deque[tuple[int, dict[_Key, Tally]]] = deque()
         self._blocks: dict[str, dict[Operation, OperationBlocks]] = {cohort: {} for cohort in self.cohorts}
+        self._ends: dict[str, Blocks] = {cohort: Blocks() for cohort in self.cohorts}
 
     @property
     def slice(self) -> int:
         """The number of the slice under way."""
         return self._slice
 
-    def tally(self, cohort: str, *, intended_ns: int, now_ns: int) -> Tally:
-        """Return the slice to count in: of what was meant to begin at ``intended_ns`` and is recorded at ``now_ns``."""
-        number = now_ns // _SLICE_NS
+    def counts(self, cohort: str, *, intended_ns: int, now_ns: int) -> SliceCounts:
+        """Return where to count what was meant to begin at ``intended_ns`` and is recorded at ``now_ns``."""
+        number = now_ns // SLICE_NS
         if number > self._slice:
             self.turn(number)
+        elif self._taken:
+            self._merge_one()
         elif self._closing:
             self._add_one()
-        return self._in_slice((cohort, phase_at(self.phases, intended_ns) if self.phases else None))
+        return self._counted.at(cohort, intended_ns=intended_ns, now_ns=now_ns)
+
+    def tally(self, cohort: str, *, intended_ns: int, now_ns: int) -> Tally:
+        """Return the tally of the same slice, for what no report shows beyond it."""
+        return self.counts(cohort, intended_ns=intended_ns, now_ns=now_ns).tally
+
+    def take(self) -> dict[SliceKey, SliceCounts]:
+        """Return what this process has counted since it was last taken; it must not be changed.
+
+        It is merged one by one with the samples that come, so that no pass of the loop bears it all.
+        """
+        taken = self._counted.take()
+        while self._taken:
+            self._merge_one()
+        self._taken.extend((number, (cohort, phase), counts.tally) for (number, cohort, phase), counts in taken.items())
+        return taken
+
+    def _merge_one(self) -> None:
+        number, (cohort, phase), tally = self._taken.popleft()
+        self.merge(number, cohort, phase, tally)
 
     def merge(self, number: int, cohort: str, phase: str | None, tally: Tally) -> None:
-        """Add what another process counted in the slice of this number; a slice that is closed takes it as well."""
+        """Add what was counted in the slice of this number; a slice that is closed takes it as well."""
         if number > self._slice:
             self.turn(number)
-        if number == self._slice:
-            self._in_slice((cohort, phase)).merge(tally)
-            return
         key = (cohort, phase)
+        if number == self._slice:
+            self._open.setdefault(key, self._new()).merge(tally)
+            return
         self._closing.append((number, key, tally))
         for recent, tallies in self._recent:
             if recent == number:  # a new one: the old may wait to be added as well
                 tallies[key] = total_of([tallies[key], tally], self.within_s) if key in tallies else tally
-
-    def _in_slice(self, key: _Key) -> Tally:
-        found = self._open.get(key)
-        if found is None:
-            found = self._open[key] = self._new()
-        return found
 
     def turn(self, number: int) -> None:
         """Close the slice under way and open the one of this number.
 
         Finished slices are added one by one with the samples that come, so that no pass of the loop bears them all.
         """
+        while self._taken:
+            self._merge_one()
         while self._closing:
             self._add_one()
         self._closing.extend((self._slice, key, tally) for key, tally in self._open.items())
@@ -117,6 +137,10 @@ class TallyBook:
 
     def _add_one(self) -> None:
         number, (cohort, phase), tally = self._closing.popleft()
+        self.add(number, cohort, phase, tally)
+
+    def add(self, number: int, cohort: str, phase: str | None, tally: Tally) -> None:
+        """Add a finished slice to the totals; it is no part of the last window."""
         if phase is not None:
             self._by_phase.setdefault((cohort, phase), self._new()).merge(tally)
         if phase != WARMUP:
@@ -124,15 +148,23 @@ class TallyBook:
             self._keep_blocks(number, cohort, tally)
 
     def _unadded(self) -> Iterator[tuple[int, _Key, Tally]]:
-        """Yield the slices that are in no total yet: those finished last, and the one under way."""
+        """Yield the slices that are in no total yet: finished last, under way, and what was counted since."""
         yield from self._closing
         yield from ((self._slice, key, tally) for key, tally in self._open.items())
+        yield from self._unmerged()
+
+    def _unmerged(self) -> Iterator[tuple[int, _Key, Tally]]:
+        """Yield what this process has counted that is in no slice of the book yet."""
+        yield from self._taken
+        for (number, cohort, phase), counts in self._counted.counts.items():
+            yield number, (cohort, phase), counts.tally
 
     def _keep_blocks(self, number: int, cohort: str, tally: Tally) -> None:
         for operation, counts in tally.operations.items():
             blocks = self._blocks[cohort].setdefault(operation, OperationBlocks())
             blocks.service.add(number, counts.service)
             blocks.response.add(number, counts.response)
+        self._ends[cohort].add(number, ends_of(tally.enrolment_tally.concluded, tally.enrolment_tally.failures))
 
     def parts(self, cohort: str) -> Iterator[Tally]:
         """Yield what a cohort's total is the merge of; none of them is to be changed."""
@@ -168,11 +200,18 @@ class TallyBook:
             for (cohort, phase), tally in table.items():
                 if cohort in wanted and phase != WARMUP:
                     yield tally
+        first = self._first_of_window
+        for number, (cohort, phase), tally in self._unmerged():
+            if number >= first and cohort in wanted and phase != WARMUP:
+                yield tally
+
+    @property
+    def _first_of_window(self) -> int:
+        return self._recent[0][0] if self._recent else self._slice
 
     def window_s(self, now_ns: int) -> float:
         """Return how long the last window is, in seconds."""
-        first = self._recent[0][0] if self._recent else self._slice
-        return max(0.0, (now_ns - first * _SLICE_NS) / 1e9)
+        return max(0.0, (now_ns - self._first_of_window * SLICE_NS) / 1e9)
 
     def blocks(self, cohorts: Iterable[str] | None = None) -> dict[Operation, OperationBlocks]:
         """Return the blocks of the finished slices and of the one under way, of some cohorts or of all."""
@@ -190,6 +229,16 @@ class TallyBook:
                 found = merged.setdefault(operation, OperationBlocks())
                 found.service.add(number, counts.service)
                 found.response.add(number, counts.response)
+        return merged
+
+    def ends(self, cohorts: Iterable[str] | None = None) -> Blocks:
+        """Return the ends of enrolments block by block, 1 for one that failed and 0 for a certificate."""
+        merged, wanted = Blocks(), tuple(self.cohorts if cohorts is None else cohorts)
+        for cohort in wanted:
+            merged.merge(self._ends[cohort])
+        for number, (cohort, phase), tally in self._unadded():
+            if cohort in wanted and phase != WARMUP:
+                merged.add(number, ends_of(tally.enrolment_tally.concluded, tally.enrolment_tally.failures))
         return merged
 
     def _new(self) -> Tally:

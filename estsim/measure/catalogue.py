@@ -1,24 +1,30 @@
-"""The catalogue: every metric's name, its unit, and how it is read from a scope.
+"""The catalogue: every name that a threshold may use, and how its value is read from a scope.
 
 Names are paths of summary.json without ``operations.``, ``deferral.`` and the unit suffix, such as
-``simpleenroll.response.p99`` or ``cohorts.north.wasted_share``. Thresholds, schema and report take them from here.
+``simpleenroll.response.p99`` or ``cohorts.north.wasted_share``. The metrics are in :mod:`estsim.measure.metrics`.
 """
 
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from enum import Enum
+from functools import partial
 from typing import Final
 
 from estsim.errors import EstsimError, UnitError
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.measure.deferral import Scope
-from estsim.measure.histograms import Histogram, needed_samples
-from estsim.measure.survival import Survival
+from estsim.measure import metrics
+from estsim.measure.blocks import Blocks
+from estsim.measure.deferral import FAMILIES, Scope
+from estsim.measure.evidence import Resting, of_failures, of_percentile, of_unfinished, of_within
+from estsim.measure.histograms import Histogram
+from estsim.measure.incidence import Incidence
+from estsim.measure.metric_advice import Known, unknown_metric
+from estsim.measure.metric_kinds import Unit
+from estsim.measure.metrics import METRICS
 from estsim.measure.tally import OperationTally
-from estsim.units import format_duration, parse_duration
+from estsim.nearness import suggestion
+from estsim.units import harmless, parse_duration
 
 STATES: Final = (
     "off",
@@ -32,42 +38,35 @@ STATES: Final = (
     "expired",
     "gave_up",
     "retired",
-)  # DESIGN.md §3; the device room itself is out of reach from here
+)  # docs/architecture.md; the device room itself is out of reach from here
 _STATISTICS: Final = ("count", "mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 _PERCENTILE: Final = re.compile(r"p(\d{1,2})(?:[._](\d{1,3}))?")
-_WITHIN: Final = "enrolled_within"
 
 
 class ThresholdError(EstsimError):
     """A threshold that cannot be judged by any run: an unknown name, a unit that does not fit."""
 
-
-class Unit(Enum):
-    """What a metric is measured in, which decides how its bound is written."""
-
-    MILLISECONDS = "milliseconds"
-    SECONDS = "seconds"
-    SHARE = "share"
-    NUMBER = "number"
-
-    @property
-    def seconds(self) -> float:
-        """How many seconds a unit of a time is."""
-        return 0.001 if self is Unit.MILLISECONDS else 1.0
+    def __init__(self, text: str) -> None:
+        super().__init__(harmless(text))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A metric's value in its unit; None with the reason, or with what it is known to be longer than."""
+    """A metric's value in its unit; None with the reason, or with what it is known to be longer than, or to lie in."""
 
     value: float | None
     why_none: str = ""
     longer_than: float | None = None
+    between: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric that was asked for by its path; ``within_s`` is the D of an ``enrolled_within.D``."""
+    """A metric that was asked for by its path; ``within_s`` is the D of an ``enrolled_within.D`` and its like.
+
+    ``rests_on`` returns the samples that a threshold on it rests on; it is None for a claim about the run alone.
+    ``share`` is that of a percentile: 0.99 of p99.
+    """
 
     path: str
     cohort: str | None
@@ -75,10 +74,17 @@ class Metric:
     read: Callable[[Scope], Reading]
     within_s: float | None = None
     phase: str | None = None
+    rests_on: Resting | None = None
+    share: float | None = None
+
+    @property
+    def counts_failures(self) -> bool:
+        """Whether it is the share of enrolments that failed, of the run, a cohort or a phase."""
+        return self.path.rpartition(".")[2] == "failures"
 
 
 _Scalar = tuple[Unit, Callable[[Scope], float | None]]
-_Spread = tuple[Unit, Callable[[Scope], Histogram | Survival]]
+_Spread = tuple[Unit, Callable[[Scope], Histogram | Incidence]]
 
 _NOTHING: Final = OperationTally()
 
@@ -110,24 +116,7 @@ def _state_of(state: str) -> Callable[[Scope], float | None]:
 
 
 def _scalars() -> Iterator[tuple[str, _Scalar]]:
-    yield "failures", (Unit.SHARE, lambda scope: scope.failures)
-    yield "exchanges_per_certificate", (Unit.NUMBER, lambda scope: scope.exchanges_per_certificate)
-    yield "polls", (Unit.NUMBER, lambda scope: scope.tally.polls.count)
-    yield "wasted_share", (Unit.SHARE, lambda scope: scope.wasted_share)
-    yield "hit_rate", (Unit.SHARE, lambda scope: scope.hit_rate)
-    yield "early_polls", (Unit.NUMBER, lambda scope: scope.tally.polls.early)
-    yield "period", (Unit.SECONDS, lambda scope: scope.period_s)
-    yield "peak_to_mean", (Unit.NUMBER, lambda scope: scope.peak_to_mean)
-    yield "synchronisation", (Unit.NUMBER, lambda scope: scope.synchrony.synchronisation)
-    yield "lag_correlation", (Unit.NUMBER, lambda scope: scope.synchrony.lag_correlation)
-    yield "burstiness", (Unit.NUMBER, lambda scope: scope.synchrony.burstiness)
-    yield "fano", (Unit.NUMBER, lambda scope: scope.synchrony.fano)
-    yield "drain", (Unit.SECONDS, lambda scope: scope.drain_s())
-    yield "drain_p90", (Unit.SECONDS, lambda scope: scope.drain_s(0.9))
-    yield "drain_p99", (Unit.SECONDS, lambda scope: scope.drain_s(0.99))
-    yield "resync", (Unit.SECONDS, lambda scope: scope.resync_s)
-    yield "fairness", (Unit.NUMBER, lambda scope: scope.fairness)
-    yield "expired_while_waiting", (Unit.NUMBER, lambda scope: scope.expired_while_waiting)
+    yield from ((metric.name, (metric.unit, metric.of_scope)) for metric in METRICS)
     yield "non_conformance", (Unit.NUMBER, lambda scope: scope.tally.non_conformances.total())
     yield "certificates.issued", (Unit.NUMBER, lambda scope: scope.tally.issued)
     yield "certificates.verified", (Unit.NUMBER, lambda scope: scope.tally.certificates)
@@ -145,11 +134,21 @@ def _spreads() -> Iterator[tuple[str, _Spread]]:
     for operation in Operation:
         for name in ("service", "response", "deferred", "failed"):
             yield f"{operation}.{name}", (Unit.MILLISECONDS, _latency_of(operation, name))
-    yield "time_to_certificate", (Unit.SECONDS, lambda scope: scope.time_to_certificate)
-    yield "retry_after", (Unit.SECONDS, lambda scope: scope.tally.told.histogram)
-    yield "punctuality", (Unit.SECONDS, lambda scope: scope.tally.polls.punctuality)
+    yield from ((spread.name, (spread.unit, spread.of_scope)) for spread in metrics.SPREADS)
 
 
+def _blocks_of(name: str) -> Callable[[Scope], Blocks | None]:
+    """Return how the blocks of a spread are found: service and response times of operations have them."""
+    operation, _, time = name.partition(".")
+
+    def blocks(scope: Scope) -> Blocks | None:
+        found = scope.blocks.get(Operation(operation))
+        return None if found is None else found.service if time == "service" else found.response
+
+    return blocks if time in ("service", "response") else lambda _: None
+
+
+_RESTING: Final[dict[str, Resting]] = {"failures": of_failures, "unfinished": of_unfinished}
 SCALARS: Final = dict(_scalars())
 SPREADS: Final = dict(_spreads())
 
@@ -157,7 +156,7 @@ SPREADS: Final = dict(_spreads())
 def names() -> tuple[str, ...]:
     """Return every name that a threshold may use, with the usual statistics; any pNN and any D beside them."""
     spread = [f"{name}.{statistic}" for name in SPREADS for statistic in _STATISTICS]
-    return (*SCALARS, *spread, f"{_WITHIN}.5m")
+    return (*SCALARS, *spread, *(f"{family}.5m" for family in FAMILIES))
 
 
 def parse_metric(path: str, *, cohorts: Collection[str] = (), phases: Collection[str] = ()) -> Metric:
@@ -167,38 +166,67 @@ def parse_metric(path: str, *, cohorts: Collection[str] = (), phases: Collection
     """
     phase, dot, rest = path.partition(".")
     if dot and phase in phases:
-        return replace(parse_metric(rest, cohorts=cohorts), path=path, phase=phase)
+        return replace(_metric_of(rest, cohorts, phases=(), prefix=f"{phase}."), path=path, phase=phase)
+    return _metric_of(path, cohorts, phases=phases, prefix="")
+
+
+def _metric_of(path: str, cohorts: Collection[str], *, phases: Collection[str], prefix: str) -> Metric:
+    """Return the metric of a path without its phase, which is the ``prefix`` that messages repeat."""
     cohort, name = _split_cohort(path, cohorts)
     if name.startswith("generator."):
-        raise ThresholdError(f"{path}: the generator has its own verdict and no thresholds")
+        raise ThresholdError(
+            f"{path}: thresholds on generator figures are not supported: the generator has its own verdict"
+        )
+    metric = _metric(name, path, cohort)
+    if metric is None:
+        prefix += f"cohorts.{cohort}." if cohort else ""
+        known = Known(names(), _roots(), cohorts, phases, partial(_is_metric, cohorts=cohorts), prefix)
+        raise ThresholdError(unknown_metric(name, known))
+    return metric
+
+
+def _metric(name: str, path: str, cohort: str | None) -> Metric | None:
     if name in SCALARS:
         unit, read = SCALARS[name]
-        return Metric(path, cohort, unit, _scalar_reader(name, read))
-    if name.startswith(f"{_WITHIN}."):
-        return _within_metric(path, cohort, name.removeprefix(f"{_WITHIN}."))
+        return Metric(path, cohort, unit, _scalar_reader(name, read), rests_on=_RESTING.get(name))
+    family, dot, limit = name.partition(".")
+    if dot and family in FAMILIES:
+        return _within_metric(path, cohort, family, limit)
     for spread, (unit, histogram_of) in SPREADS.items():
         statistic = name.removeprefix(f"{spread}.")
         if statistic != name and (reader := _statistic_reader(statistic, unit, histogram_of)):
-            return Metric(path, cohort, _unit_of(statistic, unit), reader)
-    prefix = f"cohorts.{cohort}." if cohort else ""
-    raise ThresholdError(f"unknown metric {path}{_suggestion(name, names(), prefix)}")
+            share = percentile_share(statistic)
+            rests_on = of_percentile(histogram_of, share, unit.seconds, _blocks_of(spread)) if share else None
+            return Metric(path, cohort, _unit_of(statistic, unit), reader, rests_on=rests_on, share=share)
+    return None
+
+
+def _is_metric(path: str, cohorts: Collection[str]) -> bool:
+    try:
+        cohort, name = _split_cohort(path, cohorts)
+        return _metric(name, path, cohort) is not None
+    except ThresholdError:
+        return False
+
+
+def _roots() -> Iterator[str]:
+    """Yield how the names of metrics are made, shortened: what all operations have is named once."""
+    of_operations = tuple(f"{operation}." for operation in Operation)
+    yield from (name for name in SCALARS if not name.startswith((*of_operations, "fleet.states.")))
+    yield "fleet.states.STATE"
+    yield from (f"{family}.D" for family in FAMILIES)
+    yield from (f"{name}.pNN" for name in SPREADS if not name.startswith(of_operations))
+    yield f"OPERATION.{{{', '.join(kind.value for kind in OutcomeClass)}, requests}}"
+    yield "OPERATION.{service, response, deferred, failed}.pNN"
 
 
 def _split_cohort(path: str, cohorts: Collection[str]) -> tuple[str | None, str]:
     if not path.startswith("cohorts."):
         return None, path
-    rest = path.removeprefix("cohorts.")
-    known = [cohort for cohort in cohorts if rest.startswith(f"{cohort}.")]
-    if not known:
-        cohort = rest.partition(".")[0]
-        raise ThresholdError(f"{path}: there is no cohort {cohort}{_suggestion(cohort, cohorts)}")
-    cohort = max(known, key=len)
-    return cohort, rest.removeprefix(f"{cohort}.")
-
-
-def _suggestion(name: str, candidates: Collection[str], prefix: str = "") -> str:
-    nearest = get_close_matches(name, candidates, n=1, cutoff=0.5)
-    return f" (did you mean {prefix}{nearest[0]}?)" if nearest else ""
+    cohort, _, name = path.removeprefix("cohorts.").partition(".")
+    if cohort not in cohorts:
+        raise ThresholdError(f"{path}: there is no cohort '{cohort}'{suggestion(cohort, tuple(cohorts))}")
+    return cohort, name
 
 
 def _unit_of(statistic: str, unit: Unit) -> Unit:
@@ -208,12 +236,18 @@ def _unit_of(statistic: str, unit: Unit) -> Unit:
 def _scalar_reader(name: str, read: Callable[[Scope], float | None]) -> Callable[[Scope], Reading]:
     def reader(scope: Scope) -> Reading:
         value = read(scope)
-        return Reading(value) if value is not None else Reading(None, f"the run has no value of {name}")
+        return Reading(value) if value is not None else Reading(None, _why_none(name, scope))
 
     return reader
 
 
-def _within_metric(path: str, cohort: str | None, limit: str) -> Metric:
+def _why_none(name: str, scope: Scope) -> str:
+    if name == "failures":
+        return f"{scope.tally.enrolment_tally.sought} enrolments began, and none ended"
+    return f"the run has no value for {name}"
+
+
+def _within_metric(path: str, cohort: str | None, family: str, limit: str) -> Metric:
     try:
         limit_s = parse_duration(limit)
     except UnitError as error:
@@ -222,12 +256,15 @@ def _within_metric(path: str, cohort: str | None, limit: str) -> Metric:
         raise ThresholdError(f"{path}: the time must be greater than 0 (got {limit})")
 
     def reader(scope: Scope) -> Reading:
-        share = scope.enrolled_within(limit_s)
+        share = scope.within(family, limit_s)
         if share is None:
-            return Reading(None, f"no enrolment was intended {format_duration(limit_s)} before the end")
-        return Reading(share)
+            return Reading(None, "no sample")
+        if not share.is_known:
+            open_before = f"{share.censored} of {share.samples} enrolments were open or abandoned before {limit}"
+            return Reading(None, open_before, between=(share.low, share.high))
+        return Reading(share.low)
 
-    return Metric(path, cohort, Unit.SHARE, reader, limit_s)
+    return Metric(path, cohort, Unit.SHARE, reader, limit_s, rests_on=of_within(family, limit_s))
 
 
 def percentile_share(statistic: str) -> float | None:
@@ -237,7 +274,7 @@ def percentile_share(statistic: str) -> float | None:
 
 
 def _statistic_reader(
-    statistic: str, unit: Unit, spread_of: Callable[[Scope], Histogram | Survival]
+    statistic: str, unit: Unit, spread_of: Callable[[Scope], Histogram | Incidence]
 ) -> Callable[[Scope], Reading] | None:
     share = percentile_share(statistic)
     if share is not None and share > 0:
@@ -247,13 +284,13 @@ def _statistic_reader(
 
     def reader(scope: Scope) -> Reading:
         spread = spread_of(scope)
-        histogram = spread.events if isinstance(spread, Survival) else spread
+        histogram = spread.events if isinstance(spread, Incidence) else spread
         if statistic == "count":
             return Reading(histogram.count)
         value = histogram.mean() if statistic == "mean" else histogram.max
         if value is None:
-            return Reading(None, "needs 1 sample, had 0")
-        if isinstance(spread, Survival) and spread.unfinished:
+            return Reading(None, "no sample")
+        if isinstance(spread, Incidence) and spread.unfinished:
             if statistic == "max":
                 return Reading(None, longer_than=histogram.scaled(spread.horizon, unit.seconds))
             return Reading(None, f"{spread.unfinished} enrolments have no certificate")
@@ -262,13 +299,12 @@ def _statistic_reader(
     return reader
 
 
-def _percentile(spread: Histogram | Survival, share: float, unit: Unit) -> Reading:
-    size = spread.size if isinstance(spread, Survival) else spread.count
-    if not spread.supports(share):
-        return Reading(None, f"needs {needed_samples(share)} samples, had {size}")
+def _percentile(spread: Histogram | Incidence, share: float, unit: Unit) -> Reading:
+    """Read a percentile by nearest rank, of one sample on."""
     value = spread.quantile(share)
-    if isinstance(spread, Survival):
-        if value is None:
-            return Reading(None, longer_than=spread.events.scaled(spread.horizon, unit.seconds))
-        return Reading(spread.events.scaled(value, unit.seconds))
-    return Reading(spread.scaled(value, unit.seconds))
+    histogram = spread.events if isinstance(spread, Incidence) else spread
+    if value is not None:
+        return Reading(histogram.scaled(value, unit.seconds))
+    if isinstance(spread, Incidence) and spread.size:
+        return Reading(None, longer_than=histogram.scaled(spread.horizon, unit.seconds))
+    return Reading(None, "no sample")

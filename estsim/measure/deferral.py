@@ -1,4 +1,4 @@
-"""The figures of a scope (the whole run, or one cohort): from counts to what METRICS.md defines.
+"""The figures of a scope (the whole run, or one cohort): from counts to what docs/metrics.md defines.
 
 A scope adds to a tally what the tally cannot know: how many devices there are and when the run ended. Summary and
 thresholds both read from here, so that one name has one value.
@@ -6,13 +6,23 @@ thresholds both read from here, so that one name has one value.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from estsim.est.enrolment import EnrolmentEnd
+from estsim.est.enrolment import EnrolmentEnd, Goal, ImpactKind
+from estsim.measure.blocks import Blocks
 from estsim.measure.book import BlocksByOperation
-from estsim.measure.survival import Survival
+from estsim.measure.incidence import Incidence, Share
 from estsim.measure.synchrony import Synchrony, resync_s, synchrony_of
 from estsim.measure.tally import Tally
 from estsim.measure.waits import Polls
+
+FAMILIES: Final[Mapping[str, Goal | ImpactKind]] = {  # whose incidence each is
+    "enrolled_within": Goal.ENROLL,
+    "renewed_within": Goal.RENEW,
+    "recovered_within": ImpactKind.RECOVERY,
+    "replaced_within": ImpactKind.REPLACEMENT,
+}
+_LEAST_UNFINISHED_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +35,12 @@ class Scope:
     states: Mapping[str, int] = field(default_factory=dict)
     blocks: BlocksByOperation = field(default_factory=dict)  # for confidence intervals
     events_s: tuple[float, ...] = ()  # when something stirred the fleet
+    ends: Blocks = field(default_factory=Blocks)  # of enrolments, 1 for one that failed
 
     @property
     def expected_refusals(self) -> int:
         """Enrolments that ended without a certificate, as the plan had it."""
-        return self.tally.lives.expected
+        return self.tally.enrolment_tally.expected
 
     @property
     def synchrony(self) -> Synchrony:
@@ -43,8 +54,28 @@ class Scope:
 
     @property
     def failures(self) -> float | None:
-        """Share of enrolments that failed among those that ended by themselves; those we cut are neither."""
-        return _ratio(self.tally.lives.failures, self.tally.lives.concluded)
+        """Share of enrolments that failed among those that ended by themselves; those we cut are neither.
+
+        Refusals that were expected are outside. It is 0 where none was begun, and None where none has ended.
+        """
+        enrolment_tally = self.tally.enrolment_tally
+        return _ratio(enrolment_tally.failures, enrolment_tally.concluded) if enrolment_tally.sought else 0.0
+
+    @property
+    def unfinished_after_s(self) -> float:
+        """The age from which an open enrolment is unfinished: twice the longest told wait, and 10 s at least."""
+        longest = self.tally.told.histogram
+        return max(_LEAST_UNFINISHED_S, 2 * (longest.scaled(longest.max, 1.0) or 0.0))
+
+    @property
+    def unfinished_count(self) -> int:
+        """Enrolments that are open at the end and older than that."""
+        return self.tally.enrolment_tally.open_longer_than(self.unfinished_after_s, self.ended_ns)
+
+    @property
+    def unfinished(self) -> float:
+        """Share of the enrolments begun that are unfinished; 0 where none was begun."""
+        return _ratio(self.unfinished_count, self.tally.enrolment_tally.sought) or 0.0
 
     @property
     def exchanges_per_certificate(self) -> float | None:
@@ -74,29 +105,29 @@ class Scope:
     @property
     def expired_while_waiting(self) -> int:
         """Enrolments in which the device's certificate passed its notAfter."""
-        return self.tally.lives.ended[EnrolmentEnd.EXPIRED]
+        return self.tally.enrolment_tally.ended[EnrolmentEnd.EXPIRED]
 
     @property
     def fairness(self) -> float | None:
         """Jain's index of the devices' times to a first certificate, open ones at their age."""
-        return self.tally.lives.fairness(self.ended_ns)
+        return self.tally.enrolment_tally.fairness(self.ended_ns)
 
     @property
-    def time_to_certificate(self) -> Survival:
+    def time_to_certificate(self) -> Incidence:
         """Time to certificate, with what was open at the end as censored; in milliseconds."""
-        return self.tally.lives.survival(self.ended_ns)
+        return self.tally.enrolment_tally.incidence(self.ended_ns)
 
     def drain_s(self, share: float = 1.0) -> float | None:
         """Time from the first boot until ``share`` of the devices had their first certificate; null if not yet.
 
         Devices that were refused as planned are not waited for.
         """
-        lives = self.tally.lives
-        return lives.drain_s(self.devices - lives.expected_devices, share)
+        enrolment_tally = self.tally.enrolment_tally
+        return enrolment_tally.drain_s(self.devices - enrolment_tally.expected_devices, share)
 
-    def enrolled_within(self, limit_s: float) -> float | None:
-        """Share of the enrolments intended at least ``limit_s`` before the end that were enrolled within it."""
-        return self.tally.lives.enrolled_within(limit_s, self.ended_ns)
+    def within(self, family: str, limit_s: float) -> Share | None:
+        """Return the share that had a certificate within a time, of a family of ``..._within.D``."""
+        return self.tally.enrolment_tally.incidence(self.ended_ns, FAMILIES[family]).at(round(limit_s * 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +137,11 @@ class Scopes:
     run: Scope
     cohorts: Mapping[str, Scope] = field(default_factory=dict)
     phases: Mapping[str, "Scopes"] = field(default_factory=dict)
+    lasted_s: float = 0.0  # how much time is in its figures
+
+    def per_s(self, count: int) -> float | None:
+        """Return what came in this time as a rate; None of no time."""
+        return round(count / self.lasted_s, 3) if self.lasted_s > 0 else None
 
     def of(self, *, cohort: str | None, phase: str | None) -> Scope:
         """Return the scope of a cohort and a phase; None is all of them."""

@@ -1,15 +1,16 @@
-"""Exit codes: one number for each way that a run can end (a contract that scripts rely on, DESIGN §5)."""
+"""Exit codes: one number for each way that a run can end (a contract: README, "Read the result")."""
 
 from enum import IntEnum
 from typing import Final
 
-from estsim.measure.summary import Verdict
+from estsim.measure.verdict import Verdict
 
 
 class Exit(IntEnum):
-    """The codes; 1 is left to our own bugs, which end in a traceback."""
+    """The codes; 1 is for bugs of our own, wherever one was met."""
 
     PASSED = 0
+    ERROR = 1
     USAGE = 2
     FAILED = 3
     SATURATED = 4
@@ -23,4 +24,5 @@ OF_VERDICT: Final = {
     Verdict.SATURATED: Exit.SATURATED,
     Verdict.UNREACHABLE: Exit.UNREACHABLE,
     Verdict.ABORTED: Exit.INTERRUPTED,
+    Verdict.ERROR: Exit.ERROR,
 }

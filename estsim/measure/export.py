@@ -6,7 +6,9 @@ nanoseconds since the run's epoch. Owns no file: whoever calls brings what to wr
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 from itertools import islice
@@ -14,13 +16,16 @@ from typing import Any, Final, TextIO
 
 from hdrh.histogram import HdrHistogram
 
-from estsim.measure.histograms import LATENCY
-from estsim.measure.reading import Table, columns_of, nested_columns_of, stream
+from estsim.measure.histograms import LATENCY, Histogram
+from estsim.measure.reading import Table, columns_of, nested_values, stream
 from estsim.measure.rows import Row
-from estsim.measure.store import RunReader
+from estsim.measure.run_reader import RunReader
+from estsim.units import harmless
 
 _ROWS_AT_ONCE: Final = 1000
-_KINDS: Final = ("service", "response")
+# What makes a formula of a cell (OWASP, "CSV Injection"); some programs look behind a tab or a line's end.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NOT_OF_LINES: Final = re.compile(r"[^\t\r\n]+")  # line ends stay: a quoted field may have them
 _UNITS_A_MS: Final = 1_000_000 / LATENCY.unit_ns
 
 
@@ -36,7 +41,9 @@ def write_rows(
 ) -> None:
     """Write every row of a table; ``told`` hears of so many more rows each time some were written.
 
-    CSV begins with the names of the columns and leaves out what is null. In JSON lines, columns of JSON are values.
+    CSV begins with the names of the columns and leaves out what is null; a text that a spreadsheet would run as a
+    formula has an apostrophe before it, and control characters are replaced, but for tabs and line ends. In JSON lines,
+    columns of JSON are values.
     """
     write = _csv_writer(table, out) if form is RowFormat.CSV else _jsonl_writer(table, out)
     for rows in _batches(stream(run, table)):
@@ -50,19 +57,37 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 
 def _csv_writer(table: Table, out: TextIO) -> Callable[[list[Row]], object]:
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(_UnixLines(out), lineterminator="\r\n")
     writer.writerow(columns_of(table))
-    return writer.writerows
+    return lambda rows: writer.writerows([_inert(cell) for cell in row] for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnixLines:
+    """Ends rows in a line feed alone; the writer quotes a carriage return only if rows end in one."""
+
+    out: TextIO
+
+    def write(self, row: str) -> int:
+        """Write a whole row."""
+        return self.out.write(row.removesuffix("\r\n") + "\n")
+
+
+def _inert(cell: object) -> object:
+    """Return a cell that terminals and spreadsheets only show: names and reasons are a stranger's. Numbers are none."""
+    if not isinstance(cell, str):
+        return cell
+    shown = cell if cell.isprintable() else _NOT_OF_LINES.sub(lambda found: harmless(found.group()), cell)
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def _jsonl_writer(table: Table, out: TextIO) -> Callable[[list[Row]], object]:
-    columns, nested = columns_of(table), nested_columns_of(table)
+    columns = columns_of(table)
 
     def line(row: Row) -> str:
-        entry = dict(zip(columns, row, strict=True))
-        for name in nested:
-            entry[name] = None if entry[name] is None else json.loads(entry[name])
-        return json.dumps(entry, separators=(",", ":")) + "\n"
+        entry = nested_values(table, dict(zip(columns, row, strict=True)))
+        text = json.dumps(entry, separators=(",", ":"))
+        return text.replace("\x7f", "\\u007f") + "\n"  # DEL, the one control character that JSON leaves as it is
 
     return lambda rows: out.writelines(map(line, rows))
 
@@ -72,14 +97,19 @@ def percentile_texts(run: RunReader) -> dict[str, bytes]:
 
     It holds the exchanges that ended ok, over the whole run and all cohorts; empty where there were none.
     """
-    merged: dict[str, HdrHistogram] = {}
-    for row in stream(run, Table.SERIES):
-        second = dict(zip(columns_of(Table.SERIES), row, strict=True))
-        for kind in _KINDS:
-            for operation, encoded in json.loads(second[kind]).items():
-                whole = merged.setdefault(f"{operation}.{kind}", HdrHistogram(1, LATENCY.highest, 3))
-                whole.decode_and_add(encoded.encode("ascii"))
-    return {name: _percentile_text(merged[name]) for name in sorted(merged)}
+    merged: dict[str, Histogram] = {}
+    for second in run.series():
+        for kind, histograms in (("service", second.service), ("response", second.response)):
+            for operation, histogram in histograms.items():
+                merged.setdefault(f"{operation}.{kind}", Histogram()).merge(histogram)
+    return {name: _percentile_text(_dense(merged[name])) for name in sorted(merged)}
+
+
+def _dense(histogram: Histogram) -> HdrHistogram:
+    dense = HdrHistogram(1, LATENCY.highest, 3)
+    for value, count in histogram.values():
+        dense.record_value(value, count)
+    return dense
 
 
 def _percentile_text(histogram: Any) -> bytes:  # noqa: ANN401 - the package has no types

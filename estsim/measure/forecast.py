@@ -1,6 +1,6 @@
 """What a dry run says of a plan: the load it offers over time, what becomes of the fleet, and what it takes.
 
-Figures have the names and definitions of METRICS.md; they come from a model of the server, so nothing here is a
+Figures have the names and definitions of docs/metrics.md; they come from a model of the server, so nothing here is a
 measurement and no threshold is judged by it. The engine makes a forecast, the command line draws it or writes it down.
 """
 

@@ -2,23 +2,26 @@
 
 The package's own histogram is a dense array of 229 KB in our range, and a percentile scans it in 4 ms: too much for one
 per second, cohort and operation, read by a dashboard on the event loop. So counts live in a dict keyed by the package's
-bucket index; `encode` and `decode` speak the package's interchange format (V2), and tests hold every index and
+bucket index; `encode` and `histogram_text` speak the package's interchange format (V2), and tests hold every index and
 percentile against it.
 """
 
 import ctypes
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from typing import Final, Self, TypedDict
+from typing import Final
 
 from hdrh.histogram import HdrHistogram
 
+from estsim.measure.statistic import Statistic
+
 _HALF_BITS: Final = 10  # 3 significant digits: 2048 sub-buckets, in halves of 1024
 _FIRST_BUCKET: Final = 1 << (_HALF_BITS + 1)
-BEYOND: Final = 10  # a percentile stands on at least so many samples beyond it (METRICS.md, "Thresholds")
+BEYOND: Final = 10  # a percentile is shown where at least so many samples lie beyond it
+_ROUNDING: Final = 1e-6  # of a rank: 0.9 * 10 is the ninth
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,6 @@ LONG: Final = Layout(unit_ns=1_000_000, highest=30 * 24 * 3600 * 1_000)
 SIGNED: Final = Layout(unit_ns=1_000, highest=LATENCY.highest, lowest=-LATENCY.highest)
 
 
-class StatisticBlock(TypedDict):
-    """The statistic block of summary.json; null where there are too few samples to say."""
-
-    count: int
-    mean: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    p99_9: float | None
-    max: float | None
-
-
 def bucket_index(value: int) -> int:
     """Return HdrHistogram's counts index of a value ≥ 0, for 3 digits and a unit of 1."""
     shift = value.bit_length() - _HALF_BITS - 1
@@ -70,7 +60,13 @@ def highest_equivalent(index: int) -> int:
     return ((index - (shift << _HALF_BITS) + 1) << shift) - 1
 
 
-def _value_of(index: int) -> int:
+def bucket_of(value: int) -> int:
+    """Return the bucket of a value, also of one below zero; buckets rise with their values."""
+    return bucket_index(value) if value >= 0 else ~bucket_index(-value)
+
+
+def value_of(index: int) -> int:
+    """Return the value that a bucket stands for."""
     return highest_equivalent(index) if index >= 0 else -highest_equivalent(~index)
 
 
@@ -137,33 +133,47 @@ class Histogram:
         if other.min is not None and (self.min is None or other.min < self.min):
             self.min = other.min
 
+    def less(self, part: "Histogram") -> "Histogram":
+        """Return a new histogram without values that are in this one; extremes are then those of the buckets."""
+        rest = Histogram(self.layout)
+        for index, count in self.counts.items():
+            left = count - part.counts.get(index, 0)
+            if left > 0:
+                value = value_of(index)
+                rest.record(value if self.max is None else min(value, self.max), left)
+        return rest
+
     def values(self) -> Iterator[tuple[int, int]]:
         """Yield (value, count) in rising order, a value being the highest of its bucket and at most the maximum."""
         top = self.max or 0
         for index in sorted(self.counts):
-            yield min(_value_of(index), top), self.counts[index]
+            yield min(value_of(index), top), self.counts[index]
 
     def quantile(self, share: float) -> int | None:
-        """Return the value that ``share`` of the values do not exceed, in units; None of an empty histogram."""
+        """Return the value that ``share`` of the values do not exceed, in units: the nearest rank, of one value on."""
         return self.quantiles(share)[0]
 
     def quantiles(self, *shares: float) -> tuple[int | None, ...]:
         """Return several quantiles in one pass; ``shares`` must rise."""
         if not self.count or self.max is None:
             return (None,) * len(shares)
-        ranks = [max(1, int(share * self.count + 0.5)) for share in shares]
+        ranks = [max(1, ceil(share * self.count - _ROUNDING)) for share in shares]
         found: list[int | None] = []
         seen = 0
         for index in sorted(self.counts):
             seen += self.counts[index]
             while seen >= ranks[len(found)]:
-                found.append(min(self.max, _value_of(index)))
+                found.append(min(self.max, value_of(index)))
                 if len(found) == len(ranks):
                     return tuple(found)
         return tuple(found)  # not reached: the last rank is at most the count
 
+    def share_of(self, holds: Callable[[int], bool]) -> float:
+        """Return the share of the values for which something holds, each taken as the highest of its bucket."""
+        return sum(count for value, count in self.values() if holds(value)) / self.count if self.count else 0.0
+
     def supports(self, share: float) -> bool:
-        """Tell whether enough samples lie beyond the percentile for it to be worth judging."""
+        """Tell whether enough samples lie beyond the percentile for it to be worth showing."""
         return self.count >= needed_samples(share)
 
     def scaled(self, value: float | None, unit_s: float) -> float | None:
@@ -174,22 +184,22 @@ class Histogram:
         """Return the exact mean in units (sums are kept beside the buckets); None of an empty histogram."""
         return self.total / self.count if self.count else None
 
-    def block(self, unit_s: float) -> StatisticBlock:
+    def block(self, unit_s: float) -> Statistic:
         """Return the statistic block in units of ``unit_s`` seconds; null where the sample does not support it."""
 
         def at(share: float) -> float | None:
             return self.scaled(self.quantile(share), unit_s) if self.supports(share) else None
 
-        return {
-            "count": self.count,
-            "mean": self.scaled(self.mean(), unit_s),
-            "p50": at(0.5),
-            "p90": at(0.9),
-            "p95": at(0.95),
-            "p99": at(0.99),
-            "p99_9": at(0.999),
-            "max": self.scaled(self.max, unit_s),
-        }
+        return Statistic(
+            count=self.count,
+            mean=self.scaled(self.mean(), unit_s),
+            p50=at(0.5),
+            p90=at(0.9),
+            p95=at(0.95),
+            p99=at(0.99),
+            p99_9=at(0.999),
+            max=self.scaled(self.max, unit_s),
+        )
 
     def encode(self) -> str:
         """Return the counts in HdrHistogram's V2 interchange format, base64. About 1 ms: for the writer alone."""
@@ -202,15 +212,6 @@ class Histogram:
             dense.record_value(value, count)
         encoded: bytes = dense.encode()
         return encoded.decode("ascii")
-
-    @classmethod
-    def decode(cls, encoded: str, layout: Layout = LATENCY) -> Self:
-        """Read V2 interchange format; sum and extremes are then those of the buckets, to 3 digits."""
-        dense = HdrHistogram.decode(encoded.encode("ascii"))
-        histogram = cls(layout)
-        for item in dense.get_recorded_iterator():
-            histogram.record(min(item.value_iterated_to, layout.highest), item.count_at_value_iterated_to)
-        return histogram
 
 
 def _clear(dense: HdrHistogram) -> None:

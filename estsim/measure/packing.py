@@ -1,21 +1,49 @@
-"""Tallies and histograms as plain lists, for a parcel between processes, and back.
+"""Tallies and histograms as plain lists, for a worker report between processes, and back.
 
-The order of a list's members is the wire format: change it and `estsim.measure.parcel.VERSION` together.
+The order of a list's members is the wire format: change it and `estsim.measure.worker_report.VERSION` together.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
-from estsim.est.outcome import NonConformance, OutcomeClass
-from estsim.measure.histograms import LATENCY, LONG, SIGNED, Histogram, Layout
-from estsim.measure.lives import FirstCertificates, Lives, Within
+from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfterForm
+from estsim.measure.ages import Ages, Within
+from estsim.measure.enrolment_tally import AGES, PARTS, EnrolmentTally, FirstCertificates
+from estsim.measure.error_kinds import ErrorKey, without_ids
+from estsim.measure.histograms import LATENCY, LONG, SIGNED, Histogram, Layout, bucket_index
+from estsim.measure.own_delay import LAYOUTS, OwnDelays, Shift
 from estsim.measure.tally import OperationTally, Tally
 from estsim.measure.waits import Polls, ToldWaits
 
 Packed = list[Any]  # numbers, texts, lists and maps
+
+_LARGEST: Final = 1 << 63  # of a number: sums of times in nanoseconds have room
+_TOP: Final = {layout: bucket_index(layout.highest) for layout in (LATENCY, LONG, SIGNED)}
+
+
+def number_of(value: Any) -> int:  # noqa: ANN401 - of strangers
+    """Return a whole number. Raises ValueError, TypeError or OverflowError for anything else."""
+    if type(value) is not int or not -_LARGEST <= value < _LARGEST:
+        raise ValueError("no whole number of 64 bits")
+    return value
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - of strangers
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _error(operation: str, kind: str, phase: str, detail: str) -> ErrorKey:
+    return Operation(operation).value, OutcomeClass(kind).value, _text(phase), without_ids(_text(detail))
+
+
+def unpack_counter(packed: Mapping[Any, Any]) -> Counter[int]:
+    """Return counts by a number."""
+    return Counter({number_of(key): number_of(count) for key, count in packed.items()})
 
 
 def pack_histogram(histogram: Histogram) -> Packed:
@@ -28,9 +56,18 @@ def unpack_histogram(packed: Packed, layout: Layout = LATENCY) -> Histogram:
     """Return the histogram of a list, of the layout that its place tells."""
     indexes, counts, total, clamped, lowest, highest = packed
     histogram = Histogram(layout)
-    histogram.counts = dict(zip(map(int, indexes), map(int, counts), strict=True))
+    if not indexes:
+        return histogram
+    top = _TOP[layout]
+    bottom = ~top if layout.lowest < 0 else 0
+    if not (bottom <= min(indexes) and max(indexes) <= top and min(counts) > 0):
+        raise ValueError("a histogram with buckets that it has not, or counts below one")
+    histogram.counts = dict(zip(map(number_of, indexes), map(number_of, counts), strict=True))
     histogram.count = sum(histogram.counts.values())
-    histogram.total, histogram.clamped, histogram.min, histogram.max = total, clamped, lowest, highest
+    histogram.total, histogram.clamped = number_of(total), number_of(clamped)
+    histogram.min, histogram.max = number_of(lowest), number_of(highest)
+    if not layout.lowest <= histogram.min <= histogram.max <= layout.highest:
+        raise ValueError("a histogram with extremes outside its range")
     return histogram
 
 
@@ -41,7 +78,7 @@ def pack_histograms(histograms: Mapping[int, Histogram]) -> dict[int, Packed]:
 
 def unpack_histograms(packed: Mapping[int, Packed]) -> dict[int, Histogram]:
     """Return the latency histograms of a map."""
-    return {int(key): unpack_histogram(each) for key, each in packed.items()}
+    return {number_of(key): unpack_histogram(each) for key, each in packed.items()}
 
 
 def pack_tally(tally: Tally) -> Packed:
@@ -56,23 +93,28 @@ def pack_tally(tally: Tally) -> Packed:
         [[broken.rule, broken.rfc_section, count] for broken, count in tally.non_conformances.items()],
         _pack_told(tally.told),
         _pack_polls(tally.polls),
-        _pack_lives(tally.lives),
+        _pack_enrolment_tally(tally.enrolment_tally),
+        _pack_own(tally.own),
     ]
 
 
 def unpack_tally(packed: Packed) -> Tally:
     """Return the tally of a list."""
-    operations, connections, schedule_lag, issued, errors, broken, told, polls, lives = packed
-    tally = Tally()
+    operations, connections, schedule_lag, issued, errors, broken, told, polls, enrolment_tally, own = packed
+    tally = Tally(())
     tally.operations = {Operation(name): _operation(counts) for name, counts in operations.items()}
-    tally.connections.full, tally.connections.resumed, tally.connections.reused = connections
+    tally.connections.full, tally.connections.resumed, tally.connections.reused = map(number_of, connections)
     tally.schedule_lag = unpack_histogram(schedule_lag)
-    tally.issued = issued
-    tally.errors.update({(kind, phase, detail): count for kind, phase, detail, count in errors})
-    tally.non_conformances.update({NonConformance(rule, section): count for rule, section, count in broken})
+    tally.issued = number_of(issued)
+    for *words, count in errors:
+        tally.errors[_error(*words)] += number_of(count)
+    tally.non_conformances.update(
+        {NonConformance(_text(rule), _text(section)): number_of(count) for rule, section, count in broken}
+    )
     tally.told = _told(told)
     tally.polls = _polls(polls)
-    tally.lives = _lives(lives)
+    tally.enrolment_tally = _enrolment_tally(enrolment_tally)
+    tally.own = _own(own)
     return tally
 
 
@@ -85,7 +127,7 @@ def _pack_operation(counts: OperationTally) -> Packed:
 def _operation(packed: Packed) -> OperationTally:
     by_class, *spreads = packed
     counts = OperationTally()
-    counts.by_class.update({OutcomeClass(kind): count for kind, count in by_class.items()})
+    counts.by_class.update({OutcomeClass(kind): number_of(count) for kind, count in by_class.items()})
     counts.service, counts.response, counts.deferred, counts.failed = map(unpack_histogram, spreads)
     return counts
 
@@ -99,9 +141,9 @@ def _told(packed: Packed) -> ToldWaits:
     histogram, forms, whole, zero, past, absurd = packed
     told = ToldWaits()
     told.histogram = unpack_histogram(histogram, LONG)
-    told.forms.update(forms)
-    told.whole_seconds.update(whole)
-    told.zero, told.past, told.absurd = zero, past, absurd
+    told.forms.update({RetryAfterForm(form).value: number_of(count) for form, count in forms.items()})
+    told.whole_seconds = unpack_counter(whole)
+    told.zero, told.past, told.absurd = map(number_of, (zero, past, absurd))
     return told
 
 
@@ -113,50 +155,83 @@ def _pack_polls(polls: Polls) -> Packed:
 def _polls(packed: Packed) -> Polls:
     counts, punctuality, gaps, bins = packed
     polls = Polls()
-    polls.count, polls.wasted, polls.early, polls.due, polls.hits = counts
+    polls.count, polls.wasted, polls.early, polls.due, polls.hits = map(number_of, counts)
     polls.punctuality = unpack_histogram(punctuality, SIGNED)
-    polls.gaps.update(gaps)
-    polls.bins.update(bins)
+    polls.gaps, polls.bins = unpack_counter(gaps), unpack_counter(bins)
     return polls
 
 
-def _pack_lives(lives: Lives) -> Packed:
-    first = lives.first
+def _pack_enrolment_tally(enrolment_tally: EnrolmentTally) -> Packed:
+    first = enrolment_tally.first
     return [
-        [lives.begun, lives.expected, lives.expected_devices],
-        {end.value: count for end, count in lives.ended.items()},
-        [dict(bins) for bins in (lives.begun_bins, lives.open_bins, lives.open_first_bins)],
-        pack_histogram(lives.time_to_certificate),
-        pack_histogram(lives.cut_ages),
-        dict(lives.parts_ns),
+        [enrolment_tally.begun, enrolment_tally.expected, enrolment_tally.expected_devices, enrolment_tally.unrefused],
+        {end.value: count for end, count in enrolment_tally.ended.items()},
+        list(enrolment_tally.limits_ms),
+        {key.value: _pack_ages(ages) for key, ages in enrolment_tally.ages.items() if ages},
+        dict(enrolment_tally.parts_ns),
         [first.booted_ns, pack_histogram(first.ended_ms), first.total, first.squares],
-        {limit_ms: [dict(within.had), dict(within.spared)] for limit_ms, within in lives.within.items()},
     ]
 
 
-def _lives(packed: Packed) -> Lives:
-    counts, ended, bins, took, cut_ages, parts_ns, first, within = packed
-    lives = Lives(())
-    lives.begun, lives.expected, lives.expected_devices = counts
-    lives.ended.update({EnrolmentEnd(end): count for end, count in ended.items()})
-    lives.begun_bins, lives.open_bins, lives.open_first_bins = map(Counter, bins)
-    lives.time_to_certificate = unpack_histogram(took, LONG)
-    lives.cut_ages = unpack_histogram(cut_ages, LONG)
-    lives.parts_ns.update(parts_ns)
-    lives.first = _first(*first)
-    lives.within = {int(limit_ms): _within(*counters) for limit_ms, counters in within.items()}
-    return lives
+def _enrolment_tally(packed: Packed) -> EnrolmentTally:
+    counts, ended, limits_ms, ages, parts_ns, first = packed
+    enrolment_tally = EnrolmentTally(())
+    enrolment_tally.begun, enrolment_tally.expected, enrolment_tally.expected_devices, enrolment_tally.unrefused = map(
+        number_of, counts
+    )
+    enrolment_tally.ended.update({EnrolmentEnd(end): number_of(count) for end, count in ended.items()})
+    enrolment_tally.ages = {
+        key: _ages(ages[key.value]) if key.value in ages else Ages(map(number_of, limits_ms)) for key in AGES
+    }
+    enrolment_tally.parts_ns.update({part: number_of(parts_ns[part]) for part in PARTS if part in parts_ns})
+    enrolment_tally.first = _first(*first)
+    return enrolment_tally
+
+
+def _pack_ages(ages: Ages) -> Packed:
+    within = {limit_ms: [each.issued, each.failed, each.cut] for limit_ms, each in ages.within.items()}
+    return [*map(pack_histogram, (ages.issued, ages.failed, ages.cut)), dict(ages.open_bins), within]
+
+
+def _ages(packed: Packed) -> Ages:
+    issued, failed, cut, open_bins, within = packed
+    ages = Ages()
+    ages.issued, ages.failed, ages.cut = (unpack_histogram(each, LONG) for each in (issued, failed, cut))
+    ages.open_bins = unpack_counter(open_bins)
+    ages.within = {number_of(limit_ms): Within(*map(number_of, counts)) for limit_ms, counts in within.items()}
+    return ages
 
 
 def _first(booted_ns: int | None, ended_ms: Packed, total: int, squares: int) -> FirstCertificates:
     first = FirstCertificates()
-    first.booted_ns, first.total, first.squares = booted_ns, total, squares
+    first.booted_ns = None if booted_ns is None else number_of(booted_ns)
+    first.total, first.squares = number_of(total), number_of(squares)
     first.ended_ms = unpack_histogram(ended_ms, LONG)
     return first
 
 
-def _within(had: dict[int, int], spared: dict[int, int]) -> Within:
-    within = Within()
-    within.had.update(had)
-    within.spared.update(spared)
-    return within
+def _pack_own(own: OwnDelays) -> Packed:
+    if not own:
+        return []
+    return [
+        [[*key, pack_histogram(each.measured), pack_histogram(each.without)] for key, each in own.spreads.items()],
+        {operation.value: count for operation, count in own.failed.items()},
+        {end.value: count for end, count in own.ends.items()},
+        {key.value: [*map(_pack_ages, both)] for key, both in own.ages.items()},
+    ]
+
+
+def _own(packed: Packed) -> OwnDelays:
+    own = OwnDelays()
+    if not packed:
+        return own
+    spreads, failed, ends, ages = packed
+    for whose, name, measured, without in spreads:
+        layout = LAYOUTS.get(str(name), LATENCY)
+        shift = own.spreads[str(whose), str(name)] = Shift(layout)
+        shift.measured, shift.without = unpack_histogram(measured, layout), unpack_histogram(without, layout)
+    own.failed.update({Operation(operation): number_of(count) for operation, count in failed.items()})
+    own.ends.update({EnrolmentEnd(end): number_of(count) for end, count in ends.items()})
+    keys = {key.value: key for key in AGES}
+    own.ages = {keys[key]: (_ages(measured), _ages(without)) for key, (measured, without) in ages.items()}
+    return own

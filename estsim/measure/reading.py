@@ -4,14 +4,18 @@
 stay as SQLite has them, times in nanoseconds since the run's epoch: who wants records asks `RunReader` for them.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from estsim.errors import UsageError
 from estsim.est.enrolment import Cause
+from estsim.measure.nested import classes_of, histograms_of, non_conformances_of
 from estsim.measure.rows import (
     ENROLMENT_COLUMNS,
     EXCHANGE_COLUMNS,
@@ -20,10 +24,11 @@ from estsim.measure.rows import (
     enrolment_of,
     sample_of,
 )
-from estsim.measure.sample import Enrolment, Sample
-from estsim.measure.store import RunReader
+from estsim.measure.run_reader import RunReader
+from estsim.measure.sample import Enrolment, InternalErrorRow, Sample
 
 STORE: Final = "run.sqlite"
+Nested = Mapping[str, Callable[[str], object]]
 
 
 class Table(StrEnum):
@@ -39,38 +44,46 @@ class Table(StrEnum):
 class _Source:
     """Where a table's rows come from. ``size`` is answered without looking at every exchange, and may be a guess."""
 
+    table: str
     columns: tuple[str, ...]
-    rows: str
     size: str
-    nested: frozenset[str] = frozenset()  # columns that hold JSON
+    where: str = ""
+    nested: Nested = field(default_factory=dict)  # columns that hold JSON, by who reads it
 
 
 _CERTIFICATE: Final = ("serial", "issuer", "subject", "not_after", "device", "cohort", "goal", "key_sha256")
-_ISSUED: Final = "enrolments WHERE serial IS NOT NULL"
+_ISSUED: Final = "serial IS NOT NULL"
 # In the order in which they were written, so that the first row comes at once, however many there are.
 _SOURCES: Final = {
     Table.EXCHANGES: _Source(
-        ("id", *EXCHANGE_COLUMNS), "exchanges ORDER BY id", "MAX(id) FROM exchanges", frozenset({"non_conformances"})
+        "exchanges",
+        ("id", *EXCHANGE_COLUMNS),
+        "MAX(id) FROM exchanges",
+        nested={"non_conformances": non_conformances_of},
     ),
-    Table.ENROLMENTS: _Source(ENROLMENT_COLUMNS, "enrolments ORDER BY rowid", "COUNT(*) FROM enrolments"),
-    Table.CERTIFICATES: _Source(_CERTIFICATE, f"{_ISSUED} ORDER BY rowid", f"COUNT(*) FROM {_ISSUED}"),
+    Table.ENROLMENTS: _Source("enrolments", ENROLMENT_COLUMNS, "COUNT(*) FROM enrolments"),
+    Table.CERTIFICATES: _Source("enrolments", _CERTIFICATE, f"COUNT(*) FROM enrolments WHERE {_ISSUED}", where=_ISSUED),
     Table.SERIES: _Source(
+        "series",
         SERIES_COLUMNS,
-        "series ORDER BY rowid",
         "COUNT(*) FROM series",
-        frozenset({"classes", "service", "response"}),
+        nested={
+            "classes": classes_of,
+            "service": partial(histograms_of, "service"),
+            "response": partial(histograms_of, "response"),
+        },
     ),
 }
 
 
 def open_run(run: Path) -> RunReader:
     """Open the store of a run, given as its folder or as the file. Raises UsageError and StoreError."""
-    if not run.exists():
-        raise UsageError(f"{run}: there is no such folder")
-    if not run.is_dir():
+    if not os.path.exists(run):  # noqa: PTH110 - pathlib raises for some names
+        raise UsageError(f"{run}: no such folder")
+    if not os.path.isdir(run):  # noqa: PTH112 - pathlib raises for some names
         return RunReader(run)
-    if not (run / STORE).is_file():
-        raise UsageError(f"{run}: expected the folder of a run (there is no {STORE} in it)")
+    if not os.path.isfile(run / STORE):  # noqa: PTH113 - pathlib raises for some names
+        raise UsageError(f"{run}: expected a results folder (it contains no {STORE})")
     return RunReader(run / STORE)
 
 
@@ -79,15 +92,25 @@ def columns_of(table: Table) -> tuple[str, ...]:
     return _SOURCES[table].columns
 
 
-def nested_columns_of(table: Table) -> frozenset[str]:
-    """Return which of a table's columns hold JSON text, where they hold anything."""
-    return _SOURCES[table].nested
+def nested_values(table: Table, entry: dict[str, object]) -> dict[str, object]:
+    """Return a row by its columns with the JSON in it read: lists and mappings where a column holds JSON text."""
+    for name in _SOURCES[table].nested:
+        text = entry[name]
+        entry[name] = json.loads(text) if isinstance(text, str) else text
+    return entry
 
 
 def stream(run: RunReader, table: Table) -> Iterator[Row]:
     """Yield every row of a table, one by one."""
     source = _SOURCES[table]
-    return run.select(f"SELECT {', '.join(source.columns)} FROM {source.rows}")  # noqa: S608 - names of ours only
+    nested = [(place, source.nested[name]) for place, name in enumerate(source.columns) if name in source.nested]
+
+    def checked(row: Row) -> Row:
+        for place, read in nested:
+            read(row[place])
+        return row
+
+    return run.read(checked, source.table, names=source.columns, where=source.where)
 
 
 def size_of(run: RunReader, table: Table) -> int:
@@ -98,17 +121,27 @@ def size_of(run: RunReader, table: Table) -> int:
 
 def exchanges_of(run: RunReader, device: int) -> list[Sample]:
     """Return a device's exchanges as they were recorded; the preflight is nobody's."""
-    query = f"SELECT {', '.join(EXCHANGE_COLUMNS)} FROM exchanges WHERE device = ? AND cause != ? ORDER BY id"  # noqa: S608 - names of ours
-    return [sample_of(row) for row in run.select(query, (device, Cause.PREFLIGHT.value))]
+    of_device = "device = ? AND cause != ?"
+    return [*run.read(sample_of, "exchanges", where=of_device, values=(device, Cause.PREFLIGHT.value))]
 
 
 def enrolments_of(run: RunReader, device: int) -> list[Enrolment]:
     """Return the certificates that a device sought, in that order."""
-    query = f"SELECT {', '.join(ENROLMENT_COLUMNS)} FROM enrolments WHERE device = ? ORDER BY number"  # noqa: S608 - names of ours
-    return [enrolment_of(row) for row in run.select(query, (device,))]
+    return [*run.read(enrolment_of, "enrolments", where="device = ?", values=(device,), order="number")]
+
+
+def internal_errors_of(run: RunReader, device: int) -> list[InternalErrorRow]:
+    """Return the bugs of ours that a device met: the first stopped it."""
+    return [*run.internal_errors("device = ?", (device,))]
 
 
 def subjects_with(run: RunReader, part: str) -> Iterator[tuple[int, str]]:
     """Return the devices whose certificates have a text in their Subject, with that; each pair once."""
-    query = "SELECT DISTINCT device, subject FROM enrolments WHERE INSTR(subject, ?) ORDER BY device"
-    return ((device, subject) for device, subject in run.select(query, (part,)))
+    names, where = ("device", "subject"), "INSTR(subject, ?)"
+    last, told = None, set[str]()
+    for device, subject in run.read(tuple, "enrolments", names=names, where=where, values=(part,), order="device"):
+        if device != last:
+            last, told = device, set()
+        if subject not in told:
+            told.add(subject)
+            yield device, subject

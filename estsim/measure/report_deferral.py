@@ -1,16 +1,16 @@
 """What a report says of deferral: waits told and kept, the herd folded on its period, the parts of the time lost."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 from typing import Final
 
 from estsim.est.enrolment import Goal
 from estsim.measure.deferral import Scope
+from estsim.measure.enrolment_tally import PARTS
 from estsim.measure.histograms import BEYOND, Histogram
-from estsim.measure.lives import PARTS
-from estsim.measure.report_enrolments import SpentTime, tenths
+from estsim.measure.report_counts import SpentTime
 from estsim.measure.synchrony import synchrony_of
 
 _BARS: Final = 40
@@ -109,14 +109,14 @@ def _punctuality(histogram: Histogram) -> Punctuality:
 
 
 def _windows(bins: Mapping[int, int], period_s: int) -> tuple[Window, ...]:
-    """Return R window by window, the windows being those of the run's own R."""
+    """Return R window by window, the windows being those of the run's own R; those without a poll are left out."""
     length, start, end = 3 * period_s * _BINS_PER_S, min(bins), max(bins)
     parts: dict[int, dict[int, int]] = {}
     for key, count in bins.items():
         parts.setdefault((key - start) // length, {})[key] = count
     found = []
-    for number in range((end - start + 1) // length):
-        window, first = parts.get(number, {}), start + number * length
+    for number in sorted(number for number in parts if number < (end - start + 1) // length):
+        window, first = parts[number], start + number * length
         # Both ends are there, so that it is one whole window and nothing else.
         whole = {first: 0, first + length - 1: 0, **window}
         synchrony = synchrony_of(whole, period_s)
@@ -154,9 +154,12 @@ def _raster(bins: Mapping[int, int], period_s: int) -> Raster:
     return Raster(period_s, start / _BINS_PER_S, per_row, per_column / _BINS_PER_S, tuple(map(tuple, rows)))
 
 
-def parts_of(spent: Mapping[Goal, Sequence[SpentTime]]) -> tuple[PartsFigures, ...]:
+def parts_of(spent: Iterable[tuple[Goal, SpentTime]]) -> tuple[PartsFigures, ...]:
     """Return the parts of the time to certificate, for first certificates and for renewals."""
-    return tuple(_parts(goal, spent[goal]) for goal in Goal if spent.get(goal))
+    by_goal: dict[Goal, list[SpentTime]] = {}
+    for goal, each in spent:
+        by_goal.setdefault(goal, []).append(each)
+    return tuple(_parts(goal, by_goal[goal]) for goal in Goal if goal in by_goal)
 
 
 def _parts(goal: Goal, spent: Sequence[SpentTime]) -> PartsFigures:
@@ -167,6 +170,29 @@ def _parts(goal: Goal, spent: Sequence[SpentTime]) -> PartsFigures:
         goal.value,
         count,
         tuple(
-            (size, mean_s, dict(zip(PARTS, parts_s, strict=True))) for size, mean_s, parts_s in tenths(spent, groups)
+            (size, mean_s, dict(zip(PARTS, parts_s, strict=True))) for size, mean_s, parts_s in _tenths(spent, groups)
         ),
     )
+
+
+def _tenths(spent: Sequence[SpentTime], groups: int) -> Iterator[tuple[int, float, tuple[float, ...]]]:
+    """Yield size, mean time and mean parts in seconds, for so many groups of equal size, quick ones first.
+
+    Those of one bucket, which took as long to three digits, are shared out at their mean.
+    """
+    total = sum(each.count for each in spent)
+    rising = iter(sorted(spent, key=lambda each: each.bucket))
+    current, left = next(rising), 0
+    left = current.count
+    for number in range(groups):
+        size = wanted = total // groups + (number < total % groups)
+        took, parts = 0.0, [0.0] * len(PARTS)
+        while wanted:
+            taken = min(wanted, left)
+            took += current.took_ns * taken / current.count
+            parts = [held + of * taken / current.count for held, of in zip(parts, current.parts_ns, strict=True)]
+            wanted, left = wanted - taken, left - taken
+            if not left:
+                current = next(rising, current)
+                left = current.count
+        yield size, took / size / 1e9, tuple(part / size / 1e9 for part in parts)

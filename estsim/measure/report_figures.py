@@ -1,34 +1,45 @@
 """The figures of a report: one run's store read once, into plain frozen values that a page can show.
 
-The store alone is enough, also that of a run that was killed: its tallies are put together again, and the figures are
-what `summary` makes of them, by the names and definitions of summary.json. Where that file exists its verdict is given
-along; no figure is taken from it.
+The store alone is enough, also that of a run that was killed: it has the tallies of every slice, and the figures are
+what `summary` makes of them, by the names and definitions of summary.json. Nothing is counted again, and no row of an
+exchange or an enrolment is read. Where that file exists its verdict is given along; no figure is taken from it.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from estsim.errors import UnreadableFile
 from estsim.est.operations import Operation
-from estsim.measure.book import Stretch
 from estsim.measure.deferral import Scopes
-from estsim.measure.report_book import StoredBook, StoredPlan, plan_of
+from estsim.measure.error_kinds import ErrorKinds, ranked
+from estsim.measure.generator_totals import GeneratorTotals
+from estsim.measure.phases import Stretch
+from estsim.measure.reading import open_run
+from estsim.measure.report_counts import Handshake
 from estsim.measure.report_deferral import DeferralPictures, PartsFigures, parts_of, pictures_of
-from estsim.measure.report_errors import ErrorKind, errors_of
-from estsim.measure.report_exchanges import ExchangeCounts, counting, expected_exchanges
+from estsim.measure.report_errors import errors_met
 from estsim.measure.report_fleet import FINDING, FleetCourse, Told, fleet_of, told_of
 from estsim.measure.report_generator import GeneratorReport, generator_of
-from estsim.measure.report_queries import RunQueries, asked
+from estsim.measure.report_plan import StoredPlan, plan_of
 from estsim.measure.report_series import Rates, Series
+from estsim.measure.report_tallies import StoredCounts, counts_of
 from estsim.measure.report_windows import Course
-from estsim.measure.saturation import Saturation
-from estsim.measure.summary import GeneratorTotals, RunFacts, build_summary
+from estsim.measure.run_reader import RunReader
+from estsim.measure.saturation import Saturation, SaturationWatch
+from estsim.measure.summary import RunFacts, Summary, read_summary
+from estsim.measure.summary_builder import build_summary
+from estsim.measure.summary_errors import InternalErrorsSummary
+from estsim.measure.tally import Tally
+from estsim.measure.verdict import Ending
+from estsim.user_files import read_user_file
 
 _NS: Final = 1_000_000_000
-
-Block = Mapping[str, Any]
+_MOST_SUMMARY_BYTES: Final = 64 << 20
+_MOST_SCENARIO_BYTES: Final = 16 << 20  # as run, with all that aliases and defaults stand for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +57,8 @@ class RunReport:
 
     name: str  # of the folder
     facts: Mapping[str, str]
-    summary: Block | None  # None for a run that did not end
-    figures: Block  # as summary.json has them, made from the store
+    summary: Summary | None  # None for a run that did not end
+    figures: Summary  # as summary.json has them, made from the store
     failures: Mapping[tuple[str, str], float | None]  # by ("run", ""), ("cohort", name), ("phase", name)
     not_judged: Mapping[str, str]  # thresholds that this estsim cannot judge, and why
     scenario: str
@@ -59,8 +70,7 @@ class RunReport:
     courses: tuple[OperationCourse, ...]
     deferral: DeferralPictures
     parts: tuple[PartsFigures, ...]
-    error_kinds: int
-    errors: tuple[ErrorKind, ...]
+    errors: ErrorKinds
     expected: Mapping[str, int]  # exchanges by operation that failed as the plan had it
     generator: GeneratorReport
     handshakes: tuple[tuple[str, int], ...]
@@ -68,28 +78,14 @@ class RunReport:
 
 def read_run(folder: Path) -> RunReport:
     """Read a run's folder. Raises UsageError where there is no run, StoreError where its store cannot be read."""
-    with asked(folder) as store:
-        plan = plan_of(store)
-        book = StoredBook(plan)
-        with counting(store, plan.cells) as counted:
-            series = Series(store)
-            spent = book.read_enrolments(store).spent
-            book.read_moments(store)
-            book.add_blocks(store, series.service, series.response)
-            counts = counted()
-        book.add_exchanges(counts)
-        ended_ns = _ended_ns(store)
-        return _report(folder, store, _Read(plan, book.scopes(ended_ns), counts, series, parts_of(spent)))
-
-
-def _ended_ns(store: RunQueries) -> int:
-    """Return the last moment that the store knows of: exchanges are recorded as they end."""
-    (answered,) = store.one(
-        "SELECT MAX(ended_ns) FROM (SELECT ended_ns, cause FROM exchanges ORDER BY id DESC LIMIT 10000) "
-        "WHERE cause != 'preflight'"
-    )
-    (read,) = store.one("SELECT MAX(at_ns) FROM generator")
-    return max(answered or 0, read or 0)
+    with open_run(folder) as run:
+        list(run.select("BEGIN"))  # all answers are of one moment, also of a run that is under way
+        plan = plan_of(run)
+        run.require("impacts")  # they are in the counts: what is read of a folder is sound, whoever reads it
+        counts, series = counts_of(run, plan), Series(run)
+        readings = max((reading.at_ns for reading in run.readings()), default=0)
+        scopes = counts.scopes(run, plan, max(counts.report.ended_ns, readings, 0))
+        return _report(folder, run, _Read(plan, scopes, counts, series))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +94,30 @@ class _Read:
 
     plan: StoredPlan
     scopes: Scopes
-    counts: ExchangeCounts
+    counts: StoredCounts
     series: Series
-    parts: tuple[PartsFigures, ...]
 
 
-def _report(folder: Path, store: RunQueries, read: _Read) -> RunReport:
-    plan, scopes, counts, series = read.plan, read.scopes, read.counts, read.series
-    expected, facts, told = expected_exchanges(counts), store.facts(), told_of(store)
-    failed = sum(tally.failed.count for tally in scopes.run.tally.operations.values())
-    if expected or scopes.phases:  # those of a warm-up may be among them
-        series.leave_out_expected(store)
-    kinds, errors = errors_of(store, plan.phases) if failed else (0, ())
-    generator = generator_of(store, plan, counts, scopes.run.ended_ns)
+def _report(folder: Path, run: RunReader, read: _Read) -> RunReport:
+    plan, scopes, series, counts = read.plan, read.scopes, read.series, read.counts.report
+    facts, told, total = run.facts(), told_of(run), read.scopes.run.tally
+    series.leave_out_expected(counts.expected)
+    errors = ranked(total.errors, cohorts={name: scope.tally.errors for name, scope in scopes.cohorts.items()})
+    generator, watch = generator_of(run, plan, counts, lag=total.schedule_lag, ended_ns=scopes.run.ended_ns)
     findings = [each.text.removeprefix(f"{FINDING}: ") for each in told if each.kind == FINDING]
     return RunReport(
         name=folder.resolve().name,
         facts=facts,
         summary=_summary(folder / "summary.json"),
-        figures=_figures(facts, plan, scopes, generator.saturation, findings),
+        figures=_figures(
+            facts,
+            plan,
+            scopes,
+            (generator.saturation, watch),
+            errors=errors,
+            findings=findings,
+            internal_errors=errors_met(run),
+        ),
         failures=_failures(scopes),
         not_judged=plan.unknown_thresholds,
         scenario=_text(folder / "scenario.yaml") or facts.get("scenario_text", ""),
@@ -124,16 +125,33 @@ def _report(folder: Path, store: RunQueries, read: _Read) -> RunReport:
         phases=plan.phases,
         told=told,
         rates=series.rates(),
-        fleet=fleet_of(store, scopes.run.ended_ns),
+        fleet=fleet_of(run, scopes.run.ended_ns),
         courses=_courses(series, scopes),
-        deferral=pictures_of(scopes.run, *counts.told_and_kept()),
-        parts=read.parts,
-        error_kinds=kinds,
+        deferral=pictures_of(scopes.run, counts.told, counts.kept),
+        parts=parts_of((goal, spent) for (goal, _), spent in counts.spent.items()),
         errors=errors,
-        expected={operation.value: count for operation, count in expected.items()},
+        expected=_expected(total),
         generator=generator,
-        handshakes=counts.made_handshakes(),
+        handshakes=_handshakes(counts.handshakes),
     )
+
+
+def _expected(total: Tally) -> Mapping[str, int]:
+    """Return how many exchanges failed as the plan had it, by operation: those that are no failure of a latency."""
+    found = {
+        operation: sum(count for kind, count in tally.by_class.items() if kind.is_failure) - tally.failed.count
+        for operation, tally in total.operations.items()
+    }
+    return {operation.value: count for operation, count in found.items() if count}
+
+
+def _handshakes(counted: Mapping[Handshake, int]) -> tuple[tuple[str, int], ...]:
+    """Return the finished handshakes by kind, the most frequent first."""
+    found: Counter[str] = Counter()
+    for (version, group, resumed), count in counted.items():
+        name = f"{version or 'version unknown'}, {group or 'group unknown'}{', resumed' if resumed else ''}"
+        found[name] += count
+    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _failures(scopes: Scopes) -> Mapping[tuple[str, str], float | None]:
@@ -155,19 +173,22 @@ def _figures(
     facts: Mapping[str, str],
     plan: StoredPlan,
     scopes: Scopes,
-    saturation: Saturation | None,
+    generator: tuple[Saturation | None, SaturationWatch],
+    *,
+    errors: ErrorKinds,
     findings: list[str],
-) -> Block:
+    internal_errors: InternalErrorsSummary,
+) -> Summary:
     """Return what summary.json says, of what the store has; of the generator little more than its verdict."""
-    seed = facts.get("seed", "0")
+    saturation, watch = generator
     run = RunFacts(
         id=facts.get("id", ""),
         scenario=facts.get("scenario", ""),
-        seed=int(seed) if seed.isdecimal() else 0,
+        seed=plan.seed,
         started=facts.get("started", ""),
         ended=facts.get("ended", ""),
         version=facts.get("version", ""),
-        workers=int(facts.get("workers", "1")),
+        workers=plan.workers,
         target=facts.get("target", ""),
         groups=tuple(facts.get("groups_offered", "").split(",")),
         openssl="",
@@ -177,22 +198,32 @@ def _figures(
         scopes,
         generator=GeneratorTotals(0.0, 0),
         saturation=saturation,
+        of_thresholds=watch.of_thresholds,
         thresholds=plan.thresholds,
+        errors=errors,
         findings=findings,
+        internal_errors=internal_errors,
+        ending=_ending(facts),
     )
 
 
-def _summary(path: Path) -> Block | None:
+def _ending(facts: Mapping[str, str]) -> Ending:
+    """Return how a run ended; one that was killed, or is under way, did not come to its end."""
+    ending = facts.get("ending", "")
+    return Ending(ending) if ending in {*Ending} else Ending.ABORTED
+
+
+def _summary(path: Path) -> Summary | None:
     """Return summary.json; what is cut short or of another kind says as little as none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_user_file(path, most_bytes=_MOST_SUMMARY_BYTES))
+    except (UnreadableFile, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return read_summary(found) if isinstance(found, dict) else None
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_user_file(path, most_bytes=_MOST_SCENARIO_BYTES).decode(errors="replace")
+    except UnreadableFile:
         return ""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from estsim.measure.catalogue import STATES
-from estsim.measure.report_queries import RunQueries
 from estsim.measure.report_windows import bin_width_s
 from estsim.measure.rows import FleetStates
+from estsim.measure.run_reader import RunReader
 
 MAX_MARKS: Final = 40  # lines on a chart; a run may have told more
 FINDING: Final = "finding"
@@ -44,13 +44,13 @@ class Told:
     text: str
 
 
-def fleet_of(store: RunQueries, ended_ns: int) -> FleetCourse:
+def fleet_of(run: RunReader, ended_ns: int) -> FleetCourse:
     """Return the states over time, at no more points than a chart has."""
     span_s = ended_ns // 1_000_000_000 + 1
     width_s = bin_width_s(span_s)
     points = -(-span_s // width_s)
     by_cohort: dict[str, list[FleetStates]] = {}
-    for row in store.fleet():
+    for row in run.fleet():
         by_cohort.setdefault(row.cohort, []).append(row)
     cohorts = {cohort: _held(rows, width_s, points) for cohort, rows in by_cohort.items()}
     return FleetCourse(width_s, points, cohorts) if cohorts else FleetCourse()
@@ -75,6 +75,6 @@ def in_order(states: States) -> States:
     return {name: states[name] for name in shown}
 
 
-def told_of(store: RunQueries) -> tuple[Told, ...]:
+def told_of(run: RunReader) -> tuple[Told, ...]:
     """Return what was told, in the order of time."""
-    return tuple(Told(mark.at_ns / 1e9, mark.kind, mark.text) for mark in store.marks())
+    return tuple(Told(mark.at_ns / 1e9, mark.kind, mark.text) for mark in run.marks())

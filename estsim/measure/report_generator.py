@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from estsim.measure.histograms import Histogram, StatisticBlock, merged
-from estsim.measure.report_book import StoredPlan
-from estsim.measure.report_exchanges import ExchangeCounts
-from estsim.measure.report_queries import FLEET, RunQueries
+from estsim.measure.histograms import Histogram, merged
+from estsim.measure.report_counts import ReportCounts
+from estsim.measure.report_plan import StoredPlan
 from estsim.measure.report_windows import MAX_POINTS, Course, course_of
+from estsim.measure.run_reader import RunReader
 from estsim.measure.sample import GeneratorReading
-from estsim.measure.saturation import LOST, WINDOW_S, Saturation, SaturationWatch, of_loss
+from estsim.measure.saturation import LOST, WINDOW_S, Saturation, SaturationWatch, of_loss, stall_limit_s
+from estsim.measure.statistic import Statistic
 
 WORST: Final = 5
 _NS: Final = 1_000_000_000
@@ -33,7 +34,7 @@ class Vital:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorWindow:
-    """Ten seconds of the generator, judged against its limits; ``strain`` is the greater share of the two."""
+    """Ten seconds of the generator, judged against its limits; ``strain`` is the greatest share of them."""
 
     from_s: int
     lag_p99_ms: float | None
@@ -49,9 +50,9 @@ class GeneratorWindow:
 class GeneratorReport:
     """What the generator said of itself."""
 
-    lag_ms: StatisticBlock
+    lag_ms: Statistic
     lag: Course
-    vitals: tuple[Vital, ...]
+    loop_monitor: tuple[Vital, ...]
     peak_rss_bytes: int | None
     max_lag_ms: float
     max_cpu: float
@@ -59,22 +60,28 @@ class GeneratorReport:
     saturation: Saturation | None = None
 
 
-def generator_of(store: RunQueries, plan: StoredPlan, counts: ExchangeCounts, ended_ns: int) -> GeneratorReport:
-    """Put the generator's figures together."""
-    readings, lags = tuple(store.readings()), counts.lags()
-    return GeneratorReport(
-        lag_ms=counts.schedule_lag().block(0.001),
+def generator_of(
+    run: RunReader, plan: StoredPlan, counts: ReportCounts, *, lag: Histogram, ended_ns: int
+) -> tuple[GeneratorReport, SaturationWatch]:
+    """Put the generator's figures together, and what watched it."""
+    readings, lags = tuple(run.readings()), counts.lags
+    watch = _watched(plan, readings, counts)
+    watch.now_ns = ended_ns
+    lost = next((of_loss(mark.at_ns, mark.text) for mark in run.marks() if mark.kind == LOST), None)
+    report = GeneratorReport(
+        lag_ms=lag.block(0.001),
         lag=course_of(lags),
-        vitals=_vitals(readings, max(1, ended_ns // MAX_POINTS)),
+        loop_monitor=_loop_monitor(readings, max(1, ended_ns // MAX_POINTS)),
         peak_rss_bytes=round(_memory_mib(readings) * 2**20) if readings else None,
         max_lag_ms=plan.max_lag_s * 1000,
         max_cpu=plan.max_cpu,
         worst=_worst(readings, lags, plan),
-        saturation=_saturation(store, plan, readings, lags, ran_out=counts.ran_out),
+        saturation=lost or watch.verdict(),
     )
+    return report, watch
 
 
-def _vitals(readings: Iterable[GeneratorReading], width_ns: int) -> tuple[Vital, ...]:
+def _loop_monitor(readings: Iterable[GeneratorReading], width_ns: int) -> tuple[Vital, ...]:
     points: dict[int, list[GeneratorReading]] = {}
     for reading in readings:
         points.setdefault(reading.at_ns // width_ns, []).append(reading)
@@ -136,8 +143,18 @@ def _window(
         rss_mib=_memory_mib(readings) if readings else None,
         ports=max((reading.ports for reading in readings), default=0),
         descriptors=max((reading.descriptors for reading in readings), default=0),
-        strain=max((lag_ms or 0.0) / (plan.max_lag_s * 1000), (cpu or 0.0) / plan.max_cpu),
+        strain=max(
+            (lag_ms or 0.0) / (plan.max_lag_s * 1000),
+            (cpu or 0.0) / plan.max_cpu,
+            max(map(_stalled_s, readings), default=0.0) / stall_limit_s(plan.max_lag_s),
+        ),
     )
+
+
+def _stalled_s(reading: GeneratorReading) -> float:
+    if reading.stalled_from_ns is None or reading.stalled_to_ns is None:
+        return 0.0
+    return (reading.stalled_to_ns - reading.stalled_from_ns) / _NS
 
 
 def _watch(readings: Iterable[GeneratorReading], plan: StoredPlan) -> SaturationWatch:
@@ -148,21 +165,11 @@ def _watch(readings: Iterable[GeneratorReading], plan: StoredPlan) -> Saturation
     return watch
 
 
-def _saturation(
-    store: RunQueries,
-    plan: StoredPlan,
-    readings: Iterable[GeneratorReading],
-    lags: Mapping[int, Histogram],
-    *,
-    ran_out: bool,
-) -> Saturation | None:
-    """Judge the generator as a live run does, of the lags by second and of the workers that were lost."""
-    lost = next((mark for mark in store.marks() if mark.kind == LOST), None)
-    if lost is not None:
-        return of_loss(lost.at_ns, lost.text)
+def _watched(plan: StoredPlan, readings: Iterable[GeneratorReading], counts: ReportCounts) -> SaturationWatch:
+    """Watch the generator as a live run does, by the lags of each second and by the readings."""
     watch = SaturationWatch(max_lag_s=plan.max_lag_s, max_cpu=plan.max_cpu)
     limit_us = plan.max_lag_s * 1e6
-    for second, histogram in lags.items():
+    for second, histogram in counts.lags.items():
         watch.started[second] += histogram.count
         late = Histogram()
         for value_us, count in histogram.values():
@@ -170,10 +177,9 @@ def _saturation(
                 late.record(value_us, count)
         if late.count:
             watch.late[second] = late
+        watch.latest = max(watch.latest, (1000 * (histogram.max or 0), second * _NS))
     for own in _by_worker(readings):
         watch.merge(_watch(own, plan))
-    if ran_out:
-        query = f"SELECT ended_ns, detail {FLEET} AND trouble = 'generator' ORDER BY ended_ns, id LIMIT 1"
-        for ended_ns, detail in store.rows(query):
-            watch.out_of(ended_ns, detail)
-    return watch.verdict()
+    if counts.ran_out is not None:
+        watch.out_of(*counts.ran_out)
+    return watch

@@ -1,18 +1,19 @@
 """The seconds of a stored run: what happened in each, and latencies by second and cohort."""
 
-import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
 from estsim.measure.histograms import Histogram
-from estsim.measure.report_queries import FAILED, FLEET, RunQueries
-from estsim.measure.report_windows import Course, bin_width_s, course_of, decoded
+from estsim.measure.nested import classes_of
+from estsim.measure.report_windows import Course, Cut, bin_width_s, cut_of
+from estsim.measure.rows import Row
+from estsim.measure.run_reader import RunReader
 
-_NS = 1_000_000_000
-_Seconds = dict[int, Histogram]
+_COUNTS: Final = ("requests", "certificates", "begun", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,47 +28,65 @@ class Rates:
     failures: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by class, a count for each point
 
 
+class _Latencies:
+    """The latencies of one operation, of all cohorts, in windows."""
+
+    def __init__(self, cut: Cut) -> None:
+        self._cut = cut
+        self._window_of = {second: number for number, group in enumerate(cut.groups) for second in group}
+        self._service = [Histogram() for _ in cut.groups]
+        self._response = [Histogram() for _ in cut.groups]
+
+    def add(self, second: int, service: Histogram | None, response: Histogram | None) -> None:
+        """Add those of a second; one that has no window, of a sample too small for any, is left out."""
+        number = self._window_of.get(second)
+        if number is not None and service is not None and response is not None:
+            self._service[number].merge(service)
+            self._response[number].merge(response)
+
+    def courses(self) -> tuple[Course, Course]:
+        """Return service and response time over time."""
+        return self._cut.course(self._service), self._cut.course(self._response)
+
+
 class Series:
     """The seconds of a run: counts, and latencies by second."""
 
-    def __init__(self, store: RunQueries) -> None:
-        self.service: dict[tuple[str, Operation], _Seconds] = {}  # by cohort as well
-        self.response: dict[tuple[str, Operation], _Seconds] = {}
+    def __init__(self, run: RunReader) -> None:
         self._counts: dict[str, Counter[int]] = {}
         self._failures: dict[str, Counter[int]] = {}
-        query = "SELECT second, cohort, requests, certificates, begun, ended, classes, service, response FROM series"
-        for second, cohort, requests, certificates, begun, ended, classes, service, response in store.rows(query):
-            counts = {"requests": requests, "certificates": certificates, "begun": begun, "ended": ended}
-            for name, count in counts.items():
-                self._counts.setdefault(name, Counter())[second] += count
-            self._add_failures(second, json.loads(classes))
-            _add(self.service, second, cohort, json.loads(service))
-            _add(self.response, second, cohort, json.loads(response))
+        ok: dict[str, Counter[int]] = {}  # by operation
+        names = ("second", "classes", *_COUNTS)
+        for at_s, classes, counts in run.read(_counted, "series", names=names, order="second"):
+            for name, count in zip(_COUNTS, counts, strict=True):
+                self._counts.setdefault(name, Counter())[at_s] += count
+            for (operation, kind), count in classes.items():
+                if OutcomeClass(kind).is_failure:
+                    self._failures.setdefault(kind, Counter())[at_s] += count
+                elif kind == OutcomeClass.OK:
+                    ok.setdefault(operation, Counter())[at_s] += count
+        self._latencies = {operation: _Latencies(cut_of(counted)) for operation, counted in ok.items()}
+        for second in run.series():  # a second time: windows take less memory than seconds
+            for operation, latencies in self._latencies.items():
+                latencies.add(second.second, second.service.get(operation), second.response.get(operation))
 
-    def _add_failures(self, second: int, classes: Mapping[str, Mapping[str, int]]) -> None:
-        for operation, kinds in classes.items():
-            Operation(operation)  # of a word that is none, a report is not made
-            for name, count in kinds.items():
-                if OutcomeClass(name).is_failure:
-                    self._failures.setdefault(name, Counter())[second] += count
-
-    def leave_out_expected(self, store: RunQueries) -> None:
-        """Take the failures that were part of the plan out of those by second."""
-        query = f"SELECT kind, ended_ns / {_NS}, COUNT(*) {FLEET} AND kind IN ({FAILED}) AND expected GROUP BY 1, 2"
-        for name, second, count in store.rows(query):
+    def leave_out_expected(self, expected: Mapping[tuple[str, int], int]) -> None:
+        """Take the failures that were part of the plan, by class and second, out of those by second."""
+        for (name, second), count in expected.items():
             failures = self._failures.setdefault(name, Counter())
             failures[second] = max(0, failures[second] - count)
 
     def courses(self, operation: Operation) -> tuple[Course, Course]:
         """Return service and response time over time, of all cohorts."""
-        return _course(self.service, operation), _course(self.response, operation)
+        found = self._latencies.get(operation)
+        return (Course(0), Course(0)) if found is None else found.courses()
 
     def rates(self) -> Rates:
         """Return the counts in points of a chart."""
         seconds = {second for counter in self._counts.values() for second in counter if counter[second]}
         if not seconds:
             return Rates()
-        span_s = max(seconds) + 1
+        span_s = max(0, *seconds) + 1  # what was before the zero is in the first point
         width_s = bin_width_s(span_s)
         points = -(-span_s // width_s)
         binned = {name: _binned(counter, width_s, points) for name, counter in self._counts.items()}
@@ -87,27 +106,10 @@ class Series:
         )
 
 
-def _add(
-    latencies: dict[tuple[str, Operation], _Seconds], second: int, cohort: str, encoded: Mapping[str, str]
-) -> None:
-    for operation, text in encoded.items():
-        seconds = latencies.setdefault((cohort, Operation(operation)), {})
-        histogram = decoded(text)
-        if second in seconds:
-            seconds[second].merge(histogram)
-        else:
-            seconds[second] = histogram
-
-
-def _course(latencies: Mapping[tuple[str, Operation], _Seconds], operation: Operation) -> Course:
-    found = [seconds for (_, of), seconds in latencies.items() if of is operation]
-    if len(found) == 1:
-        return course_of(found[0])
-    merged: _Seconds = {}
-    for seconds in found:
-        for second, histogram in seconds.items():
-            merged.setdefault(second, Histogram()).merge(histogram)
-    return course_of(merged)
+def _counted(row: Row) -> tuple[int, Mapping[tuple[str, str], int], Sequence[int]]:
+    """Return the second of a row, its exchanges by operation and class, and its counts."""
+    at_s, classes, *counts = row
+    return at_s, classes_of(classes), counts
 
 
 def _binned(counter: Counter[int], width_s: int, points: int) -> tuple[int, ...]:

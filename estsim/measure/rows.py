@@ -10,11 +10,21 @@ from operator import attrgetter
 from typing import Any, Final
 
 from estsim.errors import Phase, Trouble
-from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal, ImpactKind
 from estsim.est.operations import Operation
-from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
+from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.measure.histograms import Histogram
-from estsim.measure.sample import Enrolment, GeneratorReading, MarkRow, PollPlan, Sample, Stamps
+from estsim.measure.nested import classes_of, histograms_of, non_conformances_of, states_of
+from estsim.measure.sample import (
+    Enrolment,
+    GeneratorReading,
+    Impact,
+    InternalErrorRow,
+    MarkRow,
+    PollPlan,
+    Sample,
+    Stamps,
+)
 
 Row = tuple[Any, ...]
 
@@ -30,10 +40,14 @@ _POLL: Final = ("poll_deferred_at_ns", "poll_told_s", "poll_spread_s", "poll_for
 EXCHANGE_COLUMNS: Final = (*_FLAT, *_STAMPS, *_RETRY_AFTER, *_POLL, "non_conformances", "expected")
 ENROLMENT_COLUMNS: Final = tuple(column.name for column in fields(Enrolment))
 GENERATOR_COLUMNS: Final = tuple(column.name for column in fields(GeneratorReading))
+IMPACT_COLUMNS: Final = tuple(column.name for column in fields(Impact))
 _ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
 _GOAL: Final = ENROLMENT_COLUMNS.index("goal")
 _END: Final = ENROLMENT_COLUMNS.index("end")
 _EXPECTED: Final = ENROLMENT_COLUMNS.index("expected")
+_SPOILT: Final = ENROLMENT_COLUMNS.index("spoilt")
+_TO_BE_REFUSED: Final = ENROLMENT_COLUMNS.index("to_be_refused")
+INTERNAL_ERROR_COLUMNS: Final = tuple(column.name for column in fields(InternalErrorRow))
 MARK_COLUMNS: Final = tuple(column.name for column in fields(MarkRow))
 FLEET_COLUMNS: Final = ("second", "cohort", "states")  # a row where a cohort's states differ from the row before
 SERIES_COLUMNS: Final = (
@@ -75,7 +89,7 @@ def exchange_row(sample: Sample) -> Row:
         sample.trouble.value if sample.trouble else None,
         sample.detail, sample.tls_version, sample.tls_group, int(sample.resumed), int(sample.reused),
         stamps.intended_ns, stamps.ready_ns, stamps.started_ns, stamps.connected_ns, stamps.handshaken_ns,
-        stamps.sent_ns, stamps.first_byte_ns, stamps.ended_ns, stamps.client_work_ns,
+        stamps.sent_ns, stamps.first_byte_ns, stamps.ended_ns, stamps.client_work_ns, stamps.loop_delay_ns,
         *((told.wait_s, told.form.value, int(told.past)) if told else (None, None, None)),
         *((poll.deferred_at_ns, poll.told_s, poll.spread_s, poll.form) if poll else (None, None, None, None)),
         json.dumps([[broken.rule, broken.rfc_section] for broken in sample.non_conformances])
@@ -111,7 +125,7 @@ def sample_of(row: Row) -> Sample:
         if told
         else None,
         poll=PollPlan(*(column[name] for name in _POLL)) if poll else None,
-        non_conformances=tuple(NonConformance(*pair) for pair in json.loads(column["non_conformances"] or "[]")),
+        non_conformances=non_conformances_of(column["non_conformances"]),
         expected=bool(column["expected"]),
     )
 
@@ -122,6 +136,8 @@ def enrolment_row(enrolment: Enrolment) -> Row:
     row[_GOAL] = enrolment.goal.value  # SQLite takes plain types fast, and asks about every other
     row[_END] = enrolment.end.value if enrolment.end else None
     row[_EXPECTED] = int(enrolment.expected)
+    row[_SPOILT] = int(enrolment.spoilt)
+    row[_TO_BE_REFUSED] = int(enrolment.to_be_refused)
     return tuple(row)
 
 
@@ -130,13 +146,37 @@ def enrolment_of(row: Row) -> Enrolment:
     column = dict(zip(ENROLMENT_COLUMNS, row, strict=True))
     column["goal"] = Goal(column["goal"])
     column["end"] = EnrolmentEnd(column["end"]) if column["end"] else None
-    column["expected"] = bool(column["expected"])
+    for flag in ("expected", "spoilt", "to_be_refused"):
+        column[flag] = bool(column[flag])
     return Enrolment(**column)
+
+
+def impact_row(impact: Impact) -> Row:
+    """Return the row of an impact, open or ended."""
+    end = impact.end.value if impact.end else None
+    return (
+        impact.device, impact.cohort, impact.kind.value, impact.since_ns, impact.ended_ns, end, int(impact.expected),
+        impact.own_delay_ns, int(impact.to_be_refused),
+    )  # fmt: skip
+
+
+def impact_of(row: Row) -> Impact:
+    """Return the impact of a row."""
+    column = dict(zip(IMPACT_COLUMNS, row, strict=True))
+    column["kind"] = ImpactKind(column["kind"])
+    column["end"] = EnrolmentEnd(column["end"]) if column["end"] else None
+    column["expected"], column["to_be_refused"] = bool(column["expected"]), bool(column["to_be_refused"])
+    return Impact(**column)
 
 
 def mark_row(mark: MarkRow) -> Row:
     """Return the row of a mark."""
     return (mark.at_ns, mark.kind, mark.text)
+
+
+def internal_error_row(met: InternalErrorRow) -> Row:
+    """Return the row of an internal error."""
+    return (met.at_ns, met.device, met.cohort, met.error, met.place)
 
 
 def fleet_row(states: FleetStates) -> Row:
@@ -147,7 +187,7 @@ def fleet_row(states: FleetStates) -> Row:
 def fleet_states_of(row: Row) -> FleetStates:
     """Return the states of a row."""
     second, cohort, states = row
-    return FleetStates(second, cohort, json.loads(states))
+    return FleetStates(second, cohort, states_of(states))
 
 
 def generator_row(reading: GeneratorReading) -> Row:
@@ -184,9 +224,7 @@ def series_row(delta: SeriesDelta) -> Row:
 def delta_of(row: Row) -> SeriesDelta:
     """Return the second of a row."""
     column = dict(zip(SERIES_COLUMNS, row, strict=True))
-    classes = json.loads(column["classes"])
-    column["classes"] = Counter({(op, kind): count for op, kinds in classes.items() for kind, count in kinds.items()})
+    column["classes"] = Counter(classes_of(column["classes"]))
     for name in ("service", "response"):
-        encoded = json.loads(column[name])
-        column[name] = {operation: Histogram.decode(text) for operation, text in encoded.items()}
+        column[name] = histograms_of(name, column[name])
     return SeriesDelta(**column)

@@ -1,4 +1,4 @@
-"""One exchange and one enrolment as they are recorded: the rows of a run (METRICS.md, "One exchange").
+"""One exchange and one enrolment as they are recorded: the rows of a run (docs/metrics.md, "One exchange").
 
 Times are integer nanoseconds on the run's clock: monotonic, 0 at the run's epoch. The derived times are
 properties, so that rows, histograms and thresholds cannot disagree on a definition.
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from estsim.errors import Phase, Trouble
-from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
+from estsim.est.enrolment import Cause, EnrolmentEnd, Goal, ImpactKind
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter
 
@@ -28,6 +28,7 @@ class Stamps:
     first_byte_ns: int | None = None
     ended_ns: int = 0
     client_work_ns: int = 0  # ours between handshaken and sent: a CSR signed for the channel binding
+    loop_delay_ns: int = 0  # ours between started and ended: what had happened, and the event loop had not come to
 
     @property
     def service_ns(self) -> int:
@@ -50,6 +51,11 @@ class Stamps:
     def schedule_lag_ns(self) -> int:
         """The generator's lateness."""
         return self.started_ns - max(self.intended_ns, self.ready_ns)
+
+    @property
+    def own_delay_ns(self) -> int:
+        """What of the response time is the generator's own delay."""
+        return max(0, self.schedule_lag_ns) + self.loop_delay_ns
 
     @property
     def key_wait_ns(self) -> int:
@@ -99,7 +105,7 @@ class Enrolment:
     """One certificate sought, from its first intended start to its end: a row of table ``enrolments``.
 
     The six parts add up to ``ended_ns - intended_ns`` (time to certificate) to within a millisecond. ``ended_ns`` and
-    ``end`` are None while it is open.
+    ``end`` are None while it is open. ``loop_delay_ns`` is what of service and client work the event loop was late.
     """
 
     device: int
@@ -125,11 +131,41 @@ class Enrolment:
     key_sha256: str | None = None
     margin_s: float | None = None  # validity left of the certificate being renewed
     expected: bool = False  # a refusal of it is part of the plan
+    loop_delay_ns: int = 0
+    spoilt: bool = False  # it failed, and that the generator stood still or was late may be why
+    to_be_refused: bool = False  # its device is faulty, and the fault shows in it, so the server is to refuse it
+
+    @property
+    def own_delay_ns(self) -> int:
+        """What of the time to the certificate is the generator's own delay."""
+        return max(0, self.generator_ns) + self.loop_delay_ns
+
+
+@dataclass(slots=True)
+class Impact:
+    """An event's effect on one device, from when it struck to a usable certificate: a row of table ``impacts``.
+
+    It outlasts enrolments and further power cuts. ``ended_ns`` and ``end`` are None while the device has not come
+    through; it may have a usable certificate at once, and seek none.
+    """
+
+    device: int
+    cohort: str
+    kind: ImpactKind
+    since_ns: int
+    ended_ns: int | None = None
+    end: EnrolmentEnd | None = None
+    expected: bool = False  # it ended in a refusal that is part of the plan
+    own_delay_ns: int = 0  # the generator's, of the enrolment that ended it
+    to_be_refused: bool = False  # as an enrolment: the server is to refuse what the device seeks
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorReading:
-    """What the generator says of itself, once a second; CPU is the share of one core since the reading before."""
+    """What the generator says of itself, once a second; CPU is the share of one core since the reading before.
+
+    The stall is the longest of the event loop that ended since then, by the run's clock; None where there was none.
+    """
 
     at_ns: int
     cpu_share: float
@@ -140,6 +176,9 @@ class GeneratorReading:
     ports: int = 0  # local TCP ports in use on this machine, those still closing too
     descriptors: int = 0  # open in this process
     worker: int = 0  # which of the run's processes, from 0
+    stalled_from_ns: int | None = None
+    stalled_to_ns: int | None = None
+    suspended_ns: int = 0  # for how long the machine slept meanwhile; the run's clock does not count that
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +188,17 @@ class MarkRow:
     at_ns: int
     kind: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InternalErrorRow:
+    """A bug of ours that was met: its kind, and the device that it stopped, if any; a row of ``internal_errors``."""
+
+    at_ns: int
+    device: int | None
+    cohort: str | None
+    error: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)

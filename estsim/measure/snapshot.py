@@ -43,7 +43,7 @@ class OperationFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class DeferralMoment:
+class DeferralSnapshot:
     """What servers told devices to wait, what the devices made of it, and whether they march in step.
 
     ``told`` and ``kept`` are counts in bins of ``bin_s`` seconds from 0 on: of the told waits, and of the gaps that
@@ -70,7 +70,7 @@ class DeferralMoment:
 
 
 @dataclass(frozen=True, slots=True)
-class CohortMoment:
+class CohortSnapshot:
     """One cohort: where its devices stand, its totals, and what its exchanges took over the last window."""
 
     name: str
@@ -87,7 +87,7 @@ class CohortMoment:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowMoment:
+class WindowSnapshot:
     """The last ``seconds`` seconds of the run, in the same figures as the whole of it."""
 
     seconds: float = 0.0
@@ -102,7 +102,7 @@ class WindowMoment:
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratorMoment:
+class GeneratorSnapshot:
     """What the generator took over the last 10 s: the highest of each, and what this machine has of it."""
 
     loop_delay_p99_ms: float | None = None
@@ -143,9 +143,9 @@ class Snapshot:
     rss_mib: float
     in_flight: int
     saturated: str | None  # the sentence that says why, once it is so
-    window: WindowMoment = WindowMoment()
-    deferral: DeferralMoment = DeferralMoment()
-    cohorts: tuple[CohortMoment, ...] = ()
-    generator: GeneratorMoment = GeneratorMoment()
+    window: WindowSnapshot = WindowSnapshot()
+    deferral: DeferralSnapshot = DeferralSnapshot()
+    cohorts: tuple[CohortSnapshot, ...] = ()
+    generator: GeneratorSnapshot = GeneratorSnapshot()
     marks: tuple[tuple[float, str], ...] = ()  # what happened to the fleet: seconds of the run, and what
     awaiting: str | None = None  # what the run waits for before it goes on, such as an operator's Enter

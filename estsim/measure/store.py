@@ -2,43 +2,44 @@
 
 WAL with synchronous NORMAL: a commit survives the death of the process at once (kill -9), and of the machine up to the
 last checkpoint. `RunStore` has one connection and writes one batch at a time; it may be called from any thread, one at
-a time. `RunReader` never changes a run and leaves no file beside it, whatever its writer left there. Foreign errors
-become `StoreError`.
+a time. `run_reader` reads it. Foreign errors become `StoreError`.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
-from estsim.errors import StoreError
 from estsim.measure.rows import (
     ENROLMENT_COLUMNS,
     EXCHANGE_COLUMNS,
     FLEET_COLUMNS,
     GENERATOR_COLUMNS,
+    IMPACT_COLUMNS,
+    INTERNAL_ERROR_COLUMNS,
     MARK_COLUMNS,
     SERIES_COLUMNS,
     FleetStates,
     Row,
     SeriesDelta,
-    delta_of,
-    enrolment_of,
     enrolment_row,
     exchange_row,
     fleet_row,
-    fleet_states_of,
     generator_row,
+    impact_row,
+    internal_error_row,
     mark_row,
-    reading_of,
-    sample_of,
     series_row,
 )
-from estsim.measure.sample import Enrolment, GeneratorReading, MarkRow, Sample
+from estsim.measure.sample import Enrolment, GeneratorReading, Impact, InternalErrorRow, MarkRow, Sample
+from estsim.measure.sqlite_errors import mapped
+from estsim.measure.stored_slices import TALLY_COLUMNS, CountedSlice, StoredSlices
 
+_T = TypeVar("_T")
 Rows = Mapping[str, Sequence[Row]]  # by table
 
 COLUMNS: Final = {
@@ -48,9 +49,22 @@ COLUMNS: Final = {
     "generator": GENERATOR_COLUMNS,
     "fleet": FLEET_COLUMNS,
     "marks": MARK_COLUMNS,
+    "internal_errors": INTERNAL_ERROR_COLUMNS,
+    "impacts": IMPACT_COLUMNS,
 }
+ROW_OF: Final[Mapping[str, Callable[[Any], Row]]] = {
+    "exchanges": exchange_row,
+    "enrolments": enrolment_row,
+    "series": series_row,
+    "generator": generator_row,
+    "fleet": fleet_row,
+    "marks": mark_row,
+    "internal_errors": internal_error_row,
+    "impacts": impact_row,
+}
+_ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
 APPLICATION_ID: Final = 0x45535453  # "ESTS", so that a foreign file is told from ours
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 7
 
 _SCHEMA: Final = f"""
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -60,6 +74,9 @@ CREATE TABLE series ({", ".join(SERIES_COLUMNS)});
 CREATE TABLE generator ({", ".join(GENERATOR_COLUMNS)});
 CREATE TABLE fleet ({", ".join(FLEET_COLUMNS)});
 CREATE TABLE marks ({", ".join(MARK_COLUMNS)});
+CREATE TABLE internal_errors ({", ".join(INTERNAL_ERROR_COLUMNS)});
+CREATE TABLE impacts ({", ".join(IMPACT_COLUMNS)}, PRIMARY KEY (cohort, device, kind, since_ns));
+CREATE TABLE tallies ({", ".join(TALLY_COLUMNS)}, PRIMARY KEY (slice, cohort, phase));
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -75,7 +92,10 @@ class Batch:
     generator: list[GeneratorReading] = field(default_factory=list)
     fleet: list[FleetStates] = field(default_factory=list)
     marks: list[MarkRow] = field(default_factory=list)
+    internal_errors: list[InternalErrorRow] = field(default_factory=list)
+    impacts: dict[tuple[str, int, str, int], Impact] = field(default_factory=dict)
     ready: list[Rows] = field(default_factory=list)  # of worker processes, made there
+    counted: list[CountedSlice] = field(default_factory=list)  # of all of them
 
     def __bool__(self) -> bool:
         return any(getattr(self, part.name) for part in fields(self))
@@ -88,19 +108,29 @@ class Batch:
         self.generator.extend(later.generator)
         self.fleet.extend(later.fleet)
         self.marks.extend(later.marks)
+        self.internal_errors.extend(later.internal_errors)
+        self.impacts.update(later.impacts)
         self.ready.extend(later.ready)
+        self.counted.extend(later.counted)
+
+    def keep_open_ones(self) -> None:
+        """Keep what is open as it stands, apart: it may end while its row is made, and was not counted as ended."""
+        for key, enrolment in self.enrolments.items():
+            if enrolment.end is None:
+                self.enrolments[key] = Enrolment(*_ENROLMENT_FIELDS(enrolment))
+        for where, impact in self.impacts.items():
+            if impact.end is None:
+                self.impacts[where] = replace(impact)
 
     def rows(self) -> Rows:
         """Return the rows of what is not ready made."""
-        return {
-            "exchanges": [*map(exchange_row, self.exchanges)],
-            # An enrolment is written when it begins and again when it ends: the later row replaces the earlier.
-            "enrolments": [*map(enrolment_row, self.enrolments.values())],
-            "series": [*map(series_row, self.series)],
-            "generator": [*map(generator_row, self.generator)],
-            "fleet": [*map(fleet_row, self.fleet)],
-            "marks": [*map(mark_row, self.marks)],
-        }
+        return {table: [*map(make, self.members(table))] for table, make in ROW_OF.items()}
+
+    def members(self, table: str) -> Iterable[Any]:
+        """Return what is to be rows of a table."""
+        # Some are written when they begin and again when they end: the later row replaces the earlier.
+        members = getattr(self, table)
+        return members.values() if isinstance(members, dict) else members
 
 
 class RunStore:
@@ -108,7 +138,8 @@ class RunStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _mapped(path):
+        self._slices = StoredSlices()
+        with mapped(path):
             self._connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")
@@ -128,140 +159,51 @@ class RunStore:
 
     def write(self, batch: Batch) -> None:
         """Write a batch, whole or not at all; raises StoreError, after which the same batch may be tried again."""
+        self.write_rows([*batch.ready, batch.rows()], batch.counted)
+
+    def write_rows(self, parts: Iterable[Rows], counted: Iterable[CountedSlice] = ()) -> None:
+        """Write rows and what was counted of them, all or none; raises StoreError."""
         with self._transaction() as connection:
-            for rows in (*batch.ready, batch.rows()):
+            for rows in parts:
                 for table, columns in COLUMNS.items():
                     connection.executemany(_insert(table, columns), rows.get(table, ()))
+            self._slices.add(connection, counted)
 
     def put(self, **facts: str) -> None:
         """Write facts of the run, all or none, replacing earlier ones."""
         with self._transaction() as connection:
             connection.executemany(_insert("run", ("key", "value")), facts.items())
 
+    def amend(self, work: Callable[[sqlite3.Connection], _T], counted: Callable[[_T], Iterable[CountedSlice]]) -> _T:
+        """Do something with all that has been written, and count it, whole or not at all; raises StoreError."""
+        with self._transaction() as connection:
+            found = work(connection)
+            self._slices.add(connection, counted(found))
+            return found
+
     def close(self) -> None:
         """Fold the log into the file and close it. A second call does nothing.
 
-        The finished file is an ordinary one: reading it leaves nothing beside it.
+        The finished file is an ordinary one: reading it leaves nothing beside it. Raises StoreError where the disk has
+        no room to fold; then the log stays beside the file, which is closed, and complete with it.
         """
-        with _mapped(self.path):
-            with suppress(sqlite3.ProgrammingError):  # closed before
-                self._connection.execute("PRAGMA journal_mode = DELETE")
-            self._connection.close()
+        with mapped(self.path), closing(self._connection), suppress(sqlite3.ProgrammingError):  # closed before
+            self._connection.execute("PRAGMA journal_mode = DELETE")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _mapped(self.path):
+        with mapped(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._slices.forget()
                 if self._connection.in_transaction:  # a full disk rolls back by itself
                     self._connection.execute("ROLLBACK")
                 raise
 
 
-class RunReader:
-    """A run's store, opened to be read: of a finished run, one that was killed, or one under way."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        if not path.is_file():
-            raise StoreError(f"{path}: there is no such run")
-        with _mapped(path):
-            way, index_in_memory = _way_in(path)
-            self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{way}", uri=True)
-            try:
-                if index_in_memory:
-                    self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-                self._check()
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _check(self) -> None:
-        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            raise StoreError(f"{self.path}: not a run of estsim")
-        if version != SCHEMA_VERSION:
-            raise StoreError(f"{self.path}: expected a run store of version {SCHEMA_VERSION} (got {version})")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
-    def facts(self) -> dict[str, str]:
-        """Return the facts of the run."""
-        return dict(self._rows("run", ("key", "value")))
-
-    def exchanges(self) -> Iterator[Sample]:
-        """Yield every exchange in the order it was recorded, preflight included."""
-        return map(sample_of, self._rows("exchanges", EXCHANGE_COLUMNS, order="id"))
-
-    def enrolments(self) -> Iterator[Enrolment]:
-        """Yield every enrolment, open ones too."""
-        return map(enrolment_of, self._rows("enrolments", ENROLMENT_COLUMNS, order="intended_ns"))
-
-    def series(self) -> Iterator[SeriesDelta]:
-        """Yield what happened per second and cohort; rows of one second add up."""
-        return map(delta_of, self._rows("series", SERIES_COLUMNS, order="second"))
-
-    def readings(self) -> Iterator[GeneratorReading]:
-        """Yield what the generator said of itself."""
-        return map(reading_of, self._rows("generator", GENERATOR_COLUMNS, order="at_ns"))
-
-    def fleet(self) -> Iterator[FleetStates]:
-        """Yield the states of each cohort's devices, as often as they changed."""
-        return map(fleet_states_of, self._rows("fleet", FLEET_COLUMNS, order="second"))
-
-    def marks(self) -> Iterator[MarkRow]:
-        """Yield what was told of the run."""
-        return (MarkRow(*row) for row in self._rows("marks", MARK_COLUMNS, order="at_ns"))
-
-    def select(self, query: str, values: Sequence[object] = ()) -> Iterator[Row]:
-        """Yield the rows of a query one by one as SQLite finds them, so in constant memory. See `rows` for columns."""
-        with _mapped(self.path), closing(self._connection.execute(query, values)) as cursor:
-            yield from cursor
-
-    def _rows(self, table: str, columns: tuple[str, ...], order: str = "rowid") -> Iterator[Row]:
-        return self.select(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - names of ours
-
-
-def _way_in(path: Path) -> tuple[str, bool]:
-    """Return what to add to a store's address, and whether the index of its log has to be made in memory.
-
-    SQLite would make the files that it misses beside a store in WAL mode, and not take them away again. A writer that
-    lives has both: so where one is missing nobody writes, and neither locks nor shared memory are needed.
-    """
-    log, index, journal = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
-    if log.exists():
-        return ("", False) if index.exists() else ("&vfs=unix-none", True)
-    return ("", False) if journal.exists() else ("&immutable=1", False)
-
-
 def _insert(table: str, columns: tuple[str, ...]) -> str:
     marks = ", ".join("?" * len(columns))
     return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of ours
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into StoreError, in words for whoever has to free the disk."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL:
-            raise StoreError(f"{path}: the disk is full") from error
-        if code == sqlite3.SQLITE_NOTADB:
-            raise StoreError(f"{path}: not a run of estsim") from error
-        raise StoreError(f"{path}: {error}") from error

@@ -1,11 +1,13 @@
-"""Whether the polls of a fleet march in step (METRICS.md, "Deferral behaviour"): from merged poll bins only.
+"""Whether the polls of a fleet march in step (docs/metrics.md, "Deferral"): from merged poll bins only.
 
 A herd told the same wait comes back at once, again and again. Windows are exactly 3 periods long, because shorter ones
 show lock-step in even traffic; the run's figures are the poll-weighted means over consecutive windows.
 """
 
 import cmath
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import tau
 from typing import Final
@@ -32,14 +34,16 @@ def synchrony_of(bins: Mapping[int, int], period_s: int | None) -> Synchrony | N
     if period_s is None or not bins:
         return None
     length = _PERIODS * period_s * _BINS_PER_S
-    by_window: dict[int, list[int]] = {}
     start, end = min(bins), max(bins)
-    for key, count in bins.items():
-        number = (key - start) // length
-        by_window.setdefault(number, [0] * length)[(key - start) % length] = count
     whole = (end - start + 1) // length  # the last window is judged only if the run filled it
-    windows = [window for number, window in by_window.items() if number < whole and sum(window) >= _MIN_POLLS]
-    return _mean([(sum(window), _of_window(window, period_s)) for window in windows]) if windows else None
+    by_window: dict[int, dict[int, int]] = {}
+    for key, count in bins.items():
+        number, place = divmod(key - start, length)
+        if number < whole:
+            by_window.setdefault(number, {})[place] = count
+    windows = [(sum(window.values()), window) for window in by_window.values()]
+    judged = [(polls, _of_window(window, period_s)) for polls, window in windows if polls >= _MIN_POLLS]
+    return _mean(judged) if judged else None
 
 
 class RunningSynchrony:
@@ -68,9 +72,10 @@ class RunningSynchrony:
             self._period_s, self._next, self._windows, self.last, self.rhythm = period_s, first, [], None, ()
         length = _PERIODS * period_s * _BINS_PER_S
         while self._next + length <= now:
-            window = [sum(bins.get(key, 0) for bins in parts) for key in range(self._next, self._next + length)]
+            found = (sum(bins.get(key, 0) for bins in parts) for key in range(self._next, self._next + length))
+            window = {place: count for place, count in enumerate(found) if count}
             self._next += length
-            polls = sum(window)
+            polls = sum(window.values())
             if polls < _MIN_POLLS:
                 self.last, self.rhythm = None, ()
                 continue
@@ -79,11 +84,11 @@ class RunningSynchrony:
             self._windows.append((polls, self.last))
 
 
-def _folded(window: Sequence[int], period_s: int) -> tuple[int, ...]:
+def _folded(window: Mapping[int, int], period_s: int) -> tuple[int, ...]:
     period = period_s * _BINS_PER_S
     bins = min(period, RHYTHM_BINS)
     folded = [0] * bins
-    for key, count in enumerate(window):
+    for key, count in window.items():
         folded[key % period * bins // period] += count
     return tuple(folded)
 
@@ -105,43 +110,64 @@ def resync_s(bins: Mapping[int, int], period_s: int | None, events_s: Sequence[f
 
 
 def _resynced(bins: Mapping[int, int], period_s: int, event: int, end: int) -> float | None:
-    length = _PERIODS * period_s * _BINS_PER_S
-    for start in range(event, end - length + 1, _BINS_PER_S):
-        window = [bins.get(key, 0) for key in range(start, start + length)]
-        if sum(window) >= _MIN_POLLS and _vector(window, period_s) < _APART:
-            return (start + length - event) / _BINS_PER_S
+    length, keys = _PERIODS * period_s * _BINS_PER_S, sorted(bins)
+    start = event
+    while start + length <= end:
+        first, after = bisect_left(keys, start), bisect_left(keys, start + length)
+        window = {key - start: bins[key] for key in keys[first:after]}
+        if sum(window.values()) >= _MIN_POLLS:
+            if _vector(window, period_s) < _APART:
+                return (start + length - event) / _BINS_PER_S
+            start += _BINS_PER_S
+        elif after == len(keys):
+            return None
+        else:  # too few polls: go on where the next one comes into the window
+            start += -(-(keys[after] + 1 - start - length) // _BINS_PER_S) * _BINS_PER_S
     return None
 
 
-def _vector(window: Sequence[int], period_s: int) -> float:
-    period = period_s * _BINS_PER_S
-    return abs(sum(count * cmath.exp(1j * tau * key / period) for key, count in enumerate(window) if count)) / sum(
-        window
-    )
+# A server may tell any wait, and a store any time: what follows costs what there are polls, however long the window.
 
 
-def _of_window(window: Sequence[int], period_s: int) -> Synchrony:
-    polls = sum(window)
+def _vector(window: Mapping[int, int], period_s: int) -> float:
     period = period_s * _BINS_PER_S
-    seconds = [sum(window[key : key + _BINS_PER_S]) for key in range(0, len(window), _BINS_PER_S)]
-    mean = polls / len(seconds)
-    variance = sum((count - mean) ** 2 for count in seconds) / len(seconds)
+    whole = sum(count * cmath.exp(1j * tau * key / period) for key, count in window.items())
+    return abs(whole) / sum(window.values())
+
+
+def _of_window(window: Mapping[int, int], period_s: int) -> Synchrony:
+    """Return the figures of a window of three periods, given as its bins that have polls."""
+    polls, seconds_in_it = sum(window.values()), _PERIODS * period_s
+    seconds: Counter[int] = Counter()
+    for key, count in window.items():
+        seconds[key // _BINS_PER_S] += count
+    mean = polls / seconds_in_it
+    variance = _variance(seconds.values(), seconds_in_it)
     return Synchrony(
         synchronisation=_vector(window, period_s),
-        lag_correlation=_autocorrelation(window, period),
+        lag_correlation=_autocorrelation(window, period_s * _BINS_PER_S),
         burstiness=(variance - mean) / mean**2,
         fano=variance / mean,
     )
 
 
-def _autocorrelation(window: Sequence[int], lag: int) -> float | None:
-    mean = sum(window) / len(window)
-    deviations = [count - mean for count in window]
-    power = sum(deviation**2 for deviation in deviations) / len(window)
+def _variance(counts: Collection[int], places: int) -> float:
+    """Return the variance of counts in so many places, those that are not named having none."""
+    mean = sum(counts) / places
+    return (sum((count - mean) ** 2 for count in counts) + (places - len(counts)) * mean**2) / places
+
+
+def _autocorrelation(window: Mapping[int, int], lag: int) -> float | None:
+    """Return the correlation of bins with those a lag later: of deviations from the mean, multiplied out."""
+    length = _PERIODS * lag
+    mean, power = sum(window.values()) / length, _variance(window.values(), length)
     if not power:
         return None
-    pairs = list(zip(deviations, deviations[lag:], strict=False))
-    return sum(early * late for early, late in pairs) / len(pairs) / power
+    pairs = length - lag
+    together = sum(count * window.get(key + lag, 0) for key, count in window.items())
+    early = sum(count for key, count in window.items() if key < pairs)
+    late = sum(count for key, count in window.items() if key >= lag)
+    return (together - mean * (early + late) + pairs * mean**2) / pairs / power
 
 
 def _mean(windows: Sequence[tuple[int, Synchrony]]) -> Synchrony:

@@ -1,4 +1,4 @@
-"""The tally of a cohort: every count and histogram that METRICS.md's figures are made of, mergeable by addition.
+"""The tally of a cohort: every count and histogram that docs/metrics.md's figures are made of, mergeable by addition.
 
 A run's totals are the merge of its cohorts, and a cohort is the merge of its shards, in any order.
 """
@@ -9,16 +9,15 @@ from typing import Final
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass
+from estsim.measure.enrolment_tally import DEFAULT_WITHIN_S, EnrolmentTally
+from estsim.measure.error_kinds import UNTOLD, ErrorKey, without_ids
 from estsim.measure.histograms import LATENCY, Histogram
-from estsim.measure.lives import DEFAULT_WITHIN_S, Lives
-from estsim.measure.sample import Enrolment, Sample
+from estsim.measure.own_delay import OwnDelays
+from estsim.measure.sample import Enrolment, Impact, Sample
 from estsim.measure.waits import Polls, ToldWaits
 
 MAX_ERRORS: Final = 500  # distinct errors told apart; a server that puts a time into each message would fill the memory
-OTHER_ERRORS: Final = "(other errors)"
-_CERTIFICATE_STATUS: Final = 200
-
-ErrorKey = tuple[str, str, str]  # class, phase, detail
+_CERTIFICATE_STATUSES: Final = frozenset({200, 201})  # the second breaks a rule and is used
 
 
 class OperationTally:
@@ -96,11 +95,12 @@ class Tally:
 
     __slots__ = (
         "connections",
+        "enrolment_tally",
         "errors",
         "issued",
-        "lives",
         "non_conformances",
         "operations",
+        "own",
         "polls",
         "schedule_lag",
         "told",
@@ -115,7 +115,8 @@ class Tally:
         self.non_conformances: Counter[NonConformance] = Counter()
         self.told = ToldWaits()
         self.polls = Polls()
-        self.lives = Lives(within_s)
+        self.enrolment_tally = EnrolmentTally(within_s)
+        self.own = OwnDelays()
 
     def exchange(self, sample: Sample) -> None:
         """Count one exchange."""
@@ -125,7 +126,8 @@ class Tally:
         tally.record(sample)
         self.connections.record(sample)
         self.schedule_lag.record_ns(max(0, sample.stamps.schedule_lag_ns))
-        if sample.status == _CERTIFICATE_STATUS and sample.operation.seeks_certificate:
+        self.own.exchange(sample)
+        if sample.status in _CERTIFICATE_STATUSES and sample.operation.seeks_certificate:
             self.issued += 1
         if sample.poll is not None:
             self.polls.record(sample, sample.poll)
@@ -137,18 +139,29 @@ class Tally:
             self.non_conformances[broken] += 1
 
     def _error(self, sample: Sample) -> None:
-        key = (sample.kind.value, sample.phase.value if sample.phase else "", sample.detail)
+        operation, kind = sample.operation.value, sample.kind.value
+        key = (operation, kind, sample.phase.value if sample.phase else "", without_ids(sample.detail))
         if key not in self.errors and len(self.errors) >= MAX_ERRORS:
-            key = (sample.kind.value, "", OTHER_ERRORS)
+            key = (operation, kind, "", UNTOLD)
         self.errors[key] += 1
 
     def enrolment_began(self, enrolment: Enrolment) -> None:
         """Count a certificate that is now sought."""
-        self.lives.begin(enrolment)
+        self.enrolment_tally.begin(enrolment)
 
     def enrolment_ended(self, enrolment: Enrolment, *, first: bool) -> None:
         """Count a search that ended; ``first`` marks the device's first certificate."""
-        self.lives.end(enrolment, first=first)
+        self.enrolment_tally.end(enrolment, first=first)
+        self.own.enrolment(enrolment, self.enrolment_tally.limits_ms, first=first)
+
+    def impact_began(self, impact: Impact) -> None:
+        """Count a device that an event struck."""
+        self.enrolment_tally.impact_began(impact)
+
+    def impact_ended(self, impact: Impact) -> None:
+        """Count a device that has come through an event, or will not."""
+        self.enrolment_tally.impact_ended(impact)
+        self.own.impact(impact, self.enrolment_tally.limits_ms)
 
     def merge(self, other: "Tally", *, bins: bool = True) -> None:
         """Add another shard's or cohort's counts; ``bins=False`` leaves out what grows with the run's length."""
@@ -161,7 +174,8 @@ class Tally:
         self.non_conformances.update(other.non_conformances)
         self.told.merge(other.told)
         self.polls.merge(other.polls, bins=bins)
-        self.lives.merge(other.lives, ages=bins)
+        self.enrolment_tally.merge(other.enrolment_tally)
+        self.own.merge(other.own)
 
     @property
     def requests(self) -> int:

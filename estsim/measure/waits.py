@@ -1,4 +1,4 @@
-"""What servers told devices to wait, and what the polls after such waits came to (METRICS.md, "Deferral behaviour").
+"""What servers told devices to wait, and what the polls after such waits came to (docs/metrics.md, "Deferral").
 
 Everything here is counts, so it merges by addition. The figures made of them are in `estsim.measure.deferral`.
 """

@@ -51,7 +51,8 @@ class KnownAddresses:
 
 def look_up(endpoint: Endpoint) -> list[tuple[Any, ...]]:
     """Ask the system for a host's addresses, and wait for its answer; raises ``OSError``."""
-    return list(socket.getaddrinfo(reference_name(endpoint.host), endpoint.port, type=socket.SOCK_STREAM))
+    name = reference_name(endpoint.host).encode()  # as bytes, for which Python does not ask whether it is a host name
+    return list(socket.getaddrinfo(name, endpoint.port, type=socket.SOCK_STREAM))
 
 
 def read_literal(endpoint: Endpoint) -> list[tuple[Any, ...]] | None:

@@ -31,7 +31,8 @@ class BlockingResolver(KnownAddresses):
     def resolve(self, endpoint: Endpoint, limit: Limit) -> tuple[Address, ...]:
         """Return the addresses of an endpoint; raises :class:`TransportFailed` in phase resolve.
 
-        A herd asks once: those who come while the question is open wait for its answer.
+        A herd asks once: those who come while the question is open wait for its answer, as long as their ``limit`` lets
+        them.
         """
         literal = self._literal(endpoint)
         if literal is not None:
@@ -41,8 +42,11 @@ class BlockingResolver(KnownAddresses):
             if asking is None:
                 asking = self._asking[endpoint] = _Open()
                 threading.Thread(target=self._ask, args=(endpoint, asking), daemon=True).start()
-        if not asking.answered.wait(limit.left_s(Phase.RESOLVE)):
-            raise limit.passed(Phase.RESOLVE)
+        wait_s = limit.left_s()
+        while not asking.answered.wait(min(wait_s, threading.TIMEOUT_MAX)):
+            if not wait_s:
+                raise limit.passed()
+            wait_s = limit.rest_s()
         if asking.failed is not None:
             raise _failure(asking.failed, endpoint) from asking.failed
         return self._known[endpoint]

@@ -70,4 +70,4 @@ def check_offer(context: TlsContext) -> None:
     offered = offered_groups(client_hello(context))
     if offered != context.key.groups:
         asked = ", ".join(context.key.groups)
-        raise UnknownGroup(f"the ClientHello offers {', '.join(offered) or 'no groups'} where {asked} was asked for")
+        raise UnknownGroup(f"expected the ClientHello to offer {asked} (got {', '.join(offered) or 'no groups'})")

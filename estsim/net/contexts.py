@@ -7,17 +7,26 @@ the same certificate to everybody, has a context of its own that holds it.
 """
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cryptography import x509
 from OpenSSL import SSL, crypto
 
+from estsim.est.certificate import read_certificate, read_shared_certificate
 from estsim.net.credential import Credential
 from estsim.net.groups import DEFAULT_GROUPS, set_groups
-from estsim.net.hostname import CMC_RA
-from estsim.net.openssl import INVALID_PURPOSE, MODE_NO_AUTO_CHAIN
+from estsim.net.hostname import has_cmc_ra
+from estsim.net.openssl import (
+    INVALID_PURPOSE,
+    MODE_NO_AUTO_CHAIN,
+    add_chain_certificate,
+    dump_certificate,
+    load_certificate,
+    name_client_ca,
+    use_certificate,
+)
 
 
 class Role(StrEnum):
@@ -104,7 +113,9 @@ class TlsContexts:
 def server_context(key: ContextKey, credential: Credential) -> TlsContext:
     """Return a context that presents ``credential`` on every connection, which saves loading it each time."""
     context = _build(key)
-    context.use_certificate(credential.certificate)  # before the key: the other way round a mismatch goes unnoticed
+    use_certificate(
+        context, credential.certificate_der
+    )  # before the key: the other way round a mismatch goes unnoticed
     context.use_privatekey(credential.key)
     return TlsContext(key, context)
 
@@ -132,7 +143,9 @@ def _build(key: ContextKey) -> SSL.Context:
     if key.leaf_alone:
         context.set_mode(MODE_NO_AUTO_CHAIN)
     for der in key.chain:
-        context.add_extra_chain_cert(x509.load_der_x509_certificate(der))
+        # What OpenSSL cannot read it cannot send, and the peer says what it lacks; it is no reason to stay away.
+        with suppress(ValueError):
+            add_chain_certificate(context, der)
     if key.role is Role.CLIENT:
         if key.alpn:
             context.set_alpn_protos([name.encode("ascii") for name in key.alpn])
@@ -147,14 +160,13 @@ def _trust(context: SSL.Context, key: ContextKey) -> None:
     if store is None:  # pragma: no cover - a new context always has a store
         raise ValueError("the TLS context has no certificate store")
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
-    anchors: list[x509.Certificate] = []
-    for der in key.anchors:
-        anchor = x509.load_der_x509_certificate(der)
-        store.add_cert(crypto.X509.from_cryptography(anchor))
-        anchors.append(anchor)
-    if key.role is Role.SERVER and sum(len(anchor.subject.public_bytes()) for anchor in anchors) < _NAMES_BYTES:
+    anchors = [load_certificate(der) for der in key.anchors]
+    for anchor in anchors:
+        store.add_cert(anchor)
+    names_bytes = sum(len(read_shared_certificate(der).subject_der) for der in key.anchors)
+    if key.role is Role.SERVER and names_bytes < _NAMES_BYTES:
         for anchor in anchors:
-            context.add_client_ca(anchor)
+            name_client_ca(context, anchor)
 
 
 def _set_verification(context: SSL.Context, key: ContextKey) -> None:
@@ -162,7 +174,7 @@ def _set_verification(context: SSL.Context, key: ContextKey) -> None:
     mode = _VERIFY_MODES[key.verify]
     if key.role is Role.SERVER and key.refuse_at is RefuseAt.APPLICATION:
         context.set_verify(mode, _record_and_accept)
-    elif key.role is Role.CLIENT and key.cmc_ra_alone:
+    elif key.verify is not Verify.NONE and (key.role is Role.SERVER or key.cmc_ra_alone):
         context.set_verify(mode, _forgive_purpose)
     else:
         context.set_verify(mode)
@@ -184,20 +196,19 @@ def _set_up_server(context: SSL.Context, key: ContextKey) -> None:
         context.set_alpn_select_callback(choose)
 
 
-def _record_and_accept(connection: SSL.Connection, _peer: crypto.X509, code: int, depth: int, _sound: int) -> bool:
+def _record_and_accept(connection: SSL.Connection, peer: crypto.X509, code: int, depth: int, sound: int) -> bool:
     """Accept any certificate and note what OpenSSL thought of it. Must never raise: it would hit another connection."""
     notes = connection.get_app_data()
-    if code and isinstance(notes, list):
+    if code and isinstance(notes, list) and not _forgive_purpose(connection, peer, code, depth, sound):
         notes.append((depth, code))
     return True
 
 
 def _forgive_purpose(_connection: SSL.Connection, peer: crypto.X509, code: int, depth: int, sound: int) -> bool:
-    """Forgive a leaf that is no TLS server but an id-kp-cmcRA. Must never raise."""
+    """Forgive a leaf that has the purpose id-kp-cmcRA and not that of its side of TLS. Must never raise."""
     if sound or (depth, code) != (0, INVALID_PURPOSE):
         return bool(sound)
     try:
-        usage = peer.to_cryptography().extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        return has_cmc_ra(read_certificate(dump_certificate(peer)))
     except Exception:  # noqa: BLE001 - an exception here would land on another connection
         return False
-    return CMC_RA in usage.value

@@ -1,50 +1,62 @@
 """Whether a server's certificate is for the host that we meant (RFC 7030 §3.6.1, RFC 9525), and how a host is named.
 
-Pure functions over certificates, cached: a fleet asks the same question of the same certificate thousands of times.
+The names are those that our own reader found in the certificate; service-identity says which of them mean the host. A
+name that cannot be read, or is no pattern of a host, says nothing and is in nobody's way. Pure functions, cached: a
+fleet asks the same question of the same certificate thousands of times.
 """
 
 import ipaddress
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from cryptography import x509
 from service_identity import CertificateError, VerificationError
-from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
+from service_identity.hazmat import (
+    DNS_ID,
+    CertificatePattern,
+    DNSPattern,
+    IPAddress_ID,
+    IPAddressPattern,
+    verify_service_identity,
+)
+
+from estsim.est.certificate import Certificate
+from estsim.est.general_names import AlternativeNames, alternative_names
+from estsim.est.oid import oid
 
 HOST_MISMATCH: Final = 62  # X509_V_ERR_HOSTNAME_MISMATCH, for a check that OpenSSL does not make for us
 
 # "id-kp-cmcRA": a certificate of an EST CA's own registration authority (RFC 6402 §2.10).
-CMC_RA: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
+CMC_RA: Final = oid("1.3.6.1.5.5.7.3.28")
+_TOLD: Final = 5
 
 
 @lru_cache(maxsize=256)
-def check_host(certificate: x509.Certificate, host: str) -> str | None:
+def check_host(certificate: Certificate, host: str) -> str | None:
     """Return None when the certificate is for ``host`` (a DNS name or an IP literal), else the reason why not."""
     name = reference_name(host)
+    found = alternative_names(certificate.san_der)
+    patterns = list(_patterns(found))
+    told = ", ".join(found.texts[:_TOLD]) or "no host"
+    if not patterns:
+        return f"the server's certificate has no name comparable with {name} (it names {told})"
     try:
-        if is_ip_literal(name):
-            verify_certificate_ip_address(certificate, name)
-        else:
-            verify_certificate_hostname(certificate, name)
+        meant = IPAddress_ID(name) if is_ip_literal(name) else DNS_ID(name)
+        verify_service_identity(patterns, [meant], [])
     except VerificationError:
-        return f"the server's certificate is for {_names_in(certificate)}, not for {name}"
-    except (CertificateError, ValueError) as error:
-        return f"the server's certificate names no host that can be compared with {name}: {error}"
+        return f"the server's certificate is for {told}, not for {name}"
+    except ValueError as error:
+        return f"the server's certificate has no name comparable with {name}: {error}"
     return None
 
 
-@lru_cache(maxsize=256)
-def has_cmc_ra(certificate: x509.Certificate) -> bool:
+def has_cmc_ra(certificate: Certificate) -> bool:
     """Say whether the certificate carries id-kp-cmcRA, which stands for the host name under explicit anchors.
 
     RFC 7030 §3.6.1: with an explicit trust anchor "the certificate" may instead carry "the id-kp-cmcRA
     [RFC6402] extended key usage extension".
     """
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        return False
-    return CMC_RA in usage.value
+    return CMC_RA in (certificate.extensions.purposes or ())
 
 
 @lru_cache(maxsize=256)
@@ -74,11 +86,11 @@ def is_ip_literal(name: str) -> bool:
     return True
 
 
-def _names_in(certificate: x509.Certificate) -> str:
-    """Tell the names a certificate is for, for a message."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        return "no name"
-    told = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
-    return ", ".join(told[:5]) or "no host"
+def _patterns(found: AlternativeNames) -> Iterator[CertificatePattern]:
+    """Yield what a certificate says of hosts, as far as it can be compared with one."""
+    for read, values in ((DNSPattern.from_bytes, found.dns), (IPAddressPattern.from_bytes, found.addresses)):
+        for value in values:
+            try:
+                yield read(value)
+            except (CertificateError, ValueError):  # "*", say, or an address as a DNS name
+                continue

@@ -1,28 +1,38 @@
 """One HTTP/1.1 request and its answer, less the waiting: bytes to send, bytes received, and what they come to.
 
-The rules of both transports, on h11 (RFC 9112): :mod:`estsim.net.transport` waits with trio,
-:mod:`estsim.net.blocking_transport` in plain calls. The answer's body is read whole, since every EST message is small.
+The rules, on h11 (RFC 9112); the waiting is :mod:`estsim.net.transport`. The answer's body is read whole, since every
+EST message is small.
+
+What a server may send is limited, in bytes and in the number of pieces that they come in, because h11 takes some ten
+microseconds for each piece. No exception of h11 or httpx leaves: each is a :class:`TransportFailed`.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 import h11
 import httpx
 
 from estsim.errors import Phase, TransportFailed, Trouble
+from estsim.net.advice import CLOSED
+from estsim.net.connection import TlsConnection
 from estsim.net.stamps import WireStamps
-from estsim.net.tls_wire import TlsWire
 
-CONNECTION: Final = "estsim.connection"  # TlsConnection, or BlockingConnection
+CONNECTION: Final = "estsim.connection"  # TlsConnection
 STAMPS: Final = "estsim.stamps"  # WireStamps
 ANSWER_S: Final = "estsim.answer_s"  # float
 CLOCK: Final = "estsim.clock"  # Callable[[], int]
 ANSWER: Final = "estsim.answer"  # WireAnswer, in the response's extensions
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024  # a CA certificate set of 500 certificates stays below
+LARGEST_HEAD_BYTES: Final = 72 * 1024  # a field of 64 KiB, and room for the usual ones beside it
+MOST_INTERIM: Final = 100  # answers of 1xx before the final one; Go's client takes five
+MOST_LINES_AT_ONCE: Final = 512  # for h11 to read without a pause: 4 µs for a header line, 12 for a chunk's two
+_FREE_CHUNKS: Final = 2048  # of any size
+_FAIR_CHUNK_BYTES: Final = 64  # the mean beyond those: some servers send each line of base64 as a chunk
+_REASON_CHARACTERS: Final = 200  # h11 quotes a header line whole
 _OK: Final = 200
 _START: Final = b"HTTP/"  # RFC 9112 §2.3, what every answer starts with
 
@@ -36,24 +46,41 @@ class WireAnswer:
     body: bytes
 
 
+class _WholeBody(httpx.AsyncByteStream):
+    """A body that is there already, and that httpx neither reads nor decodes before it is asked to."""
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, whole: bytes) -> None:
+        self._whole = whole
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._whole
+
+
 class HttpExchange:
     """One request and its answer on one connection, and how far it has come.
 
     A driver sends :meth:`request` and says so with :meth:`sent`, then receives, each time in ``phase``, as long as
     :meth:`answer` asks for more. The answer is read even when sending failed, because the reason (an early 4xx, a TLS
-    alert) may be waiting: :meth:`reason` says which of the two failures counts. :meth:`broken` reads h11's own errors.
+    alert) may be waiting: :meth:`reason` says which of the two failures counts. While ``is_long``, the next step of
+    :meth:`answer` may take more than 5 ms of CPU.
     """
 
-    __slots__ = ("_arrived_ns", "_connection", "_ended", "_head", "_http", "_parts", "_stamps", "phase", "unsent")
+    __slots__ = (
+        "_arrived_ns", "_connection", "_ended", "_http", "_parts", "_response", "_stamps", "_unread_lines",
+        "phase", "unsent",
+    )  # fmt: skip
 
-    def __init__(self, connection: TlsWire, stamps: WireStamps) -> None:
+    def __init__(self, connection: TlsConnection, stamps: WireStamps) -> None:
         self._connection = connection
         self._stamps = stamps
         self._http = _http_state(connection)
         self._arrived_ns: int | None = None
         self._ended = False
-        self._head: h11.Response | None = None
+        self._response: httpx.Response | None = None
         self._parts: list[bytes] = []
+        self._unread_lines = 0
         self.phase = Phase.SEND
         self.unsent: TransportFailed | None = None  # what became of the request, if it did not go out whole
 
@@ -62,28 +89,37 @@ class HttpExchange:
         http = self._http
         method = request.method.encode("ascii")
         try:
-            head = http.send(h11.Request(method=method, target=request.url.raw_path, headers=request.headers.raw))
+            target = request.extensions.get("target") or request.url.raw_path
+            head = http.send(h11.Request(method=method, target=target, headers=request.headers.raw))
             content = http.send(h11.Data(data=body)) if body else None
             http.send(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
-            raise TransportFailed(Phase.SEND, Trouble.PROTOCOL, f"not a request that can be sent: {error}") from error
+            raise _unsendable(error) from error
         return (head or b"") + (content or b"")
 
     def sent(self) -> None:
         """Take note that the whole request is with the kernel."""
         self._stamps.sent_ns = self._connection.spoke_ns
 
-    def answer(self) -> Iterator[None]:
+    @property
+    def is_long(self) -> bool:
+        """Whether what was received and not read yet has more lines than are read at once."""
+        return self._unread_lines > MOST_LINES_AT_ONCE
+
+    def answer(self) -> Iterator[Literal[True]]:
         """Read the answer, and ask for more bytes by each step of the iteration; none follows when it is whole.
 
-        Raises TransportFailed, and h11's RemoteProtocolError for what is no HTTP/1.1 or was cut off.
+        Raises TransportFailed.
         """
         self.phase = Phase.WAIT
-        yield  # h11 holds nothing yet, so asking it first would be a wasted step
-        head = yield from self._read_head()
-        self.phase = Phase.RECEIVE
-        yield from self._read_body(head)
-        self._head = head
+        yield True  # h11 holds nothing yet, so asking it first would be a wasted step
+        try:
+            head = yield from self._read_head()
+            self.phase = Phase.RECEIVE
+            yield from self._read_body(head)
+        except h11.RemoteProtocolError as error:
+            raise self._broken(error) from error
+        self._response = self._made(head)
 
     def received(self, received: bytes) -> None:
         """Hand what the connection has received to h11, with the stamps and a look at the very first bytes."""
@@ -91,31 +127,30 @@ class HttpExchange:
         if not received:
             self._ended = True
         elif is_first and not received.startswith(_START[: len(received)]):  # h11 would wait for an empty line
-            raise TransportFailed(self.phase, Trouble.PROTOCOL, f"not an HTTP/1.1 answer: {received[:40]!r}")
+            raise self._not_taken(f"not an HTTP/1.1 response: {received[:40]!r}")
         elif self._stamps.first_byte_ns is None:
             self._stamps.first_byte_ns = max(self._arrived_ns, self._stamps.sent_ns or 0)  # the wall clock may be set
+        self._unread_lines += received.count(b"\n")
         self._http.receive_data(received)
 
     def reason(self, failed: TransportFailed) -> TransportFailed:
         """Return the failure that counts: why the request did not go out, unless TLS tells why in what came after."""
         return failed if self.unsent is None or failed.trouble is Trouble.TLS else self.unsent
 
-    def broken(self, error: h11.RemoteProtocolError) -> TransportFailed:
-        """Tell an answer that was cut off from one that is no HTTP/1.1."""
-        if self._ended:
-            what = "without an answer" if self.phase is Phase.WAIT else "in the middle of its answer"
-            return TransportFailed(self.phase, Trouble.RESET, f"the server closed the connection {what}")
-        return TransportFailed(self.phase, Trouble.PROTOCOL, f"not an HTTP/1.1 answer: {error}")
+    @property
+    def response(self) -> httpx.Response:
+        """The whole answer."""
+        assert self._response is not None  # noqa: S101 - asked for when the answer is whole
+        return self._response
 
-    def response(self, stream_of: Callable[[bytes], httpx.SyncByteStream | httpx.AsyncByteStream]) -> httpx.Response:
-        """Return the whole answer, its body as a stream of the driver's kind."""
-        head, whole = self._head, b"".join(self._parts)
-        assert head is not None  # noqa: S101 - asked for when the answer is whole
+    def _made(self, head: h11.Response) -> httpx.Response:
+        """Return the answer as httpx has it; here, because it takes long where there are thousands of fields."""
+        whole = b"".join(self._parts)
         headers = tuple([(name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers])
         return httpx.Response(
             head.status_code,
             headers=head.headers.raw_items(),
-            stream=stream_of(whole),
+            stream=_WholeBody(whole),
             extensions={
                 ANSWER: WireAnswer(head.status_code, headers, whole),
                 "reason_phrase": head.reason,
@@ -123,53 +158,73 @@ class HttpExchange:
             },
         )
 
-    def _read_head(self) -> Generator[None, None, h11.Response]:
+    def _broken(self, error: h11.RemoteProtocolError) -> TransportFailed:
+        """Tell an answer that was cut off from one that is no HTTP/1.1."""
+        if self._ended:
+            if self.phase is Phase.WAIT:
+                return self._unanswered()
+            reason = "the server closed the connection mid-response"
+            return TransportFailed(self.phase, Trouble.RESET, reason)
+        return self._not_taken(f"not an HTTP/1.1 response: {_words_of(error)}")
+
+    def _unanswered(self) -> TransportFailed:
+        reason = "the server closed the connection without responding"
+        return TransportFailed(Phase.WAIT, Trouble.RESET, reason, advice=CLOSED)
+
+    def _not_taken(self, reason: str) -> TransportFailed:
+        return TransportFailed(self.phase, Trouble.PROTOCOL, reason)
+
+    def _read_head(self) -> Generator[Literal[True], None, h11.Response]:
         """Read up to the final answer's header, past any 1xx (RFC 9110 §15.2)."""
-        while True:
+        for _ in range(1 + MOST_INTERIM):
             event = yield from self._next_event()
             if isinstance(event, h11.Response):
                 if self._stamps.first_byte_ns is None:
                     self._stamps.first_byte_ns = self._arrived_ns
                 return event
             if not isinstance(event, h11.InformationalResponse):
-                raise TransportFailed(Phase.WAIT, Trouble.RESET, "the server closed the connection without an answer")
+                raise self._unanswered()
             self._stamps.first_byte_ns = None  # the wait goes on
+        raise self._not_taken(f"more than {MOST_INTERIM} interim (1xx) responses without a final one")
 
-    def _read_body(self, head: h11.Response) -> Generator[None, None, None]:
+    def _read_body(self, head: h11.Response) -> Generator[Literal[True], None, None]:
         """Read to the end of the body; one that ends with the connection must end with close_notify to be whole.
 
         Only a 200 has a body that counts; what a truncation takes from others is text for people.
         """
-        size = 0
+        size = chunks = 0
         while not isinstance(event := (yield from self._next_event()), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 size += len(event.data)
+                chunks += event.chunk_start
                 if size > LARGEST_BODY_BYTES:
-                    reason = f"the answer is larger than {LARGEST_BODY_BYTES} bytes"
-                    raise TransportFailed(Phase.RECEIVE, Trouble.PROTOCOL, reason)
+                    raise self._not_taken(f"the response body exceeds {LARGEST_BODY_BYTES} bytes")
+                if chunks > _FREE_CHUNKS + size // _FAIR_CHUNK_BYTES:  # as Go's client, since CVE-2023-39326
+                    raise self._not_taken(f"the response's {size} bytes came in too many chunks ({chunks})")
                 self._parts.append(bytes(event.data))
         if self._ended and self._connection.truncated and head.status_code == _OK:
-            reason = "the answer ended without close_notify, so it may be truncated"
+            reason = "the response ended without close_notify and may be truncated"
             raise TransportFailed(Phase.RECEIVE, Trouble.RESET, reason)
 
-    def _next_event(self) -> Generator[None, None, object]:
+    def _next_event(self) -> Generator[Literal[True], None, object]:
         """Return h11's next event, asking for bytes as it needs."""
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            yield
+            yield True
+        self._unread_lines = 0
         return event
 
 
-def _http_state(connection: TlsWire) -> h11.Connection:
+def _http_state(connection: TlsConnection) -> h11.Connection:
     """Return the connection's HTTP state, ready for a request."""
     http = connection.http
     if http is None:
-        http = connection.http = h11.Connection(h11.CLIENT)
+        http = connection.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD_BYTES)
     elif http.our_state is h11.DONE and http.their_state is h11.DONE:
         http.start_next_cycle()
     return http
 
 
-def reusable(connection: TlsWire) -> bool:
+def reusable(connection: TlsConnection) -> bool:
     """Say whether another request may go on the connection: kept alive by both, whole, and nothing said since."""
     http = connection.http
     kept_alive = http is None or (
@@ -192,34 +247,41 @@ class Question:
     body: bytes
     answer_s: float
 
-    def on(self, connection: TlsWire, *, clock: Callable[[], int], stamps: WireStamps) -> httpx.Request:
-        """Return it as httpx takes it, to go on a connection."""
+    def on(self, connection: TlsConnection, *, clock: Callable[[], int], stamps: WireStamps) -> httpx.Request:
+        """Return it as httpx takes it, to go on a connection, its path as written; raises :class:`TransportFailed`."""
         sent_headers = [("host", self.authority), *self.headers]
         if self.body or self.method == "POST":
             sent_headers.append(("content-length", str(len(self.body))))
-        return httpx.Request(
-            self.method,
-            _url(self.authority, self.path),
-            headers=sent_headers,
-            stream=httpx.ByteStream(self.body),
-            extensions={CONNECTION: connection, STAMPS: stamps, ANSWER_S: self.answer_s, CLOCK: clock, "timeout": {}},
-        )
+        extensions = {
+            CONNECTION: connection,
+            STAMPS: stamps,
+            ANSWER_S: self.answer_s,
+            CLOCK: clock,
+            "target": self.path.encode(),
+            "timeout": {},
+        }
+        try:
+            return httpx.Request(
+                self.method,
+                _origin(self.authority),
+                headers=sent_headers,
+                stream=httpx.ByteStream(self.body),
+                extensions=extensions,
+            )
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise _unsendable(error) from error
 
 
 @lru_cache(maxsize=64)
-def _url(host: str, path: str) -> httpx.URL:
-    """Return the parsed URL; a fleet uses a handful of them."""
-    return httpx.URL(f"https://{host}{path}")
+def _origin(authority: str) -> httpx.URL:
+    """Return a server's URL, parsed; a fleet uses a handful of them."""
+    return httpx.URL(f"https://{authority}/")
 
 
-_NO_STREAM: Final = httpx.ByteStream(b"")
+def _unsendable(error: Exception) -> TransportFailed:
+    return TransportFailed(Phase.SEND, Trouble.PROTOCOL, f"the request cannot be sent: {_words_of(error)}")
 
 
-def answer_of(response: httpx.Response) -> WireAnswer:
-    """Return the answer in a response of ours, and untie the two.
-
-    httpx ties answer and stream in a ring, which would hold the connection for the garbage collector.
-    """
-    answer: WireAnswer = response.extensions[ANSWER]
-    response.stream = _NO_STREAM
-    return answer
+def _words_of(error: Exception) -> str:
+    """Return what a library says, as much of it as a row holds."""
+    return str(error)[:_REASON_CHARACTERS]

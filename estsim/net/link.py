@@ -1,35 +1,36 @@
-"""The shaped network of one connection, as its driver sees it: waits for what :mod:`estsim.net.shaping` calculates."""
+"""The shaped network of one connection: waits for what :mod:`estsim.net.shaping` calculates."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
-import trio
-
 from estsim.errors import Phase, TransportFailed, Trouble
+from estsim.net.io import Io
 from estsim.net.shaping import Blow, Course, Path
 
 _NS_PER_S: Final = 1_000_000_000
 _REASONS: Final = {
-    Trouble.NETWORK_STALL: "the scenario's network stalled the connection for good",
-    Trouble.NETWORK_RESET: "the scenario's network reset the connection",
+    Trouble.NETWORK_STALL: "the simulated network stalled the connection permanently",
+    Trouble.NETWORK_RESET: "the simulated network reset the connection",
 }
 
 
 class Link:
     """Delays what goes and comes on one connection, and ends it where a mishap is due. ``clock`` gives nanoseconds."""
 
-    __slots__ = ("_clock", "_course", "path", "stalled")
+    __slots__ = ("_clock", "_course", "_io", "path", "stalled")
 
-    def __init__(self, path: Path, clock: Callable[[], int]) -> None:
+    def __init__(self, path: Path, clock: Callable[[], int], io: Io) -> None:
         self.path = path
         self.stalled = False  # what waits now, waits for its deadline
         self._course = Course(path)
         self._clock = clock
+        self._io = io
 
     async def answered(self) -> None:
         """Wait until the peer's answer to our SYN is heard: one round trip."""
         if self.path.rtt_s:
-            await trio.sleep(self.path.rtt_s)
+            await self._io.sleep(self.path.rtt_s)
 
     async def leave(self, data: bytes, phase: Phase) -> tuple[bytes, bool]:
         """Wait until a flight has left; returns what leaves, and whether the mishap follows."""
@@ -51,12 +52,12 @@ class Link:
         mishap = self.path.mishap
         if mishap is not None and mishap.blow is Blow.STALL:
             self.stalled = True
-            await trio.sleep_forever()
+            await self._io.sleep(inf)
         return TransportFailed(phase, Trouble.NETWORK_RESET, _REASONS[Trouble.NETWORK_RESET])
 
     async def _wait(self, wait_ns: int) -> None:
         if wait_ns > 0:
-            await trio.sleep(wait_ns / _NS_PER_S)
+            await self._io.sleep(wait_ns / _NS_PER_S)
 
 
 def timed_out(link: Link | None, phase: Phase, limit: str) -> TransportFailed:

@@ -1,31 +1,28 @@
-"""How a TLS connection comes about: a device opens one with stamps and deadlines, a server shakes hands on one.
+"""How a device's TLS connection comes about, with stamps and deadlines: resolve, connect, shake hands.
 
 Whatever happens, also cancellation, a connection that did not come about leaves nothing open.
 """
 
 import socket
-import time
 
-import trio
-
-from estsim.errors import Phase, TransportFailed, Trouble
+from estsim.errors import Phase
+from estsim.net.address import Endpoint
 from estsim.net.connection import TlsConnection
 from estsim.net.contexts import TlsContext
 from estsim.net.credential import Credential
 from estsim.net.deadlines import Deadlines
+from estsim.net.io import Io
 from estsim.net.link import Link, timed_out
-from estsim.net.resolver import SHARED, Endpoint, Resolver
 from estsim.net.sockets import Close
 from estsim.net.source import Source
 from estsim.net.stamps import Clock, WireStamps
-from estsim.net.tcp import connect, take_over
+from estsim.net.tcp import connect
 from estsim.net.tls import Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
 
-__all__ = ["Deadlines", "open_connection", "serve_handshake"]
-
 
 async def open_connection(
+    io: Io,
     endpoint: Endpoint,
     context: TlsContext,
     credential: Credential | None,
@@ -35,7 +32,6 @@ async def open_connection(
     stamps: WireStamps,
     resume: Resumable | None = None,
     check_host: bool = True,
-    resolver: Resolver = SHARED,
     link: Link | None = None,
     source: Source | None = None,
     device_wall_s: float | None = None,
@@ -51,16 +47,17 @@ async def open_connection(
     open. With a wrong host name nothing that names us has been sent.
     """
     phase = Phase.RESOLVE
-    with trio.CancelScope(deadline=trio.current_time() + deadlines.connect_s) as scope:
-        addresses = resolver.known(endpoint) or await resolver.resolve(endpoint)
+    with io.deadline(deadlines.connect_s) as deadline:
+        addresses = io.resolver.known(endpoint) or await io.resolve(endpoint)
         phase = Phase.CONNECT
-        sock = await connect(endpoint, addresses, resolver, source)
+        sock = await connect(io, endpoint, addresses, source)
         if link is not None:
             await _answered(sock, link)
         stamps.connected_ns = clock()
         phase = Phase.HANDSHAKE
-        scope.deadline = trio.current_time() + deadlines.handshake_s
-        connection = await _shake(
+        deadline.restart(deadlines.handshake_s)
+        connection = await shake_hands(
+            io,
             sock,
             context,
             credential,
@@ -75,7 +72,7 @@ async def open_connection(
         stamps.handshaken_ns = clock()
         return connection
     limit_s = deadlines.handshake_s if phase is Phase.HANDSHAKE else deadlines.connect_s
-    raise timed_out(link, phase, f"{endpoint}: not done within {limit_s:g} s")
+    raise timed_out(link, phase, f"{endpoint}: timed out after {limit_s:g} s")
 
 
 async def _answered(sock: socket.socket, link: Link) -> None:
@@ -87,26 +84,8 @@ async def _answered(sock: socket.socket, link: Link) -> None:
         raise
 
 
-async def serve_handshake(
-    stream: trio.SocketStream,
-    context: TlsContext,
-    credential: Credential | None = None,
-    *,
-    deadline_s: float,
-    clock: Clock = time.monotonic_ns,
-) -> TlsConnection:
-    """Shake hands as a server on an accepted stream, whose socket is taken over; the caller closes what comes back.
-
-    Without ``credential`` the context has one, see :func:`estsim.net.contexts.server_context`.
-    Raises :class:`TransportFailed` in phase handshake, the alert sent; whatever happens, nothing stays open.
-    """
-    sock = take_over(stream)
-    with trio.move_on_after(deadline_s):
-        return await _shake(sock, context, credential, clock)
-    raise TransportFailed(Phase.HANDSHAKE, Trouble.TIMEOUT, f"the client did not finish within {deadline_s:g} s")
-
-
-async def _shake(
+async def shake_hands(
+    io: Io,
     sock: socket.socket,
     context: TlsContext,
     credential: Credential | None,
@@ -118,8 +97,9 @@ async def _shake(
     link: Link | None = None,
     device_wall_s: float | None = None,
     leaves: Close = Close.FIN,
+    has_spoken: bool = False,
 ) -> TlsConnection:
-    """Make a connection of a connected socket, or close it."""
+    """Make a connection of a connected socket, or close it; one that is cut is left as ``leaves`` says."""
     try:
         tls = TlsSession(context, credential, host, resume=resume, device_wall_s=device_wall_s)
     except BaseException as failed:
@@ -127,13 +107,13 @@ async def _shake(
         if isinstance(failed, TlsFailed):
             raise failed.as_transport_failure() from failed
         raise
-    connection = TlsConnection(sock, tls, clock, link)
+    connection = TlsConnection(io, sock, tls, clock, link)
     try:
-        await connection.handshake(check_host=check_host)
-    except trio.Cancelled:
-        connection.drop(leaves)
+        await connection.handshake(check_host=check_host, has_spoken=has_spoken)
+    except Exception:
+        connection.drop()
         raise
     except BaseException:
-        connection.drop()
+        connection.drop(leaves)
         raise
     return connection

@@ -1,13 +1,14 @@
 """The private corners of pyOpenSSL that the wire needs, in one place, each guarded.
 
-pyOpenSSL has no public call for the groups a context offers, for the reason a verification failed, or for whether a
-session was resumed. The functions of OpenSSL behind them are reached here and nowhere else. What a wheel does not have
+pyOpenSSL has no public call for the groups a context offers, for the reason a verification failed, for whether a
+session was resumed, or for a certificate as DER: it takes the library's own objects, which cannot be had of all that
+OpenSSL takes. The functions of OpenSSL behind them are reached here and nowhere else. What a wheel does not have
 is told by :func:`require_openssl` at the start of a run, not by an ``AttributeError`` in the middle of it.
 """
 
 from typing import Any, Final
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi as _ffi
 from OpenSSL._util import lib as _lib
 
@@ -16,12 +17,18 @@ from estsim.errors import EstsimError
 # A stale entry in the error queue makes older OpenSSL take a healthy read for a failed one.
 LOWEST_OPENSSL: Final = 0x40000000
 MODE_NO_AUTO_CHAIN: Final = 8  # SSL_MODE_NO_AUTO_CHAIN, which pyOpenSSL does not name
+_CA_MD_TOO_WEAK: Final = 68  # X509_V_ERR_CA_MD_TOO_WEAK, of any certificate below the root
 INVALID_PURPOSE: Final = 26  # X509_V_ERR_INVALID_PURPOSE
 
 _NEEDED: Final = (
+    "SSL_CTX_add_client_CA",
+    "SSL_CTX_add_extra_chain_cert",
     "SSL_CTX_set1_curves_list",
+    "SSL_CTX_use_certificate",
     "SSL_get_verify_result",
     "SSL_session_reused",
+    "SSL_use_certificate",
+    "X509_dup",
     "X509_verify_cert_error_string",
 )
 
@@ -38,10 +45,10 @@ def openssl_version() -> str:
 def require_openssl() -> None:
     """Refuse an OpenSSL that cannot carry a run; raises :class:`OpenSSLUnfit`."""
     if SSL.OPENSSL_VERSION_NUMBER < LOWEST_OPENSSL:
-        raise OpenSSLUnfit(f"needs OpenSSL 4.0 or newer inside cryptography, has {openssl_version()}")
+        raise OpenSSLUnfit(f"cryptography must bundle OpenSSL 4.0 or newer (got {openssl_version()})")
     missing = [name for name in _NEEDED if not hasattr(_lib, name)]
     if missing:
-        raise OpenSSLUnfit(f"pyOpenSSL here lacks {', '.join(missing)}; needs pyOpenSSL 26.4 with cryptography 49")
+        raise OpenSSLUnfit(f"pyOpenSSL lacks {', '.join(missing)}; expected pyOpenSSL 26.4 with cryptography 49")
 
 
 def set_curves(context: SSL.Context, names: str) -> bool:
@@ -63,9 +70,58 @@ def verify_result(connection: SSL.Connection) -> int:
 
 
 def verify_reason(code: int) -> str:
-    """Return OpenSSL's words for a verification code, as ``certificate has expired``."""
+    """Return OpenSSL's words for a verification code, as ``certificate has expired``; an old hash by name."""
     words: bytes = _ffi.string(_lib.X509_verify_cert_error_string(code))
-    return words.decode("ascii", "replace")
+    told = words.decode("ascii", "replace")
+    return f"signed with SHA-1 or MD5, which is not accepted ({told})" if code == _CA_MD_TOO_WEAK else told
+
+
+def load_certificate(der: bytes) -> crypto.X509:
+    """Let OpenSSL read a certificate; raises ``ValueError`` on what it cannot."""
+    try:
+        return crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+    except crypto.Error as error:
+        raise ValueError("OpenSSL cannot read the certificate") from error
+
+
+def can_read(der: bytes) -> bool:
+    """Whether OpenSSL can read a certificate, and so trust it or present it."""
+    try:
+        load_certificate(der)
+    except ValueError:
+        return False
+    return True
+
+
+def dump_certificate(certificate: crypto.X509) -> bytes:
+    """Return a certificate of OpenSSL's as it came."""
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+
+
+def use_certificate(endpoint: SSL.Context | SSL.Connection, der: bytes) -> None:
+    """Present a certificate; raises ``ValueError`` on one that OpenSSL does not take."""
+    loaded = load_certificate(der)._x509  # noqa: SLF001 - as below
+    use = _lib.SSL_CTX_use_certificate if isinstance(endpoint, SSL.Context) else _lib.SSL_use_certificate
+    _taken(use(_raw(endpoint), loaded))
+
+
+def add_chain_certificate(context: SSL.Context, der: bytes) -> None:
+    """Send a certificate behind the leaf; raises ``ValueError`` on one that OpenSSL does not take."""
+    copy = _lib.X509_dup(load_certificate(der)._x509)  # noqa: SLF001 - as below; the context frees it
+    if _lib.SSL_CTX_add_extra_chain_cert(_raw(context), copy) != 1:
+        _lib.X509_free(copy)
+        _taken(0)
+
+
+def name_client_ca(context: SSL.Context, authority: crypto.X509) -> None:
+    """Name a CA whose clients a server takes."""
+    _taken(_lib.SSL_CTX_add_client_CA(_raw(context), authority._x509))  # noqa: SLF001 - as below
+
+
+def _taken(result: int) -> None:
+    if result != 1:
+        _lib.ERR_clear_error()  # a stale entry would turn a real EOF elsewhere into another error
+        raise ValueError("OpenSSL rejects the certificate")
 
 
 def _raw(wrapper: SSL.Context | SSL.Connection) -> Any:  # noqa: ANN401 - a pointer of cffi has no type

@@ -58,7 +58,7 @@ def unusable(sources: Iterable[Source]) -> list[str]:
             with socket.socket(source.family, socket.SOCK_STREAM) as sock:
                 source.bind(sock)
         except ValueError:
-            problems.append(f"the source address {source.address} is no IPv4 or IPv6 address")
+            problems.append(f"the source address {source.address} is not an IPv4 or IPv6 address")
         except OSError as error:
             problems.append(f"the source address {source.address} cannot be used: {error.strerror or error}")
         except TransportFailed as failed:

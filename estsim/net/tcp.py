@@ -1,43 +1,46 @@
-"""TCP sockets under trio: connected, and taken over from its streams."""
+"""TCP connections: which of a server's addresses to try, in turn, and what it means when none of them answers."""
 
 import errno
 import os
 import socket
 
-import trio
-
+from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.address import Address, Endpoint
-from estsim.net.dialling import Attempts
-from estsim.net.resolver import Resolver
-from estsim.net.sockets import begin_to_connect, connected, new_socket, prepare_reset
+from estsim.net.io import Io
+from estsim.net.sockets import begin_to_connect, connected, new_socket
 from estsim.net.source import Source
-
-__all__ = ["connect", "prepare_reset", "take_over"]
+from estsim.net.troubles import is_ours, transport_failure
 
 
 async def connect(
-    endpoint: Endpoint, addresses: tuple[Address, ...], resolver: Resolver, source: Source | None = None
+    io: Io, endpoint: Endpoint, addresses: tuple[Address, ...], source: Source | None = None
 ) -> socket.socket:
     """Connect to the first address that answers, from ``source`` where given; raises the last one's failure."""
-    attempts = Attempts(endpoint, addresses, source)
-    for address in attempts:
+    reachable = addresses if source is None else source.reaching(addresses, endpoint)
+    last: OSError | None = None
+    for address in reachable:
         try:
-            sock = await _connect_to(address, source)
+            sock = await _connect_to(io, address, source)
         except OSError as error:
-            attempts.failed(error)
+            last = error
+            if is_ours(error) and error.errno != errno.EADDRNOTAVAIL:
+                break  # the next address would meet the same
         else:
-            attempts.worked(address, resolver)
+            if len(reachable) > 1:
+                io.resolver.prefer(endpoint, address)
             return sock
-    raise attempts.failure() from attempts.error
+    if last is None:
+        raise TransportFailed(Phase.RESOLVE, Trouble.REFUSED, f"{endpoint.host}: the name has no address")
+    raise transport_failure(last, Phase.CONNECT, str(endpoint)) from last
 
 
-async def _connect_to(address: Address, source: Source | None) -> socket.socket:
+async def _connect_to(io: Io, address: Address, source: Source | None) -> socket.socket:
     """Connect a new socket to one address; raises ``OSError`` with nothing left open."""
     sock = new_socket(address, source)
     try:
         code = begin_to_connect(sock, address)
         if code == errno.EALREADY:
-            await trio.lowlevel.wait_writable(sock)
+            await io.wait_writable(sock)
             code = connected(sock)
     except BaseException:
         sock.close()
@@ -45,12 +48,4 @@ async def _connect_to(address: Address, source: Source | None) -> socket.socket:
     if code:
         sock.close()
         raise OSError(code, os.strerror(code))
-    return sock
-
-
-def take_over(stream: trio.SocketStream) -> socket.socket:
-    """Return the socket of a trio stream as one of ours; the stream has none afterwards."""
-    accepted = stream.socket
-    sock = socket.socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-    sock.setblocking(False)
     return sock

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import SSL, crypto
 
 from estsim.errors import EstsimError, Phase
+from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate, read_shared_certificate
 from estsim.net.contexts import Role, TlsContext, TlsVersion
 from estsim.net.credential import Credential
 from estsim.net.groups import group_of_openssl
 from estsim.net.hostname import HOST_MISMATCH, check_host, has_cmc_ra, server_name
-from estsim.net.openssl import session_reused
+from estsim.net.openssl import dump_certificate, session_reused, use_certificate
 from estsim.net.tls_failure import Side, TlsFailed, is_end_of_stream, tls_failure
 from estsim.net.validity import check_validity
 
@@ -32,16 +31,15 @@ class End(Enum):
 
 
 END: Final = End.END
+DEVICE_CERTIFICATE: Final = (
+    "the device's certificate"  # begins the reason of a failure that is of this, not of the peer
+)
 
 _RECORD_BYTES: Final = 16 * 1024  # RFC 8446 §5.1: the most that one record carries
 _BUFFER_BYTES: Final = 32 * 1024
 _EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 §4.2
 _EXPORTER_BYTES: Final = 32
 _VERSIONS: Final = {"TLSv1.2": TlsVersion.TLS_1_2, "TLSv1.3": TlsVersion.TLS_1_3}
-
-
-# What the library raises on certificates that OpenSSL takes; warnings where the user has the interpreter raise them.
-UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, Warning)
 
 
 class ForeignSession(EstsimError):  # noqa: N818 - says what it is
@@ -54,13 +52,13 @@ class Resumable:
 
     session: SSL.Session
     context: TlsContext
-    fingerprint: bytes | None
+    certificate_der: bytes | None
     host: str
 
     def fits(self, context: TlsContext, credential: Credential | None, host: str) -> bool:
         """Say whether a connection of this credential to this host may offer the session."""
-        mine = credential.fingerprint() if credential else None
-        return (self.context, self.fingerprint, self.host) == (context, mine, host)
+        mine = credential.certificate_der if credential else None
+        return (self.context, self.certificate_der, self.host) == (context, mine, host)
 
 
 class TlsSession:
@@ -90,7 +88,7 @@ class TlsSession:
         self.client_problems: list[tuple[int, int]] = []  # (depth, code), where RefuseAt.APPLICATION accepts all
         self._is_client = context.key.role is Role.CLIENT
         self._finished = False
-        self._peer: x509.Certificate | None = None
+        self._peer: Certificate | None = None
         self._offered_session = resume is not None
         self._connection = connection = SSL.Connection(context.ssl)
         if credential is not None:
@@ -104,16 +102,20 @@ class TlsSession:
     def _present(self, credential: Credential) -> None:
         """Load the certificate, then the key: the other way round a mismatch drops the key without a word."""
         try:
-            self._connection.use_certificate(credential.certificate)
+            use_certificate(self._connection, credential.certificate_der)
             self._connection.use_privatekey(credential.key)
         except SSL.Error as error:
             raise tls_failure(error, Phase.HANDSHAKE, self._connection) from error
+        except ValueError as error:
+            raise TlsFailed(Phase.HANDSHAKE, Side.LOCAL, f"{DEVICE_CERTIFICATE}: {error}") from error
 
     def _prepare_client(self, resume: Resumable | None) -> None:
         """Set the name asked for and the session offered."""
         if resume is not None:
             if not resume.fits(self.context, self.credential, self.host):
-                raise ForeignSession("a session is only resumed by the credential, host and context it was made with")
+                raise ForeignSession(
+                    "a session can be resumed only with the credential, host and context that created it"
+                )
             self._connection.set_session(resume.session)
         name = server_name(self.host) if self.host else None
         if name is not None:
@@ -222,7 +224,7 @@ class TlsSession:
         session = self._connection.get_session()
         if session is None:
             return None
-        mine = self.credential.fingerprint() if self.credential else None
+        mine = self.credential.certificate_der if self.credential else None
         return Resumable(session, self.context, mine, self.host)
 
     @property
@@ -238,35 +240,34 @@ class TlsSession:
         return _VERSIONS.get(self._connection.get_protocol_version_name()) if self._finished else None
 
     @property
-    def cipher(self) -> str | None:
-        """The cipher suite negotiated, in OpenSSL's spelling."""
-        return self._connection.get_cipher_name()
-
-    @property
     def group(self) -> str | None:
         """The key exchange group negotiated, as in scenarios (``x25519``)."""
         name = self._connection.get_group_name() if self._finished else None
         return None if name is None else group_of_openssl(name)
 
     @property
-    def peer_certificate(self) -> x509.Certificate | None:
+    def peer_certificate(self) -> Certificate | None:
         """The peer's own certificate, known in the middle of the handshake; None when it sent none.
 
-        Raises :class:`TlsFailed` for one that OpenSSL takes and the library cannot read: no DER, say.
+        Raises :class:`TlsFailed` for one of which a part that is needed cannot be read.
         """
         if self._peer is None:
+            sent = self._connection.get_peer_certificate()
+            if sent is None:
+                return None
+            read = read_shared_certificate if self._is_client else read_certificate  # all devices meet the same server
             try:
-                self._peer = self._connection.get_peer_certificate(as_cryptography=True)
-            except UNREADABLE as error:
-                reason = f"the peer's certificate cannot be read: {error}"
+                self._peer = read(dump_certificate(sent))
+            except CertificateUnreadable as error:
+                reason = f"the peer's certificate cannot be used: {error}"
                 raise TlsFailed(Phase.HANDSHAKE, Side.LOCAL, reason, alert="bad_certificate") from error
         return self._peer
 
     @property
-    def peer_chain(self) -> tuple[x509.Certificate, ...]:
+    def peer_chain(self) -> tuple[Certificate, ...]:
         """The certificates as the peer sent them, its own first. A resumed server knows only the first.
 
-        Those above its own that the library cannot read are left out.
+        Those above its own that cannot be read are left out.
         """
         sent = tuple(_readable(self._connection.get_peer_cert_chain() or ()))
         if self._is_client or self.peer_certificate is None:
@@ -287,7 +288,7 @@ class TlsSession:
         return self._connection.get_finished() if ours_is_first else self._connection.get_peer_finished()
 
 
-def _readable(certificates: Iterable[crypto.X509]) -> Iterator[x509.Certificate]:
+def _readable(certificates: Iterable[crypto.X509]) -> Iterator[Certificate]:
     for certificate in certificates:
-        with suppress(*UNREADABLE):
-            yield certificate.to_cryptography()
+        with suppress(CertificateUnreadable):
+            yield read_shared_certificate(dump_certificate(certificate))

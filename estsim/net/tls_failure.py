@@ -10,6 +10,7 @@ from typing import Final
 from OpenSSL import SSL
 
 from estsim.errors import EstsimError, Phase, TransportFailed, Trouble
+from estsim.net.advice import CLOSED, advice_on
 from estsim.net.openssl import verify_reason, verify_result
 
 
@@ -47,9 +48,14 @@ class TlsFailed(EstsimError):  # noqa: N818 - reads as the event it is
 
     def as_transport_failure(self, phase: Phase | None = None) -> TransportFailed:
         """Return the failure as callers of the wire know it, in the phase they were in."""
-        trouble = Trouble.RESET if self.ended else Trouble.TLS
+        from_peer = self.alert if self.side is Side.PEER else None
         return TransportFailed(
-            phase or self.phase, trouble, self.detail, alert=self.alert, verify_code=self.verify_code
+            phase or self.phase,
+            Trouble.RESET if self.ended else Trouble.TLS,
+            self.detail,
+            alert=self.alert,
+            verify_code=self.verify_code,
+            advice=CLOSED if self.ended else advice_on(from_peer) if from_peer else "",
         )
 
 
@@ -96,10 +102,10 @@ def tls_failure(error: SSL.Error, phase: Phase, connection: SSL.Connection) -> T
         return TlsFailed(phase, Side.PEER, f"the peer sent the alert {alert}", alert=alert)
     if reason == "certificate verify failed":
         code = verify_result(connection)
-        detail = f"the peer's certificate was refused: {verify_reason(code)} (code {code})"
+        detail = f"the peer's certificate was rejected: {verify_reason(code)} (code {code})"
         sent = _ALERTS_BY_CODE.get(code, "certificate_unknown")
         return TlsFailed(phase, Side.LOCAL, detail, alert=sent, verify_code=code)
-    return TlsFailed(phase, Side.LOCAL, reason or "TLS failed before, without further detail")
+    return TlsFailed(phase, Side.LOCAL, reason or "TLS failed earlier, without further detail")
 
 
 def _reason_of(error: SSL.Error) -> str:

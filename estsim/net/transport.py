@@ -1,54 +1,29 @@
-"""HTTP/1.1 over a connection that the caller opened: an httpx transport under trio, and one shared client.
+"""HTTP/1.1 over a connection that the caller opened: an httpx transport that waits as the connection does.
 
-httpx pools no connections here: a device's connection carries its identity, so the device's task opens it and hands it
+httpx pools no connections here: a device's connection carries its identity, so the device's flow opens it and hands it
 in with each request. What an exchange is, is :mod:`estsim.net.http`.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
-import h11
 import httpx
-import trio
 
 from estsim.errors import TransportFailed
-from estsim.net.connection import TlsConnection, WireStamps
-from estsim.net.http import (
-    ANSWER_S,
-    CLOCK,
-    CONNECTION,
-    LARGEST_BODY_BYTES,
-    STAMPS,
-    HttpExchange,
-    Question,
-    WireAnswer,
-    answer_of,
-    reusable,
-)
-from estsim.net.lean_client import LeanClient
+from estsim.net.connection import TlsConnection
+from estsim.net.http import ANSWER, ANSWER_S, CLOCK, CONNECTION, STAMPS, HttpExchange, Question, WireAnswer
 from estsim.net.link import timed_out
+from estsim.net.stamps import WireStamps
 
-__all__ = [
-    "ANSWER_S",
-    "CLOCK",
-    "CONNECTION",
-    "LARGEST_BODY_BYTES",
-    "STAMPS",
-    "Client",
-    "ConnectionTransport",
-    "WireAnswer",
-    "exchange",
-    "new_client",
-    "reusable",
-]
-
-Client = httpx.AsyncClient  # for those who hold the client and may not import httpx
+_READS_A_TURN: Final = 64  # records that were there already, some 10 µs each, before others have their turn
 
 
 class ConnectionTransport(httpx.AsyncBaseTransport):
     """Sends a request on the connection in its extensions and reads the whole answer.
 
     Raises :class:`TransportFailed` in phase send, wait (until the answer's header is whole) or receive. The connection
-    is never closed here: after a failure, or when :func:`reusable` says no, the caller closes it.
+    is never closed here: after a failure, or when :func:`estsim.net.http.reusable` says no, the caller closes it.
     """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -58,11 +33,11 @@ class ConnectionTransport(httpx.AsyncBaseTransport):
         going = HttpExchange(connection, stamps)
         body = request.read() if isinstance(request.stream, httpx.ByteStream) else await request.aread()
         answer_s: float = extensions[ANSWER_S]
-        with trio.CancelScope(deadline=trio.current_time() + answer_s):
+        with connection.io.deadline(answer_s):
             await _carry_out(going, connection, going.request(request, body))
             stamps.ended_ns = extensions[CLOCK]()
-            return going.response(_WholeBody)
-        raise timed_out(connection.link, going.phase, f"no whole answer within {answer_s:g} s")
+            return going.response
+        raise timed_out(connection.link, going.phase, f"no complete response within {answer_s:g} s")
 
 
 async def _carry_out(going: HttpExchange, connection: TlsConnection, message: bytes) -> None:
@@ -74,43 +49,38 @@ async def _carry_out(going: HttpExchange, connection: TlsConnection, message: by
     else:
         going.sent()
     try:
-        for _ in going.answer():
-            going.received(await connection.receive(going.phase))
+        await _read_answer(going, connection)
     except TransportFailed as failed:
         if (reason := going.reason(failed)) is failed:
             raise
         raise reason from failed
-    except h11.RemoteProtocolError as error:
-        raise going.broken(error) from error
 
 
-class _WholeBody(httpx.AsyncByteStream):
-    """A body that is there already."""
-
-    __slots__ = ("_whole",)
-
-    def __init__(self, whole: bytes) -> None:
-        self._whole = whole
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._whole
+async def _read_answer(going: HttpExchange, connection: TlsConnection) -> None:
+    """Receive and read until the answer is whole; what takes h11 long, it does beside everybody else."""
+    io, reading, reads = connection.io, going.answer(), 0
+    while await io.run(partial(next, reading, False)) if going.is_long else next(reading, False):
+        going.received(await connection.receive(going.phase))
+        reads += 1
+        if reads % _READS_A_TURN == 0:
+            await io.sleep(0)
 
 
-def new_client() -> httpx.AsyncClient:
-    """Return the client that all devices of a process share: no redirects, no cookies, no environment, no pool."""
-    return LeanClient(ConnectionTransport())
+_TRANSPORT: Final = ConnectionTransport()
 
 
 async def exchange(
-    client: httpx.AsyncClient,
     connection: TlsConnection,
     question: Question,
     *,
     clock: Callable[[], int],
     stamps: WireStamps,
 ) -> WireAnswer:
-    """Send one request on a connection through the shared client and return the whole answer.
+    """Send one request on a connection and return the whole answer; raises :class:`TransportFailed`.
 
-    Raises :class:`TransportFailed`.
+    The transport is called directly: what an httpx client adds, redirects that it parses even where it follows none,
+    cookies, decoders, a device's exchange has no use for.
     """
-    return answer_of(await client.send(question.on(connection, clock=clock, stamps=stamps), stream=True))
+    response = await _TRANSPORT.handle_async_request(question.on(connection, clock=clock, stamps=stamps))
+    answer: WireAnswer = response.extensions[ANSWER]
+    return answer

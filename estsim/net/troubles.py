@@ -14,15 +14,15 @@ _OURS: Final = {
     errno.ENOMEM: "this machine ran out of memory (ENOMEM)",
 }
 _THEIRS: Final = {
-    errno.ECONNREFUSED: (Trouble.REFUSED, "nobody listens there (connection refused)"),
+    errno.ECONNREFUSED: (Trouble.REFUSED, "connection refused"),
     errno.EHOSTUNREACH: (Trouble.REFUSED, "no route to the host"),
     errno.ENETUNREACH: (Trouble.REFUSED, "the network is unreachable"),
     errno.EACCES: (Trouble.REFUSED, "a local firewall forbids the connection"),
     errno.EPERM: (Trouble.REFUSED, "a local firewall forbids the connection"),
     errno.ECONNRESET: (Trouble.RESET, "the peer reset the connection"),
-    errno.EPIPE: (Trouble.RESET, "the peer had closed the connection"),
+    errno.EPIPE: (Trouble.RESET, "the peer has closed the connection"),
     errno.ECONNABORTED: (Trouble.RESET, "the connection was aborted"),
-    errno.ETIMEDOUT: (Trouble.TIMEOUT, "the peer stopped answering (the kernel gave up)"),
+    errno.ETIMEDOUT: (Trouble.TIMEOUT, "the peer stopped responding (kernel timeout)"),
 }
 
 
@@ -31,7 +31,7 @@ def transport_failure(error: OSError, phase: Phase, where: str = "") -> Transpor
     prefix = f"{where}: " if where else ""
     if isinstance(error, socket.gaierror):
         if error.errno in (socket.EAI_MEMORY, socket.EAI_SYSTEM):
-            return TransportFailed(phase, Trouble.GENERATOR, f"{prefix}the resolver failed here: {error.strerror}")
+            return TransportFailed(phase, Trouble.GENERATOR, f"{prefix}the local resolver failed: {error.strerror}")
         return TransportFailed(phase, Trouble.REFUSED, f"{prefix}the name cannot be resolved: {error.strerror}")
     code = error.errno or 0
     if code in _OURS:

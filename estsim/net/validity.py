@@ -8,22 +8,28 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from cryptography import x509
+from estsim.est.certificate import Certificate
 
 NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
-def check_validity(certificates: Iterable[x509.Certificate], wall_s: float) -> tuple[str, int] | None:
+def check_validity(certificates: Iterable[Certificate], wall_s: float) -> tuple[str, int] | None:
     """Return None when all are valid at ``wall_s`` (UNIX seconds), else the reason and OpenSSL's code for it."""
-    now = datetime.fromtimestamp(wall_s, UTC)
     for each in certificates:
-        if now < each.not_valid_before_utc:
-            return f"the server's certificate begins {each.not_valid_before_utc:%F %T}Z, {_seen(now)}", NOT_YET_VALID
-        if now > each.not_valid_after_utc:
-            return f"the server's certificate ended {each.not_valid_after_utc:%F %T}Z, {_seen(now)}", EXPIRED
+        if wall_s < each.not_before_s:
+            return (
+                f"the server's certificate is not valid before {_told(each.not_before_s)}; {_seen(wall_s)}",
+                NOT_YET_VALID,
+            )
+        if wall_s > each.not_after_s:
+            return f"the server's certificate expired at {_told(each.not_after_s)}; {_seen(wall_s)}", EXPIRED
     return None
 
 
-def _seen(now: datetime) -> str:
-    return f"and by the device's clock it is {now:%F %T}Z"
+def _seen(wall_s: float) -> str:
+    return f"the device's clock reads {_told(wall_s)}"
+
+
+def _told(unix_s: float) -> str:
+    return f"{datetime.fromtimestamp(unix_s, UTC):%F %T}Z"

@@ -43,8 +43,8 @@ class Vanished:
             self.dropped += 1
             if self.dropped == 1:
                 _LOG.warning(
-                    "%d connections of vanished devices are held open, half of the open files that this process may "
-                    "have (RLIMIT_NOFILE): from now on the oldest is reset for each new one",
+                    "%d connections of vanished devices are held open, half of this process's open-file limit "
+                    "(RLIMIT_NOFILE); from now on each new one resets the oldest",
                     limit,
                 )
         self._held.append(sock.detach())

@@ -1,7 +1,7 @@
 """The view of the cohorts: a line for each, so that one that fares worse stands out.
 
 Eleven states become four groups: ``waiting`` for a certificate (fetching, enrolling, deferred), ``operational``
-(renewing too), in ``trouble`` (backing off, expired, gave up) and ``off`` (retired too).
+(renewing too), in ``trouble`` (backing off, expired, gave up, stopped by a bug of ours) and ``off`` (retired too).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.style import Style
 
-from estsim.measure.snapshot import CohortMoment, Snapshot
+from estsim.measure.snapshot import CohortSnapshot, Snapshot
 from estsim.present.figures import compact, count, duration, milliseconds, percent, ratio, short_count
 from estsim.present.ink import ALARM, PLAIN, QUIET, STRONG, Line, ink, left, right, title
 
@@ -36,16 +36,20 @@ _OPERATIONAL: Final = _Group(
     "oper.", frozenset({"operational", "renewing"}), "█", Style(color="green"), "operational, renewing"
 )
 _TROUBLE: Final = _Group(
-    "trouble", frozenset({"backing_off", "expired", "gave_up"}), "!", ALARM, "backing off, expired, gave up"
+    "trouble",
+    frozenset({"backing_off", "expired", "gave_up", "internal_error"}),
+    "!",
+    ALARM,
+    "backing off, expired, gave up",
 )
 _OFF: Final = _Group("off", frozenset({"off", "retired"}), "·", QUIET, "off, retired")
 _WAITING: Final = _Group("wait", frozenset(), "░", Style(color="yellow"), "fetching, enrolling, deferred")  # the others
 _ELSEWHERE: Final = _OPERATIONAL.states | _TROUBLE.states | _OFF.states
-_LEGEND: Final = " wait: for a certificate · trouble: backing off, expired, gave up"
+_LEGEND: Final = "wait: awaiting a certificate · trouble: backing off, expired, gave up"
 _BAR: Final = (_OPERATIONAL, _WAITING, _TROUBLE, _OFF)
 
 
-def in_group(cohort: CohortMoment, group: _Group) -> int:
+def in_group(cohort: CohortSnapshot, group: _Group) -> int:
     """Return how many devices of a cohort are in a group of states."""
     states = {name.lower(): number for name, number in cohort.states.items()}
     if group is _WAITING:
@@ -60,18 +64,18 @@ class _Column:
     head: str
     narrow: int
     wide: int
-    value: Callable[[CohortMoment, int], str]
-    alarm: Callable[[CohortMoment], bool] = lambda _: False
+    value: Callable[[CohortSnapshot, int], str]
+    alarm: Callable[[CohortSnapshot], bool] = lambda _: False
 
 
-def _counted(of: Callable[[CohortMoment], int]) -> Callable[[CohortMoment, int], str]:
-    def value(cohort: CohortMoment, width: int) -> str:
+def _counted(of: Callable[[CohortSnapshot], int]) -> Callable[[CohortSnapshot, int], str]:
+    def value(cohort: CohortSnapshot, width: int) -> str:
         return compact(of(cohort)) if width <= _COMPACT else short_count(of(cohort), width - 1)
 
     return value
 
 
-def _troubled(cohort: CohortMoment) -> int:
+def _troubled(cohort: CohortSnapshot) -> int:
     return in_group(cohort, _TROUBLE)
 
 
@@ -89,7 +93,7 @@ _COLUMNS: Final = (
     _Column("p99", 6, 8, lambda cohort, _: duration(cohort.time_to_certificate_s.p99)),
 )
 # What stands over so many of the columns.
-_OVER: Final = (("devices by state", 4), ("", 3), ("exch/", 1), ("resp.", 1), ("time to c.", 2))
+_OVER: Final = (("devices by state", 4), ("", 3), ("exch/", 1), ("resp.", 1), ("cert. time", 2))
 
 
 def cohorts_view(snapshot: Snapshot, width: int, height: int) -> list[Line]:
@@ -109,7 +113,7 @@ def cohorts_view(snapshot: Snapshot, width: int, height: int) -> list[Line]:
         *(_row(cohort, name_width, widths, bar_width) for cohort in shown),
     ]
     if len(cohorts) > len(shown):
-        lines.append([ink(left(f" {len(cohorts) - len(shown)} more cohorts are not shown", width), STRONG)])
+        lines.append([ink(left(f" {len(cohorts) - len(shown)} more cohorts not shown", width), STRONG)])
     return [*lines, *[[]] * (height - 1 - len(lines)), _legend(width, marks=bool(bar_width))]
 
 
@@ -122,14 +126,14 @@ def _heads(name_width: int, widths: Sequence[int]) -> list[Line]:
     return [[ink(over, QUIET)], [ink(f" {left('cohort', name_width - 1)}{''.join(names)}", QUIET)]]
 
 
-def _row(cohort: CohortMoment, name_width: int, widths: Sequence[int], bar_width: int) -> Line:
+def _row(cohort: CohortSnapshot, name_width: int, widths: Sequence[int], bar_width: int) -> Line:
     line = [ink(f" {left(cohort.name, name_width - 1)}", STRONG)]
     for column, width in zip(_COLUMNS, widths, strict=True):
         line.append(ink(right(column.value(cohort, width), width), ALARM if column.alarm(cohort) else PLAIN))
     return [*line, ink("   "), *_states(cohort, bar_width)] if bar_width else line
 
 
-def _states(cohort: CohortMoment, width: int) -> Line:
+def _states(cohort: CohortSnapshot, width: int) -> Line:
     """Return the fleet of a cohort as a bar, a mark of its own for each group of states."""
     numbers = [in_group(cohort, group) for group in _BAR]
     total = sum(numbers)

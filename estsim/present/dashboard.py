@@ -45,6 +45,6 @@ def render(snapshot: Snapshot, *, width: int, height: int, viewing: Viewing = _U
     lines += [[]] * (full_height - len(lines))
     lines[full_height - 1 :] = [footer(snapshot, viewing, full_width)]
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-        note = f" {width}x{height} is too small: {LEAST_WIDTH}x{LEAST_HEIGHT} shows it all"
+        note = f" {width}x{height} is too small: the view needs {LEAST_WIDTH}x{LEAST_HEIGHT}"
         lines[max(height - 1, 0) :] = [[ink(cut(note, width), CAUTION)]]
     return Frame(lines, width=width, height=height)

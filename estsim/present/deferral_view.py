@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Self
 
-from estsim.measure.snapshot import FORMS, DeferralMoment, Snapshot
+from estsim.measure.snapshot import FORMS, DeferralSnapshot, Snapshot
 from estsim.present.chart import SECONDS
 from estsim.present.deferral import deferral_title, radar
 from estsim.present.figure_grid import grid, quantiles, rows_of
@@ -80,7 +80,7 @@ def _two_columns(snapshot: Snapshot, width: int, height: int, *, cells: int) -> 
         *air,
         *waits(moment, left_width, height=heights.waits, cells=cells),
         *air,
-        title("RHYTHM", ["polls of the last window, folded on the period T"], left_width),
+        title("RHYTHM", ["polls of the last window, folded over period T"], left_width),
         *rhythm(moment, height=heights.rhythm, cells=cells, axes=True),
     ]
     figures = [
@@ -99,7 +99,7 @@ def _two_columns(snapshot: Snapshot, width: int, height: int, *, cells: int) -> 
     return beside(charts, figures, left_width=left_width, width=width)
 
 
-def _polls(moment: DeferralMoment) -> list[tuple[str, str]]:
+def _polls(moment: DeferralSnapshot) -> list[tuple[str, str]]:
     return [
         ("polls", short_count(moment.polls, _VALUE)),
         ("early", short_count(moment.early_polls, _VALUE)),
@@ -108,7 +108,7 @@ def _polls(moment: DeferralMoment) -> list[tuple[str, str]]:
     ]
 
 
-def _polls_title(moment: DeferralMoment, width: int) -> Line:
+def _polls_title(moment: DeferralSnapshot, width: int) -> Line:
     notes = [
         count(moment.polls),
         f"{count(moment.early_polls)} early",
@@ -118,7 +118,7 @@ def _polls_title(moment: DeferralMoment, width: int) -> Line:
     return title("POLLS", notes, width)
 
 
-def _forms(moment: DeferralMoment, width: int) -> list[Line]:
+def _forms(moment: DeferralSnapshot, width: int) -> list[Line]:
     """Return how many Retry-Afters came in which form, each form in its place."""
     forms = [(form, short_count(moment.forms.get(form, 0), _VALUE)) for form in FORMS]
     return grid(forms, width, cell=_FORM)

@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from estsim.measure.error_kinds import kinds_of, others_of
 from estsim.measure.snapshot import CLASSES, FAILURES, OperationFigures, Snapshot
 from estsim.present.chart import bar
-from estsim.present.figures import count, percent, short_count
+from estsim.present.figures import count, percent, quantity, short_count
 from estsim.present.ink import ALARM, PLAIN, QUIET, STRONG, Line, beside, ink, left, right, title
 
 _BESIDE_FROM: Final = 127
@@ -44,12 +45,15 @@ def error_table(snapshot: Snapshot, width: int, *, rows: int) -> list[Line]:
         return [title("ERRORS", ["none"], width)]
     total = sum(number for _, number in errors)
     shown = errors if len(errors) <= rows else errors[: rows - 1]
-    notes = [f"{count(total)} in {count(snapshot.requests)} requests", f"{len(errors)} kinds"]
+    notes = [
+        f"{count(total)} in {quantity(snapshot.requests, 'request')}",
+        kinds_of(errors),
+    ]
     lines = [title("ERRORS", notes, width)]
     lines += [_error(text, number, total, width) for text, number in shown]
     if len(errors) > len(shown):
         rest = total - sum(number for _, number in shown)
-        lines.append(_error(f"in {len(errors) - len(shown)} more kinds", rest, total, width))
+        lines.append(_error(others_of(errors[len(shown) :]), rest, total, width))
     return lines
 
 
@@ -71,9 +75,9 @@ def classes(snapshot: Snapshot, width: int) -> list[Line]:
     """Return the pane: a line for each class, and for each operation its requests in all and of the last window."""
     operations = snapshot.operations[:_MOST_OPERATIONS]
     seconds = f"{snapshot.window.seconds:.0f} s"
-    head = title("REQUESTS BY CLASS", [f"in all, and beside it of the last {seconds}"], width)
+    head = title("REQUESTS BY CLASS", [f"total and last {seconds}"], width)
     if not operations:
-        return [head, [ink(" nothing answered yet", QUIET)], *[[] for _ in CLASSES], []]
+        return [head, [ink(" no responses yet", QUIET)], *[[] for _ in CLASSES], []]
     each = min((width - _CLASS) // len(operations), _WIDEST_OPERATION)
     recent = {figures.operation: figures for figures in snapshot.window.operations}
     names = [ink(" " * _CLASS), *(ink(right(figures.operation, each - 1) + " ", STRONG) for figures in operations)]

@@ -7,6 +7,8 @@ looks like a zero.
 import math
 from typing import Final
 
+from estsim.units import plural
+
 ABSENT: Final = "\N{EN DASH}"
 
 # Three digits, except where whole milliseconds say enough: below this many seconds, in units of, decimals, unit.
@@ -27,6 +29,7 @@ _LONG_STEPS: Final = (
 _KILO_BELOW: Final = 999_500
 _IN_MINUTES_BELOW_S: Final = 599.5
 _PREFIXES: Final = ((9_995e3, 1e9, "G"), (9_995e6, 1e12, "T"), (9_995e9, 1e15, "P"), (9_995e12, 1e18, "E"))
+_DAY_S: Final = 86_400.0
 
 
 def count(number: float | None) -> str:
@@ -34,6 +37,11 @@ def count(number: float | None) -> str:
     if number is None or not math.isfinite(number):
         return ABSENT
     return f"{round(number):,}".replace(",", " ")
+
+
+def quantity(number: float, noun: str) -> str:
+    """Return a whole number with its thousands apart and its noun: ``1 device``, ``12 345 devices``."""
+    return f"{count(number)} {plural(number, noun)}"
 
 
 def short_count(number: float | None, width: int) -> str:
@@ -92,6 +100,20 @@ def clock(seconds: float | None) -> str:
     minutes, second = divmod(max(0, int(seconds)), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def moment(seconds: float | None, *, within_s: float) -> str:
+    """Return a moment of something that lasts so long: as a clock shows it, from a day on in days and hours.
+
+    ``3d``, ``3d06h``, and with minutes where it has them: ``3d06:30``.
+    """
+    if seconds is None or not math.isfinite(seconds) or within_s < _DAY_S:
+        return clock(seconds)
+    minutes = int(seconds) // 60
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if minutes:
+        return f"{days}d{hours:02}:{minutes:02}"
+    return f"{days}d{hours:02}h" if hours else f"{days}d"
 
 
 def percent(share: float | None, decimals: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""The fleet by state: each state of DESIGN §3 in its fixed place, so that the eye finds it again."""
+"""The fleet by state: each state of docs/architecture.md in its fixed place, so that the eye finds it again."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from rich.style import Style
 
 from estsim.measure.snapshot import Snapshot
 from estsim.present.chart import bar
-from estsim.present.figures import count, short_count
+from estsim.present.figures import count, quantity, short_count
 from estsim.present.ink import ALARM, PLAIN, QUIET, STRONG, Line, fit, ink, left, title
 
 _STATES: Final = (
@@ -22,6 +22,7 @@ _STATES: Final = (
     ("gave_up", "gave up", Style(color="red")),
     ("retired", "retired", QUIET),
 )
+_SELDOM: Final = {"lost": "lost", "internal_error": "int. error"}  # they share the last place
 _KNOWN: Final = frozenset(name for name, _, _ in _STATES)
 _LABEL: Final = 12
 _COUNT: Final = 7
@@ -34,7 +35,8 @@ def fleet(snapshot: Snapshot, width: int, *, tall: bool = False) -> list[Line]:
     states = {name.lower(): number for name, number in snapshot.states.items()}
     rest = sum(number for name, number in states.items() if name not in _KNOWN)
     entries = [(label, states.get(name, 0), style) for name, label, style in _STATES]
-    entries.append(("lost" if states.get("lost", 0) == rest else "other", rest, PLAIN))
+    alone = next((label for name, label in _SELDOM.items() if states.get(name, 0) == rest), "other")
+    entries.append((alone, rest, PLAIN))
     rows = TALL_ROWS if tall else ROWS
     each = (width - 1) // (len(entries) // rows)
     cells = [_entry(entry, snapshot.devices, each) for entry in entries]
@@ -46,16 +48,16 @@ def fleet(snapshot: Snapshot, width: int, *, tall: bool = False) -> list[Line]:
 
 def _notes(snapshot: Snapshot) -> list[str]:
     total = sum(snapshot.states.values())
-    devices = f"{count(snapshot.devices)} devices"
+    devices = quantity(snapshot.devices, "device")
     if total == snapshot.devices or not snapshot.states:
         return [devices]
-    return [devices, f"{count(total)} seen in a state"]
+    return [devices, f"{count(total)} with a known state"]
 
 
 def _entry(entry: tuple[str, int, Style], devices: int, width: int) -> Line:
     """Return one state: label, count, bar, and two spaces to the next."""
     label, number, style = entry
-    urgent = number > 0 and label in {"expired", "gave up", "lost"}
+    urgent = number > 0 and label in {"expired", "gave up", "other", *_SELDOM.values()}
     return [
         ink(left(label, _LABEL), PLAIN if number else QUIET),
         ink(f"{short_count(number, _COUNT):>{_COUNT}} ", ALARM if urgent else STRONG if number else QUIET),

@@ -26,10 +26,10 @@ def footer(snapshot: Snapshot, viewing: Viewing, width: int) -> Line:
 def _keys(snapshot: Snapshot, viewing: Viewing, *, by_name: bool) -> Line:
     ending = snapshot.stage is RunStage.DRAINING
     if not viewing.keys:
-        return [ink(" Ctrl-C cuts what is under way " if ending else " Ctrl-C stops it ", QUIET)]
+        return [ink(" Ctrl-C: quit now " if ending else " Ctrl-C: stop ", QUIET)]
     line = _views(viewing.view) if by_name else [ink(" 1-4 views ", QUIET)]
-    line.append(ink("  space goes on" if viewing.frozen else "  space freezes", STRONG if viewing.frozen else QUIET))
-    line.append(ink("  Ctrl-C cuts it " if ending else "  q stops ", QUIET))
+    line.append(ink("  space: resume" if viewing.frozen else "  space: freeze", STRONG if viewing.frozen else QUIET))
+    line.append(ink("  Ctrl-C: quit now " if ending else "  q: stop ", QUIET))
     return line
 
 

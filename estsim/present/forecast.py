@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.style import Style
 
 from estsim.measure.forecast import Forecast, Need, summed
+from estsim.measure.metrics import DRAIN, PERIOD, POLLS, SYNCHRONISATION, WASTED_SHARE
 from estsim.measure.saturation import WINDOW_S
 from estsim.present.chart import SECONDS, axis, columns
-from estsim.present.figures import clock, count, duration, percent, ratio, short_count
+from estsim.present.figures import count, duration, moment, percent, quantity, ratio, short_count
 from estsim.present.ink import (
     ALARM,
     CAUTION,
@@ -45,7 +46,8 @@ _VALUE: Final = 7
 _HEIGHT: Final = 3
 _TICKS: Final = 6
 _MOST_EVENTS: Final = 12
-_SECONDS_A_COLUMN: Final = (1, 2, 3, 5, 6, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
+_SECONDS_A_COLUMN: Final = (1, 2, 3, 5, 6, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200)
+_DAY_S: Final = 86_400
 _IN_SERVICE: Final = ("operational", "renewing")
 
 
@@ -73,15 +75,25 @@ def forecast_page(forecast: Forecast, *, width: int) -> Page:
 def _head(forecast: Forecast, width: int) -> list[Line]:
     """Return what this is: no run, of what, against what."""
     if forecast.settled and forecast.ended_s < forecast.duration_s:
-        end = f"settled after {clock(forecast.ended_s)} of at most {clock(forecast.duration_s)}"
+        end = f"settled after {_lasting(forecast.ended_s)} of at most {_lasting(forecast.duration_s)}"
     else:
-        end = f"{clock(forecast.ended_s)}, {'settled by then' if forecast.settled else 'and more to come'}"
+        end = f"{_lasting(forecast.ended_s)}, {'settled' if forecast.settled else 'not settled'}"
     badge = ink(" DRY RUN ", Style(bold=True, reverse=True))
-    words = f"{forecast.scenario}: {count(forecast.devices)} devices, {end}. Nothing was started or measured."
+    fleet = f"{forecast.scenario}: {quantity(forecast.devices, 'device')}, {end}"
+    words = f"{fleet}. No device was started, nothing was measured."
     indent = width_of([badge])
     first, *others = wrap(clean(words), width - indent - 1)
     lines: list[Line] = [[badge, ink(f" {first}")], *([ink(" " * (indent + 1) + line)] for line in others)]
     return [*lines, *folded("server", forecast.server, width - 1)]
+
+
+def _lasting(seconds: float) -> str:
+    return moment(seconds, within_s=seconds)
+
+
+def _at(forecast: Forecast, at_s: float | None) -> str:
+    """Return a moment as the axis has it."""
+    return moment(at_s, within_s=SECONDS * _column_s(forecast))
 
 
 # -- the load over time
@@ -90,14 +102,14 @@ def _head(forecast: Forecast, width: int) -> list[Line]:
 def _load(forecast: Forecast, width: int) -> list[Line]:
     """Return a chart for each operation, polls apart, the fleet in service, the axis, and the events under it."""
     column_s = _column_s(forecast)
-    wide = f"a column is {format_duration(column_s)}"
-    lines = [title("OFFERED LOAD", [f"{count(forecast.load.exchanges)} exchanges", wide], width)]
+    wide = f"1 column = {format_duration(column_s)}"
+    lines = [title("OFFERED LOAD", [quantity(forecast.load.exchanges, "exchange"), wide], width)]
     for operation, counts in forecast.load.first.items():
         lines += _chart(operation, counts, forecast, column_s, REQUESTS)
     if forecast.load.polls:
         lines += _chart("polls", forecast.load.polls, forecast, column_s, WAKE_UPS)
     lines += _service_chart(forecast, column_s)
-    ticks = [clock(tick * SECONDS // _TICKS * column_s) for tick in range(_TICKS)]
+    ticks = [moment(tick * SECONDS // _TICKS * column_s, within_s=SECONDS * column_s) for tick in range(_TICKS)]
     return [*lines, [ink(" " * _GUTTER), *axis(ticks, cells=1)], *_events(forecast, column_s, width)]
 
 
@@ -105,7 +117,7 @@ def _column_s(forecast: Forecast) -> int:
     """Return how many seconds a column stands for, so that sixty hold the run."""
     last_s = max([forecast.ended_s, *(at_s for at_s, _ in forecast.events if at_s <= forecast.duration_s)])
     least = max(1, ceil((int(last_s) + 1) / SECONDS))
-    return next((seconds for seconds in _SECONDS_A_COLUMN if seconds >= least), least)
+    return next((seconds for seconds in _SECONDS_A_COLUMN if seconds >= least), ceil(least / _DAY_S) * _DAY_S)
 
 
 def _chart(name: str, counts: Mapping[int, int], forecast: Forecast, column_s: int, style: Style) -> list[Line]:
@@ -114,7 +126,7 @@ def _chart(name: str, counts: Mapping[int, int], forecast: Forecast, column_s: i
     total, peak = sum(counts.values()), max(counts.values(), default=0)
     figures = (
         (name, ""),
-        ("in all", short_count(total, _VALUE)),
+        ("total", short_count(total, _VALUE)),
         ("peak /s", short_count(peak, _VALUE)),
     )
     return _drawn(figures, values, style)
@@ -130,7 +142,7 @@ def _service_chart(forecast: Forecast, column_s: int) -> list[Line]:
         last = values.get(column, last)
         drawn.append(last)
     figures = (
-        ("in service", ""),
+        ("operational", ""),
         ("at the end", short_count(drawn[-1], _VALUE)),
         ("of devices", short_count(forecast.devices, _VALUE)),
     )
@@ -160,7 +172,7 @@ def _events(forecast: Forecast, column_s: int, width: int) -> list[Line]:
             cells[column] = str(number) if number < 10 else "+"  # noqa: PLR2004 - one cell
     lines: list[Line] = [[ink(left(" events", _GUTTER)), ink("".join(cells), CAUTION)]]
     for number, (at_s, what) in enumerate(forecast.events[:_MOST_EVENTS], start=1):
-        head = f" {right(str(number), 2)}  {left(clock(at_s), 9)}"
+        head = f" {right(str(number), 2)}  {left(_at(forecast, at_s), 10)}"
         lines.append([ink(head, CAUTION), ink(left(what, width - len(head)))])
     more = len(forecast.events) - _MOST_EVENTS
     return [*lines, [ink(f"     and {more} more", QUIET)]] if more > 0 else lines
@@ -174,15 +186,15 @@ def _figures(forecast: Forecast, width: int) -> list[Line]:
     room = width - 1  # for what is folded
     figures = [
         ("exchanges/certificate", ratio(forecast.exchanges_per_certificate)),
-        ("drain", duration(forecast.drain_s)),
-        ("polls", count(forecast.polls)),
-        ("wasted share", percent(forecast.wasted_share, 1)),
-        ("period T", duration(forecast.period_s)),
-        ("synchronisation R", ratio(forecast.synchronisation)),
-        (f"busiest {WINDOW_S} s", f"{count(most)} exchanges" if most else count(0)),
-        ("begins at", clock(begins_s)),
+        (DRAIN.label, duration(forecast.drain_s)),
+        (POLLS.label, count(forecast.polls)),
+        (WASTED_SHARE.label, percent(forecast.wasted_share, 1)),
+        (PERIOD.label, duration(forecast.period_s)),
+        (SYNCHRONISATION.label, ratio(forecast.synchronisation)),
+        (f"busiest {WINDOW_S} s", quantity(most, "exchange") if most else count(0)),
+        ("starts at", _at(forecast, begins_s)),
     ]
-    lines = [title("FORECAST", [f"{count(forecast.certificates)} certificates"], width), *pairs(figures, width)]
+    lines = [title("FORECAST", [quantity(forecast.certificates, "certificate")], width), *pairs(figures, width)]
     ends = [(words(name), number) for name, number in forecast.ends.items()]
     if forecast.open_at_end:
         ends.append(("open at the end", forecast.open_at_end))
@@ -195,11 +207,13 @@ def _figures(forecast: Forecast, width: int) -> list[Line]:
 def _needs(needs: tuple[Need, ...], width: int) -> list[Line]:
     """Return what the plan takes beside what the machine has: in words, and why."""
     lacking = [need for need in needs if not need.is_met]
-    verdict = "this machine has enough" if not lacking else f"too little {' and '.join(need.what for need in lacking)}"
-    lines = [title("NEEDS", [verdict], width)]
-    lines.append([ink(f" {left('', 10)}{left('', 14)}{right('needed', 12)}{right('there is', 12)}", QUIET)])
+    verdict = (
+        "this machine has enough" if not lacking else f"insufficient {' and '.join(need.what for need in lacking)}"
+    )
+    lines = [title("RESOURCES", [verdict], width)]
+    lines.append([ink(f" {left('', 10)}{left('', 14)}{right('required', 12)}{right('available', 12)}", QUIET)])
     for need in needs:
-        word = ink(left(" ok" if need.is_met else " TOO MUCH", 11), GOOD if need.is_met else ALARM)
+        word = ink(left(" ok" if need.is_met else " SHORT", 11), GOOD if need.is_met else ALARM)
         figures = f"{right(_amount(need.needed), 12)}{right(_amount(need.has), 12)}"
         lines.append([word, ink(left(need.what, 14)), ink(figures, STRONG), ink(f" {need.unit}", QUIET)])
         lines += [[ink(" " * 11), ink(line, QUIET)] for line in wrap(clean(need.why), width - 12)]
@@ -213,9 +227,9 @@ def _amount(number: float) -> str:
 def _notes(forecast: Forecast, width: int) -> list[Line]:
     thresholds = forecast.thresholds
     judged = (
-        f"{'The threshold is' if thresholds == 1 else f'The {thresholds} thresholds are'} judged by a real run."
+        f"{'The threshold is' if thresholds == 1 else f'The {thresholds} thresholds are'} evaluated in a real run only."
         if thresholds
-        else "Thresholds are judged by a real run."
+        else "Thresholds are evaluated in a real run only."
     )
     lines = [title("NOTES", [], width)]
     for note in (*forecast.assumptions, *forecast.notes, judged):

@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from estsim.measure.error_kinds import others_of
 from estsim.measure.snapshot import Snapshot
 from estsim.present.figures import ABSENT, compact, count, mebibytes, milliseconds, percent, short_count
 from estsim.present.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, STRONG, Line, ink, left, title
@@ -95,5 +96,10 @@ def errors(snapshot: Snapshot, width: int, *, rows: int) -> list[Line]:
         lines.append([ink(f" {short_count(number, 6):>6} ", ALARM), ink(left(text, width - 8), PLAIN)])
     if kinds > len(shown):
         rest = total - sum(number for _, number in shown)
-        lines.append([ink(f" {short_count(rest, 6):>6} "), ink(left(f"in {kinds - len(shown)} more kinds", width - 8))])
+        lines.append(
+            [
+                ink(f" {short_count(rest, 6):>6} "),
+                ink(left(others_of(snapshot.errors[len(shown) :]), width - 8)),
+            ]
+        )
     return lines

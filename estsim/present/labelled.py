@@ -10,6 +10,14 @@ from estsim.present.figures import ABSENT
 from estsim.present.ink import STRONG, Line, clean, ink, left, wrap
 
 LABEL: Final = 22  # cells, after the one before it
+PARTS: Final = {  # of a time to certificate, as summary.json names them, in words
+    "service": "service",
+    "told": "Retry-After",
+    "device": "device delay",
+    "backoff": "backoff",
+    "client": "client work",
+    "generator": "generator lag",
+}
 
 
 def pairs(figures: Iterable[tuple[str, str]], width: int) -> list[Line]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from estsim.measure.snapshot import OperationFigures, Quantiles, WindowMoment
+from estsim.measure.snapshot import OperationFigures, Quantiles, WindowSnapshot
 from estsim.present.figures import milliseconds, short_count
 from estsim.present.ink import PLAIN, QUIET, STRONG, Line, ink, left, right
 
@@ -19,7 +19,7 @@ _NONE: Final = OperationFigures("", 0, {}, Quantiles(), Quantiles())
 _ALWAYS_SHOWN: Final = ("ok", "deferred", "failed")
 
 
-def latency(operations: Sequence[OperationFigures], width: int, *, window: WindowMoment | None = None) -> list[Line]:
+def latency(operations: Sequence[OperationFigures], width: int, *, window: WindowSnapshot | None = None) -> list[Line]:
     """Return the pane: a line for each operation, over its exchanges that ended ok, and below it one of the window."""
     counted = width >= _COUNTS_FROM_WIDTH
     room = width - _NAME - sum(_FIRST.values()) - (_COUNT if counted else 0)
@@ -37,7 +37,7 @@ def latency(operations: Sequence[OperationFigures], width: int, *, window: Windo
         if window is not None:
             figures_then = recent.get(figures.operation, _NONE)
             lines.append(_row(f"  last {window.seconds:.0f} s", figures_then, each, counted=counted))
-    return lines if len(lines) > 1 else [head, [ink(" nothing answered yet", QUIET)]]
+    return lines if len(lines) > 1 else [head, [ink(" no responses yet", QUIET)]]
 
 
 def _row(name: str, figures: OperationFigures, each: int, *, counted: bool) -> Line:

@@ -7,6 +7,7 @@ run to end: once its terminal is gone (a closed pipe, a hung-up line) it falls s
 
 import atexit
 import math
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
@@ -17,10 +18,15 @@ from rich.live import Live
 
 from estsim.measure.snapshot import RunStage, Snapshot
 from estsim.present.dashboard import render
-from estsim.present.figures import ABSENT, clock, count, milliseconds
-from estsim.present.ink import clean
+from estsim.present.figures import ABSENT, clock, milliseconds, quantity
+from estsim.present.ink import clean, cut
 from estsim.present.viewing import View, Viewing
 
+_WIDEST: Final = 159  # of a line in a log
+_BETWEEN: Final = " | "
+_OTHER: Final = "other"
+_FEWEST_STATES: Final = 2  # the largest, and the sum of the others
+_SATURATED: Final = "SATURATED"
 _GONE: Final = (OSError, SystemExit)  # SystemExit is what rich makes of a broken pipe; here it is no reason to exit
 
 
@@ -57,6 +63,8 @@ class LiveDisplay:
         self._viewing = Viewing()
         self._latest: Snapshot | None = None
         self._frozen: Snapshot | None = None
+        self._lines: LineDisplay | None = None  # once a bug of ours has kept us from drawing
+        self._met: Exception | None = None
 
     def start(self) -> None:
         """Switch to the alternate screen and hide the cursor."""
@@ -77,10 +85,19 @@ class LiveDisplay:
                 live.start()
 
     def update(self, snapshot: Snapshot) -> None:
-        """Draw a moment of the run at the size that the terminal has now; keep it for later while frozen."""
+        """Draw a moment of the run at the size that the terminal has now; keep it for later while frozen.
+
+        Raises, once, a bug of ours that kept us from drawing: from then on there are lines.
+        """
         with self._lock:
             self._latest = snapshot
             self._draw()
+            met, self._met = self._met, None
+            lines = self._lines
+        if met is not None:
+            raise met
+        if lines is not None:
+            lines.update(snapshot)
 
     def offer_keys(self) -> None:
         """Tell which keys there are, because somebody reads them now."""
@@ -104,12 +121,17 @@ class LiveDisplay:
     def stop(self) -> None:
         """Leave the alternate screen and show the cursor again."""
         with self._lock:
-            live, self._live = self._live, None
-            if live is None:
-                return
-            atexit.unregister(self.stop)
-            with suppress(*_GONE):
-                live.stop()
+            self._leave_screen()
+            if self._lines is not None:
+                self._lines.stop()
+
+    def _leave_screen(self) -> None:
+        live, self._live = self._live, None
+        if live is None:
+            return
+        atexit.unregister(self.stop)
+        with suppress(*_GONE):
+            live.stop()
 
     def _draw(self) -> None:
         """Draw what is held or the latest; what the run waits for is told of the latest, or it would wait for ever."""
@@ -118,10 +140,17 @@ class LiveDisplay:
         snapshot = self._latest
         if self._frozen is not None:
             snapshot = replace(self._frozen, awaiting=self._latest.awaiting)
-        width, height = self._console.size
-        with suppress(*_GONE):
+        try:
+            width, height = self._console.size
             picture = render(snapshot, width=width, height=height, viewing=self._viewing)
             self._live.update(picture, refresh=True)
+        except _GONE:
+            return
+        except Exception as bug:  # noqa: BLE001 - a run does not end because it cannot be drawn
+            self._met = bug
+            self._leave_screen()
+            self._lines = LineDisplay(self._console)
+            self._lines.start()
 
 
 class LineDisplay:
@@ -133,6 +162,7 @@ class LineDisplay:
         self._started = False
         self._shown: tuple[RunStage, int] | None = None
         self._last: Snapshot | None = None
+        self._told_why: str | None = None  # what saturated the generator
 
     def start(self) -> None:
         """Begin to take snapshots; nothing is written yet."""
@@ -159,27 +189,54 @@ class LineDisplay:
 
     def _write(self, snapshot: Snapshot) -> None:
         self._last = None
+        lines = line(snapshot)
+        is_end = snapshot.stage is RunStage.DONE  # when the worst window is known, which the verdict names
+        if snapshot.saturated is not None and (self._told_why is None or is_end):
+            why = _reason(snapshot.saturated)
+            lines = lines if why == self._told_why else f"{lines}\n{why}"
+            self._told_why = why
         with suppress(OSError):  # written past rich, which would end the process at a broken pipe
-            self._console.file.write(f"{line(snapshot)}\n")
+            self._console.file.write(f"{lines}\n")
             self._console.file.flush()
 
 
 def line(snapshot: Snapshot) -> str:
-    """Return a moment of a run in one line of plain words, the figures in the dashboard's order."""
-    states = [f"{name.lower().replace('_', ' ')} {number}" for name, number in snapshot.states.items() if number]
+    """Return a moment of a run in one line, the figures in the dashboard's order.
+
+    A line that is too long is shortened and never folded, for it is read with grep: first the latencies of operations
+    that bring no certificate are left out, then the smallest states are summed up.
+    """
+    states = {name.lower().replace("_", " "): number for name, number in snapshot.states.items() if number}
     latencies = [f"{figures.operation} {milliseconds(figures.response_ms.p99)}" for figures in snapshot.operations]
+    while len(text := _line(snapshot, states, latencies)) > _WIDEST:
+        if len(latencies) > 1:
+            del latencies[0]
+        elif len(states) > _FEWEST_STATES:
+            smallest = sorted(states, key=lambda name: (name != _OTHER, states[name]))[:2]
+            states[_OTHER] = sum(states.pop(name) for name in smallest)
+        else:
+            return cut(text, _WIDEST)
+    return text
+
+
+def _line(snapshot: Snapshot, states: Mapping[str, int], latencies: Sequence[str]) -> str:
     parts = [
         f"{clock(snapshot.elapsed_s):>7} {snapshot.stage.value}",
-        ", ".join(states) or f"{count(snapshot.devices)} devices",
+        ", ".join(f"{name} {number}" for name, number in states.items()) or quantity(snapshot.devices, "device"),
         f"{_last(snapshot.requests_per_s)} req/s {_last(snapshot.certificates_per_s)} cert/s",
-        f"response p99: {', '.join(latencies) or ABSENT}",
+        f"p99 {', '.join(latencies) or ABSENT}",
         f"waiting {snapshot.waiting_deferred}",
         f"errors {sum(number for _, number in snapshot.errors)}",
         f"lag p99 {milliseconds(snapshot.schedule_lag_ms.p99)}",
     ]
     if snapshot.saturated is not None:
-        parts.append(f"SATURATED: {snapshot.saturated}")
-    return clean(" | ".join(parts))
+        parts.append(_SATURATED)
+    return _BETWEEN.join(clean(part) for part in parts)
+
+
+def _reason(saturated: str) -> str:
+    """Return why the generator was the limit in one line: what was measured; the tables say what it means."""
+    return cut(f"{_SATURATED}: {saturated.split(': ', 1)[0]}", _WIDEST)
 
 
 def _last(values: tuple[int, ...]) -> str:

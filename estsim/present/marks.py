@@ -29,7 +29,7 @@ def marks(snapshot: Snapshot, width: int) -> list[Line]:
 
 
 def _before(marks_left: int) -> str:
-    return f"  {marks_left} before" if marks_left else ""
+    return f"  {marks_left} earlier" if marks_left else ""
 
 
 def _mark(mark: tuple[float, str], width: int) -> Line:

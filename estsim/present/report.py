@@ -10,37 +10,59 @@ from typing import Final
 from plotly.offline import get_plotlyjs
 
 from estsim.measure.histograms import needed_samples
+from estsim.measure.metrics import EXCHANGES, FAILURES, TIME_TO_CERTIFICATE, UNFINISHED
 from estsim.measure.report_figures import RunReport
 from estsim.measure.report_windows import SHARES
+from estsim.measure.statistic import Level
+from estsim.measure.summary import requests_of
+from estsim.measure.summary_deferral import TimeToCertificate
 from estsim.present import report_breakdown as breakdown
 from estsim.present import report_charts as charts
 from estsim.present import report_sections as sections
-from estsim.present.figures import ABSENT, count, duration, percent, ratio
-from estsim.present.reading import Block, block, number, text, whole
+from estsim.present.figures import ABSENT, count, duration, percent, quantity
+from estsim.present.metric_text import metric_text
 from estsim.present.report_canvas import Clock
 from estsim.present.report_environment import environment
-from estsim.present.report_html import chart, plain, section, table
+from estsim.present.report_html import chart, contents, plain, section, table
 from estsim.present.report_style import STYLE
-from estsim.present.verdict import saturation_sentence, summary_findings, verdict
+from estsim.present.verdict import (
+    WRONGLY_ISSUED,
+    headline,
+    internal_errors,
+    saturation_sentence,
+    verdict,
+)
 
 _ONE_LINE: Final = 100_000  # wide enough for any sentence
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
-_BADGES: Final = {"passed": "good", "failed": "bad"}
-_LATER: Final = ("p90", "p99")
-_ACCEPTED: Final = "The server accepted what it must refuse"
+_BADGES: Final = {"passed": "good", "failed": "bad", "error": "bad", "unreachable": "bad"}
+_LATER: Final[tuple[Level, ...]] = ("p90", "p99")
+_BUGS: Final = "Internal errors of estsim; see errors.log for the tracebacks"
+_NOTHING: Final = '<p id="nothing">No device sent a request, so there is nothing to draw.</p>'
 _OFFERED: Final = (
-    "An intended start is the moment a device was meant to begin seeking a certificate, whether or not it could. "
-    "Below, the certificates sought and not yet had: a server that keeps up holds it low."
+    "An intended start is the planned time of an enrolment, whether or not the device could start it then. "
+    "The lower chart shows open enrolments; they stay few while the server keeps up."
 )
 
 
 def page(report: RunReport) -> str:
     """Return the whole page."""
+    drawn = _charts(report) if _has_requests(report) else [_NOTHING]
+    sectioned = "\n".join(filter(None, [*drawn, environment(report)]))
+    body = "\n".join(filter(None, [_head(report), _verdict(report), _tiles(report), contents(sectioned), sectioned]))
+    script = f"<script>{get_plotlyjs()}</script>\n" if 'class="chart"' in body else ""
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{plain(_scenario(report))} · estsim report</title>\n<style>{STYLE}</style>\n"
+        f"{script}</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _charts(report: RunReport) -> list[str]:
     clock = Clock(report.ended_s, report.phases, report.told)
-    parts = [
-        _head(report),
-        _verdict(report),
-        _tiles(report),
+    return [
         section("Offered and achieved", _OFFERED, chart("rates", charts.rates(report.rates, clock))),
         sections.fleet(report, clock),
         breakdown.phases(report),
@@ -49,16 +71,12 @@ def page(report: RunReport) -> str:
         sections.deferral(report, clock),
         sections.errors(report, clock),
         sections.generator(report, clock),
-        environment(report),
     ]
-    body = "\n".join(filter(None, parts))
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{plain(_scenario(report))} · estsim report</title>\n<style>{STYLE}</style>\n"
-        f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+
+
+def _has_requests(report: RunReport) -> bool:
+    everywhere = [requests_of(report.figures), *map(requests_of, report.figures.phases.values())]
+    return any(everywhere)  # a warm-up is in its phase alone
 
 
 def _scenario(report: RunReport) -> str:
@@ -76,7 +94,9 @@ def _head(report: RunReport) -> str:
         "run": f"{report.name} ({facts.get('id', ABSENT)})",
     }
     pairs = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in shown.items())
-    return f'<header>\n<h1>{plain(_scenario(report))}</h1>\n<dl id="facts">{pairs}</dl>\n</header>'
+    described = facts.get("description", "").strip()
+    asked = f'<p id="description">{plain(" ".join(described.split()))}</p>\n' if described else ""
+    return f'<header>\n<h1>{plain(_scenario(report))}</h1>\n{asked}<dl id="facts">{pairs}</dl>\n</header>'
 
 
 def _moment(iso: str) -> str:
@@ -94,48 +114,55 @@ def _length(report: RunReport) -> str:
 
 def _verdict(report: RunReport) -> str:
     word, sentence = _sentence(report)
-    judged = report.figures if report.summary is None else report.summary
-    badge = f'<span class="badge {_BADGES.get(word, "void")}">{plain(word.upper())}</span>'
-    found = "".join(f"<li>{plain(finding)}</li>" for finding in summary_findings(judged))
-    findings = f'<div class="findings" id="findings"><h3>{_ACCEPTED}</h3><ul>{found}</ul></div>\n' if found else ""
-    rows = sections.judged_rows(judged, {} if report.summary is not None else dict(report.not_judged))
-    listed = table("thresholds", ("", "threshold", "what it was"), rows, texts=3) if rows else ""
+    judged = report.summary or report.figures
+    badge = f'<span class="badge {_BADGES.get(word, "void")}">{plain(headline(word))}</span>'
+    found = "".join(f"<li>{plain(finding)}</li>" for finding in judged.certificates.findings)
+    findings = (
+        f'<div class="findings" id="findings"><h3>The server {WRONGLY_ISSUED}</h3><ul>{found}</ul></div>\n'
+        if found
+        else ""
+    )
+    bugs = "".join(f"<li>{plain(error)}</li>" for error in internal_errors(judged))
+    if bugs:
+        findings += f'<div class="findings" id="internal-errors"><h3>{_BUGS}</h3><ul>{bugs}</ul></div>\n'
+    rows = sections.judged_rows(judged, {} if report.summary is not None else report.not_judged)
+    listed = table("thresholds", ("", "threshold", "result"), rows, texts=3) if rows else ""
     return f'<section class="verdict">\n<p id="verdict">{badge} {plain(sentence)}</p>\n{findings}{listed}</section>'
 
 
 def _sentence(report: RunReport) -> tuple[str, str]:
     """Return the verdict in a word and in a sentence."""
     if report.summary is not None:
-        said = "".join(piece.text for piece in verdict(report.summary, _ONE_LINE)[0][1:])
-        return text(report.summary, "verdict") or "no verdict", said.strip()
-    why = text(block(report.figures, "generator"), "why")
+        _, *said = (piece.text.strip() for line in verdict(report.summary, _ONE_LINE) for piece in line)
+        return report.summary.verdict, " ".join(said)
+    why = report.figures.generator.why
     besides = f" {saturation_sentence(why)}" if why else ""
     if "ending" in report.facts:
         return "no summary", (
-            f"The run came to its end ({report.facts['ending']}), but its summary.json is missing or cannot be read; "
-            f"thresholds and figures are judged here from its store.{besides}"
+            f"The run ended ({report.facts['ending']}), but its summary.json is missing or unreadable; "
+            f"thresholds and figures are computed here from its store.{besides}"
         )
     return "did not end", (
-        "The run did not end: it was killed, or is still under way. Thresholds and figures are of what its store has, "
-        f"up to {duration(report.ended_s)} of the run.{besides}"
+        "The run has not ended: it was killed or is still running. Thresholds and figures cover what its store "
+        f"contains, up to {duration(report.ended_s)} of the run.{besides}"
     )
 
 
 def _tiles(report: RunReport) -> str:
-    deferral = block(report.figures, "deferral")
-    times = block(deferral, "time_to_certificate_s")
-    verified = whole(block(report.figures, "certificates"), "verified")
-    refused = whole(block(report.figures, "certificates"), "expected_refusals")
+    deferral, certificates = report.figures.deferral, report.figures.certificates
+    times, refused = deferral.time_to_certificate_s, certificates.expected_refusals
     open_ones = report.rates.still_open[-1] if report.rates.still_open else 0
-    costs = ratio(number(deferral, "exchanges_per_certificate"))
-    deferred, vain = breakdown.deferrals(report.figures), percent(number(deferral, "wasted_share"))
-    planned = f"; {count(refused)} refused as planned" if refused else ""
+    costs = metric_text(EXCHANGES, deferral)
+    deferred, vain = deferral.retry_after_s.deferrals, percent(deferral.wasted_share)
+    planned = f"; {count(refused)} expected refusals" if refused else ""
+    left_open = f"{metric_text(UNFINISHED, deferral)} {UNFINISHED.label}"
+    later = ", ".join(f"{level} {_reached(times, level)}" for level in _LATER)
     tiles = [
-        ("certificates", count(verified), f"{count(open_ones)} still sought at the end"),
-        ("requests", count(breakdown.requests(report.figures)), f"{costs} exchanges per certificate"),
-        ("time to certificate, p50", _reached(times, "p50"), ", ".join(f"{p} {_reached(times, p)}" for p in _LATER)),
-        ("deferrals", count(deferred), f"{vain} of polls in vain"),
-        ("failures", percent(report.failures.get(("run", "")), 1), f"of the enrolments that ended{planned}"),
+        ("certificates", count(certificates.verified or 0), f"{quantity(open_ones, 'enrolment')} open at the end"),
+        ("requests", count(requests_of(report.figures)), f"{costs} {EXCHANGES.label}"),
+        (f"{TIME_TO_CERTIFICATE.label}, p50", _reached(times, "p50"), later),
+        ("deferrals", count(deferred), f"{vain} of polls wasted"),
+        (FAILURES.label, percent(report.failures.get(("run", "")), 1), f"of ended enrolments{planned}; {left_open}"),
     ]
     shown = "".join(
         f'<div><span>{plain(name)}</span><strong id="tile-{place}">{plain(value)}</strong>'
@@ -145,8 +172,8 @@ def _tiles(report: RunReport) -> str:
     return f'<section class="tiles">{shown}</section>'
 
 
-def _reached(times: Block, name: str) -> str:
+def _reached(times: TimeToCertificate, level: Level) -> str:
     """Return a quantile of the time to certificate; of too few enrolments, how many it takes."""
-    if whole(times, "count") + whole(times, "unfinished") < needed_samples(SHARES[name]):
-        return f"needs n = {needed_samples(SHARES[name])}"
-    return breakdown.reached(times, name)
+    if times.count + times.unfinished < needed_samples(SHARES[level]):
+        return f"requires n = {needed_samples(SHARES[level])}"
+    return breakdown.reached(times, level)

@@ -3,25 +3,30 @@
 from collections.abc import Mapping
 from typing import Final
 
+from estsim.measure.metric_kinds import Place
+from estsim.measure.metrics import DRAIN, EXCHANGES, FAILURES, TIME_TO_CERTIFICATE, shown_in
 from estsim.measure.report_figures import RunReport
-from estsim.measure.report_windows import SHARES
-from estsim.present.figures import ABSENT, count, duration, milliseconds, percent, ratio
-from estsim.present.reading import Block, block, counts, number, whole
+from estsim.measure.statistic import Interval, LatencyStatistic, Level
+from estsim.measure.summary import Figures, requests_of
+from estsim.measure.summary_deferral import TimeToCertificate
+from estsim.present.figures import count, duration, milliseconds, percent
+from estsim.present.metric_text import metric_text
+from estsim.present.phases import cells, whole_run
 from estsim.present.report_html import section, table
 
-_PERCENTILES: Final = tuple(SHARES)
+_LEVELS: Final[tuple[Level, ...]] = ("p50", "p90", "p99")
 _COHORTS: Final = (
-    "Each cohort by itself, by the same definitions. Time to certificate counts enrolments still open at the end."
+    "Figures per cohort, with the same definitions. Time to certificate includes enrolments open at the end."
 )
 _PHASES: Final = (
-    "Exchanges and enrolments belong to the phase in which they were meant to begin. A phase named warmup is in its "
-    "own row and in no other figure of this page but the charts over time."
+    "Exchanges and enrolments are assigned to the phase of their intended start. A phase named warmup is reported in "
+    "its own row only and is excluded from all other figures except the charts over time."
 )
 
 
 def cohorts(report: RunReport) -> str:
     """Return the figures by cohort, where there are more than one."""
-    found = block(report.figures, "cohorts")
+    found = report.figures.cohorts
     if len(found) < 2:  # noqa: PLR2004 - one alone is the run
         return ""
     return section("By cohort", _COHORTS, _tables("cohort", found, report))
@@ -29,77 +34,65 @@ def cohorts(report: RunReport) -> str:
 
 def phases(report: RunReport) -> str:
     """Return the figures by phase, where there are any."""
-    found = block(report.figures, "phases")
-    return section("By phase", _PHASES, _tables("phase", found, report)) if found else ""
+    found = report.figures.phases
+    if not found:
+        return ""
+    rows = [(name, *cells(phase)) for name, phase in found.items()]
+    rows.append(("whole run", *cells(whole_run(report.figures))))
+    rates = table("phase-rates", ("phase", "length", "requests", "requests/s", "certificates", "certificates/s"), rows)
+    return section("By phase", _PHASES, rates, _tables("phase", found, report))
 
 
-def _tables(what: str, found: Block, report: RunReport) -> str:
-    scopes = {name: block(found, name) for name in found}
+def _tables(what: str, scopes: Mapping[str, Figures], report: RunReport) -> str:
     rows = [_row(name, scope, report.failures.get((what, name))) for name, scope in scopes.items()]
     rows.append(_row("whole run", report.figures, report.failures.get(("run", ""))))
     headings = (
-        what, "requests", "certificates", "failures", "exchanges / certificate",
-        *(f"time to certificate {name}" for name in _PERCENTILES), "drain",
+        what, "requests", "certificates", FAILURES.label, EXCHANGES.label,
+        *(f"{TIME_TO_CERTIFICATE.label} {name}" for name in _LEVELS), DRAIN.label,
     )  # fmt: skip
     latencies = [each for name, scope in scopes.items() for each in _latency_rows(name, scope)]
     deferred = [_deferral_row(name, scope) for name, scope in scopes.items()]
     parts = [
         table(f"{what}s", headings, rows),
-        table(
-            f"{what}-latencies", (what, "operation", "ok", *(f"response {p}" for p in _PERCENTILES)), latencies, texts=2
-        ),
+        table(f"{what}-latencies", (what, "operation", "ok", *(f"response {p}" for p in _LEVELS)), latencies, texts=2),
     ]
     if any(row[1] != "0" for row in deferred):
-        names = (what, "deferrals", "polls", "wasted share", "hit rate", "early polls", "period T", "R", "fairness")
+        names = (what, "deferrals", *(metric.label for metric in shown_in(Place.COHORTS)))
         parts.append(table(f"{what}-deferral", names, deferred))
     return "".join(parts)
 
 
-def _row(name: str, scope: Block, failures: float | None) -> tuple[str, ...]:
-    deferral = block(scope, "deferral")
+def _row(name: str, scope: Figures, failures: float | None) -> tuple[str, ...]:
+    deferral = scope.deferral
     return (
         name,
-        count(requests(scope)),
-        count(whole(block(scope, "certificates"), "verified")),
+        count(requests_of(scope)),
+        count(scope.certificates.verified or 0),
         percent(failures, 1),
-        ratio(number(deferral, "exchanges_per_certificate")),
-        *(reached(block(deferral, "time_to_certificate_s"), share) for share in _PERCENTILES),
-        duration(number(deferral, "drain_s")),
+        metric_text(EXCHANGES, deferral),
+        *(reached(deferral.time_to_certificate_s, share) for share in _LEVELS),
+        metric_text(DRAIN, deferral),
     )
 
 
-def requests(scope: Block) -> int:
-    """Return all exchanges of a scope."""
-    operations = block(scope, "operations")
-    return sum(whole(block(operations, name), "requests") for name in operations)
-
-
-def deferrals(scope: Block) -> int:
-    """Return the deferrals of a scope."""
-    return sum(counts(block(scope, "deferral", "retry_after_s", "forms")).values())
-
-
-def reached(times: Block, share: str) -> str:
+def reached(times: TimeToCertificate, level: Level) -> str:
     """Return a quantile of the time to certificate; one that was not reached says how long it is at least."""
-    longer = number(block(times, "longer_than_s"), share)
-    return duration(number(times, share)) if longer is None else f"> {duration(longer)}"
+    longer = times.open_end_s(level)
+    return duration(times.at(level)) if longer is None else f"> {duration(longer)}"
 
 
-def with_interval(statistic: Block, share: str) -> str:
+def with_interval(statistic: LatencyStatistic, level: Level) -> str:
     """Return a percentile in milliseconds, with its 95 % confidence interval where there is one."""
-    value = number(statistic, share)
-    bounds = _bounds(block(statistic, "ci95"), share)
+    value = statistic.at(level)
+    bounds = _bounds(statistic.interval(level))
     return fine(value) if value is None or bounds is None else f"{fine(value)} ({bounds})"
 
 
-def _bounds(intervals: Mapping[str, object], share: str) -> str | None:
-    match intervals.get(share):
-        case [int() | float() as low, None]:
-            return f"{fine(low)} to ?"
-        case [int() | float() as low, int() | float() as high]:
-            return f"{fine(low)} to {fine(high)}"
-        case _:
-            return None
+def _bounds(interval: Interval | None) -> str | None:
+    if interval is None or interval[0] is None:
+        return None
+    low, high = interval
+    return f"{fine(low)} to {'?' if high is None else fine(high)}"
 
 
 def fine(value_ms: float | None) -> str:
@@ -109,26 +102,15 @@ def fine(value_ms: float | None) -> str:
     return milliseconds(value_ms)
 
 
-def _latency_rows(name: str, scope: Block) -> list[tuple[str, ...]]:
-    operations = block(scope, "operations")
+def _latency_rows(name: str, scope: Figures) -> list[tuple[str, ...]]:
     return [
-        (name, operation, count(number(response, "count")), *(with_interval(response, share) for share in _PERCENTILES))
-        for operation in operations
-        if whole(response := block(operations, operation, "response_ms"), "count")
+        (name, operation, count(response.count), *(with_interval(response, level) for level in _LEVELS))
+        for operation, figures in scope.operations.items()
+        if (response := figures.response_ms).count
     ]
 
 
-def _deferral_row(name: str, scope: Block) -> tuple[str, ...]:
-    figures = block(scope, "deferral")
-    period_s = number(figures, "period_s")
-    return (
-        name,
-        count(deferrals(scope)),
-        count(number(figures, "polls")),
-        percent(number(figures, "wasted_share"), 1),
-        percent(number(figures, "hit_rate"), 1),
-        count(number(figures, "early_polls")),
-        ABSENT if period_s is None else f"{period_s:g} s",
-        ratio(number(figures, "synchronisation")),
-        ratio(number(figures, "fairness")),
-    )
+def _deferral_row(name: str, scope: Figures) -> tuple[str, ...]:
+    figures = scope.deferral
+    told = count(figures.retry_after_s.deferrals)
+    return (name, told, *(metric_text(metric, figures) for metric in shown_in(Place.COHORTS)))

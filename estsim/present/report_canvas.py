@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from estsim.measure.book import Stretch
+from estsim.measure.phases import Stretch
 from estsim.measure.report_fleet import FINDING, MAX_MARKS, NOTICE, Told
 from estsim.present.ink import clean
 
@@ -20,7 +20,7 @@ RED: Final = "#b5483a"
 TITLED: Final = 68  # pixels above charts that have titles, and a legend over them
 HEADROOM: Final = 1.1  # of a scale, over its highest value
 CELL: Final = 320  # pixels of height for a row of charts
-RUN_TIME: Final = "time of the run (s)"
+RUN_TIME: Final = "run time (s)"
 _LONGEST_TEXT: Final = 40  # characters of a mark on a chart; the whole is in the table of marks
 _APART: Final = 0.02  # of the time axis: marks that are nearer to each other share one text
 _BANDS: Final = ("rgba(31,111,159,0.06)", "rgba(31,111,159,0.0)")

@@ -61,7 +61,7 @@ def rates(figures: Rates, clock: Clock) -> go.Figure:
 
 
 def _per_second(width_s: int) -> str:
-    return "per second" if width_s == 1 else f"per second, mean of {width_s} s"
+    return "per second" if width_s == 1 else f"per second (mean over {width_s} s)"
 
 
 def latency(operations: Sequence[OperationCourse], clock: Clock) -> go.Figure:
@@ -131,7 +131,7 @@ def failures(figures: Rates, clock: Clock) -> go.Figure:
         label = f"{kind.replace('_', ' ')} (n = {count(sum(values))})"
         figure.add_trace(go.Bar(x=x, y=values, width=figures.width_s, name=label, marker_color=color))
     figure.update_xaxes(title_text=RUN_TIME, range=[0, max(clock.ended_s, len(figures.requests) * figures.width_s)])
-    figure.update_yaxes(title_text=f"failed exchanges in {figures.width_s} s")
+    figure.update_yaxes(title_text=f"failed exchanges per {figures.width_s} s")
     figure.update_layout(barmode="stack", bargap=0, showlegend=True)
     mark_times(figure, clock, [(1, 1)])
     return calm(figure, CELL)
@@ -143,7 +143,7 @@ def _by_frequency(found: Mapping[str, Sequence[int]]) -> list[tuple[str, Sequenc
 
 def generator(figures: GeneratorReport, clock: Clock) -> go.Figure:
     """Return the generator's own lateness, CPU, loop delay and what it took of the machine, with the limits."""
-    lag, vitals = figures.lag, figures.vitals
+    lag, loop_monitor = figures.lag, figures.loop_monitor
     titles = (
         f"schedule lag · n = {count(lag.count)}",
         "CPU",
@@ -154,19 +154,19 @@ def generator(figures: GeneratorReport, clock: Clock) -> go.Figure:
     )
     figure = make_subplots(rows=2, cols=3, subplot_titles=titles, horizontal_spacing=0.08, vertical_spacing=0.2)
     _add_bands(figure, lag, 1, 1, set())
-    x = [vital.at_s for vital in vitals]
+    x = [vital.at_s for vital in loop_monitor]
     lines: tuple[tuple[int, int, str, Sequence[float]], ...] = (
-        (1, 2, "CPU", [vital.cpu_share * 100 for vital in vitals]),
-        (1, 3, "event-loop delay", [vital.loop_delay_ms for vital in vitals]),
-        (2, 1, "memory", [vital.rss_mib for vital in vitals]),
-        (2, 2, "ports", [vital.ports for vital in vitals]),
-        (2, 3, "descriptors", [vital.descriptors for vital in vitals]),
+        (1, 2, "CPU", [vital.cpu_share * 100 for vital in loop_monitor]),
+        (1, 3, "event-loop delay", [vital.loop_delay_ms for vital in loop_monitor]),
+        (2, 1, "memory", [vital.rss_mib for vital in loop_monitor]),
+        (2, 2, "ports", [vital.ports for vital in loop_monitor]),
+        (2, 3, "descriptors", [vital.descriptors for vital in loop_monitor]),
     )
     for row, column, name, values in lines:
         line = {"color": GREEN, "width": 1.5}
         trace = go.Scatter(x=x, y=values, name=name, mode="lines", line=line, showlegend=False)
         figure.add_trace(trace, row, column)
-    _limit(figure, 1, figures.max_lag_ms, f"limit of the p99: {figures.max_lag_ms:g} ms")
+    _limit(figure, 1, figures.max_lag_ms, f"p99 limit: {figures.max_lag_ms:g} ms")
     _limit(figure, 2, figures.max_cpu * 100, f"limit: {percent(figures.max_cpu)}")
     highest_ms = max([figures.max_lag_ms, *(value for each in lag.windows for value in each.percentiles.values())])
     figure.update_yaxes(range=[0, HEADROOM * highest_ms], row=1, col=1)

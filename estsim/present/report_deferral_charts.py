@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from estsim.measure.report_deferral import PartsFigures, Punctuality, Raster, Waits, Window
 from estsim.present.figures import count, duration
+from estsim.present.labelled import PARTS
 from estsim.present.report_canvas import (
     AMBER,
     BLUE,
@@ -23,13 +24,13 @@ from estsim.present.report_canvas import (
     mark_times,
 )
 
-_PARTS: Final = {
-    "service": ("service", BLUE),
-    "told": ("told by the server", "#9db8cc"),
-    "device": ("device's own spread", "#c9d6a3"),
-    "backoff": ("backoff", "#c96a5b"),
-    "client": ("client work", "#8a7fb0"),
-    "generator": ("generator lag", AMBER),
+_COLORS: Final = {
+    "service": BLUE,
+    "told": "#9db8cc",
+    "device": "#c9d6a3",
+    "backoff": "#c96a5b",
+    "client": "#8a7fb0",
+    "generator": AMBER,
 }
 _HEAT: Final = [[0.0, "#f4f7f9"], [0.15, "#cfe1ec"], [0.5, "#5f9fc4"], [1.0, "#12405f"]]
 _GOALS: Final = {"enroll": "first certificates", "renew": "renewals"}
@@ -37,12 +38,12 @@ _TENTHS: Final = 10
 
 
 def waits(figures: Waits) -> go.Figure:
-    """Return told waits beside kept waits, in the same bars."""
+    """Return Retry-After beside the actual waits, in the same bars."""
     x = [figures.first_s + figures.width_s * bar for bar in range(-1, len(figures.told) + 2)]
     figure = go.Figure()
     for name, values, color, fill in (
-        ("told", figures.told, "#8aa9c0", "#dbe6ee"),
-        ("kept", figures.kept, BLUE, "rgba(31,111,159,0.25)"),
+        ("Retry-After", figures.told, "#8aa9c0", "#dbe6ee"),
+        ("actual wait", figures.kept, BLUE, "rgba(31,111,159,0.25)"),
     ):
         trace = go.Scatter(
             x=x,
@@ -54,7 +55,7 @@ def waits(figures: Waits) -> go.Figure:
             fillcolor=fill,
         )
         figure.add_trace(trace)
-    figure.update_xaxes(title_text=f"wait before a poll (s), in steps of {figures.width_s:g} s")
+    figure.update_xaxes(title_text=f"wait before a poll (s), bins of {figures.width_s:g} s")
     figure.update_yaxes(title_text="polls")
     return calm(figure, CELL)
 
@@ -78,7 +79,9 @@ def punctuality(figures: Punctuality) -> go.Figure:
         figure.add_trace(trace)
     figure.add_vline(x=0, line={"width": 1, "color": QUIET})
     step = duration(figures.width_s)
-    figure.update_xaxes(title_text=f"later than told and planned (s), in steps of {step}; the ends hold all beyond")
+    figure.update_xaxes(
+        title_text=f"poll delay after Retry-After and spread (s), bins of {step}; end bins include all beyond"
+    )
     figure.update_yaxes(title_text="polls")
     figure.update_layout(bargap=0, showlegend=True)
     return calm(figure, CELL)
@@ -112,13 +115,13 @@ def parts(figures: Sequence[PartsFigures]) -> go.Figure:
     figure.update_yaxes(range=[0, HEADROOM * highest_s])
     for column, each in enumerate(figures, 1):
         names = _group_names(len(each.groups))
-        for part, (label, color) in _PARTS.items():
+        for part, color in _COLORS.items():
             values = [means[part] for _, _, means in each.groups]
             figure.add_trace(
                 go.Bar(
                     x=names,
                     y=values,
-                    name=label,
+                    name=PARTS[part],
                     legendgroup=part,
                     showlegend=column == 1,
                     marker_color=color,
@@ -129,7 +132,7 @@ def parts(figures: Sequence[PartsFigures]) -> go.Figure:
                 column,
             )
         figure.add_trace(_totals(names, [mean_s for _, mean_s, _ in each.groups]), 1, column)
-        title = "tenths of the enrolments" if len(names) == _TENTHS else "enrolments"
+        title = "deciles of enrolments" if len(names) == _TENTHS else "enrolments"
         figure.update_xaxes(title_text=f"{title}, by time to certificate", type="category", row=1, col=column)
     figure.update_yaxes(title_text="mean time to certificate (s)", row=1, col=1)
     figure.update_layout(barmode="stack", bargap=0.25)
@@ -173,12 +176,12 @@ def raster(figures: Raster) -> go.Figure:
             hovertemplate="%{z} poll starts, %{x:.1f} s into the period, at %{y:.0f} s<extra></extra>",
         )
     )
-    each = "a row a period" if figures.periods_per_row == 1 else f"a row for {figures.periods_per_row} periods"
+    each = "one row per period" if figures.periods_per_row == 1 else f"one row per {figures.periods_per_row} periods"
     figure.update_xaxes(
-        title_text=f"seconds into the period T = {figures.period_s} s, in steps of {figures.column_s:g} s",
+        title_text=f"seconds into period T = {figures.period_s} s, bins of {figures.column_s:g} s",
         range=[0, figures.period_s],
         showgrid=False,
     )
-    figure.update_yaxes(title_text=f"time of the run (s), {each}", autorange="reversed", showgrid=False)
+    figure.update_yaxes(title_text=f"{RUN_TIME}, {each}", autorange="reversed", showgrid=False)
     figure = calm(figure, min(620, 80 + max(260, 14 * len(figures.rows))), top=12)
     return figure.update_layout(hovermode="closest")

@@ -24,6 +24,7 @@ _COLORS: Final = {
     "expired": "#b5483a",
     "gave_up": "#7a4a44",
     "retired": "#9c96ad",
+    "internal_error": "#8e1f5c",
 }
 
 

@@ -1,5 +1,6 @@
 """Pieces of a report's page: text that is never markup, sections, tables, charts."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
@@ -7,8 +8,9 @@ from typing import Final
 import plotly.graph_objects as go
 
 from estsim.present.ink import clean
+from estsim.present.verdict import BROKEN
 
-BROKEN: Final = "FAILED"  # in the first column of a threshold's row
+_SECTIONS: Final = re.compile(r'<section id="([a-z-]+)">\n<h2>([^<]*)</h2>')
 _CONFIG: Final = {"responsive": True, "displayModeBar": False}
 
 
@@ -19,7 +21,14 @@ def plain(value: object) -> str:
 
 def section(heading: str, lead: str, *content: str) -> str:
     """Return a section; ``lead`` and ``content`` are HTML, the heading is text."""
-    return f"<section>\n<h2>{plain(heading)}</h2>\n<p>{lead}</p>\n{''.join(content)}\n</section>"
+    anchor = f"about-{re.sub('[^a-z]+', '-', heading.lower())}"
+    return f'<section id="{anchor}">\n<h2>{plain(heading)}</h2>\n<p>{lead}</p>\n{"".join(content)}\n</section>'
+
+
+def contents(body: str) -> str:
+    """Return a table of contents of the sections in a page's body, nothing for a single one."""
+    links = [f'<a href="#{anchor}">{heading}</a>' for anchor, heading in _SECTIONS.findall(body)]
+    return f'<nav id="contents">{"".join(links)}</nav>' if len(links) > 1 else ""
 
 
 def chart(name: str, figure: go.Figure) -> str:

@@ -34,7 +34,10 @@ th, td { text-align: left; padding: 6px 14px 6px 0; border-bottom: 1px solid var
   overflow-wrap: anywhere; }
 th { color: var(--quiet); font-weight: 500; font-size: 13px; overflow-wrap: normal; }
 tbody tr:last-child td { border-bottom: 0; }
-#deferral, #environment, #non-conformance { max-width: 680px; }
+#deferral, #environment, #machine, #non-conformance { max-width: 680px; }
+#description { font-size: 17px; margin: 0 0 14px; }
+#contents { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 16px 4px; }
+#contents a { color: #2c6fa8; }
 #told td:first-child { width: 70px; } #told td:nth-child(2) { width: 90px; color: var(--quiet); }
 #thresholds td:first-child { width: 100px; color: #2f8560; }
 #thresholds .failed td:first-child { color: #b5483a; font-weight: 600; }

@@ -90,7 +90,7 @@ def serving_view(snapshot: ServingSnapshot, *, width: int, height: int) -> Frame
         lines += [*pane, *[_BLANK] * rows.gap]
     lines[full_height - 1 :] = [keys(snapshot, full_width)]
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-        note = f" {width}x{height} is too small: {LEAST_WIDTH}x{LEAST_HEIGHT} shows it all"
+        note = f" {width}x{height} is too small: the view needs {LEAST_WIDTH}x{LEAST_HEIGHT}"
         lines[max(height - 1, 0) :] = [[ink(cut(note, width), CAUTION)]]
     return Frame(lines, width=width, height=height)
 
@@ -124,14 +124,14 @@ def header(snapshot: ServingSnapshot, width: int) -> list[Line]:
     url = cut(snapshot.url, width - width_of([badge, *state]) - 2)
     trouble = _BLANK
     if snapshot.trouble is not None:
-        trouble = [ink(f" ▲ TROUBLE: {left(snapshot.trouble, width - 12)}", _BANNER)]
+        trouble = [ink(f" ▲ ERROR: {left(snapshot.trouble, width - 10)}", _BANNER)]
     return [spread([badge, ink(f" {url}", STRONG)], state, width), _connections(snapshot), trouble]
 
 
 def _connections(snapshot: ServingSnapshot) -> Line:
     figures = (
         ("open", snapshot.open_connections, STRONG),
-        ("in all", snapshot.connections, STRONG),
+        ("total", snapshot.connections, STRONG),
         ("failed handshakes", snapshot.failed_handshakes, CAUTION if snapshot.failed_handshakes else QUIET),
     )
     line = [ink(" connections ")]
@@ -169,8 +169,8 @@ def refusals(snapshot: ServingSnapshot, width: int, *, rows: int) -> list[Line]:
     shown = list(reasons if len(reasons) <= rows else reasons[: rows - 1])
     if len(reasons) > len(shown):
         rest = total - sum(number for _, number in shown)
-        shown.append((f"for {len(reasons) - len(shown)} more reasons", rest))
-    lines = [title("REFUSED AND WHY", [count(total) if reasons else "nobody yet"], width)]
+        shown.append((f"other reasons ({len(reasons) - len(shown)})", rest))
+    lines = [title("REFUSALS BY REASON", [count(total) if reasons else "none yet"], width)]
     for reason, number in shown:
         figure = right(short_count(number, _REASON_COUNT), _REASON_COUNT)
         lines.append([ink(f" {figure} ", ALARM), ink(_shortened(reason, width - _REASON_COUNT - 2))])
@@ -196,9 +196,9 @@ def _shortened(text: str, width: int) -> str:
 def keys(snapshot: ServingSnapshot, width: int) -> Line:
     """Return the last line: how to stop it, and how to see what waits for a person."""
     if snapshot.stopping:
-        return [ink(cut(" It finishes what is under way · Ctrl-C again cuts it", width), CAUTION)]
+        return [ink(cut(" Finishing current exchanges · press Ctrl-C again to quit now", width), CAUTION)]
     awaiting = sum(center.awaiting_approval for center in snapshot.centers)
-    line = [ink(" Ctrl-C stops it", QUIET)]
+    line = [ink(" Ctrl-C: stop", QUIET)]
     if awaiting:
         hint = f" · estsim pending list {snapshot.directory}"
         line.append(ink(cut(hint, width - width_of(line)), CAUTION))

@@ -59,13 +59,13 @@ _SO_FAR: Final = (
     _Column("issued", lambda center: center.issued, STRONG),
     _Column("deferred", lambda center: center.deferred),
     _Column("refused", lambda center: center.refused),
-    _Column("too early", lambda center: center.early_repeats),
+    _Column("early", lambda center: center.early_repeats),
     _Column("faults", lambda center: center.faults),
 )
 _WAITING: Final = (
     _Column("pending", lambda center: center.pending),
     _Column("approval", lambda center: center.awaiting_approval, CAUTION),
-    _Column("queue", lambda center: center.queue),
+    _Column("queued", lambda center: center.queue),
 )
 _ONE_TABLE_FROM: Final = _LABEL + (len(_SO_FAR) + len(_WAITING)) * _FIGURE + _NOW + _CAPACITY
 

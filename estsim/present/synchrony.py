@@ -1,6 +1,6 @@
 """Whether the fleet marches in step: the length R of the mean vector of its polls, and where in the period they fall.
 
-The words are for reading across a room; METRICS.md has the definitions.
+The words are for reading across a room; docs/metrics.md has the definitions.
 """
 
 import math
@@ -10,7 +10,8 @@ from typing import Final
 
 from rich.style import Style
 
-from estsim.measure.snapshot import DeferralMoment
+from estsim.measure.metrics import BURSTINESS, FANO, LAG_CORRELATION, PERIOD
+from estsim.measure.snapshot import DeferralSnapshot
 from estsim.present.chart import SECONDS, axis, bar
 from estsim.present.figure_grid import grid, rows_of
 from estsim.present.figures import ABSENT, compact, ratio, short_count
@@ -46,18 +47,18 @@ def synchrony_rows(width: int) -> int:
     return 3 + rows_of(3, width)
 
 
-def synchrony(moment: DeferralMoment, width: int) -> list[Line]:
+def synchrony(moment: DeferralSnapshot, width: int) -> list[Line]:
     """Return the pane: R of the last window and of the run as gauges in words, then what else tells of a herd."""
     period = ABSENT if moment.period_s is None else seconds_mark(moment.period_s)
     return [
-        title("SYNCHRONY", [f"period T {period}"], width),
+        title("SYNCHRONY", [f"{PERIOD.label} {period}"], width),
         _gauge("R last window", moment.synchronisation, width),
         _gauge("R whole run", moment.run_synchronisation, width),
         *grid(
             [
-                ("lag correlation", _short(moment.lag_correlation)),
-                ("burstiness", _short(moment.burstiness)),
-                ("Fano factor", _short(moment.fano)),
+                (LAG_CORRELATION.label, _short(moment.lag_correlation)),
+                (BURSTINESS.label, _short(moment.burstiness)),
+                (FANO.label, _short(moment.fano)),
             ],
             width,
         ),
@@ -82,7 +83,7 @@ def _gauge(name: str, value: float | None, width: int) -> Line:
     ]
 
 
-def rhythm(moment: DeferralMoment, *, height: int, cells: int, axes: bool) -> list[Line]:
+def rhythm(moment: DeferralSnapshot, *, height: int, cells: int, axes: bool) -> list[Line]:
     """Return the polls of the last window folded on the period, stretched over sixty columns."""
     period = moment.period_s
     polls = short_count(sum(moment.rhythm), _VALUE) if moment.rhythm else ABSENT

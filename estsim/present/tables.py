@@ -1,88 +1,98 @@
-"""The tables printed once a run is over, made of summary.json's figures (DESIGN §8).
+"""The tables printed once a run is over, made of summary.json's figures (docs/running.md).
 
 The verdict comes first, in words; then what it rests on; last where everything else is. Figures that a run could not
 give show as a dash. Tables fit the width, reasons and lists are folded, and paths are left whole for copying.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-
+from estsim.measure.error_kinds import OTHERS, reason
+from estsim.measure.metric_kinds import Place
+from estsim.measure.metrics import EXCHANGES, PUNCTUALITY, RETRY_AFTER, TIME_TO_CERTIFICATE, WITHIN, shown_in
 from estsim.measure.snapshot import OperationFigures, Quantiles
-from estsim.present.figures import count, duration, mebibytes, milliseconds, percent, ratio
-from estsim.present.ink import ALARM, QUIET, STRONG, Line, Page, clean, ink, left, title, trimmed, wrap
-from estsim.present.labelled import LABEL, folded, pairs, words
+from estsim.measure.statistic import Level, Statistic
+from estsim.measure.summary import FleetSummary, RunFacts, Summary
+from estsim.measure.summary_deferral import DeferralSummary, NonConformanceSummary, TimeToCertificate
+from estsim.measure.summary_errors import ErrorSummary
+from estsim.measure.summary_generator import GeneratorSummary, SaturationSummary
+from estsim.present.figures import count, duration, mebibytes, milliseconds, percent, quantity
+from estsim.present.ink import ALARM, QUIET, STRONG, Line, Page, clean, ink, left, right, title, trimmed, wrap
+from estsim.present.labelled import LABEL, PARTS, folded, pairs, words
 from estsim.present.latency import latency
-from estsim.present.reading import Block, block, counts, number, text, whole
-from estsim.present.verdict import summary_findings, thresholds, verdict
+from estsim.present.metric_text import metric_text
+from estsim.present.phases import phases, rate
+from estsim.present.verdict import WRONGLY_ISSUED, internal_errors, thresholds, verdict
 
 _WIDEST: Final = 110
 _NARROWEST: Final = 80
-_CLASSES: Final = (
-    "ok",
-    "deferred",
-    "overloaded",
-    "challenged",
-    "unauthorized",
-    "rejected",
-    "server_error",
-    "malformed",
-    "failed",
-    "abandoned",
-)
-_QUANTILES: Final = ("p50", "p90", "p99", "max")
+_ERRORS: Final = 10  # kinds that are shown
+_ERROR: Final = 10  # cells of how often it was met
+_ERROR_LINES: Final = 4
+_QUANTILES: Final[tuple[Level, ...]] = ("p50", "p90", "p99", "max")
+_AT_LOW_RATES: Final = "CPU per enrolment is higher at low rates: an idle event loop also uses CPU"
 
 
-def print_final_tables(console: Console, summary: Block, *, results: Path | None, report: Path | None = None) -> None:
-    """Print the tables to the console, its width respected; lines that cannot be folded run over, uncut."""
-    console.print(final_tables(summary, results=results, report=report, width=console.width), soft_wrap=True)
-
-
-def final_tables(summary: Block, *, results: Path | None, width: int, report: Path | None = None) -> Page:
+def final_tables(summary: Summary, *, results: Path | None, width: int, report: Path | None = None) -> Page:
     """Return the tables of a run for a terminal of the width; ``results`` is its folder, ``report`` the page in it."""
     width = min(max(width, _NARROWEST), _WIDEST)
+    head = [verdict(summary, width), thresholds(summary, width)]
+    end = _results(summary, results, report, width)
+    if summary.verdict == "unreachable":  # nothing was measured, and tables of nothing would hide why
+        return _page([*head, end])
     operations = _operations(summary)
     panes = [
-        verdict(summary, width),
-        thresholds(summary, width),
-        latency(operations, width) if operations else [],
+        *head,
+        [*latency(operations, width), *_error_bar(summary, width)] if operations else [],
         _outcomes(operations, width),
+        _errors(summary, operations, width),
+        phases(summary),
         _certificates(summary, width),
-        _deferral(block(summary, "deferral"), width),
+        _deferral(summary.deferral, width),
         _findings(summary, width),
-        _notices(block(summary, "run"), width),
-        _generator(block(summary, "generator"), number(block(summary, "run"), "workers"), width),
-        _fleet(block(summary, "fleet"), width),
-        _results(summary, results, report, width),
+        _internal_errors(summary, width),
+        _notices(summary.run, width),
+        _generator(summary.generator, summary.run.workers, width),
+        _fleet(summary.fleet, width),
+        end,
     ]
+    return _page(panes)
+
+
+def _page(panes: Sequence[list[Line]]) -> Page:
+    """Return panes below each other, those without lines left out."""
     lines: list[Line] = []
     for pane in filter(None, panes):
         lines += [[], *map(trimmed, pane)]
     return Page([*lines, []])
 
 
-def _operations(summary: Block) -> tuple[OperationFigures, ...]:
+def _operations(summary: Summary) -> tuple[OperationFigures, ...]:
     """Return those operations that were asked for at all."""
-    found = block(summary, "operations")
-    figures = [(name, block(found, name)) for name in found]
     return tuple(
         OperationFigures(
             operation=name,
-            requests=whole(entry, "requests"),
-            by_class={kind: whole(entry, kind) for kind in _CLASSES},
-            service_ms=_quantiles(block(entry, "service_ms")),
-            response_ms=_quantiles(block(entry, "response_ms")),
+            requests=figures.requests,
+            by_class=figures.by_class,
+            service_ms=_quantiles(figures.service_ms),
+            response_ms=_quantiles(figures.response_ms),
         )
-        for name, entry in figures
-        if whole(entry, "requests")
+        for name, figures in summary.operations.items()
+        if figures.requests
     )
 
 
-def _quantiles(source: Block) -> Quantiles:
-    p50, p90, p99, most = (number(source, name) for name in _QUANTILES)
-    return Quantiles(whole(source, "count"), p50, p90, p99, most)
+def _error_bar(summary: Summary, width: int) -> list[Line]:
+    """Return what of each service time may be the generator's own event loop."""
+    told = summary.generator.error_bar
+    if told is None:
+        return []
+    return folded("service error bar", f"event-loop delay {told[0]} {milliseconds(told[1])}", width)
+
+
+def _quantiles(times: Statistic) -> Quantiles:
+    return Quantiles(times.count, times.p50, times.p90, times.p99, times.max)
 
 
 def _outcomes(operations: Sequence[OperationFigures], width: int) -> list[Line]:
@@ -91,138 +101,178 @@ def _outcomes(operations: Sequence[OperationFigures], width: int) -> list[Line]:
         return []
     lines = [title("REQUESTS", [count(sum(figures.requests for figures in operations))], width)]
     for figures in operations:
-        parts = [f"{count(figures.by_class[kind])} {words(kind)}" for kind in _CLASSES if figures.by_class[kind]]
+        parts = [f"{count(number)} {words(kind)}" for kind, number in figures.by_class.items() if number]
         lines += folded(figures.operation, ", ".join(parts), width)
     return lines
 
 
-def _certificates(summary: Block, width: int) -> list[Line]:
-    source = block(summary, "certificates")
-    times = block(summary, "deferral", "time_to_certificate_s")
-    notes = [f"{_count(source, 'issued')} issued", f"{_count(source, 'verified')} verified"]
-    if refused := whole(source, "expected_refusals"):
-        notes.append(f"{count(refused)} refused as expected")
-    lines = [title("CERTIFICATES", notes, width), _times("time to certificate", times)]
-    if unfinished := whole(times, "unfinished"):
-        lines.append([ink(f" {left('', LABEL)}"), ink(f"{count(unfinished)} had none when the run ended", QUIET)])
-    found = block(times, "parts_s")
-    parts = {name: seconds for name in found if (seconds := number(found, name))}
+def _errors(summary: Summary, operations: Sequence[OperationFigures], width: int) -> list[Line]:
+    """Return the most frequent failures, each with its reason folded under itself; the last line has the others."""
+    kinds = summary.errors
+    if not kinds:
+        return []
+    total = sum(kind.count for kind in kinds)
+    requests = sum(figures.requests for figures in operations)
+    lines = [title("ERRORS", [f"{count(total)} in {quantity(requests, 'request')}"], width)]
+    shown = kinds if len(kinds) <= _ERRORS else kinds[:_ERRORS]
+    for kind in shown:
+        lines += _error(kind.count, _reason(kind), width)
+    if rest := total - sum(kind.count for kind in shown):
+        lines += _error(rest, OTHERS, width)
+    return lines
+
+
+def _reason(error: ErrorSummary) -> str:
+    if not error.kind:
+        return error.detail
+    return f"{error.operation or ''} {reason(words(error.kind), error.phase, error.detail)}"
+
+
+def _error(number: int, reason_: str, width: int) -> list[Line]:
+    first, *others = wrap(clean(reason_), width - _ERROR - 2)[:_ERROR_LINES]
+    head = [ink(f" {right(count(number), _ERROR - 2)}", ALARM), ink(f"  {first}")]
+    return [head, *([ink(" " * (_ERROR + 1) + line)] for line in others)]
+
+
+def _certificates(summary: Summary, width: int) -> list[Line]:
+    certificates, times = summary.certificates, summary.deferral.time_to_certificate_s
+    notes = [f"{count(certificates.issued)} issued", f"{count(certificates.verified)} verified"]
+    if refused := certificates.expected_refusals:
+        notes.append(f"{count(refused)} expected refusals")
+    lines = [title("CERTIFICATES", notes, width), _times(TIME_TO_CERTIFICATE.label, times)]
+    if unfinished := times.unfinished:
+        lines.append(
+            [ink(f" {left('', LABEL)}"), ink(f"{count(unfinished)} without a certificate at the end of the run", QUIET)]
+        )
+    parts = {name: seconds for name, seconds in times.parts_s.items() if seconds}
     if total := sum(parts.values()):
-        spent = ", ".join(f"{words(name)} {percent(seconds / total)}" for name, seconds in parts.items())
-        lines += folded("spent on", spent, width)
-    within = block(summary, "deferral", "enrolled_within")
-    shares = [f"{limit}: {percent(number(within, limit), 1)}" for limit in within]
-    return [*lines, *folded("enrolled within", ", ".join(shares), width)] if shares else lines
+        spent = ", ".join(
+            f"{PARTS.get(name, words(name))} {percent(seconds / total)}" for name, seconds in parts.items()
+        )
+        lines += folded("breakdown", spent, width)
+    for metric in WITHIN:
+        within = metric.in_summary(summary.deferral)
+        shares = [f"{limit}: {percent(share, 1)}" for limit, share in within.items()]
+        if any(share is not None for share in within.values()):
+            lines += folded(metric.label, ", ".join(shares), width)
+    return lines
 
 
-def _times(label: str, source: Block) -> Line:
+def _times(label: str, times: Statistic) -> Line:
     """Return the quantiles of a block in seconds; one that was not reached says how long it is at least."""
-    longer = block(source, "longer_than_s")
     line = [ink(f" {left(label, LABEL)}")]
     for name in _QUANTILES:
-        open_end = number(longer, name)
-        value = duration(number(source, name)) if open_end is None else f"> {duration(open_end)}"
+        open_end = times.open_end_s(name) if isinstance(times, TimeToCertificate) else None
+        value = duration(times.at(name)) if open_end is None else f"> {duration(open_end)}"
         line += [ink(f"{name} ", QUIET), ink(left(value, 10), STRONG)]
     return line
 
 
-def _deferral(source: Block, width: int) -> list[Line]:
+def _deferral(source: DeferralSummary, width: int) -> list[Line]:
     """Return the figures of the deferrals; where nobody was deferred, that is all there is to say."""
-    costs = f"{ratio(number(source, 'exchanges_per_certificate'))} exchanges per certificate"
-    broken = _non_conformance(block(source, "non_conformance"), width)
-    told = block(source, "retry_after_s")
-    if not whole(told, "count") and not whole(source, "polls"):
-        nobody = ["nobody was deferred"] if number(told, "count") == 0 else []
+    costs = f"{metric_text(EXCHANGES, source)} {EXCHANGES.label}"
+    broken = _non_conformance(source.non_conformance, width)
+    told = source.retry_after_s
+    if not told.count and not source.polls:
+        nobody = ["no deferrals"] if source.polls == 0 else []
         return [title("DEFERRAL", [costs, *nobody], width), *broken]
-    figures = (
-        ("polls", _count(source, "polls")),
-        ("wasted share", percent(number(source, "wasted_share"), 1)),
-        ("early polls", _count(source, "early_polls")),
-        ("hit rate", percent(number(source, "hit_rate"), 1)),
-        ("period T", duration(number(source, "period_s"))),
-        ("synchronisation R", ratio(number(source, "synchronisation"))),
-        ("peak to mean", ratio(number(source, "peak_to_mean"))),
-        ("lag correlation", ratio(number(source, "lag_correlation"))),
-        ("burstiness", ratio(number(source, "burstiness"))),
-        ("Fano factor", ratio(number(source, "fano"))),
-        ("drain", duration(number(source, "drain_s"))),
-        ("fairness", ratio(number(source, "fairness"))),
-        ("expired while waiting", _count(source, "expired_while_waiting")),
-        ("resync", duration(number(source, "resync_s"))),
-    )
+    figures = [(metric.label, metric_text(metric, source)) for metric in shown_in(Place.TABLES)]
     return [
         title("DEFERRAL", [costs], width),
-        _times("Retry-After", told),
-        _times("punctuality", block(source, "punctuality_s")),
+        _times(RETRY_AFTER.label, told),
+        _times(PUNCTUALITY.label, source.punctuality_s),
         *pairs(figures, width),
         *broken,
     ]
 
 
-def _non_conformance(source: Block, width: int) -> list[Line]:
+def _non_conformance(source: Mapping[str, NonConformanceSummary], width: int) -> list[Line]:
     lines: list[Line] = []
-    for rule in source:
-        entry = block(source, rule)
-        times = whole(entry, "count") if entry else whole(source, rule)
-        section = text(entry, "rfc_section")
-        lines += folded("not conforming", f"{count(times)} x {rule}{f' ({section})' if section else ''}", width)
+    for rule, broken in source.items():
+        section = f" ({broken.rfc_section})" if broken.rfc_section else ""
+        lines += folded("non-conforming", f"{count(broken.count)} x {rule}{section}", width)
     return lines
 
 
-def _findings(summary: Block, width: int) -> list[Line]:
-    findings = summary_findings(summary)
+def _findings(summary: Summary, width: int) -> list[Line]:
+    findings = summary.certificates.findings
     if not findings:
         return []
-    lines = [title("FINDINGS", ["the server accepted what it must refuse"], width)]
+    lines = [title("FINDINGS", [f"the server {WRONGLY_ISSUED}"], width)]
     for finding in findings:
         lines += [[ink(f"  {line}", ALARM)] for line in wrap(clean(finding), width - 3)]
     return lines
 
 
-def _notices(run: Block, width: int) -> list[Line]:
+def _internal_errors(summary: Summary, width: int) -> list[Line]:
+    found = internal_errors(summary)
+    if not found:
+        return []
+    lines = [title("INTERNAL ERRORS", ["please report them with errors.log"], width)]
+    for error in found:
+        lines += [[ink(f"  {line}", ALARM)] for line in wrap(clean(error), width - 3)]
+    return lines
+
+
+def _notices(run: RunFacts, width: int) -> list[Line]:
     """Return what a reader of the figures has to know of the plan."""
-    found = run.get("notices")
-    notices = [str(notice) for notice in found] if isinstance(found, list | tuple) else []
-    if not notices:
+    if not run.notices:
         return []
     lines = [title("NOTICES", [], width)]
-    for notice in notices:
+    for notice in run.notices:
         lines += [[ink(f" {line}")] for line in wrap(clean(notice), width - 2)]
     return lines
 
 
-def _generator(source: Block, workers: float | None, width: int) -> list[Line]:
-    saturated = source.get("saturated")
-    note = "SATURATED" if saturated is True else "kept up" if saturated is False else "not judged"
-    lag = block(source, "schedule_lag_ms")
+def _generator(source: GeneratorSummary, workers: int | None, width: int) -> list[Line]:
+    note = {True: "SATURATED", False: "kept up", None: "not judged"}[source.saturated]
+    lag = source.schedule_lag_ms
     figures = (
-        ("schedule lag p50", milliseconds(number(lag, "p50"))),
-        ("schedule lag p99", milliseconds(number(lag, "p99"))),
-        ("CPU per enrolment", milliseconds(number(source, "cpu_per_enrolment_ms"))),
-        ("CPU per handshake", milliseconds(number(source, "cpu_per_handshake_ms"))),
-        ("CPU in all", duration(number(source, "cpu_s"))),
-        ("memory at its peak", mebibytes(number(source, "peak_rss_mib"))),
+        ("schedule lag p50", milliseconds(lag.p50)),
+        _highest_lag(lag, source.saturation),
+        ("longest stall", milliseconds(source.longest_stall_ms)),
+        ("CPU per enrolment", _per_enrolment(source)),
+        ("CPU per handshake", milliseconds(source.cpu_per_handshake_ms)),
+        ("total CPU", duration(source.cpu_s)),
+        ("peak memory", mebibytes(source.peak_rss_mib)),
         ("worker processes", count(workers)),
     )
-    return [title("GENERATOR", [note], width), *pairs(figures, width)]
+    lines = [title("GENERATOR", [note], width), *pairs(figures, width)]
+    if source.cpu_per_enrolment_ms is not None:
+        lines.append([ink(f" {_AT_LOW_RATES}", QUIET)])
+    return lines
 
 
-def _fleet(source: Block, width: int) -> list[Line]:
-    states = [f"{count(number)} {words(name)}" for name, number in counts(block(source, "states")).items()]
-    lines = [title("FLEET", [f"{_count(source, 'devices')} devices"], width)]
-    return [*lines, *folded("at the end", ", ".join(states), width)] if states else lines
+def _highest_lag(lag: Statistic, saturation: SaturationSummary | None) -> tuple[str, str]:
+    """Return the lag that the verdict quotes; else the p99, or of a short run the largest."""
+    if saturation is not None and saturation.lag_ms is not None:
+        return "highest schedule lag", f"{milliseconds(saturation.lag_ms)} at {_window(saturation)}"
+    shown: Level = "max" if lag.p99 is None else "p99"
+    return f"schedule lag {shown}", milliseconds(lag.at(shown))
 
 
-def _results(summary: Block, results: Path | None, report: Path | None, width: int) -> list[Line]:
+def _window(saturation: SaturationSummary) -> str:
+    return f"{count(saturation.from_s)}-{count(saturation.to_s)} s"
+
+
+def _per_enrolment(source: GeneratorSummary) -> str:
+    """Return the CPU of an enrolment beside the rate that it was measured at."""
+    cost, at_rate = milliseconds(source.cpu_per_enrolment_ms), source.enrolments_per_s
+    return cost if at_rate is None else f"{cost} at {rate(at_rate)}/s"
+
+
+def _fleet(source: FleetSummary, width: int) -> list[Line]:
+    states = [f"{count(number)} {words(name)}" for name, number in (source.states or {}).items() if number]
+    lines = [title("FLEET", [quantity(source.devices, "device")], width)]
+    return [*lines, *folded("final states", ", ".join(states), width)] if states else lines
+
+
+def _results(summary: Summary, results: Path | None, report: Path | None, width: int) -> list[Line]:
     if results is None:
         return []
-    version = text(block(summary, "run"), "version")
+    version = summary.run.version
     return [
         title("RESULTS", [f"estsim {version}"] if version else [], width),
         [ink(f" {clean(str(results))}", STRONG)],
-        *([[ink(f" {clean(str(report))}", STRONG), ink("  charts, in one offline page", QUIET)]] if report else []),
+        *([[ink(f" {clean(str(report))}", STRONG), ink("  HTML report", QUIET)]] if report else []),
     ]
-
-
-def _count(source: Block, key: str) -> str:
-    return count(number(source, key))

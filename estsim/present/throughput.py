@@ -8,7 +8,7 @@ from rich.style import Style
 
 from estsim.measure.snapshot import Snapshot
 from estsim.present.chart import SECONDS, axis, columns
-from estsim.present.figures import ABSENT, count, short_count
+from estsim.present.figures import ABSENT, quantity, short_count
 from estsim.present.ink import CERTIFICATES, PLAIN, QUIET, REQUESTS, STRONG, Line, ink, left, right, title
 
 _LABELS: Final = ("-60s", "-50s", "-40s", "-30s", "-20s", "-10s")
@@ -19,7 +19,7 @@ _VALUE: Final = 7
 
 def throughput(snapshot: Snapshot, width: int, *, heights: tuple[int, int], cells: int, axes: bool) -> list[Line]:
     """Return the pane: two charts of the given heights, columns ``cells`` wide, and the axis if there is room."""
-    notes = [f"{count(snapshot.requests)} requests", f"{count(snapshot.certificates)} certificates", "last 60 s"]
+    notes = [quantity(snapshot.requests, "request"), quantity(snapshot.certificates, "certificate"), "last 60 s"]
     lines = [title("THROUGHPUT", notes, width)]
     series = (
         ("requests/s", snapshot.requests_per_s, REQUESTS),

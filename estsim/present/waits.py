@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.style import Style
 
-from estsim.measure.snapshot import DeferralMoment
+from estsim.measure.snapshot import DeferralSnapshot
 from estsim.present.chart import SECONDS, axis
 from estsim.present.figures import ABSENT, duration, short_count
 from estsim.present.ink import Line, ink, title
@@ -56,12 +56,12 @@ def scale_of(*histograms: Sequence[int]) -> Scale:
         power *= 10
 
 
-def waits(moment: DeferralMoment, width: int, *, height: int, cells: int) -> list[Line]:
+def waits(moment: DeferralSnapshot, width: int, *, height: int, cells: int) -> list[Line]:
     """Return the pane: told waits over kept gaps, each ``height`` lines high, and their axis."""
     scale = scale_of(moment.told, moment.kept)
     marks = [seconds_mark(scale.seconds(at * _COLUMNS_PER_LABEL, moment.bin_s)) for at in range(_LABELS)]
-    lines = [title("TOLD AND KEPT", ["waits that servers told", "gaps that devices left till the poll"], width)]
-    for name, bins, style in (("told", moment.told, _TOLD), ("kept", moment.kept, _KEPT)):
+    lines = [title("RETRY-AFTER AND ACTUAL WAIT", ["requested by servers", "actual at devices"], width)]
+    for name, bins, style in (("requested", moment.told, _TOLD), ("actual", moment.kept, _KEPT)):
         values = scale.columns(bins)
         lines += chart(values, _figures(name, bins, moment.bin_s), height=height, cells=cells, style=style)
     return [*lines, [ink(" " * GUTTER), *axis(marks, cells=cells)]]
@@ -72,7 +72,7 @@ def _figures(name: str, bins: Sequence[int], bin_s: float) -> list[tuple[str, st
         return [(name, "none" if bins else ABSENT)]
     peak = max(bins)
     at = seconds_mark(bins.index(peak) * bin_s)
-    return [(name, short_count(sum(bins), _VALUE)), (f"most at {at}", short_count(peak, _VALUE))]
+    return [(name, short_count(sum(bins), _VALUE)), (f"peak at {at}", short_count(peak, _VALUE))]
 
 
 def seconds_mark(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """How devices power up, as YAML says it: the ``boot`` of a cohort, and the ``return`` of a power cut."""
 
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -15,45 +15,51 @@ _WAYS = ("burst", "at_once", "rate", "ramp", "steps", "trace", "stations")
 
 
 class StepModel(Section):
-    """One step of a staircase of rates."""
+    """A step of a stepped arrival rate."""
 
-    rate: RateOrZero = Field(description="Devices per time, such as 10/s.")
-    for_: PositiveDuration = Field(alias="for", description="How long this rate lasts, such as 60s.")
+    short_for: ClassVar[tuple[str, ...]] = ("rate", "for")
+    example: ClassVar[str] = "{rate: 10/s, for: 60s}"
+
+    rate: RateOrZero = Field(description="Devices per time: 10/s.")
+    for_: PositiveDuration = Field(alias="for", description="Duration of this rate: 60s.")
 
 
 class BootModel(Section):
-    """When devices power up: one of burst, at_once, rate, ramp, steps, trace and stations."""
+    """Arrival of devices: one of burst, at_once, rate, ramp, steps, trace or stations."""
 
-    burst: Duration | None = Field(default=None, description="All within this time, each at a moment of its own: 5s.")
-    at_once: Flag = Field(default=False, description="All at one moment: true.")
-    rate: Rate | None = Field(default=None, description="So many per time, for as long as it takes: 24/min.")
+    short_for: ClassVar[tuple[str, ...]] = ("burst", "rate", "ramp", "stations")
+    example: ClassVar[str] = "{burst: 5s}"
+
+    burst: Duration | None = Field(default=None, description="All devices boot within this time, at random times: 5s.")
+    at_once: Flag = Field(default=False, description="All devices boot at the same time: true.")
+    rate: Rate | None = Field(default=None, description="Arrival rate until all devices have booted: 24/min.")
     shape: Literal["poisson", "even"] | None = Field(
-        default=None, description="Of a rate: poisson (independent devices, the default) or even."
+        default=None, description="Spacing at a rate: poisson (random, the default) or even."
     )
     ramp: Annotated[tuple[float, float] | None, BeforeValidator(words.ramp)] = Field(
-        default=None, description="A rate that changes evenly, then stays: 0/s..50/s. Needs over."
+        default=None, description="Rate that changes linearly, then stays: 0/s..50/s. Requires over."
     )
-    over: PositiveDuration | None = Field(default=None, description="How long the ramp takes: 10m.")
+    over: PositiveDuration | None = Field(default=None, description="Duration of the ramp: 10m.")
     steps: Annotated[tuple[StepModel, ...], Field(min_length=1)] | None = Field(
-        default=None, description="A staircase of rates: [{rate: 10/s, for: 60s}, {rate: 20/s, for: 60s}]."
+        default=None, description="Stepped rate: [{rate: 10/s, for: 60s}, {rate: 20/s, for: 60s}]."
     )
     trace: Text | None = Field(
-        default=None, description="A CSV file with the second of each boot, in a column `at` or alone."
+        default=None, description="CSV file with boot times in seconds: a column named at, or a single column."
     )
     stations: PositiveCount | None = Field(
-        default=None, description="A closed loop: so many devices at a time, the next begins when one is done: 8."
+        default=None, description="Closed loop with this many devices at a time; the next boots when one is done: 8."
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         ways = self._ways
         if len(ways) != 1:
-            wanted = f"{', '.join(_WAYS[:-1])} and {_WAYS[-1]}"
-            raise UnitError(f"needs one of {wanted} (got {' and '.join(ways) or 'none of them'})")
+            wanted = f"{', '.join(_WAYS[:-1])} or {_WAYS[-1]}"
+            raise UnitError(f"requires exactly one of {wanted} (got {' and '.join(ways) or 'none'})")
         if self.shape is not None and self.rate is None:
-            raise UnitError(f"shape belongs to rate (got {ways[0]})")
+            raise UnitError(f"shape requires rate (got {ways[0]})")
         if (self.over is not None) != (self.ramp is not None):
-            raise UnitError("ramp and over belong together: {ramp: 0/s..50/s, over: 10m}")
+            raise UnitError("ramp and over require each other: write {ramp: 0/s..50/s, over: 10m}")
         return self
 
     @property

@@ -11,16 +11,17 @@ from estsim.errors import UnitError
 from estsim.load.arrivals import boot_window_s
 from estsim.measure.catalogue import ThresholdError
 from estsim.measure.thresholds import parse_threshold
+from estsim.nearness import suggestion
 from estsim.scenario.boot_model import arrivals_of, comes_to_rest
-from estsim.scenario.cohort_model import MOST_DEVICES, BootstrapKind, CohortModel
+from estsim.scenario.bootstrap_model import BootstrapKind
+from estsim.scenario.cohort_model import MOST_DEVICES, CohortModel
 from estsim.scenario.document import Location
 from estsim.scenario.ending_checks import ending_findings
 from estsim.scenario.event_checks import event_findings
 from estsim.scenario.key_checks import key_findings
-from estsim.scenario.mistakes import suggestion
 from estsim.scenario.nature_checks import nature_findings
 from estsim.scenario.parts import Finding, Parts
-from estsim.scenario.pem_files import certificates_in, public_key_in, spki
+from estsim.scenario.pem_files import certificates_in, is_key_of, public_key_in
 from estsim.scenario.subjects import compile_sans, compile_subject
 from estsim.scenario.trace_file import trace_of
 from estsim.server.config import DEFAULT
@@ -28,6 +29,9 @@ from estsim.units import format_duration, shown
 
 # An authority's name becomes a file's; a cohort's also stands in paths of thresholds and in subjects.
 _AUTHORITY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MAKER: Final = "{kind: manufacturer, authority: NAME}"
+_PEMS: Final = "{kind: files, path: DIR}, {kind: shared, path: PEM}"
+_BASIC: Final = '{kind: basic, user: NAME, password: "${EST_PASSWORD}"}'
 _COHORT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
@@ -38,6 +42,10 @@ def findings(parts: Parts) -> Iterator[Finding]:
     yield from _trust_file(parts)
     yield from _sandbox_files(parts)
     yield from _cohort_names(parts)
+    devices = sum(cohort.devices for cohort in parts.cohorts.values())
+    if devices > MOST_DEVICES:  # what follows looks at each of them
+        yield ("cohorts",), f"the fleet must have at most {MOST_DEVICES} devices (got {devices})"
+        return
     first = 0
     for index, (name, cohort) in enumerate(parts.cohorts.items()):
         place = ("cohorts", name)
@@ -46,8 +54,6 @@ def findings(parts: Parts) -> Iterator[Finding]:
         yield from _names(parts, place, cohort, first)
         yield from nature_findings(parts, place, cohort)
         first += cohort.devices
-    if first > MOST_DEVICES:
-        yield ("cohorts",), f"the fleet must have at most {MOST_DEVICES} devices (got {first})"
     yield from key_findings(parts)
     yield from event_findings(parts)
     yield from ending_findings(parts)
@@ -57,7 +63,7 @@ def findings(parts: Parts) -> Iterator[Finding]:
 def _server(parts: Parts) -> Iterator[Finding]:
     if parts.has_url:
         if "sandbox" in parts.raw:
-            yield ("sandbox",), "target.url and sandbox exclude each other: a run has one server"
+            yield ("sandbox",), "target.url and sandbox are mutually exclusive"
         url = parts.target.url if parts.target else None
         if parts.target and url and url.label and parts.target.label not in (None, url.label):
             yield ("target", "label"), f"the URL already ends with the label {url.label} (got {parts.target.label})"
@@ -65,7 +71,7 @@ def _server(parts: Parts) -> Iterator[Finding]:
     target = parts.raw.get("target")
     for key in ("trust", "authorised_by"):
         if isinstance(target, dict) and key in target:
-            yield ("target", key), "needs target.url: without it the sandbox is the server"
+            yield ("target", key), "requires target.url"
     if parts.target and parts.target.label is not None:
         yield from _label_of_the_sandbox(parts, parts.target.label)
 
@@ -76,13 +82,16 @@ def _label_of_the_sandbox(parts: Parts, label: str) -> Iterator[Finding]:
     known = [name for name in centers if name != DEFAULT] if isinstance(centers, dict) else []
     if label not in known:
         hint = suggestion(label, known)
-        yield ("target", "label"), f"the sandbox has no trust center '{shown(label)}' under trust_centers{hint}"
+        yield ("target", "label"), f"trust center '{shown(label)}' is not defined in sandbox.trust_centers{hint}"
 
 
 def _authority_files(parts: Parts) -> Iterator[Finding]:
     for name in parts.authority_names:
         if not _AUTHORITY_NAME.fullmatch(name):
-            yield ("authorities", name), "an authority's name is a letter or digit, then up to 63 of these and - _ ."
+            yield (
+                ("authorities", name),
+                "an authority name must be a letter or digit followed by up to 63 letters, digits, -, _ or .",
+            )
     for name, authority in parts.authorities.items():
         if authority.cert is None or authority.key is None:
             continue
@@ -96,21 +105,24 @@ def _authority_files(parts: Parts) -> Iterator[Finding]:
             key = public_key_in(parts.folder / authority.key)
         except UnitError as error:
             yield (*place, "key"), str(error)
-        if certificate and key and key != spki(certificate.public_key()):
-            yield (*place, "key"), f"is not the key of the certificate {authority.cert}"
+        try:
+            if certificate and key and not is_key_of(key, certificate):
+                yield (*place, "key"), f"does not match the certificate {authority.cert}"
+        except UnitError as error:
+            yield (*place, "cert"), str(error)
 
 
 def _sandbox_files(parts: Parts) -> Iterator[Finding]:
     sandbox = parts.raw.get("sandbox")
-    for place, entry in _bootstrap_cas(sandbox, ("sandbox",)):
+    for place, entry in bootstrap_cas(sandbox, ("sandbox",)):
         if entry not in parts.authority_names:
             try:
                 certificates_in(parts.folder / entry)
             except UnitError as error:
-                yield place, f"is no authority of this scenario, and as a file it {error}"
+                yield place, f"is not an authority of this scenario, and the file {error}"
 
 
-def _bootstrap_cas(sandbox: object, place: Location) -> Iterator[tuple[Location, str]]:
+def bootstrap_cas(sandbox: object, place: Location) -> Iterator[tuple[Location, str]]:
     """Yield whom the trust centers take devices from, as far as it can be read."""
     if not isinstance(sandbox, dict):
         return
@@ -121,7 +133,7 @@ def _bootstrap_cas(sandbox: object, place: Location) -> Iterator[tuple[Location,
             yield (*place, "clients", "bootstrap_cas", number), entry
     centers = sandbox.get("trust_centers")
     for name, center in centers.items() if isinstance(centers, dict) else ():
-        yield from _bootstrap_cas(center, (*place, "trust_centers", name))
+        yield from bootstrap_cas(center, (*place, "trust_centers", name))
 
 
 def _trust_file(parts: Parts) -> Iterator[Finding]:
@@ -132,10 +144,22 @@ def _trust_file(parts: Parts) -> Iterator[Finding]:
             yield ("target", "trust", "ca"), str(error)
 
 
+def is_nameless(data: object) -> bool:
+    """Say whether the keys of a cohort stand directly under ``cohorts``."""
+    cohorts = data.get("cohorts") if isinstance(data, dict) else None
+    return isinstance(cohorts, dict) and isinstance(cohorts.get("devices"), int | float | str)
+
+
 def _cohort_names(parts: Parts) -> Iterator[Finding]:
+    if is_nameless(parts.raw):
+        yield (
+            ("cohorts", "devices"),
+            "expected the name of a cohort: write cohorts: {NAME: {devices: …}}",
+        )
+        return
     for name in parts.cohort_names:
         if not _COHORT_NAME.fullmatch(name):
-            yield ("cohorts", name), "a cohort's name is a letter, then up to 31 letters, digits, - and _"
+            yield ("cohorts", name), "a cohort name must be a letter followed by up to 31 letters, digits, - or _"
 
 
 def _boot_window(parts: Parts, place: Location, cohort: CohortModel, index: int) -> Iterator[Finding]:
@@ -148,27 +172,38 @@ def _boot_window(parts: Parts, place: Location, cohort: CohortModel, index: int)
         return
     ends_at = comes_to_rest(boot, trace)
     if ends_at is not None and ends_at < cohort.devices:
-        yield at, f"comes to rest when {ends_at} of {cohort.devices} devices have booted"
+        yield at, f"stops after {ends_at} of {cohort.devices} devices have booted"
     elif parts.duration_s is not None:
         joins_s = parts.joins_s.get(str(place[-1]), 0.0)
         window_s = boot.burst or boot_window_s(arrivals_of(boot, trace), cohort.devices, seed=parts.seed, cohort=index)
         if joins_s + window_s >= parts.duration_s:
             last, end = format_duration(round(joins_s + window_s, 1)), format_duration(parts.duration_s)
-            yield at, f"the last of {cohort.devices} devices would boot after {last}, the run ends after {end}"
+            yield at, f"the last of {cohort.devices} devices boots at {last}, after the end of the run, {end}"
 
 
 def _authority_of(parts: Parts, place: Location, cohort: CohortModel) -> Iterator[Finding]:
     bootstrap = cohort.bootstrap
-    if bootstrap.kind not in (BootstrapKind.MANUFACTURER, BootstrapKind.SHARED) or bootstrap.path is not None:
+    if bootstrap.kind not in (BootstrapKind.MANUFACTURER, BootstrapKind.SHARED) or bootstrap.has_files:
         return
     if bootstrap.authority is None and parts.has_url:
-        yield (
-            (*place, "bootstrap"),
-            f"a server that is not the sandbox knows no device: kind: {bootstrap.kind.value} needs authority",
-        )
+        yield (*place, "bootstrap"), _bootstrap_needed(cohort)
     elif bootstrap.authority is not None and bootstrap.authority not in parts.authority_names:
         hint = suggestion(bootstrap.authority, parts.authority_names)
         yield (*place, "bootstrap", "authority"), f"there is no authority '{shown(bootstrap.authority)}'{hint}"
+
+
+def _bootstrap_needed(cohort: CohortModel) -> str:
+    """Return what a cohort has to say of its bootstrap where the server is not the run's own sandbox."""
+    with_password = cohort.http_auth is not None
+    basic, none = (
+        ("", ", or {kind: none} for http_auth alone") if with_password else (f"{_BASIC}, ", " or {kind: none}")
+    )
+    if "bootstrap" not in cohort.model_fields_set:
+        return f"is missing: with target.url, say how devices authenticate: {basic}{_PEMS}, {_MAKER}{none}"
+    needed = "with target.url, bootstrap needs `authority`, a CA that the server trusts"
+    if cohort.bootstrap.kind is BootstrapKind.SHARED:
+        return f"{needed}, or `path`, a PEM file with certificate and key"
+    return f"{needed}; or write {basic}{_PEMS}{none}"
 
 
 def _names(parts: Parts, place: Location, cohort: CohortModel, first: int) -> Iterator[Finding]:

@@ -8,36 +8,44 @@ graph still has the place of every key, and because a scenario needs no YAML obj
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from errno import EISDIR, ENOENT
 from pathlib import Path
 from typing import Final
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from estsim.errors import Mistake, ScenarioError
+from estsim.errors import Mistake, ScenarioError, UnreadableFile
+from estsim.scenario.nodes import TooMuch, composed
+from estsim.scenario.scalars import SCALARS, TAG, scalar_value
+from estsim.scenario.yaml_advice import syntax_told
 from estsim.units import shown
+from estsim.user_files import read_user_file
 
 Step = str | int
 Location = tuple[Step, ...]
 
-# What aliases may unfold to. A scenario of a thousand cohorts has some 50 000 values; the "billion laughs" has more.
-_MOST_VALUES: Final = 200_000
-_MOST_BYTES: Final = 1024 * 1024
-_TAG: Final = "tag:yaml.org,2002:"
-_SCALARS: Final = frozenset({"str", "int", "float", "bool", "null", "timestamp", "merge"})
-_OTHER_VERSION: Final = re.compile(r"^%YAML[ \t]+(?!1\.2\b)", re.MULTILINE)
-_INT_DIGITS: Final = 300  # far beyond any count, and below what makes int() slow
+MOST_BYTES: Final = 1024 * 1024
+_UNREADABLE: Final[dict[int | None, str]] = {EISDIR: "is a directory, not a file", ENOENT: "no such file"}
+_OTHER_VERSION: Final = re.compile(r"^%YAML[ \t]++(?!1\.2\b)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Line and column, from 1; ``file`` where it is not the document's own."""
+    """Line and column, from 1; ``file`` where it is not the document's own.
+
+    ``variables`` are those that have filled in what is written there, passwords aside.
+    """
 
     line: int
     column: int
     file: Path | None = None
+    variables: tuple[str, ...] = ()
+
+    def origin(self) -> str:
+        """Return the end of a message about what is written there: `, from CITY_DEVICES`."""
+        return f", from {' and '.join(self.variables)}" if self.variables else ""
 
 
 START: Final = Place(1, 1)
@@ -50,6 +58,12 @@ class Located:
     value: object
     size: int = 1
     members: dict[Step, tuple[Place, "Located"]] = field(default_factory=dict)
+
+
+def mapping_of(members: dict[Step, tuple[Place, Located]]) -> Located:
+    """Return a mapping of members, with their places."""
+    values = {step: member.value for step, (_, member) in members.items()}
+    return Located(values, 1 + sum(member.size for _, member in members.values()), members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +85,9 @@ class Document:
 
     def mistake(self, path: Location, message: str) -> Mistake:
         """Return a mistake at a path, placed at the nearest part of it that the file holds."""
-        _, place = self.find(path)
-        return Mistake(place.line, place.column, dotted(path), message, place.file or self.file)
+        found, place = self.find(path)
+        told = f"{message}{place.origin()}" if found == path else message
+        return Mistake(place.line, place.column, dotted(path), told, place.file or self.file)
 
 
 def dotted(path: Location) -> str:
@@ -89,26 +104,24 @@ def read_document(path: Path) -> Document:
 def parse_document(path: Path, text: str) -> Document:
     """Read text as YAML; ``path`` is only the name under which mistakes are told."""
     if other := _OTHER_VERSION.search(text):
-        raise _error(path, _place_of(text, other.start()), "must be YAML 1.2: leave the %YAML line away")
+        raise _error(path, _place_of(text, other.start()), "must be YAML 1.2: remove the %YAML line")
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = composed(text)
+    except TooMuch as error:
+        raise _error(path, _place_of_mark(error), str(error.problem)) from error
     except ReaderError as error:
-        raise _error(path, _place_of(text, error.position), "holds a control character") from error
+        raise _error(path, _place_of(text, error.position), "contains a control character") from error
     except MarkedYAMLError as error:
-        raise _error(path, _place_of_mark(error), f"is not valid YAML: {_said(error)}") from error
-    except RecursionError as error:
-        raise _error(path, START, "is nested too deeply") from error
-    except (YAMLError, ValueError, IndexError, AttributeError) as error:  # ruamel trips over some broken directives
+        line, column, said = syntax_told(text, error) or (*_line_and_column(error), _said(error))
+        raise _error(path, Place(line, column), f"is not valid YAML: {said}") from error
+    except (YAMLError, ValueError, OverflowError, IndexError, AttributeError) as error:  # ruamel trips over some slips
         raise _error(
             path, START, f"is not valid YAML: {shown(str(error).splitlines()[0] if str(error) else error)}"
         ) from error
-    if node is None or (isinstance(node, ScalarNode) and node.tag == f"{_TAG}null"):
+    if node is None or (isinstance(node, ScalarNode) and node.tag == f"{TAG}null"):
         raise _error(path, START, "is empty")
     build = _Build(path)
-    try:
-        root = build.located(node)
-    except RecursionError as error:
-        raise _error(path, START, "is nested too deeply") from error
+    root = build.located(node)
     if build.mistakes:
         raise ScenarioError(build.mistakes)
     return Document(path, root)
@@ -128,7 +141,7 @@ class _Build:
         if id(node) in self.built:
             return self.built[id(node)]
         if id(node) in self.open:
-            self._wrong(node, "holds itself: an alias may not point at what it stands in")
+            self._wrong(node, "recursive alias")
             return Located(None)
         self.open.add(id(node))
         if isinstance(node, MappingNode):
@@ -141,9 +154,6 @@ class _Build:
             raise TypeError(node)
         self.open.discard(id(node))
         self.built[id(node)] = result
-        if result.size > _MOST_VALUES:
-            self._wrong(node, f"unfolds to more than {_MOST_VALUES} values")
-            self.built[id(node)] = result = Located(None)
         return result
 
     def _mapping(self, node: MappingNode) -> Located:
@@ -151,7 +161,7 @@ class _Build:
         own: dict[Step, tuple[Place, Located]] = {}
         merged: list[Located] = []
         for key_node, value_node in node.value:
-            if isinstance(key_node, ScalarNode) and key_node.tag == f"{_TAG}merge":
+            if isinstance(key_node, ScalarNode) and key_node.tag == f"{TAG}merge":
                 merged += self._merges(value_node)
                 continue
             if not isinstance(key_node, ScalarNode):
@@ -160,18 +170,21 @@ class _Build:
             key = str(key_node.value)
             place = _place(key_node)
             if key in own:
-                self._wrong(key_node, f"the key '{shown(key)}' stands here twice (first in line {own[key][0].line})")
+                comma = "; a comma ends a value, write numbers without" if key.isdecimal() else ""
+                self._wrong(key_node, f"duplicate key '{shown(key)}' (first on line {own[key][0].line}){comma}")
                 continue
             own[key] = (place, self.located(value_node))
-        for other in merged:  # earlier ones win, and what stands here wins over all
-            own = {**other.members, **own}
-        return Located({k: v.value for k, (_, v) in own.items()}, 1 + sum(v.size for _, v in own.values()), own)
+        all_of_it: dict[Step, tuple[Place, Located]] = {}
+        for other in reversed(merged):  # earlier ones win, and what stands here wins over all
+            all_of_it.update(other.members)
+        all_of_it.update(own)
+        return mapping_of(all_of_it)
 
     def _merges(self, node: Node) -> list[Located]:
         """Return the mappings that a ``<<`` key merges in, the one that counts most first."""
         sources = [self.located(n) for n in (node.value if isinstance(node, SequenceNode) else [node])]
         if not all(isinstance(source.value, dict) for source in sources):
-            self._wrong(node, "<< takes a mapping or a list of mappings")
+            self._wrong(node, "<< requires a mapping or a list of mappings")
             return []
         return sources
 
@@ -183,59 +196,24 @@ class _Build:
         return Located([v.value for _, v in members.values()], 1 + sum(v.size for _, v in members.values()), members)
 
     def _scalar(self, node: ScalarNode) -> object:
-        kind = str(node.tag).removeprefix(_TAG)
+        kind = str(node.tag).removeprefix(TAG)
         text = str(node.value)
-        if kind not in _SCALARS:
+        if kind not in SCALARS:
             self._wrong(node, f"the tag {shown(node.tag)} is not supported")
             return None
         try:
-            return _scalar_value(kind, text)
+            return scalar_value(kind, text)
         except (ValueError, OverflowError):
-            self._wrong(node, f"is no {kind} (got {shown(text)})")
+            self._wrong(node, f"is not a valid {kind} (got {shown(text)})")
             return None
 
     def _check_tag(self, node: Node, kind: str) -> None:
-        if node.tag != f"{_TAG}{kind}":
+        if node.tag != f"{TAG}{kind}":
             self._wrong(node, f"the tag {shown(node.tag)} is not supported")
 
     def _wrong(self, node: Node, message: str) -> None:
         place = _place(node)
         self.mistakes.append(Mistake(place.line, place.column, "", message, self.path))
-
-
-def _scalar_value(kind: str, text: str) -> object:
-    """Return the value of a scalar of YAML 1.2's core schema; a date stays the text that it was."""
-    match kind:
-        case "null":
-            return None
-        case "bool":
-            return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else text
-        case "int":
-            digits = text.replace("_", "")
-            if len(digits) > _INT_DIGITS:
-                raise ValueError
-            return int(digits, 0) if digits.lstrip("+-").lower().startswith(("0x", "0o", "0b")) else int(digits)
-        case "float":
-            number = text.replace("_", "").lower()
-            return float(number.replace(".inf", "inf").replace(".nan", "nan"))
-        case _:
-            return text
-
-
-def scalar_of(text: str) -> object:
-    """Return the number, boolean or nothing that a whole text is to YAML; else the text, whatever it looks like."""
-    if len(text) > _INT_DIGITS:
-        return text
-    try:
-        node = YAML(typ="safe", pure=True).compose(text)
-    except (YAMLError, ValueError, IndexError, AttributeError, RecursionError):
-        return text
-    is_whole = isinstance(node, ScalarNode) and node.style is None and node.value == text  # no comment, quote or anchor
-    kind = str(node.tag).removeprefix(_TAG) if is_whole else ""
-    try:
-        return _scalar_value(kind, str(node.value)) if kind in _SCALARS else text
-    except (ValueError, OverflowError):
-        return text
 
 
 def plain_copy(value: object) -> object:
@@ -249,18 +227,10 @@ def plain_copy(value: object) -> object:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except IsADirectoryError as error:
-        raise _error(path, START, "is a directory, not a file") from error
-    except FileNotFoundError as error:
-        raise _error(path, START, "there is no such file") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise _error(path, START, f"cannot be read: {reason}") from error
-    if len(content) > _MOST_BYTES:
-        raise _error(path, START, f"is larger than {_MOST_BYTES // 1024 // 1024} MiB")
-    return content
+        return read_user_file(path, most_bytes=MOST_BYTES)
+    except UnreadableFile as error:
+        told = _UNREADABLE.get(error.errno, f"cannot be read: {error.reason}")
+        raise _error(path, START, told) from error
 
 
 def _decoded(path: Path, content: bytes) -> str:
@@ -276,7 +246,7 @@ def _said(error: MarkedYAMLError) -> str:
     if "'\\t'" in problem:
         return "a tab cannot indent or start a value; use spaces"
     if problem == "but found another document":
-        return "a second document begins here; one file is one document"
+        return "a second document starts here; expected one document per file"
     return shown(problem)
 
 
@@ -286,8 +256,12 @@ def _place(node: Node) -> Place:
 
 
 def _place_of_mark(error: MarkedYAMLError) -> Place:
+    return Place(*_line_and_column(error))
+
+
+def _line_and_column(error: MarkedYAMLError) -> tuple[int, int]:
     mark = error.problem_mark or error.context_mark
-    return Place(mark.line + 1, mark.column + 1) if mark else START
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def _place_of(text: str, index: int) -> Place:

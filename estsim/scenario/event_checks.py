@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from estsim.errors import UnitError
 from estsim.measure.catalogue import names
+from estsim.nearness import suggestion
 from estsim.scenario.document import Location, Step
 from estsim.scenario.event_model import EventModel, phase_span
-from estsim.scenario.mistakes import shape_mistakes, suggestion
+from estsim.scenario.mistakes import shape_mistakes
 from estsim.scenario.parts import Finding, Parts
 from estsim.scenario.resolved import sandbox_block
 from estsim.server.changes import changed
@@ -37,18 +38,18 @@ def event_findings(parts: Parts) -> Iterator[Finding]:
 def _event(parts: Parts, place: Location, event: EventModel) -> Iterator[Finding]:
     if parts.duration_s is not None and event.at >= parts.duration_s:
         at, end = format_duration(event.at), format_duration(parts.duration_s)
-        yield (*place, "at"), f"must come before the run ends, {end} (got {at})"
+        yield (*place, "at"), f"must be before the end of the run, {end} (got {at})"
     named = (*place, event.kind) if event.cohort_join is not None else (*place, event.kind, "cohorts")
     yield from _known(parts, named, event.cohorts)
     if event.renew_now is not None:
         for name in event.cohorts:
             if name in parts.cohorts and parts.cohorts[name].renew is None:
-                yield named, f"{name} never renews: it has renew: off"
+                yield named, f"{name} cannot renew: it has renew: off"
 
 
 def _known(parts: Parts, place: Location, names: tuple[str, ...]) -> Iterator[Finding]:
     for name in names:
-        if name not in parts.cohort_names:
+        if not parts.has_cohort(name):
             yield place, f"there is no cohort '{shown(name)}'{suggestion(name, parts.cohort_names)}"
 
 
@@ -62,7 +63,7 @@ def _changes(parts: Parts) -> Iterator[Finding]:
         if event.sandbox is None:
             continue
         if parts.has_url:
-            yield place, "needs the sandbox: another server cannot be changed from here"
+            yield place, "requires the sandbox; mutually exclusive with target.url"
             continue
         if config is None:
             return  # told by the validation
@@ -92,7 +93,7 @@ def _refusals(keys: list[str], label: str | None, error: ValidationError) -> Ite
             yield by_key[within[0]], wrong[len(within[0]) :], message
         else:
             key = by_key[about[0]] if about else keys[0]
-            yield key, (), f"is nothing that the sandbox can be: {message}"
+            yield key, (), f"makes the sandbox invalid: {message}"
 
 
 def _written(parts: Parts, number: int) -> object:
@@ -123,13 +124,13 @@ def _joins(parts: Parts) -> Iterator[Finding]:
             continue
         name, place = event.cohort_join.cohort, ("events", number, "cohort_join")
         if name in seen:
-            yield place, f"{shown(name)} joins already with an event before"
+            yield place, f"{shown(name)} already joins in an earlier event"
         seen.add(name)
         cohort = parts.cohorts.get(name)
         if cohort is not None and cohort.start is not None:
-            yield place, f"{name} is operational from the start: it cannot join later"
+            yield place, f"{name} cannot join later: it is operational from the start"
         if cohort is not None and cohort.boot.stations is not None:
-            yield place, f"{name} has stations, which begin with the run: it cannot join later"
+            yield place, f"{name} cannot join later: stations start with the run"
 
 
 def _phases(parts: Parts) -> Iterator[Finding]:
@@ -138,9 +139,12 @@ def _phases(parts: Parts) -> Iterator[Finding]:
     spans: list[tuple[float, float, str]] = []
     for name, text in phases.items() if isinstance(phases, dict) else ():
         if not _PHASE_NAME.fullmatch(name):
-            yield ("phases", name), "a phase's name is a small letter, then up to 31 small letters, digits, - and _"
+            yield (
+                ("phases", name),
+                "a phase name must be a lower-case letter followed by up to 31 lower-case letters, digits, - or _",
+            )
         elif name in taken:
-            yield ("phases", name), "has the name of something else that thresholds know"
+            yield ("phases", name), "is reserved: thresholds use this name"
         try:
             span = phase_span(text)
         except UnitError:
@@ -151,8 +155,5 @@ def _phases(parts: Parts) -> Iterator[Finding]:
     ended_s, before = 0.0, ""
     for begins_s, ends_s, name in spans:
         if begins_s < ended_s:
-            yield ("phases", name), f"begins before {before} has ended, {format_duration(ended_s)}"
+            yield ("phases", name), f"overlaps {before}, which ends at {format_duration(ended_s)}"
         ended_s, before = max((ended_s, before), (ends_s, name))
-    for begins_s, _, name in spans:
-        if parts.duration_s is not None and begins_s >= parts.duration_s:
-            yield ("phases", name), f"begins after the run has ended, {format_duration(parts.duration_s)}"

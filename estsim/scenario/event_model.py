@@ -1,13 +1,13 @@
 """Events, phases and expectations, as YAML says them."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from estsim.errors import UnitError
 from estsim.fields import Duration, DurationRange, PositiveDuration, PositiveShare, Section, Text
-from estsim.measure.book import Stretch
+from estsim.measure.phases import Stretch
 from estsim.measure.snapshot import FAILURES
 from estsim.scenario.boot_model import BootModel, arrivals_of
 from estsim.scenario.happenings import (
@@ -22,6 +22,7 @@ from estsim.scenario.happenings import (
     What,
 )
 from estsim.scenario.plan import Expectation
+from estsim.spreads import parse_pair
 from estsim.units import format_duration, parse_duration, shown
 
 _KINDS: Final = ("power_cut", "renew_now", "retire", "cohort_join", "sandbox", "mark")
@@ -29,22 +30,22 @@ _CENTER_DEPTH: Final = 3  # trust_centers.NAME.capacity is a section, as capacit
 _AT_ONCE: Final = BootModel(at_once=True)
 _REFUSALS: Final = ("rejected", "unauthorized")
 
-Cohorts = Annotated[tuple[Text, ...], Field(min_length=1, description="Names of cohorts: [north, south].")]
+Cohorts = Annotated[tuple[Text, ...], Field(min_length=1, description="Affected cohorts: [north, south].")]
 
 
 class TouchedModel(Section):
     """Whom an event concerns."""
 
+    short_for: ClassVar[tuple[str, ...]] = ("cohorts",)
+
     cohorts: Cohorts
-    share: PositiveShare = Field(
-        default=1.0, description="Share of each cohort's devices, an exact count by seed: 40%."
-    )
+    share: PositiveShare = Field(default=1.0, description="Share of affected devices per cohort: 40%.")
 
     @field_validator("cohorts")
     @classmethod
     def _each_once(cls, cohorts: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(cohorts)) != len(cohorts):
-            raise UnitError(f"names a cohort twice (got {', '.join(map(shown, cohorts))})")
+            raise UnitError(f"duplicate cohort (got {', '.join(map(shown, cohorts))})")
         return cohorts
 
     def touched(self) -> Touched:
@@ -53,44 +54,47 @@ class TouchedModel(Section):
 
 
 class PowerCutModel(TouchedModel):
-    """The power fails."""
+    """Power failure."""
 
-    off: DurationRange = Field(description="How long it stays off, drawn per device: 30s.")
-    return_: BootModel = Field(
-        default=_AT_ONCE, alias="return", description="How it comes back after that: {burst: 2m}."
-    )
+    short_for: ClassVar[tuple[str, ...]] = ("off", "cohorts")
+    example: ClassVar[str] = "{cohorts: [NAME], off: 30s}"
+
+    off: DurationRange = Field(description="Outage duration, drawn per device: 30s.")
+    return_: BootModel = Field(default=_AT_ONCE, alias="return", description="Arrival after the outage: {burst: 2m}.")
     keeps: frozenset[Literal["key", "pending"]] = Field(
-        default=frozenset(), description="What a device keeps of a request under way: [key, pending]."
+        default=frozenset(), description="Parts of an unfinished request that survive the outage: [key, pending]."
     )
 
     @model_validator(mode="after")
     def _comes_back(self) -> Self:
         if self.return_.way in ("trace", "stations"):
-            raise UnitError(f"return takes burst, at_once, rate, ramp or steps (got {self.return_.way})")
+            raise UnitError(f"return must be burst, at_once, rate, ramp or steps (got {self.return_.way})")
         if "pending" in self.keeps and "key" not in self.keeps:
-            raise UnitError("keeps: a pending request without its key is of no use; say [key, pending]")
+            raise UnitError("keeps: pending requires key; use [key, pending]")
         return self
 
 
 class WithinModel(TouchedModel):
-    """An order to devices, each at a moment of its own."""
+    """Order to devices, at a random time per device."""
 
-    within: Duration = Field(default=0.0, description="The time over which it is given: 10s.")
+    example: ClassVar[str] = "{cohorts: [NAME], within: 10s}"
+
+    within: Duration = Field(default=0.0, description="Time over which the devices receive the order: 10s.")
 
 
 class MarkModel(Section):
-    """A line in the story of the run."""
+    """Annotation in the event log."""
 
-    text: Text
+    text: Text = Field(description="Text of the annotation.")
     wait_for: Literal["enter"] | None = Field(
-        default=None, description="Hold back what follows until Enter is pressed."
+        default=None, description="enter: delay all following events until Enter is pressed."
     )
 
 
 class JoinModel(Section):
-    """A cohort that boots from now on, by its own arrivals."""
+    """Cohort that starts to boot at this time."""
 
-    cohort: Text
+    cohort: Text = Field(description="Name of the cohort: south.")
 
 
 def _mark(value: object) -> object:
@@ -107,7 +111,7 @@ def _changes(value: object) -> object:
     changes: dict[str, object] = {}
     for path, part in _flat(value):
         if path in changes:
-            raise UnitError(f"names {shown(path)} twice")
+            raise UnitError(f"duplicate key '{shown(path)}'")
         changes[path] = part
     return changes
 
@@ -126,21 +130,33 @@ def _flat(changes: dict[str, object], above: tuple[str, ...] = ()) -> Iterator[t
 
 
 class EventModel(Section):
-    """One thing that happens at a time of the run."""
+    """Event at a time of the run."""
 
-    at: Duration = Field(description="When, from the start of the run: 5m.")
-    power_cut: PowerCutModel | None = None
-    renew_now: WithinModel | None = None
-    retire: WithinModel | None = None
-    cohort_join: Annotated[JoinModel | None, BeforeValidator(_join)] = None
-    sandbox: Annotated[dict[str, object] | None, BeforeValidator(_changes)] = None
-    mark: Annotated[MarkModel | None, BeforeValidator(_mark)] = None
+    example: ClassVar[str] = "{at: 5m, mark: TEXT}"
+
+    at: Duration = Field(description="Time since the start of the run: 5m.")
+    power_cut: PowerCutModel | None = Field(
+        default=None, description="Power failure: {cohorts: [north], share: 40%, off: 30s, return: {burst: 2m}}."
+    )
+    renew_now: WithinModel | None = Field(default=None, description="Order to renew: {cohorts: [north], within: 10s}.")
+    retire: WithinModel | None = Field(
+        default=None, description="Devices leave service: {cohorts: [north], share: 10%}."
+    )
+    cohort_join: Annotated[JoinModel | None, BeforeValidator(_join)] = Field(
+        default=None, description="Cohort that starts to boot: south."
+    )
+    sandbox: Annotated[dict[str, object] | None, BeforeValidator(_changes)] = Field(
+        default=None, description="New values for sandbox keys: {capacity.rate: 20/s}."
+    )
+    mark: Annotated[MarkModel | None, BeforeValidator(_mark)] = Field(
+        default=None, description="Annotation in the event log: text, or {text: …, wait_for: enter}."
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         kinds = self._kinds
         if len(kinds) != 1:
-            raise UnitError(f"needs one of {', '.join(_KINDS)} (got {' and '.join(kinds) or 'none of them'})")
+            raise UnitError(f"requires exactly one of {', '.join(_KINDS)} (got {' and '.join(kinds) or 'none'})")
         return self
 
     @property
@@ -182,12 +198,9 @@ class EventModel(Section):
 
 def phase_span(value: object) -> object:
     """Return the two times of ``5m..8m``, in seconds."""
-    start, dots, end = value.partition("..") if isinstance(value, str) else ("", "", "")
-    if not dots:
-        raise UnitError(f"expected two times such as 0s..5m (got {shown(value)})")
-    span = parse_duration(start), parse_duration(end)
+    span = parse_pair(value, parse_duration, "two times such as 0s..5m")
     if not 0 <= span[0] < span[1]:
-        raise UnitError(f"must begin at 0s or later and end after that (got {shown(value)})")
+        raise UnitError(f"must start at 0s or later and end after its start (got {shown(value)})")
     return span
 
 
@@ -207,20 +220,22 @@ def _refusal(value: object) -> str:
 
 
 class ExpectModel(Section):
-    """Refusals that are part of the plan."""
+    """Expected refusals, not counted as failures."""
 
-    cohorts: tuple[Text, ...] = Field(default=(), description="Whose exchanges; all cohorts if left away.")
+    example: ClassVar[str] = "{cohorts: [NAME], outcomes: [rejected]}"
+
+    cohorts: tuple[Text, ...] = Field(default=(), description="Cohorts concerned; defaults to all.")
     outcomes: Annotated[tuple[Annotated[str, BeforeValidator(_refusal)], ...], Field(min_length=1)] = Field(
-        default=_REFUSALS, description="How they may end: [rejected, unauthorized]."
+        default=_REFUSALS, description="Expected outcomes: [rejected, unauthorized]."
     )
-    from_: Duration = Field(default=0.0, alias="from", description="From when on: 0s.")
-    to: PositiveDuration = Field(default=float("inf"), description="Until when: 5m.")
+    from_: Duration = Field(default=0.0, alias="from", description="Start of the expectation: 0s.")
+    to: PositiveDuration = Field(default=float("inf"), description="End of the expectation: 5m.")
 
     @model_validator(mode="after")
     def _from_before_to(self) -> Self:
         if self.to <= self.from_:
             ends, begins = format_duration(self.to), format_duration(self.from_)
-            raise UnitError(f"to must come after from, {begins} (got {ends})")
+            raise UnitError(f"to must be after from, {begins} (got {ends})")
         return self
 
     def expectation(self, cohorts: frozenset[str]) -> Expectation:

@@ -1,4 +1,4 @@
-"""What a scenario plans to happen to its fleet (DESIGN §6, ``events``)."""
+"""What a scenario plans to happen to its fleet (docs/scenario-reference.md, ``events``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -15,6 +15,7 @@ from estsim.load.arrivals import boot_times
 from estsim.load.choice import count_of
 from estsim.scenario.boot_model import arrivals_of
 from estsim.scenario.cohort_model import CohortModel, RenewModel
+from estsim.scenario.event_model import WithinModel
 from estsim.scenario.parts import Finding, Parts
 from estsim.scenario.trace_file import trace_of
 from estsim.server.config import DEFAULT, KeyKind
@@ -29,19 +30,24 @@ _SHORTEST_S: Final = 0.001  # between two keys: whatever is shorter is told just
 _READ: Final = frozenset({"boot", "bootstrap", "devices", "key", "keys", "renew", "start"})
 
 Windows = Counter[int]  # keys by the ten seconds in which they are needed
+Order = tuple[float, WithinModel]  # to renew, with its time
 
 
 def key_findings(parts: Parts) -> Iterator[Finding]:
     """Yield what kinds of key will not be made in time, at the cohort that needs most of them."""
     lifetime_s = _validity_s(parts)
+    orders = _orders(parts)
     for kind, rate in _KEYS_PER_S.items():
         needs = {
-            name: _needed(parts, name, cohort, number, lifetime_s)
+            name: _needed(parts, name, cohort, number, lifetime_s) + _ordered(orders.get(name, []), cohort)
             for number, (name, cohort) in enumerate(parts.cohorts.items())
             if cohort.key is kind and _makes_keys(parts, name, cohort)
         }
         late = {name: _unprepared(windows, parts.cohorts[name].keys.prepare) for name, windows in needs.items()}
-        window, busiest = max(sum(late.values(), Counter()).items(), key=lambda item: item[1], default=(0, 0))
+        together: Windows = Counter()
+        for windows in late.values():
+            together.update(windows)
+        window, busiest = max(together.items(), key=lambda item: item[1], default=(0, 0))
         if busiest > rate * _WINDOW_S:
             name = max(late, key=lambda each: late[each][window])
             yield ("cohorts", name, "key"), _told(parts.cohorts[name], busiest, int(rate * _WINDOW_S), needs[name])
@@ -50,8 +56,8 @@ def key_findings(parts: Parts) -> Iterator[Finding]:
 def _told(cohort: CohortModel, needed: int, made: int, windows: Windows) -> str:
     reuse = f" or {{reuse: {_FEW}}}" if cohort.bootstrap.kind.tells_devices_apart else ""
     return (
-        f"{needed} devices need a {cohort.key.value} key within {_WINDOW_S} s, about {made} can be made in that time: "
-        f"say keys: {{prepare: {windows.total()}}}{reuse}, or take ec-p256"
+        f"{needed} devices need a {cohort.key.value} key within {_WINDOW_S} s, about {made} can be generated in that "
+        f"time: use keys: {{prepare: {windows.total()}}}{reuse}, or key: ec-p256"
     )
 
 
@@ -83,11 +89,11 @@ def _needed(parts: Parts, name: str, cohort: CohortModel, number: int, lifetime_
     end_s = parts.duration_s or 0.0
     period_s = _period_s(cohort.renew, lifetime_s)
     if cohort.start is not None:
-        return _steady(cohort.devices, period_s, end_s) + _ordered(parts, name, cohort)
+        return _steady(cohort.devices, period_s, end_s)
     boots = _boots(parts, cohort, number, parts.joins_s.get(name, 0.0))
     if period_s is not None and cohort.renew is not None:
         boots = _renewed(boots, period_s, end_s, cohort.renew.times)
-    return boots + _ordered(parts, name, cohort)
+    return boots
 
 
 def _period_s(renew: RenewModel | None, lifetime_s: float | None) -> float | None:
@@ -129,14 +135,21 @@ def _steady(devices: int, period_s: float | None, end_s: float) -> Windows:
     return Counter(dict.fromkeys(range(windows), int(devices * _WINDOW_S / period_s)))
 
 
-def _ordered(parts: Parts, name: str, cohort: CohortModel) -> Windows:
+def _orders(parts: Parts) -> dict[str, list[Order]]:
+    """Return the orders to renew by the cohort that they concern, with their times."""
+    orders: dict[str, list[Order]] = {}
+    for event in parts.events.values():
+        if event.renew_now is not None:
+            for name in event.renew_now.cohorts:
+                orders.setdefault(name, []).append((event.at, event.renew_now))
+    return orders
+
+
+def _ordered(orders: list[Order], cohort: CohortModel) -> Windows:
     """Return the keys that orders to renew need."""
     needed: Windows = Counter()
-    for event in parts.events.values():
-        order = event.renew_now
-        if order is None or name not in order.cohorts or cohort.renew is None or not cohort.renew.rekey:
-            continue
-        first, last = (int(at_s) // _WINDOW_S for at_s in (event.at, event.at + order.within))
+    for at_s, order in orders if cohort.renew is not None and cohort.renew.rekey else ():
+        first, last = (int(each_s) // _WINDOW_S for each_s in (at_s, at_s + order.within))
         devices = count_of(order.share, cohort.devices) // (last - first + 1)
         needed.update(dict.fromkeys(range(first, min(last, first + _MOST_ROUNDS) + 1), devices))
     return needed

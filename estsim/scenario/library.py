@@ -1,14 +1,17 @@
 """The scenarios that come with estsim, by name: beside the package in a checkout, within it in a wheel."""
 
+import os
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from estsim.errors import Mistake, ScenarioError
-from estsim.scenario.mistakes import suggestion
+from estsim.nearness import suggestion
 from estsim.units import shown
 
 _PACKAGE: Final = Path(__file__).resolve().parent.parent
 _SUFFIX: Final = ".yaml"
+_MOST_LOOKED_AT: Final = 1000  # names in a folder
 
 
 def library() -> dict[str, Path]:
@@ -29,11 +32,26 @@ def found(path: Path) -> Path:
 
     Raises ScenarioError with the nearest name where there is neither.
     """
-    if path.is_file() or path.parent != Path() or path.suffix:
-        return path
-    known = library()
+    is_name = path.parent == Path() and not path.suffix
+    known = library() if is_name and not os.path.isfile(path) else {}  # noqa: PTH113 - pathlib raises for some names
     if path.name in known:
         return known[path.name]
+    if os.path.isdir(path):  # noqa: PTH112 - as above
+        raise ScenarioError([Mistake(1, 1, "", f"is a directory, not a file{_within(path)}", path)])
+    if not known:
+        return path
     names = ", ".join(known)
-    message = f"there is no such file, and no scenario '{shown(path.name)}' comes with estsim"
-    raise ScenarioError([Mistake(1, 1, "", f"{message}{suggestion(path.name, known)}; there are {names}", path)])
+    message = f"no such file, and no library scenario '{shown(path.name)}'"
+    raise ScenarioError([Mistake(1, 1, "", f"{message}{suggestion(path.name, known)}; available: {names}", path)])
+
+
+def _within(folder: Path) -> str:
+    """Return which file of a folder was probably meant."""
+    try:
+        with os.scandir(folder) as listing:
+            names = [entry.name for entry in islice(listing, _MOST_LOOKED_AT)]
+    except OSError:
+        return ""
+    files = sorted(name for name in names if name.endswith((_SUFFIX, ".yml")))
+    meant = "scenario.yaml" if "scenario.yaml" in files else files[0] if files else None
+    return "" if meant is None else f": write the path of the scenario, such as {folder / shown(meant)}"

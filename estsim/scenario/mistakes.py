@@ -1,21 +1,23 @@
-"""What pydantic found wrong, in words for people who write YAML, with the place in the file.
+"""Pydantic's refusals in the scenario language, each with the place in the file.
 
-Generic: works for every model of a configuration file. An unknown key suggests the nearest known one, and a key that a
-:class:`estsim.fields.Section` lists in ``not_yet`` is refused by name.
+Generic: works for every model of a configuration file. What was probably meant is said wherever it can be known.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from estsim.fields import Section
 from estsim.scenario.document import Location, Step
+from estsim.scenario.model_walk import section_at
+from estsim.scenario.scalar_advice import flag_meant, list_meant, whole_number_meant, word_meant
+from estsim.scenario.section_advice import Stray, mapping_meant, meant_at, unknown_key
 from estsim.units import shown
 
-_NEAR: Final = 0.65  # "retries" still means "retry", "events" no longer "devices"
+_MOST_TOLD: Final = 500  # who has more mistakes will run it again anyway
 
 Told = TypeVar("Told")
 
@@ -30,10 +32,11 @@ _PLAIN: Final = {
     "set_type": "must be a list",
     "string_type": "must be text",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
-    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_parsing_size": "must be a whole number with fewer digits",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "bool_type": "must be true or false",
@@ -49,109 +52,115 @@ _BOUNDS: Final = {
 }
 
 
-def shape_mistakes(error: ValidationError, model: type[BaseModel], tell: Callable[[Location, str], Told]) -> list[Told]:
-    """Return every mistake of a failed validation; ``tell`` puts a path and a message in their place."""
+_SAY_ALL: Final = frozenset({"missing", "string_too_short", "too_short"})  # whatever came
+_NUMBERS: Final = frozenset({"int_type", "int_parsing", "int_from_float", "int_parsing_size"})
+_FLAGS: Final = frozenset({"bool_type", "bool_parsing"})
+_LISTS: Final = frozenset({"list_type", "tuple_type", "frozen_set_type", "set_type"})
+_SECRETIVE: Final = frozenset({"HttpAuthModel", "UserConfig"})  # what stands in their place may be a password
+
+
+def shape_mistakes(
+    error: ValidationError, model: type[BaseModel], tell: Callable[[Location, str], Told], data: object = None
+) -> list[Told]:
+    """Return every mistake of a failed validation; ``tell`` puts a path and a message in their place.
+
+    With the ``data`` that was validated, what stands beside a key helps to say where it belongs.
+    """
     found = error.errors(include_url=False)
-    misspelt = {_meant(details, model) for details in found if details["type"] == "extra_forbidden"}
+    unknown = islice((details for details in found if details["type"] == "extra_forbidden"), _MOST_TOLD)
+    misspelt = {_meant(details, model, data) for details in unknown}
     # Pydantic calls a list too short whose members are wrong, however deep within them.
     holding = {details["loc"][:depth] for details in found for depth in range(len(details["loc"]))}
     beside = {"missing": misspelt, "too_short": holding}
-    return [
-        tell(_path(details["loc"]), _message(details, model))
-        for details in found
-        if details["loc"] not in beside.get(details["type"], ())
-    ]
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'devices'?)`` where a known word is near, else nothing."""
-    nearest = _nearest(word, known)
-    return f" (did you mean '{nearest}'?)" if nearest else ""
-
-
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    return next(iter(get_close_matches(word, list(known), n=1, cutoff=_NEAR)), None)
+    told = (details for details in found if details["loc"] not in beside.get(details["type"], ()))
+    return [tell(_path(details["loc"]), _message(details, model, data)) for details in islice(told, _MOST_TOLD)]
 
 
 def _path(loc: tuple[Step, ...]) -> Location:
-    return tuple(step for step in loc if step != "[key]")
+    return tuple(_told_step(step) for step in loc if step != "[key]")
 
 
-def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, context = details["type"], details.get("ctx", {})
-    came = "***" if details["loc"][-1:] == ("password",) else shown(details["input"])
+def _told_step(step: Step) -> Step:
+    """Return a step as it may be told: a key such as ``password:secret``, which lacks its space, holds the secret."""
+    return "password" if isinstance(step, str) and step.startswith("password:") else step
+
+
+def _meant(details: ErrorDetails, model: type[BaseModel], data: object) -> Location:
+    stray = _stray(details["loc"], model, data)
+    return details["loc"] if stray is None else meant_at(stray)
+
+
+def _stray(loc: Location, model: type[BaseModel], data: object) -> Stray | None:
+    section = section_at(model, loc[:-1])
+    return Stray(str(loc[-1]), loc[:-1], section, model, _mapping_at(data, loc[:-1])) if section else None
+
+
+def _mapping_at(data: object, loc: Location) -> dict[str, object]:
+    """Return the mapping at a place of the data, none where something else is there."""
+    at: Any = data
+    for step in loc:
+        is_there = isinstance(at, dict) and step in at
+        is_entry = isinstance(at, Sequence) and isinstance(step, int) and step < len(at)
+        at = at[step] if is_there or is_entry else None
+    return at if isinstance(at, dict) else {}
+
+
+def _message(details: ErrorDetails, model: type[BaseModel], data: object) -> str:
+    kind, context, loc, value = details["type"], details.get("ctx", {}), details["loc"], details["input"]
+    came = "***" if loc[-1:] == ("password",) else shown(value)
     if kind == "extra_forbidden":
-        return _unknown_key(str(details["loc"][-1]), _section_at(model, details["loc"][:-1]))
+        stray = _stray(loc, model, data)
+        return "unknown key" if stray is None else unknown_key(stray)
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
     if kind in ("enum", "literal_error"):
-        words = str(context["expected"]).replace("'", "")
-        return f"must be {words} (got {came})"
+        return _choice(str(context["expected"]), value, came)
     if kind in _BOUNDS:
         text, bound = _BOUNDS[kind]
         return f"{text.format(context[bound])} (got {came})"
-    if kind == "too_short":
-        return "must not be empty"
     if kind == "string_pattern_mismatch":
         return f"must match {context['pattern']} (got {came})"
+    if kind in ("model_type", "model_attributes_type"):
+        return _no_mapping(section_at(model, loc), value, came)
     if kind in _PLAIN:
-        return _PLAIN[kind] if kind in ("missing", "string_too_short") else f"{_PLAIN[kind]} (got {came})"
+        return _PLAIN[kind] if kind in _SAY_ALL else _no_scalar(kind, value, came)
     return f"{details['msg'][:1].lower()}{details['msg'][1:]} (got {came})"
 
 
-def _unknown_key(key: str, section: type[BaseModel] | None) -> str:
-    if section is None:
-        return "unknown key"
-    if issubclass(section, Section) and key in section.not_yet:
-        return f"'{key}' is not supported by this version yet"
-    return f"unknown key{suggestion(key, _keys_of(section))}"
+def _no_mapping(section: type[BaseModel] | None, value: object, came: str) -> str:
+    hidden = section is not None and section.__name__ in _SECRETIVE and not isinstance(value, bool | None)
+    if hidden and section is not None and issubclass(section, Section):
+        return f"must be a mapping such as {section.example} (got ***)"
+    return f"must be a mapping{mapping_meant(section, value)} (got {came})"
 
 
-def _keys_of(section: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in section.model_fields.items()]
+def _no_scalar(kind: str, value: object, came: str) -> str:
+    write = _scalar_meant(kind, value)
+    if write is not None and write.startswith("remove the quotes"):
+        came = f'"{came}"'
+    return f"{_PLAIN[kind]}{f': {write}' if write else ''} (got {came})"
 
 
-def _meant(details: ErrorDetails, model: type[BaseModel]) -> tuple[Step, ...]:
-    """Return the place of the key that an unknown key was meant to be: one slip is told once, not also as missing."""
-    loc = details["loc"]
-    section = _section_at(model, loc[:-1])
-    nearest = _nearest(str(loc[-1]), _keys_of(section)) if section else None
-    return (*loc[:-1], nearest) if nearest else loc
+def _scalar_meant(kind: str, value: object) -> str | None:
+    if kind in _NUMBERS:
+        return whole_number_meant(value)
+    if kind in _FLAGS:
+        return flag_meant(value)
+    if kind in _LISTS:
+        return list_meant(value)
+    if kind == "dict_type" and isinstance(value, list):
+        return "write each entry as NAME: without a `-`"
+    if kind == "string_type" and isinstance(value, dict):
+        return "put text that begins with { in quotes"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return "put it in quotes"
+    return None
 
 
-def _section_at(model: type[BaseModel], loc: tuple[Step, ...]) -> type[BaseModel] | None:
-    """Return the model that describes the mapping at a place."""
-    annotations: list[Any] = [model]
-    for step in loc:
-        annotations = [inner for outer in annotations for inner in _inside(outer, step)]
-    return next((found for outer in annotations for found in _models(outer)), None)
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a type expression, which has no common type
-    """Yield the models that a type expression allows."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) is Annotated:
-        yield from _models(get_args(annotation)[0])
-    elif get_origin(annotation) not in (dict, list, tuple, frozenset):
-        for alternative in get_args(annotation):
-            yield from _models(alternative)
-
-
-def _inside(annotation: Any, step: Step) -> Iterator[Any]:  # noqa: ANN401 - as above
-    """Yield the type expressions of what stands under a key or number."""
-    for section in _models(annotation):
-        for name, field in section.model_fields.items():
-            if step in (name, field.alias):
-                yield field.annotation
-    for origin, arguments in _containers(annotation):
-        yield arguments[1] if origin is dict else arguments[0]
-
-
-def _containers(annotation: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:  # noqa: ANN401 - as above
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in (dict, list, tuple, frozenset):
-        yield origin, arguments
-    elif origin is not None:
-        for alternative in arguments[:1] if origin is Annotated else arguments:
-            yield from _containers(alternative)
+def _choice(expected: str, value: object, came: str) -> str:
+    """Say which words there are, and which of them was probably meant."""
+    words = expected.replace("'", "")
+    known = words.replace(" or ", ", ").split(", ")
+    meant = word_meant(value, known)
+    write = f": write {meant}" if meant is not None and len(known) > 1 else ""
+    return f"must be {words}{write} (got {came})"

@@ -1,6 +1,6 @@
 """What devices are by nature, as YAML says it: their keys, network and clock, what is wrong with them, their start."""
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -9,8 +9,8 @@ from estsim.errors import UnitError
 from estsim.fields import (
     Bitrate,
     Count,
-    DurationRange,
     Flag,
+    LatencyRange,
     PositiveCount,
     PositiveShare,
     Section,
@@ -18,35 +18,40 @@ from estsim.fields import (
     ShareRange,
     SignedDurationRange,
 )
+from estsim.scenario.scalar_advice import is_no, is_yes
 from estsim.units import Constant, format_share, shown
 
 
 class KeysModel(Section):
-    """Where the keys of a cohort come from."""
+    """Key generation."""
+
+    short_for: ClassVar[tuple[str, ...]] = ("prepare",)
+    example: ClassVar[str] = "{prepare: 100}"
 
     prepare: Count = Field(
-        default=0, description="So many are made before the run, each used once; then on demand: 1000."
+        default=0, description="Number of keys generated before the run, each used once; further keys on demand: 1000."
     )
     reuse: PositiveCount | None = Field(
-        default=None, description="So few are used again and again, as no real fleet does: 10."
+        default=None, description="Number of keys that all devices share, unlike a real fleet: 10."
     )
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:
         if self.prepare and self.reuse:
-            raise UnitError("prepare and reuse exclude each other")
+            raise UnitError("prepare and reuse are mutually exclusive")
         return self
 
 
 class NetworkModel(Section):
-    """What the network does to a device; times of it lie inside service and response times."""
+    """Simulated network; its delays are part of service and response times."""
 
-    rtt: DurationRange | None = Field(
-        default=None, description="Round trip, added to each flight, drawn per device: 40ms..1s."
-    )
+    short_for: ClassVar[tuple[str, ...]] = ("rtt", "rate")
+    example: ClassVar[str] = "{rtt: 40ms..120ms, rate: 64kbit/s}"
+
+    rtt: LatencyRange | None = Field(default=None, description="Round-trip time, drawn per device: 40ms..1s.")
     rate: Bitrate | None = Field(default=None, description="Bit rate in each direction: 64kbit/s.")
-    stall: Share = Field(default=0.0, description="Share of connections in which nothing passes any more: 0.5%.")
-    reset: Share = Field(default=0.0, description="Share of connections that are torn down under way: 0.1%.")
+    stall: Share = Field(default=0.0, description="Share of connections that stall: 0.5%.")
+    reset: Share = Field(default=0.0, description="Share of connections that are reset: 0.1%.")
 
     @model_validator(mode="after")
     def _at_most_all(self) -> Self:
@@ -56,39 +61,47 @@ class NetworkModel(Section):
 
 
 class ClockModel(Section):
-    """The devices' clocks."""
+    """Clock error of the devices."""
+
+    short_for: ClassVar[tuple[str, ...]] = ("skew",)
+    example: ClassVar[str] = "{skew: -30s..30s}"
 
     skew: SignedDurationRange = Field(
-        default=Constant(0.0), description="By how much each is ahead of the time: -30s..30s."
+        default=Constant(0.0), description="Offset of each clock, positive if fast: -30s..30s."
     )
 
 
 class Operational(Section):
-    """Devices that own a certificate as the run begins; the sandbox's CA has issued it."""
+    """Devices that have a certificate of the sandbox's CA when the run starts."""
+
+    short_for: ClassVar[tuple[str, ...]] = ("age",)
+    example: ClassVar[str] = "{age: 0%..100%}"
 
     age: ShareRange = Field(
-        default=Constant(0.0), description="Share of the certificate's life that has passed: 0%..100%."
+        default=Constant(0.0), description="Age of the certificate as a share of its lifetime: 0%..100%."
     )
 
     @model_validator(mode="after")
     def _within_a_life(self) -> Self:
         if self.age.low < 0 or self.age.high > 1:
-            raise UnitError("age must lie within 0%..100%")
+            raise UnitError("age must be within 0%..100%")
         return self
 
 
 class StartModel(Section):
-    """How the devices are as the run begins."""
+    """Initial state of the devices."""
 
-    operational: Operational = Field(description="They own a certificate: {age: 0%..100%}.")
+    example: ClassVar[str] = "{operational: {age: 0%..100%}}"
+
+    operational: Operational = Field(description="Devices have a certificate: {age: 0%..100%}.")
 
 
 class OnBoot(Section):
-    """What a device does whenever it powers up."""
+    """Actions at every power-up."""
 
     cacerts: Flag = Field(default=False, description="Fetch the CA certificates.")
     renew_if: PositiveShare | None = Field(
-        default=None, description="Renew if this share of the certificate's life is over."
+        default=None, description="Renew if the certificate is older than this share of its lifetime: 50%."
     )
 
 
@@ -104,7 +117,7 @@ def on_boot(value: object) -> object:
         if not isinstance(part, dict) or set(part) - {"cacerts", "renew_if"} or not part:
             raise UnitError(f"expected cacerts or {{renew_if: 50%}} (got {shown(entry)})")
         if twice := sorted(set(part) & set(read)):
-            raise UnitError(f"names {twice[0]} twice")
+            raise UnitError(f"duplicate entry {twice[0]}")
         read |= part
     return read
 
@@ -115,31 +128,38 @@ def start(value: object) -> object:
         return None
     if value == "operational":
         return {"operational": {}}
+    expected = "expected off or {operational: {age: 0%..100%}}"
     if value is None:
-        raise UnitError("expected off or {operational: {age: 0%..100%}} (got nothing)")
+        raise UnitError(f"{expected} (got nothing)")
+    if is_no(value):
+        raise UnitError(f"{expected}: write off (got {shown(value)})")
+    if is_yes(value):
+        raise UnitError(f"{expected}: write operational (got {shown(value)})")
     return value
 
 
 class FaultsModel(Section):
-    """Shares of the devices that have something wrong with them, exact counts, chosen by seed; one fault a device."""
+    """Shares of faulty devices; each device has at most one fault."""
 
-    expired_bootstrap: Share = Field(default=0.0, description="Their bootstrap certificate has expired: 1%.")
-    unknown_ca: Share = Field(default=0.0, description="Their manufacturer is one that nobody trusts: 1%.")
-    wrong_eku: Share = Field(default=0.0, description="Their bootstrap certificate is for servers only: 1%.")
-    bad_csr_signature: Share = Field(default=0.0, description="The signature of their CSR is wrong: 1%.")
+    example: ClassVar[str] = "{unknown_ca: 1%}"
+
+    expired_bootstrap: Share = Field(default=0.0, description="Expired bootstrap certificate: 1%.")
+    unknown_ca: Share = Field(default=0.0, description="Bootstrap certificate from an unknown manufacturer CA: 1%.")
+    wrong_eku: Share = Field(default=0.0, description="Bootstrap certificate with the EKU of a server: 1%.")
+    bad_csr_signature: Share = Field(default=0.0, description="Invalid CSR signature: 1%.")
     wrong_subject_on_renew: Share = Field(
-        default=0.0, description="They renew under another name (RFC 7030 §4.2.2): 1%."
+        default=0.0, description="Different Subject on renewal (RFC 7030 §4.2.2): 1%."
     )
-    garbage_body: Share = Field(default=0.0, description="They send a body that is no CSR: 1%.")
-    oversized_body: Share = Field(default=0.0, description="They send a body of a megabyte: 1%.")
-    retries_at_once: Share = Field(default=0.0, description="They try again at once after every failure, for ever: 1%.")
-    impatient: Share = Field(default=0.0, description="They poll at once, whatever they were told: 1%.")
+    garbage_body: Share = Field(default=0.0, description="Request body that is not a CSR: 1%.")
+    oversized_body: Share = Field(default=0.0, description="Request body of one megabyte: 1%.")
+    retries_at_once: Share = Field(default=0.0, description="Retries immediately and forever after each failure: 1%.")
+    impatient: Share = Field(default=0.0, description="Polls immediately, ignoring Retry-After: 1%.")
 
     @model_validator(mode="after")
     def _at_most_all(self) -> Self:
         total = sum(self.shares.values())
         if total > 1 + 1e-9:
-            raise UnitError(f"a device has one fault: together at most 100% (got {format_share(round(total, 6))})")
+            raise UnitError(f"shares must add up to at most 100% (got {format_share(round(total, 6))})")
         return self
 
     @property

@@ -37,12 +37,7 @@ class Parts:
     unread: dict[str, frozenset[Step]] = field(default_factory=dict)  # keys of cohorts that stand-ins are there for
     events: dict[int, EventModel] = field(default_factory=dict)  # by their place in the list
     expect: dict[int, ExpectModel] = field(default_factory=dict)
-
-    @property
-    def joins_s(self) -> dict[str, float]:
-        """When each cohort joins that is told to by an event."""
-        joining = [event for event in self.events.values() if event.cohort_join is not None]
-        return {event.cohorts[0]: event.at for event in joining}
+    joins_s: dict[str, float] = field(default_factory=dict)  # when each cohort joins that is told to by an event
 
     @property
     def phases(self) -> frozenset[str]:
@@ -53,6 +48,10 @@ class Parts:
     def cohort_names(self) -> tuple[str, ...]:
         """The names of all cohorts, also of those that could not be read."""
         return tuple(_mapping(self.raw, "cohorts"))
+
+    def has_cohort(self, name: str) -> bool:
+        """Say whether there is a cohort of this name, also one that could not be read."""
+        return name in _mapping(self.raw, "cohorts")
 
     @property
     def authority_names(self) -> tuple[str, ...]:
@@ -83,6 +82,8 @@ def readable_parts(raw: dict[str, Any], folder: Path) -> Parts:
         if cohort is not None:
             parts.cohorts[name], parts.unread[name] = cohort, bad
     parts.events = _read_each(EventModel, enumerate(_list(raw, "events")))
+    joining = [event for event in parts.events.values() if event.cohort_join is not None]
+    parts.joins_s = {event.cohorts[0]: event.at for event in joining}
     parts.expect = _read_each(ExpectModel, enumerate(_list(raw, "expect")))
     return parts
 

@@ -13,9 +13,13 @@ from typing import Any
 from cryptography import x509
 
 from estsim.device.faults import DeviceFault
+from estsim.device.identity import RequestedNames
 from estsim.device.policy import Policy
+from estsim.errors import Doubt
+from estsim.est.messages import BodyForm
+from estsim.est.redirect import Redirects
 from estsim.load.arrivals import Arrivals
-from estsim.measure.book import Stretch
+from estsim.measure.phases import Stretch
 from estsim.scenario.happenings import Happening
 from estsim.scenario.target_url import TargetUrl
 from estsim.server.config import KeyKind, SandboxConfig
@@ -23,7 +27,6 @@ from estsim.units import Distribution
 
 __all__ = [
     "Authority",
-    "Basic",
     "Bootstrap",
     "Close",
     "Cohort",
@@ -32,6 +35,7 @@ __all__ = [
     "FileAuthority",
     "Files",
     "Generator",
+    "HttpAuth",
     "KeyKind",
     "Keys",
     "MadeAuthority",
@@ -82,8 +86,8 @@ class Manufacturer:
 
 
 @dataclass(frozen=True, slots=True)
-class Basic:
-    """HTTP Basic: after a challenge, or with the first request."""
+class HttpAuth:
+    """A user and a password for HTTP Basic, on every operation that asks; ``preemptive`` sends them unasked."""
 
     user: str
     password: str = field(repr=False)
@@ -94,16 +98,18 @@ class Basic:
 class Shared:
     """The one firmware certificate and key of a product line, which the first enrolment replaces.
 
-    It lies in a PEM file, or without one is minted in memory by an authority; None is the sandbox's own manufacturer.
+    It lies in a PEM file (the key in another one if ``key`` names it), or without one is minted in memory by an
+    authority; None is the sandbox's own manufacturer.
     """
 
     path: Path | None
     authority: Authority | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A PEM file with certificate and key for each device, in a folder; devices take them in the order of names."""
+    """PEM files with certificate and key for each device, in a folder; devices take them in the order of names."""
 
     path: Path
 
@@ -113,7 +119,7 @@ class NoBootstrap:
     """Nothing: whoever connects."""
 
 
-Bootstrap = Manufacturer | Shared | Files | Basic | NoBootstrap
+Bootstrap = Manufacturer | Shared | Files | NoBootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +211,15 @@ class Expectation:
 class Cohort:
     """Devices that behave alike. Its devices have the fleet-wide numbers from ``first_device`` on.
 
-    ``subject`` and ``sans`` take such a number.
+    ``subject`` and ``sans`` take such a number; None is the name in each device's bootstrap certificate.
     """
 
     name: str
     index: int
     devices: int
     first_device: int
-    subject: Callable[[int], x509.Name]
-    sans: Callable[[int], x509.SubjectAlternativeName | None]
+    subject: Callable[[int], x509.Name] | None
+    sans: Callable[[int], x509.SubjectAlternativeName | None] | None
     key: KeyKind
     bootstrap: Bootstrap
     tls: Tls
@@ -222,19 +228,29 @@ class Cohort:
     stations: int | None = None  # a closed loop: at most so many devices seek a first certificate at a time
     joins: bool = False  # boots when an event says so, not as the run begins
     keys: Keys = Keys()
+    http_auth: HttpAuth | None = None
     start: Operational | None = None
     network: Network | None = None
     skew_s: Distribution | None = None  # by how much each device's clock is ahead
     faults: Mapping[DeviceFault, float] = field(default_factory=dict)  # shares of the cohort's devices
 
+    @property
+    def requested(self) -> RequestedNames:
+        """The names that its devices enroll for."""
+        return RequestedNames(self.subject, self.sans)
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A threshold; one that aborts is asked each second from ``after_s`` on, and ends the run when it fails."""
+    """A threshold; one that aborts is asked each second from ``after_s`` on, and ends the run when it fails.
+
+    A strict one takes no pass that its sample does not support.
+    """
 
     expression: str
     aborts: bool = False
     after_s: float = 0.0
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +284,9 @@ class Scenario:
     events: tuple[Happening, ...] = ()  # in the order of their times
     phases: tuple[Stretch, ...] = ()
     expect: tuple[Expectation, ...] = ()
+    warnings: tuple[Doubt, ...] = field(default=(), compare=False)  # what is probably not meant, in file order
+    redirects: Redirects = Redirects.SAME_ORIGIN
+    body_form: BodyForm = BodyForm.WRAPPED
 
     @property
     def devices(self) -> int:

@@ -5,29 +5,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from estsim.device.policy import BootPolicy, DeferralPolicy, EnrollPolicy, Policy, RenewPolicy, RetryPolicy
+from estsim.est.messages import BodyForm
+from estsim.est.redirect import Redirects
 from estsim.scenario.boot_model import arrivals_of
-from estsim.scenario.cohort_model import (
-    BootstrapKind,
-    BootstrapModel,
-    CohortModel,
-    DeferralModel,
-    EnrollModel,
-    RenewModel,
-    RetryModel,
-    TlsModel,
-)
+from estsim.scenario.bootstrap_model import BootstrapKind, BootstrapModel, HttpAuthModel
+from estsim.scenario.cohort_model import CohortModel, DeferralModel, EnrollModel, RenewModel, RetryModel, TlsModel
 from estsim.scenario.event_model import phases_of
 from estsim.scenario.model import AuthorityModel, GeneratorModel, ScenarioModel, TargetModel, TimeoutsModel
 from estsim.scenario.nature_model import NetworkModel
 from estsim.scenario.plan import (
     Authority,
-    Basic,
     Bootstrap,
     Cohort,
     Demand,
     FileAuthority,
     Files,
     Generator,
+    HttpAuth,
     Keys,
     MadeAuthority,
     Manufacturer,
@@ -64,9 +58,13 @@ def plan_scenario(model: ScenarioModel, *, name: str, source: Path, data: dict[s
         sandbox=None if sandbox is None else SandboxConfig.model_validate(sandbox),
         timeouts=_timeouts(model.target.timeouts),
         deferral_statuses=frozenset(model.target.deferral_statuses),
+        redirects=Redirects(model.target.redirects),
+        body_form=BodyForm(model.target.base64),
         generator=_generator(model.generator),
         cohorts=_cohorts(model, authorities, folder),
-        thresholds=tuple(Demand(part.threshold, part.abort_on_fail, part.after) for part in model.thresholds),
+        thresholds=tuple(
+            Demand(part.threshold, part.abort_on_fail, part.after, part.strict) for part in model.thresholds
+        ),
         source=source,
         document=data,
         resolved=resolved_text(data, sandbox, name=name, seed=model.seed, folder=folder),
@@ -104,10 +102,11 @@ def _cohort(
         index=index,
         devices=part.devices,
         first_device=first,
-        subject=compile_subject(part.subject, cohort=name, seed=seed),
-        sans=compile_sans(part.sans, cohort=name, seed=seed),
+        subject=None if part.has_own_subject else compile_subject(part.subject, cohort=name, seed=seed),
+        sans=None if part.has_own_sans else compile_sans(part.sans, cohort=name, seed=seed),
         key=part.key,
         bootstrap=_bootstrap(part.bootstrap, authorities, folder),
+        http_auth=_http_auth(part.http_auth or part.bootstrap.http_auth),
         tls=_tls(part.tls),
         arrivals=arrivals_of(part.boot, trace_of(part.boot, folder)),
         stations=part.boot.stations,
@@ -136,7 +135,7 @@ def _network(part: NetworkModel) -> Network:
 
 
 def _enroll(part: EnrollModel) -> EnrollPolicy:
-    return EnrollPolicy(cacerts=part.cacerts, deadline_s=part.deadline, then=part.then)
+    return EnrollPolicy(cacerts=part.cacerts, deadline_s=part.deadline, then=part.then, names=part.names)
 
 
 def _renew(part: RenewModel | None) -> RenewPolicy | None:
@@ -180,14 +179,18 @@ def _bootstrap(part: BootstrapModel, authorities: dict[str, Authority], folder: 
     if part.kind is BootstrapKind.SHARED:
         if part.path is not None:
             return Shared(folder / part.path)
+        if part.cert is not None and part.key is not None:
+            return Shared(folder / part.cert, key=folder / part.key)
         return Shared(None, None if part.authority is None else authorities[part.authority])
     if part.kind is BootstrapKind.FILES:
         return Files(folder / (part.path or ""))
     if part.kind is BootstrapKind.MANUFACTURER:
         return Manufacturer(None if part.authority is None else authorities[part.authority])
-    if part.kind is BootstrapKind.BASIC:
-        return Basic(user=part.user or "", password=part.password or "", preemptive=part.preemptive)
     return NoBootstrap()
+
+
+def _http_auth(part: HttpAuthModel | None) -> HttpAuth | None:
+    return None if part is None else HttpAuth(part.user, part.password, part.preemptive)
 
 
 def _authority(name: str, part: AuthorityModel, folder: Path) -> Authority:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from estsim.scenario.document import Document, parse_document, plain_copy
-from estsim.scenario.loader import load_source
+from estsim.scenario.loader import load_source, refuse_masked
+from estsim.scenario.masked import masked_findings
 from estsim.scenario.plan import Scenario
 from estsim.scenario.resolved import MASKED, literal, without_passwords, yaml_text
 from estsim.scenario.source import Source
@@ -35,11 +36,14 @@ def fingerprint(text: str) -> str:
 def load_portable(text: str, *, source: Path, own: Scenario | None = None) -> Scenario:
     """Read the text of another process; its paths are relative to the folder of ``source``.
 
-    A password that is masked is taken from the same place of ``own``. Raises ScenarioError.
+    A password that is masked is taken from the same place of ``own``. Raises ScenarioError, also where it is not there.
     """
     document = parse_document(source, text)
     data = _unmasked(_plain(plain_copy(document.root.value)), own.document if own else {})
-    return load_source(Source(Document(source, document.root), data), source)
+    read = Source(Document(source, document.root), data)
+    cohorts = data.get("cohorts") if isinstance(data, dict) else None
+    refuse_masked(read, masked_findings(cohorts or {}, ("cohorts",)))  # those of the sandbox are its own business
+    return load_source(read, source)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape

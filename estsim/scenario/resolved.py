@@ -8,9 +8,10 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from estsim.scenario.plan import Authority, MadeAuthority
+from estsim.scenario.variables import FilledIn
 
 MASKED: Final = "***"
-_HEAD: Final = "# As run by estsim: options and defaults are in, passwords are not.\n"
+_HEAD: Final = "# Scenario as run, with options and defaults, without passwords.\n"
 
 
 def sandbox_block(
@@ -44,7 +45,7 @@ def _ca(entry: str, authorities: Mapping[str, Authority], folder: Path) -> str:
 
 
 def resolved_text(data: dict[str, Any], sandbox: dict[str, Any] | None, *, name: str, seed: int, folder: Path) -> str:
-    """Return the scenario as run: options and defaults in, paths absolute, passwords masked."""
+    """Return the scenario as run: options and defaults in, paths absolute, passwords variables again, or masked."""
     whole: dict[str, Any] = {"version": 1, "name": name} | data | {"name": name, "seed": seed}
     whole.pop("defaults", None)
     if "sandbox" in whole:
@@ -55,7 +56,7 @@ def resolved_text(data: dict[str, Any], sandbox: dict[str, Any] | None, *, name:
     if "authorities" in whole:
         whole["authorities"] = {key: _with_paths(part, folder) for key, part in whole["authorities"].items()}
     whole["cohorts"] = {key: _cohort_with_paths(part, folder) for key, part in whole["cohorts"].items()}
-    return _HEAD + yaml_text(literal(without_passwords(whole)))
+    return _HEAD + yaml_text(without_passwords(literal(whole), keep_variables=True))
 
 
 def yaml_text(data: dict[str, Any]) -> str:
@@ -65,6 +66,7 @@ def yaml_text(data: dict[str, Any]) -> str:
     yaml.sort_base_mapping_type_on_output = False
     yaml.allow_unicode = True
     yaml.width = 120
+    yaml.representer.add_representer(FilledIn, lambda representer, text: representer.represent_str(str(text)))
     text = StringIO()
     yaml.dump(data, text)
     return text.getvalue()
@@ -86,13 +88,24 @@ def literal(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
         return {key: literal(member) for key, member in value.items()}
     if isinstance(value, list):
         return [literal(member) for member in value]
+    if isinstance(value, FilledIn):
+        return FilledIn.by(value.variable, value.replace("${", "$${"))
     return value.replace("${", "$${") if isinstance(value, str) else value
 
 
-def without_passwords(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
-    """Return data in which every password is masked."""
+def without_passwords(value: Any, *, keep_variables: bool = False) -> Any:  # noqa: ANN401 - YAML data of any shape
+    """Return data in which every password is masked, or is the variable again that it came from."""
     if isinstance(value, dict):
-        return {k: MASKED if k == "password" else without_passwords(v) for k, v in value.items()}
+        return {
+            key: _masked(member, keep_variables=keep_variables)
+            if key == "password"
+            else without_passwords(member, keep_variables=keep_variables)
+            for key, member in value.items()
+        }
     if isinstance(value, list):
-        return [without_passwords(member) for member in value]
+        return [without_passwords(member, keep_variables=keep_variables) for member in value]
     return value
+
+
+def _masked(password: object, *, keep_variables: bool) -> str:
+    return f"${{{password.variable}}}" if keep_variables and isinstance(password, FilledIn) else MASKED

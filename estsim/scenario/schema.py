@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from estsim.scenario.descriptions import DESCRIPTIONS
 from estsim.scenario.model import ScenarioModel
 from estsim.server.config import SandboxConfig
 
@@ -30,7 +29,10 @@ _SHORT: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "type": "array",
         "items": {"anyOf": [{**_TEXT, "examples": ["failures < 1%"]}, {"$ref": "#/$defs/ThresholdModel"}]},
     },
-    ("ScenarioModel", "include"): {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+    ("ScenarioModel", "include"): {
+        "anyOf": [_TEXT, {"type": "array", "items": _TEXT}],
+        "description": "Files to include; keys of this file take precedence: fleet.yaml or a list.",
+    },
     ("EventModel", "mark"): _TEXT,
     ("EventModel", "cohort_join"): _TEXT,
     ("BootModel", "ramp"): {**_TEXT, "examples": ["0/s..50/s"]},
@@ -65,10 +67,10 @@ def scenario_schema() -> dict[str, Any]:
     """Return the schema of a scenario file."""
     schema = _schema_of(ScenarioModel, "An estsim scenario")
     definitions = schema["$defs"]
-    schema["properties"]["defaults"] = {"$ref": "#/$defs/CohortModel", "description": "What all cohorts start from."}
+    schema["properties"]["defaults"] = {"$ref": "#/$defs/CohortModel", "description": "Defaults for all cohorts."}
     schema["properties"]["sandbox"] = {
         "$ref": "#/$defs/SandboxConfig",
-        "description": DESCRIPTIONS["ScenarioModel"]["sandbox"],
+        "description": schema["properties"]["sandbox"]["description"],
     }
     definitions["CohortModel"].pop("required", None)
     del definitions["TargetUrl"]  # a URL is text
@@ -92,13 +94,13 @@ def _open_sandbox(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
 
 def _schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
-    _complete(schema, model.__name__)
-    for name, definition in schema.get("$defs", {}).items():
-        _complete(definition, name)
+    definitions = schema.get("$defs", {})
+    for name, definition in {model.__name__: schema, **definitions}.items():
+        _complete(definition, name, definitions)
     return {"$schema": _DIALECT, **schema, "title": title}
 
 
-def _complete(definition: dict[str, Any], model: str) -> None:
+def _complete(definition: dict[str, Any], model: str, definitions: dict[str, Any]) -> None:
     """Add shorthands, and let a variable stand for any value."""
     properties = definition.get("properties")
     if properties is None:
@@ -109,16 +111,19 @@ def _complete(definition: dict[str, Any], model: str) -> None:
     for key, value in properties.items():
         short = _SHORT.get((model, key))
         ways = [short] if (model, key) in _INSTEAD and short else [_without_text(value), *([short] if short else [])]
-        properties[key] = {"anyOf": [*ways, _VARIABLE], **_texts(value, DESCRIPTIONS.get(model, {}).get(key))}
+        properties[key] = {"anyOf": [*ways, _VARIABLE], **_texts(value, definitions)}
 
 
-def _texts(value: dict[str, Any], description: str | None) -> dict[str, Any]:
+def _texts(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     texts: dict[str, Any] = {key: value[key] for key in ("description", "title", "examples") if key in value}
+    referred = value.get("$ref", "").rpartition("/")[2]
+    if referred and "description" not in texts:  # pydantic leaves it out where it is that of the section itself
+        texts["description"] = definitions[referred]["description"]
     if isinstance(
         value.get("default"), bool | int | str
     ):  # others are in the model's own units, not as one writes them
         texts["default"] = value["default"]
-    return texts if description is None else {**texts, "description": description}
+    return texts
 
 
 def _without_text(value: dict[str, Any]) -> dict[str, Any]:

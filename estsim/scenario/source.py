@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from estsim.errors import Mistake, ScenarioError, UsageError
-from estsim.scenario.document import Document, Location, parse_document, plain_copy
+from estsim.errors import Mistake, UsageError
+from estsim.measure.thresholds import DEFAULT_THRESHOLDS
+from estsim.scenario.cohort_model import CohortModel
+from estsim.scenario.document import Document, Location, plain_copy
+from estsim.scenario.misplaced import reindented
+from estsim.scenario.settings import location_of, nowhere, option_of, value_of
 
 # One of several ways to say it: a cohort's choice replaces the default instead of being mixed with it.
 _REPLACED_WHOLE: Final = frozenset({"boot", "bootstrap", "start"})
@@ -34,6 +38,7 @@ class Overrides:
     trust: Path | None = None
     workers: str | None = None
     set: tuple[tuple[str, str], ...] = ()
+    strict: bool = False  # no threshold takes a thin pass
 
 
 @dataclass(slots=True)
@@ -43,18 +48,25 @@ class Source:
     document: Document
     data: Any
     options: dict[Location, str] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)  # of the options themselves
 
     def tell(self, path: Location, message: str) -> Mistake:
         """Return a mistake in its place."""
-        for place, option in self.options.items():
-            if path[: len(place)] == place:
-                return self.document.mistake(path, f"{message}, from {option}")
+        if (option := self._option_of(path)) is not None:
+            return self.document.mistake(path, f"{message}, from {option}")
         if path[:1] == ("cohorts",) and len(path) > 2:  # noqa: PLR2004 - a key of a cohort
             in_defaults = ("defaults", *path[2:])
             found, _ = self.document.find(path)
             if len(self.document.find(in_defaults)[0]) - 1 > len(found) - 2:
                 return self.document.mistake(in_defaults, message)
         return self.document.mistake(path, message)
+
+    def _option_of(self, path: Location) -> str | None:
+        """Return the option that set a path, something above it, or something below it that the file does not have."""
+        above = (self.options[path[:depth]] for depth in range(1, len(path) + 1) if path[:depth] in self.options)
+        if (option := next(above, None)) is not None or self.document.find(path)[0] == path:
+            return option
+        return next((option for place, option in self.options.items() if place[: len(path)] == path), None)
 
     def set(self, path: Location, value: object, option: str) -> None:
         """Change a value and remember which option did."""
@@ -67,6 +79,11 @@ class Source:
             at = at[step]
         at[path[-1]] = value
         self.options[path] = option
+
+    def reindent_cohorts(self) -> None:
+        """Read keys of a cohort that stand beside it as its own, and keep that mistake."""
+        wrong = reindented(self.data, frozenset(CohortModel.model_fields)) if isinstance(self.data, dict) else ()
+        self.mistakes += [self.tell(place, message) for place, message in wrong]
 
     def merge_defaults(self) -> None:
         """Put the defaults under every cohort. What is no mapping is left for the validation to tell."""
@@ -109,7 +126,7 @@ def overridden(document: Document, overrides: Overrides) -> Source:
     """Return a file's data with the overrides in it and the defaults merged. Raises UsageError for a bad option."""
     source = Source(document, plain_copy(document.root.value))
     for key, text in overrides.set:
-        source.set(_location(key), _value(key, text), f"--set {key}={text}")
+        _apply(source, key, text)
     if overrides.duration is not None:
         source.set(("duration",), overrides.duration, f"--duration {overrides.duration}")
     if overrides.seed is not None:
@@ -125,24 +142,36 @@ def overridden(document: Document, overrides: Overrides) -> Source:
     if overrides.trust is not None:
         trust = {"ca": str(overrides.trust.absolute())}
         source.set(("target", "trust"), trust, f"--trust {overrides.trust}")
+    source.reindent_cohorts()
     source.merge_defaults()
+    if overrides.strict:
+        _make_strict(source.data)
     if overrides.devices is not None:
         _share_out(source, overrides.devices)
     return source
 
 
-def _location(key: str) -> Location:
-    steps = tuple(key.split("."))
-    if not all(steps):
-        raise UsageError(f"--set {key}: expected a key such as cohorts.north.devices")
-    return steps
+def _apply(source: Source, key: str, text: str) -> None:
+    """Set what an option says, or keep what is wrong with its place."""
+    at, value, option = location_of(key), value_of(key, text), option_of(key, text)
+    if (wrong := nowhere(at, source.data)) is not None:
+        source.mistakes.append(source.document.mistake(at, f"{wrong}, from {option}"))
+    else:
+        source.set(at, value, option)
 
 
-def _value(key: str, text: str) -> object:
-    try:
-        return parse_document(Path("--set"), text).root.value if text.strip() else None
-    except ScenarioError as error:
-        raise UsageError(f"--set {key}={text}: {error.mistakes[0].message}") from error
+def _make_strict(data: object) -> None:
+    """Make every threshold strict; what is no threshold is left for the validation to tell."""
+    if not isinstance(data, dict):
+        return
+    demands = data.get("thresholds") or [*DEFAULT_THRESHOLDS]
+    if isinstance(demands, list):
+        data["thresholds"] = [
+            {**({"threshold": demand} if isinstance(demand, str) else demand), "strict": True}
+            if isinstance(demand, str | dict)
+            else demand
+            for demand in demands
+        ]
 
 
 def _share_out(source: Source, devices: int) -> None:
@@ -153,7 +182,7 @@ def _share_out(source: Source, devices: int) -> None:
     option = f"--devices {devices}"
     counts = {n: c["devices"] for n, c in cohorts.items() if isinstance(c, dict) and _is_count(c.get("devices"))}
     if devices < len(cohorts):
-        raise UsageError(f"{option}: the scenario has {len(cohorts)} cohorts, each needs a device")
+        raise UsageError(f"{option}: must be at least {len(cohorts)}, one per cohort")
     if len(counts) != len(cohorts):
         return  # told by the validation
     total = sum(counts.values())

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import groupby
 from typing import Final
 
 from cryptography import x509
@@ -21,10 +22,15 @@ from estsim.server.attributes import ATTRIBUTES
 from estsim.units import shown
 
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
+_SLASH: Final = re.compile(r"/(?=[A-Za-z0-9.]+=)")
 _PLACEHOLDER: Final = re.compile(r"(index)(?::([1-9][0-9]?))?|(cohort)|(hex):([1-9][0-9]?)")
+_OCTETS: Final = re.compile(r"(?:\\[0-9A-Fa-f]{2})+")
+_PLAIN: Final = re.compile(r"[^\\{}]+")
+_PLAIN_WITHOUT_ESCAPES: Final = re.compile(r"[^{}]+")
 _ESCAPED: Final = frozenset(' "#+,;<=>\\{}')
 _MOST_DIGITS: Final = 32
 _DIGITS_A_DRAW: Final = 8
+_COUNTRY_LETTERS: Final = 2  # ISO 3166, as X.520 asks for
 _SAN_KINDS: Final = "dns:, ip:, email: or uri:"
 
 Part = str | Callable[[int], str]
@@ -35,6 +41,8 @@ class Text:
     """A text with placeholders, ready to be filled in for a device."""
 
     parts: tuple[Part, ...]
+    is_numbered: bool = False  # the device's number is in it
+    hex_digits: int = 0  # so many drawn digits are in it
 
     @property
     def constant(self) -> str | None:
@@ -56,6 +64,12 @@ class SubjectTemplate:
 
     text: str
     rdns: tuple[x509.RelativeDistinguishedName | tuple[tuple[x509.ObjectIdentifier, Text], ...], ...]
+
+    @property
+    def hex_digits(self) -> int | None:
+        """How many random digits tell devices apart; None where their numbers do."""
+        texts = [text for rdn in self.rdns if isinstance(rdn, tuple) for _, text in rdn]
+        return None if any(text.is_numbered for text in texts) else sum(text.hex_digits for text in texts)
 
     def __call__(self, device: int) -> x509.Name:
         """Return the name of a device."""
@@ -79,6 +93,9 @@ class SansTemplate:
 
 def compile_subject(template: str, *, cohort: str, seed: int, devices: Sequence[int] = (0,)) -> SubjectTemplate:
     """Compile a subject template and try it on ``devices``. Raises UnitError for what cannot be a name."""
+    if template.startswith("/") and "=" in template:  # as OpenSSL writes names on its command line
+        parts = (part.replace(",", "\\,") for part in _SLASH.split(template)[1:])
+        raise UnitError(f"expected commas between the parts: write {','.join(parts)} (got {shown(template)})")
     rdns: list[x509.RelativeDistinguishedName | tuple[tuple[x509.ObjectIdentifier, Text], ...]] = []
     for written in _split(template, ","):
         pairs = tuple(_attribute(pair, cohort, seed) for pair in _split(written, "+"))
@@ -116,15 +133,19 @@ def _encodes(name: x509.Name | x509.SubjectAlternativeName, what: str) -> None:
 
 
 def _rdn(pairs: tuple[tuple[x509.ObjectIdentifier, Text], ...], device: int) -> x509.RelativeDistinguishedName:
+    written = [(oid, text.at(device)) for oid, text in pairs]
+    for oid, value in written:
+        if oid == x509.NameOID.COUNTRY_NAME and len(value) != _COUNTRY_LETTERS:
+            raise UnitError(f"C must be a two-letter country code, such as DE (got {shown(value)})")
     try:
-        return x509.RelativeDistinguishedName([x509.NameAttribute(oid, text.at(device)) for oid, text in pairs])
+        return x509.RelativeDistinguishedName([x509.NameAttribute(oid, value) for oid, value in written])
     except ValueError as error:
-        raise UnitError(f"is no subject: {error}") from error
+        raise UnitError(f"is not a valid subject: {error}") from error
 
 
 def _general_name(kind: str, text: str) -> x509.GeneralName:
     if not text:
-        raise UnitError(f"{kind}: needs a name after the colon")
+        raise UnitError(f"{kind}: requires a name after the colon")
     try:
         match kind:
             case "dns":
@@ -136,7 +157,7 @@ def _general_name(kind: str, text: str) -> x509.GeneralName:
             case _:
                 return x509.UniformResourceIdentifier(text)
     except ValueError as error:
-        raise UnitError(f"is no {kind} name (got {shown(text)})") from error
+        raise UnitError(f"is not a valid {kind} name (got {shown(text)})") from error
 
 
 def _split(template: str, separator: str) -> list[str]:
@@ -157,7 +178,7 @@ def _attribute(written: str, cohort: str, seed: int) -> tuple[x509.ObjectIdentif
     if not equals or not kind:
         raise UnitError(f"expected parts such as CN=meter-{{index:6}}, with commas between them (got {shown(written)})")
     if not value or value.startswith("#"):
-        raise UnitError(f"{shown(kind)}= needs a text after it (got {shown(written)})")
+        raise UnitError(f"{shown(kind)}= has no value (got {shown(written)})")
     return _oid(kind), _text(value, cohort, seed, escapes=True)
 
 
@@ -170,12 +191,13 @@ def _oid(kind: str) -> x509.ObjectIdentifier:
     try:
         return x509.ObjectIdentifier(kind)
     except ValueError as error:
-        raise UnitError(f"{shown(kind)} is no OID") from error
+        raise UnitError(f"{shown(kind)} is not an OID") from error
 
 
 def _text(template: str, cohort: str, seed: int, *, escapes: bool) -> Text:
     """Compile a text: placeholders in braces and, in a subject, the escapes of RFC 4514 §2.4."""
     parts: list[Part] = []
+    placeholders: list[str] = []
     at = 0
     while at < len(template):
         char = template[at]
@@ -184,24 +206,28 @@ def _text(template: str, cohort: str, seed: int, *, escapes: bool) -> Text:
             parts.append(literal)
         elif char == "{":
             end = template.find("}", at)
-            parts.append(_placeholder(template[at + 1 : end] if end > 0 else template[at:], cohort, seed))
+            placeholders.append(template[at + 1 : end] if end > 0 else template[at:])
+            parts.append(_placeholder(placeholders[-1], cohort, seed))
             at = end + 1
         elif char == "}":
-            raise UnitError(f"a }} without its {{ (got {shown(template)})")
+            raise UnitError(f"unmatched }} (got {shown(template)})")
         else:
-            parts.append(char)
-            at += 1
-    return Text(_joined(parts))
+            run = (_PLAIN if escapes else _PLAIN_WITHOUT_ESCAPES).match(template, at)
+            assert run is not None  # noqa: S101 - of what is plain there is at least the one character
+            parts.append(run[0])
+            at = run.end()
+    drawn = [int(each.partition(":")[2]) for each in placeholders if each.startswith("hex")]
+    return Text(_joined(parts), any(each.startswith("index") for each in placeholders), sum(drawn))
 
 
 def _unescaped(template: str, at: int) -> tuple[str, int]:
     following = template[at + 1 : at + 2]
     if following in _ESCAPED and following:
         return following, at + 2
-    octets = re.match(r"(?:\\[0-9A-Fa-f]{2})+", template[at:])
+    octets = _OCTETS.match(template, at)
     if octets is None:
         raise UnitError(
-            f"a \\ stands before one of {''.join(sorted(_ESCAPED))} or two hexadecimal digits (got {shown(template)})"
+            f"\\ must be followed by one of {''.join(sorted(_ESCAPED))} or two hex digits (got {shown(template)})"
         )
     try:
         return bytes.fromhex(octets[0].replace("\\", "")).decode(), at + len(octets[0])
@@ -235,10 +261,9 @@ def _hex_digits(digits: int, seed: int) -> Callable[[int], str]:
 
 
 def _joined(parts: list[Part]) -> tuple[Part, ...]:
+    """Return the parts, those beside each other that are the same for all devices as one."""
     joined: list[Part] = []
-    for part in parts:
-        if isinstance(part, str) and joined and isinstance(joined[-1], str):
-            joined[-1] += part
-        else:
-            joined.append(part)
+    for is_text, group in groupby(parts, key=lambda part: isinstance(part, str)):
+        together = list(group)
+        joined += ["".join(part for part in together if isinstance(part, str))] if is_text else together
     return tuple(joined)

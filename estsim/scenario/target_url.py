@@ -1,25 +1,23 @@
-"""The URL of an EST server, taken apart: ``https://host[:port]/.well-known/est[/LABEL]`` (RFC 7030 §3.2.2)."""
+"""The URL of an EST server, taken apart: ``https://host[:port][/PREFIX]/.well-known/est[/LABEL]`` (RFC 7030 §3.2.2).
 
-import re
+What servers put before EST's path and behind it is theirs: any segments of RFC 3986, sent and shown as written.
+"""
+
 from dataclasses import dataclass, replace
-from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from estsim.errors import UnitError
+from estsim.est.operations import OPERATION_NAMES, WELL_KNOWN
+from estsim.est.url import HTTPS_PORT, Origin, is_host, is_path, is_segment
 from estsim.units import shown
-
-_HTTPS_PORT: Final = 443
-# The est room is out of reach from here; a test holds these against its names.
-WELL_KNOWN: Final = "/.well-known/est"
-OPERATIONS: Final = frozenset({"cacerts", "csrattrs", "simpleenroll", "simplereenroll", "serverkeygen", "fullcmc"})
-_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?")
-_LABEL: Final = re.compile(r"[A-Za-z0-9._~-]+")
-_PATH: Final = re.compile(rf"((?:/[A-Za-z0-9._~-]+)*?{re.escape(WELL_KNOWN)})(?:/([^/]+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class TargetUrl:
-    """Where an EST server is; ``base`` is the path up to and with ``/.well-known/est``."""
+    """Where an EST server is; ``base`` is the path up to and with ``/.well-known/est``.
+
+    ``label`` is the rest, which is one segment by the RFC; known servers use several: ``subca/tls``.
+    """
 
     host: str
     port: int
@@ -30,9 +28,13 @@ class TargetUrl:
         """Return the same place with a label, if one is given."""
         return self if label is None else replace(self, label=label)
 
+    @property
+    def origin(self) -> Origin:
+        """The server, whatever it serves."""
+        return Origin(self.host, self.port)
+
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}:{self.port}{self.base}{f'/{self.label}' if self.label else ''}"
+        return f"https://{self.origin}{self.base}{f'/{self.label}' if self.label else ''}"
 
 
 def parse_url(value: object) -> TargetUrl:
@@ -40,43 +42,52 @@ def parse_url(value: object) -> TargetUrl:
     if not isinstance(value, str) or not value:
         raise UnitError(f"expected a URL such as https://est.example.com:8443{WELL_KNOWN} (got {shown(value)})")
     if any(c.isspace() or not c.isprintable() for c in value):
-        raise UnitError(f"a URL holds no blanks (got {shown(value)})")
+        raise UnitError(f"a URL contains no spaces (got {shown(value)})")
     try:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UnitError(f"is no URL: {error} (got {shown(value)})") from error
+        raise UnitError(f"is not a URL: {error} (got {shown(value)})") from error
     if parts.scheme != "https":
-        raise UnitError(f"must begin with https://, EST knows no other way (got {shown(value)})")
+        raise UnitError(f"must begin with https://, because EST requires TLS (got {shown(value)})")
     if "@" in parts.netloc:
-        raise UnitError("a user and a password do not belong in the URL; give them as bootstrap: {kind: basic, ...}")
-    if not host or not _HOST.fullmatch(host):
-        raise UnitError(f"needs a host name or an address in ASCII (got {shown(value)})")
+        raise UnitError("a URL must not contain a user or password; use http_auth: {user: …, password: …}")
+    if not host or not is_host(host):
+        raise UnitError(f"requires a host name or an address in ASCII (got {shown(value)})")
     if port == 0:
         raise UnitError(f"the port must be from 1 to 65535 (got {shown(value)})")
     if parts.query or parts.fragment:
         raise UnitError(f"must end with the path, without ? and # (got {shown(value)})")
     base, label = _parse_path(parts.path)
-    return TargetUrl(host, _HTTPS_PORT if port is None else port, base, label)
+    return TargetUrl(host, HTTPS_PORT if port is None else port, base, label)
 
 
 def parse_label(value: object) -> str:
-    """Return an arbitrary label. Raises UnitError where it cannot be one."""
-    if not isinstance(value, str) or not _LABEL.fullmatch(value):
-        raise UnitError(f"a label is one part of a path: letters, digits and . _ ~ - (got {shown(value)})")
+    """Return an arbitrary label, or several segments in its place. Raises UnitError where it cannot be one."""
+    segments = value.split("/") if isinstance(value, str) else []
+    if not segments or not all(map(is_segment, segments)):
+        raise UnitError(
+            f"a label must be a path segment, or several separated by /; encode all but letters, digits and "
+            f"._~!$&'()*+,;=:@- as %XX (got {shown(value)})"
+        )
     # RFC 7030 §3.2.2: "The <label> MUST NOT be the same as any of the defined path segments."
-    if value in OPERATIONS:
-        raise UnitError(f"a label may not be the name of an operation (got {value})")
-    return value
+    if taken := [each for each in segments if unquote(each) in OPERATION_NAMES]:
+        raise UnitError(f"a label must not be the name of an operation (got {taken[0]})")
+    return "/".join(segments)
 
 
 def _parse_path(path: str) -> tuple[str, str | None]:
     trimmed = path.rstrip("/")
     if not trimmed:
         return WELL_KNOWN, None
-    match = _PATH.fullmatch(trimmed)
-    if match is None:
-        raise UnitError(f"the path must be {WELL_KNOWN} or {WELL_KNOWN}/LABEL (got {shown(path)})")
-    if match[2] in OPERATIONS:
-        raise UnitError(f"give the URL without the operation: estsim adds {match[2]} itself")
-    return match[1], parse_label(match[2]) if match[2] else None
+    before, found, label = f"{trimmed}/".partition(f"{WELL_KNOWN}/")
+    if not found:
+        raise UnitError(
+            f"the path must be {WELL_KNOWN} or {WELL_KNOWN}/LABEL, with or without a prefix (got {shown(path)})"
+        )
+    if not is_path(f"{before}/"):
+        raise UnitError(f"encode all but letters, digits and ._~!$&'()*+,;=:@- in the path as %XX (got {shown(path)})")
+    label = label.rstrip("/")
+    if label.rpartition("/")[2] in OPERATION_NAMES:
+        raise UnitError(f"remove the operation: estsim appends {label.rpartition('/')[2]} itself")
+    return before + WELL_KNOWN, parse_label(label) if label else None

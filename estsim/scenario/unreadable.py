@@ -6,7 +6,7 @@ from estsim.errors import UnitError
 from estsim.units import shown
 
 
-def unreadable(path: Path, error: Exception) -> UnitError:
-    """Return the refusal, with the system's reason; a name that no system takes is told without its folder."""
-    reason, got = (error.strerror, path) if isinstance(error, OSError) else (error, shown(path.name))
+def unreadable(path: Path, reason: str) -> UnitError:
+    """Return the refusal with its reason; a name that is not fit for a terminal is told shortened, without folder."""
+    got = str(path) if str(path).isprintable() else shown(path.name)
     return UnitError(f"cannot be read: {reason} (got {got})")

@@ -9,7 +9,10 @@ from ipaddress import ip_address
 from typing import Final
 
 from estsim.errors import UnitError
-from estsim.units import parse_rate, parse_share, shown
+from estsim.fields import MOST
+from estsim.scenario.scalar_advice import is_no, is_yes
+from estsim.spreads import parse_pair
+from estsim.units import format_rate, parse_duration, parse_rate, parse_share, shown
 
 MOST_WORKERS: Final = 256
 
@@ -32,6 +35,10 @@ def off_or_mapping(value: object) -> object:
         return None
     if value is None:
         raise UnitError("expected off or a mapping (got nothing)")
+    if is_no(value):
+        raise UnitError(f"expected off or a mapping: write off (got {shown(value)})")
+    if is_yes(value):
+        raise UnitError(f"expected off or a mapping: remove the key to use the defaults (got {shown(value)})")
     return value
 
 
@@ -40,7 +47,7 @@ def enroll_operation(value: object) -> object:
     if value in ("serverkeygen", "fullcmc"):
         raise later(str(value))
     if value == "simplereenroll":
-        raise UnitError("a first enrolment is no re-enrolment: must be simpleenroll (got simplereenroll)")
+        raise UnitError("the first enrolment must use simpleenroll (got simplereenroll)")
     return value
 
 
@@ -48,12 +55,11 @@ def ramp(value: object) -> object:
     """Return the two rates of ``0/s..50/s``, per second; a ramp may also go down."""
     if value is None:
         return None
-    start, dots, end = value.partition("..") if isinstance(value, str) else ("", "", "")
-    if not dots:
-        raise UnitError(f"expected two rates such as 0/s..50/s (got {shown(value)})")
-    rates = parse_rate(start), parse_rate(end)
+    rates = parse_pair(value, parse_rate, "two rates such as 0/s..50/s")
     if min(rates) < 0 or max(rates) <= 0:
-        raise UnitError(f"a rate is never negative, and one of the two is greater than 0 (got {shown(value)})")
+        raise UnitError(f"rates must not be negative, and one of the two must be greater than 0 (got {shown(value)})")
+    if max(rates) > MOST:
+        raise UnitError(f"must be at most {format_rate(MOST)} (got {shown(value)})")
     return rates
 
 
@@ -69,7 +75,21 @@ def obedience(value: object) -> object:
             return 1.0 + _positive(share)
         if word == "early":
             return 1.0 - _at_most_all(_positive(share), share)
-    raise UnitError(f"expected obey, ignore, {{early: 50%}} or {{late: 20%}} (got {shown(value)})")
+    raise UnitError(f"expected obey, ignore, {{early: 50%}} or {{late: 20%}}{_told_time(value)} (got {shown(value)})")
+
+
+def _told_time(value: object) -> str:
+    """Return where a time belongs that was given as a device's own."""
+    if is_no(value):
+        return ": write ignore"
+    if is_yes(value):
+        return ": write obey"
+    try:
+        seconds = parse_duration(value)
+    except UnitError:
+        return ""
+    told = f"{{seconds: {round(seconds)}}}"
+    return f": the server sets the wait, write sandbox: {{issue: {{mode: deferred, retry_after: {told}}}}}"
 
 
 def address(value: object) -> str:
@@ -87,7 +107,11 @@ def retry_reason(value: object) -> object:
 
 def attempts(value: object) -> object:
     """Return a number of tries; ``unlimited`` is one that nobody reaches."""
-    return sys.maxsize if value == "unlimited" else value
+    if value == "unlimited":
+        return sys.maxsize
+    if isinstance(value, int) and value > MOST:
+        raise UnitError(f"must be at most {MOST}, or unlimited (got {shown(value)})")
+    return value
 
 
 def workers(value: object) -> object:

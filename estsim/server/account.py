@@ -49,7 +49,7 @@ class Account:
             if account is not None:
                 _count(account, exchange)
         if exchange.status is not None and exchange.status >= _ERROR:
-            self._reason(f"{exchange.status} {_rule(exchange.detail or 'a fault that was asked for')}")
+            self._reason(f"{exchange.status} {_rule(exchange.detail or 'injected fault')}")
         bins = self._per_second.setdefault(int(now_s), [0, 0])
         bins[0] += 1
         bins[1] += exchange.serial is not None

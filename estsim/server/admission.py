@@ -5,20 +5,19 @@ Pure: from a request and the peer of its connection comes an :class:`Application
 """
 
 import base64
-import binascii
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-
 from estsim.errors import EstsimError
-from estsim.est.csr import CertificateParts, CSRFacts, read_csr
+from estsim.est.certificate import Certificate
+from estsim.est.csr import CSRFacts, read_csr, subject_asked_for
 from estsim.est.messages import EstRequest
+from estsim.est.names import same_name
 from estsim.est.operations import PKCS10, Operation
+from estsim.est.signatures import public_key
 from estsim.est.transfer import TransferError, decode_body
 from estsim.server.ca import weakness_of
 from estsim.server.config import ClientsConfig, RequireCertificate
@@ -37,7 +36,7 @@ class Application:
 
     request: Request
     csr_der: bytes
-    public_key: CertificatePublicKeyTypes
+    spki: bytes
     names: Names
 
 
@@ -56,13 +55,13 @@ class Admission:
     def __init__(
         self,
         clients: ClientsConfig,
-        issuer_name: x509.Name,
-        anchors: tuple[x509.Certificate, ...],
+        issuer_der: bytes,
+        anchors: tuple[Certificate, ...],
         *,
         verified: bool,
     ) -> None:
         self._clients = clients
-        self._issuer_der = issuer_name.public_bytes()
+        self._issuer_der = issuer_der
         self._trust = PeerTrust(anchors)
         self._verified = verified
 
@@ -76,12 +75,12 @@ class Admission:
             raise self._challenge(f"expected Basic credentials (got {scheme[:20]})")
         try:
             name, colon, password = base64.b64decode(credentials.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            raise self._challenge("expected Basic credentials as base64 of user:password") from None
+        except ValueError:  # no base64, or no UTF-8 in it, or not even ASCII
+            raise self._challenge("expected Basic credentials as base64-encoded user:password") from None
         user = self._clients.users.get(name)
         known = user.password if user else ""
         if not (hmac.compare_digest(known.encode(), password.encode()) and user and colon):
-            raise self._challenge("user unknown or password wrong")
+            raise self._challenge("unknown user or wrong password")
         return name
 
     def authorize(self, operation: Operation, peer: Peer, user: str | None) -> None:
@@ -108,11 +107,11 @@ class Admission:
 
     def _check_certificate(self, peer: Peer) -> None:
         if peer.problem is not None:
-            raise Refused(403, f"expected a valid client certificate (got {peer.subject}: {peer.problem})")
+            raise Refused(403, f"expected a valid client certificate (got {peer.name}: {peer.problem})")
         if not self._verified and not self._trust.takes(peer):
             raise Refused(
                 403,
-                f"expected a client certificate of a CA that is trusted here, see bootstrap_cas (got {peer.subject})",
+                f"expected a client certificate issued by a trusted CA, see bootstrap_cas (got {peer.name})",
             )
 
     def apply(self, operation: Operation, request: EstRequest, peer: Peer, user: str | None) -> Application:
@@ -120,62 +119,79 @@ class Admission:
         content_type = header_of(request, "content-type") or "nothing"
         if content_type.partition(";")[0].strip().lower() != PKCS10:
             raise Refused(415, f"expected Content-Type: {PKCS10} (got {content_type[:60]})")
-        der, csr, facts = _read(request.body)
-        public_key = _certifiable(csr)
-        if operation is Operation.SIMPLEREENROLL and peer.parts is not None and not facts.change_subject_name:
-            _keeps_names(facts, peer.parts)
+        der, facts = _read(request.body)
+        weakness = weakness_of(public_key(facts.public_key_der))
+        if weakness is not None:
+            raise Refused(400, weakness)
+        renewing = operation is Operation.SIMPLEREENROLL
+        if renewing and peer.certificate is not None and not peer.is_ra and facts.change_subject_name is None:
+            _keeps_names(facts, peer.certificate)
         try:
-            names = requested_names(csr, facts, renewing=operation is Operation.SIMPLEREENROLL)
+            names = requested_names(facts, renewing=renewing)
         except NamesError as error:
             raise Refused(400, str(error)) from error
         key = sha256(facts.public_key_der).digest()
-        return Application(Request(identity_of(peer, user, facts), key, names.digest), der, public_key, names)
+        return Application(Request(identity_of(peer, user, facts), key, names.digest), der, facts.public_key_der, names)
 
     def _is_renewing(self, peer: Peer) -> None:
-        if peer.parts is None:
-            raise Refused(403, "expected the certificate to be renewed in the TLS handshake (RFC 7030 §4.2.2)")
-        if peer.parts.issuer_der != self._issuer_der:
+        """Refuse who does not show the certificate to be renewed; an RA renews others' as it enrolls them.
+
+        RFC 7030 §3.7: to a client with id-kp-cmcRA a server may "apply authorization policy consistent with an RA
+        client", and §4.2.2 has the names compared with those of the certificate being renewed, which is not the RA's.
+        """
+        if peer.is_ra:
+            return
+        if peer.certificate is None:
+            raise Refused(403, "expected the certificate being renewed in the TLS handshake (RFC 7030 §4.2.2)")
+        if not same_name(peer.certificate.issuer_der, self._issuer_der):
             raise Refused(
                 403,
-                "expected the certificate to be renewed, issued by this CA, in the TLS handshake"
-                f" (got one of another CA, {peer.subject}); a first enrolment is simpleenroll",
+                "expected the certificate being renewed, issued by this CA, in the TLS handshake"
+                f" (got {peer.name}, issued by another CA); use simpleenroll for a first enrolment",
             )
 
     def _challenge(self, text: str) -> Refused:
         return Refused(401, text, (("www-authenticate", f'Basic realm="{REALM}"'),))
 
 
-def _read(body: bytes) -> tuple[bytes, x509.CertificateSigningRequest, CSRFacts]:
+def _read(body: bytes) -> tuple[bytes, CSRFacts]:
     if not body:
         raise Refused(400, "expected a PKCS#10 request in base64 (got an empty body)")
     try:
         der, _ = decode_body(body)
-        csr, facts = read_csr(der)
+        facts = read_csr(der)
     except TransferError as error:
         raise Refused(400, f"expected base64 (RFC 8951 §3): {error}") from error
     except EstsimError as error:
         raise Refused(400, f"expected a PKCS#10 request: {error}") from error
-    return der, csr, facts
+    return der, facts
 
 
-def _certifiable(csr: x509.CertificateSigningRequest) -> CertificatePublicKeyTypes:
-    try:
-        public_key = csr.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise Refused(400, f"the public key of the request cannot be read: {error}") from error
-    weakness = weakness_of(public_key)
-    if weakness is not None:
-        raise Refused(400, weakness)
-    return public_key
-
-
-def _keeps_names(facts: CSRFacts, parts: CertificateParts) -> None:
+def _keeps_names(facts: CSRFacts, certificate: Certificate) -> None:
     """RFC 7030 §4.2.2: Subject and SubjectAltName "MUST be identical" to those of the certificate being renewed."""
-    asked = "; a change needs the ChangeSubjectName attribute (RFC 7030 §4.2.2)"
-    if facts.subject_der != parts.subject_der:
+    asked = "; a change requires the ChangeSubjectName attribute (RFC 7030 §4.2.2)"
+    if facts.subject_der != certificate.subject_der:
         raise Refused(403, f"expected the Subject of the certificate presented, byte for byte{asked}")
-    if facts.san_der != parts.san_der:
+    if facts.san_der != certificate.san_der:
         raise Refused(403, f"expected the SubjectAltName of the certificate presented, byte for byte{asked}")
+
+
+def device_named(operation: Operation, request: EstRequest, peer: Peer, application: Application | None) -> bytes:
+    """Return the Subject of the device that asks, or what stands for it: the only name that is its own in every run.
+
+    On re-enrolment that of the certificate it shows; before, that of its CSR, even where it is refused, as many devices
+    may share a certificate or have none.
+    """
+    certificate = peer.certificate
+    shown = Names(certificate.subject_der, certificate.san_der).own if certificate else b""
+    if not operation.seeks_certificate or (operation is Operation.SIMPLEREENROLL and shown and not peer.is_ra):
+        return shown
+    if application is not None:
+        return application.names.own
+    with suppress(TransferError):
+        subject_der = subject_asked_for(decode_body(request.body)[0])
+        return shown if subject_der is None else Names(subject_der, None).own or shown
+    return shown
 
 
 def identity_of(peer: Peer, user: str | None, facts: CSRFacts | None = None) -> bytes:

@@ -92,7 +92,7 @@ def sole_user_of(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"{folder}: another sandbox is using it; take another folder with --dir") from None
+            raise UsageError(f"{folder}: in use by another sandbox; choose another folder with --dir") from None
         (folder / "sandbox.json").unlink(missing_ok=True)  # left by one that was killed
         yield
 

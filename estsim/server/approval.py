@@ -10,23 +10,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from estsim.errors import EstsimError, StoreError, UsageError
-from estsim.est.certs_only import LIBRARY_ERRORS
 from estsim.est.csr import CSRError, CSRFacts, read_csr
+from estsim.est.general_names import alternative_names
+from estsim.est.signatures import public_key
 from estsim.server.names import Names, NamesError, requested_names
 from estsim.server.store import SCHEMA_VERSION
 
 _STORE: Final = "sandbox.sqlite"
 _PATIENCE_S: Final = 5.0  # with the sandbox, whose own transactions take a millisecond
 _UNREADABLE: Final = "unreadable"
+_KINDS: Final = {"dns": "DNS", "ip": "IP", "uri": "URI", "dirname": "dirName", "rid": "RID", "other": "otherName"}
 
 _HELD: Final = (
     "SELECT id, center, subject, csr, names_hash, since_unix, polls, approved, reason FROM pending WHERE for_person"
@@ -102,7 +102,7 @@ class Approvals:
         unknown = ", ".join(str(number) for number, row in found.items() if row is None)
         if unknown:
             raise UsageError(
-                f"{self._directory}: expected ids of requests that are held there (got {unknown}); nothing was changed"
+                f"{self._directory}: expected ids of pending requests (got {unknown}); nothing was changed"
             )
         return tuple(found.values())
 
@@ -129,7 +129,7 @@ class Approvals:
         except OSError as error:
             raise UsageError(f"{self._path}: cannot be read: {error.strerror}") from error
         if not found:
-            raise UsageError(f"{self._directory}: expected the folder of a sandbox (there is no {_STORE} in it)")
+            raise UsageError(f"{self._directory}: expected a sandbox folder (it contains no {_STORE})")
 
     @contextmanager
     def _explained(self, kind: type[EstsimError], what: str) -> Iterator[None]:
@@ -156,24 +156,25 @@ def _as_request(row: Any) -> HeldRequest:  # noqa: ANN401 - a row of SQLite
 
 def _asked(csr_der: bytes, names_hash: bytes) -> _Asked:
     try:
-        csr, facts = read_csr(csr_der)
-        sans = _sans(_names(csr, facts, names_hash))
-        return _Asked(_kind(csr.public_key()), sha256(facts.public_key_der).hexdigest(), sans)
-    except (CSRError, *LIBRARY_ERRORS):
+        facts = read_csr(csr_der)
+        names = _names(facts, names_hash)
+        key = public_key(facts.public_key_der)
+        return _Asked(_kind(key), sha256(facts.public_key_der).hexdigest(), _sans(names))
+    except CSRError:
         return _Asked(_UNREADABLE, _UNREADABLE, (_UNREADABLE,))
 
 
-def _names(csr: x509.CertificateSigningRequest, facts: CSRFacts, names_hash: bytes) -> Names:
+def _names(facts: CSRFacts, names_hash: bytes) -> Names:
     """Return the names to be certified: a renewal's ChangeSubjectName counts, an enrolment's does not (RFC 6402 §2.8).
 
     The store keeps no operation, but the digest of the names that were asked for.
     """
     for renewing in (False, True):
         with suppress(NamesError):
-            names = requested_names(csr, facts, renewing=renewing)
+            names = requested_names(facts, renewing=renewing)
             if names.digest == names_hash:
                 return names
-    raise CSRError("expected a request for the names that it is held for")
+    raise CSRError("expected a request for the same names as the pending one")
 
 
 def _kind(key: object) -> str:
@@ -189,36 +190,10 @@ def _kind(key: object) -> str:
 
 
 def _sans(names: Names) -> tuple[str, ...]:
-    """Read the raw SubjectAltName by way of a request that holds it, the only way the library offers."""
-    if names.san is None:
-        return ()
-    builder = x509.CertificateSigningRequestBuilder(x509.Name([])).add_extension(names.san.value, critical=False)
-    extensions = builder.sign(_throwaway_key(), None).extensions
-    return tuple(map(_san, extensions.get_extension_for_class(x509.SubjectAlternativeName).value))
-
-
-@cache
-def _throwaway_key() -> ed25519.Ed25519PrivateKey:
-    return ed25519.Ed25519PrivateKey.generate()
-
-
-def _san(name: x509.GeneralName) -> str:
     """Return ``DNS:meter-1.example.com``; a comma inside a name is escaped, lest it read as the end of it."""
-    match name:
-        case x509.DNSName():
-            kind, value = "DNS", name.value
-        case x509.IPAddress():
-            kind, value = "IP", str(name.value)
-        case x509.RFC822Name():
-            kind, value = "email", name.value
-        case x509.UniformResourceIdentifier():
-            kind, value = "URI", name.value
-        case x509.DirectoryName():
-            kind, value = "dirName", name.value.rfc4514_string()
-        case x509.RegisteredID():
-            kind, value = "RID", name.value.dotted_string
-        case x509.OtherName():
-            kind, value = "otherName", f"{name.type_id.dotted_string}={name.value.hex()}"
-        case _:
-            kind, value = type(name).__name__, str(name.value)
-    return f"{kind}:" + value.replace("\\", "\\\\").replace(",", "\\,")
+    return tuple(map(_san, alternative_names(names.san_der).texts))
+
+
+def _san(text: str) -> str:
+    kind, _, value = text.partition(":")
+    return f"{_KINDS.get(kind, kind)}:" + value.replace("\\", "\\\\").replace(",", "\\,")

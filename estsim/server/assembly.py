@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from cryptography import x509
-
+from estsim.est.certificate import Certificate
 from estsim.server.admission import Admission
 from estsim.server.ca import Issuer
 from estsim.server.capacity import CapacityGate, SignerPool, Signers, TokenBucket
@@ -22,7 +21,7 @@ def build_center(
     label: str,
     config: SandboxConfig,
     pki: Pki,
-    anchors: tuple[x509.Certificate, ...],
+    anchors: tuple[Certificate, ...],
     *,
     verified: bool,
     clock: SandboxClock,
@@ -33,7 +32,7 @@ def build_center(
     capacity = center.capacity
     return TrustCenter(
         label,
-        admission=Admission(center.clients, pki.issuer.certificate.subject, anchors, verified=verified),
+        admission=Admission(center.clients, pki.issuer.certificate.subject_der, anchors, verified=verified),
         policy=IssuePolicy(
             center.issue,
             None if capacity is None else build_gate(capacity),
@@ -79,5 +78,5 @@ def _signers(capacity: CapacityConfig) -> Signers:
     if capacity.sign_time is not None:
         return SignerPool(capacity.signers or 1, capacity.sign_time, capacity.burst)
     if capacity.rate is None:
-        raise AssertionError("the model has seen to it that one of the two is there")
+        raise AssertionError("the configuration model guarantees that one of the two is set")
     return TokenBucket(capacity.rate, capacity.burst)

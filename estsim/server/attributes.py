@@ -5,8 +5,10 @@ RFC 4514 §3 and what people write besides; an attribute without a name here is 
 
 from typing import Final
 
-from cryptography import x509
 from cryptography.x509.oid import NameOID
+
+from estsim.est.names import read_name
+from estsim.est.oid import oid
 
 ATTRIBUTES: Final = {
     "CN": NameOID.COMMON_NAME,
@@ -25,14 +27,14 @@ ATTRIBUTES: Final = {
     "SN": NameOID.SURNAME,
     "TITLE": NameOID.TITLE,
 }
-_FIRST: Final = {oid: name for name, oid in reversed(ATTRIBUTES.items())}
-_LAST: Final = {oid: name for name, oid in ATTRIBUTES.items()}
+_FIRST: Final = {oid(kind.dotted_string): name for name, kind in reversed(ATTRIBUTES.items())}
+_LAST: Final = {oid(kind.dotted_string): name for name, kind in ATTRIBUTES.items()}
 _SPELLINGS: Final = (_FIRST, _LAST)  # no attribute has more than two names
 
 
-def spellings(name: x509.Name) -> list[list[str]]:
+def spellings(name_der: bytes) -> list[list[str]]:
     """Return a name's parts as scenarios write them, in the order of the encoding: ``CN=meter-1``, ``O=Example``.
 
     In every way to write them: ``EMAILADDRESS=`` is ``E=`` too.
     """
-    return [[rdn.rfc4514_string(names) for rdn in name.rdns] for names in _SPELLINGS]
+    return [read_name(name_der).parts(names) for names in _SPELLINGS]

@@ -144,7 +144,7 @@ class SignerPool(_Clockwork):
     def __init__(self, signers: int, sign_time: Distribution, burst: int = 1) -> None:
         super().__init__()
         if signers < 1 or burst < 1 or sign_time.low < 0 or sign_time.high <= 0:
-            raise ValueError("there must be a signer, a burst of at least 1, and a sign time greater than 0")
+            raise ValueError("expected at least one signer, a burst of at least 1, and a sign time greater than 0")
         self._sign_time = sign_time
         self._room = signers - 1 + burst
         self._free_at_s = [float("-inf")] * signers

@@ -13,22 +13,21 @@ from math import ceil
 from typing import Final, assert_never
 
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from estsim.est.certificate import Certificate, serial_text
 from estsim.est.certs_only import encode_certs_only
 from estsim.est.messages import EstResponse
 from estsim.est.operations import CERTS_ONLY, PKCS7_MIME, Operation
 from estsim.est.transfer import encode_body
 from estsim.server import faults as faulty
-from estsim.server.admission import Admission, Application, identity_of
+from estsim.server.admission import Admission, Application, device_named
 from estsim.server.answer import Call, Outcome
-from estsim.server.ca import Issuer, make_key
+from estsim.server.ca import Issuer, make_key, spki_of
 from estsim.server.clock import SandboxClock
 from estsim.server.config import KeyKind
+from estsim.server.draws import DrawKey, Ordinals, who_draws
 from estsim.server.fault_config import FaultKind
-from estsim.server.faults import Attempts, Delivery, Fault, FaultPlan
+from estsim.server.faults import Delivery, Fault, FaultPlan
 from estsim.server.policy import (
     ComeAgain,
     Decision,
@@ -41,7 +40,6 @@ from estsim.server.policy import (
     Request,
     TooEarly,
     Verdict,
-    who_draws,
 )
 from estsim.server.refused import Refused, text_response
 from estsim.server.store import IssuedRow, PendingRow
@@ -72,7 +70,7 @@ class TrustCenter:
         policy: IssuePolicy,
         issuer: Issuer,
         faults: FaultPlan,
-        ca_certificates: tuple[x509.Certificate, ...],
+        ca_certificates: tuple[Certificate, ...],
         manners: Manners,
         clock: SandboxClock,
         decision: Callable[[str, Request], Decision | None],
@@ -82,14 +80,14 @@ class TrustCenter:
         self._admission = admission
         self._issuer = issuer
         self._faults = faults
-        self._attempts = Attempts()
+        self._ordinals = Ordinals()
         self._manners = manners
         self._clock = clock
         self._decision = decision
         self._in_hand: set[tuple[bytes, bytes]] = set()
-        self._chain = ca_certificates
-        self._ca_certificates = self._certificates(PKCS7_MIME, ca_certificates)
-        self._root_alone = self._certificates(PKCS7_MIME, ca_certificates[:1])
+        self._chain = tuple(each.der for each in ca_certificates)
+        self._ca_certificates = self._certificates(PKCS7_MIME, self._chain)
+        self._root_alone = self._certificates(PKCS7_MIME, self._chain[:1])
         self._has_chain = len(ca_certificates) > 1
 
     def change(self, faults: FaultPlan, manners: Manners) -> None:
@@ -116,7 +114,10 @@ class TrustCenter:
             application = self._admit(operation, call)
         except Refused as refused:
             refusal = refused
-        faults = self._faults_of(operation, call, application)
+        draws = self._draws_of(operation, call, application)
+        if application is not None:
+            application = replace(application, request=replace(application.request, draws=draws))
+        faults = self._faults_of(operation, call, application, draws)
         if (silence := _unanswered(faults)) is not None:
             return silence
         if refusal is None:
@@ -139,22 +140,21 @@ class TrustCenter:
             raise Refused(501, f"{operation.value} is not implemented by this server")
         if not operation.seeks_certificate:
             return None
-        application = self._admission.apply(operation, call.request, call.peer, user)
-        request = application.request
-        return replace(
-            application, request=replace(request, attempt=self._attempts.next(request.identity, request.key))
-        )
+        return self._admission.apply(operation, call.request, call.peer, user)
 
-    def _faults_of(self, operation: Operation, call: Call, application: Application | None) -> tuple[Fault, ...]:
-        if application is not None:
-            request, name = application.request, application.names.subject
-            met = faulty.Request(request.who, request.attempt, operation, lambda: name)
-        else:
-            identity, certificate = identity_of(call.peer, call.exchange.user), call.peer.certificate
-            who = who_draws(identity, operation.value.encode())
-            attempt = self._attempts.next(identity, operation.value.encode())
-            met = faulty.Request(who, attempt, operation, lambda: certificate.subject if certificate else None)
-        return self._faults.drawn(met, self._clock.age_s())
+    def _draws_of(self, operation: Operation, call: Call, application: Application | None) -> DrawKey:
+        """Count a request; what comes before a run's own beginning changes nothing of what follows."""
+        who = who_draws(self.label, device_named(operation, call.request, call.peer, application), operation)
+        if not self._clock.has_begun:
+            return DrawKey(who)
+        return self._ordinals.next(who, application.request.key if application else b"")
+
+    def _faults_of(
+        self, operation: Operation, call: Call, application: Application | None, draws: DrawKey
+    ) -> tuple[Fault, ...]:
+        certificate = call.peer.certificate
+        name = application.names.subject_der if application else certificate.subject_der if certificate else None
+        return self._faults.drawn(faulty.Request(draws, operation, lambda: name), self._clock.age_s())
 
     # -- the decision, and what follows
 
@@ -202,40 +202,40 @@ class TrustCenter:
             case ComeAgain():
                 return self._defer(verdict, application, call)
             case TooEarly(status, wait_s):
-                text = "expected the request to be repeated when the Retry-After had passed"
+                text = "expected the request to be repeated after the Retry-After had elapsed"
                 return self._still_pending(Refused(status, text, self._retry_after(wait_s)), application, call)
             case Overloaded(status, told_s):
                 headers = () if told_s is None else self._retry_after(told_s)
-                raise Refused(status, "the certification authority has no capacity left", headers)
+                raise Refused(status, "the CA is at capacity", headers)
             case Denied(reason):
                 return self._still_pending(_denied(reason), application, call)
         assert_never(verdict)
 
     async def _issue(self, application: Application, faults: tuple[Fault, ...]) -> Outcome:
-        public_key, expired, injected = _wrongs(application, faults)
+        spki, expired, injected = _wrongs(application, faults)
         wall_now_s = self._clock.now_s()
         names = application.names
-        sign = partial(self._issuer.issue, public_key, names, wall_now_s, expired=expired)
+        sign = partial(self._issuer.issue, spki, names, wall_now_s, expired=expired)
         certificate = await trio.to_thread.run_sync(sign) if self._issuer.is_slow else sign()
         request = application.request
         issued = IssuedRow(
-            serial=f"{certificate.serial_number:x}",
+            serial=serial_text(certificate.serial),
             at_unix=wall_now_s,
             center=self.label,
             identity=request.identity,
             key_hash=request.key,
-            subject=names.subject.rfc4514_string(),
-            not_after=certificate.not_valid_after_utc.timestamp(),
-            certificate=certificate.public_bytes(Encoding.DER),
+            subject=names.subject,
+            not_after=certificate.not_after_s,
+            certificate=certificate.der,
         )
         settled = request if self.policy.pending(request) else None
         return Outcome(
-            self._certificates(CERTS_ONLY, (certificate,)), injected=injected, issued=issued, settled=settled
+            self._certificates(CERTS_ONLY, (certificate.der,)), injected=injected, issued=issued, settled=settled
         )
 
     def _defer(self, verdict: ComeAgain, application: Application, call: Call) -> Outcome:
         """RFC 7030 §4.2.3: "the server responds with 202 [...] MUST include a Retry-After header"."""
-        line = f"deferred: come again in {verdict.wait_s} s"
+        line = f"deferred: retry after {verdict.wait_s} s"
         response = text_response(self._manners.deferral_status, line, self._retry_after(verdict.wait_s))
         return Outcome(response, pending=self._row(verdict.pending, application, call))
 
@@ -247,7 +247,7 @@ class TrustCenter:
     def _row(self, pending: Pending | None, application: Application, call: Call) -> PendingRow | None:
         if pending is None:
             return None
-        subject = application.names.subject.rfc4514_string()
+        subject = application.names.subject
         return PendingRow(self.label, pending, subject, application.csr_der, call.exchange.at_unix, pending.for_person)
 
     def _retry_after(self, wait_s: int) -> tuple[tuple[str, str], ...]:
@@ -256,7 +256,7 @@ class TrustCenter:
         # Whole seconds: rounded up, a client that obeys is never early.
         return (("retry-after", formatdate(ceil(self._clock.now_s() + wait_s), usegmt=True)),)
 
-    def _certificates(self, content_type: str, certificates: tuple[x509.Certificate, ...]) -> EstResponse:
+    def _certificates(self, content_type: str, certificates: tuple[bytes, ...]) -> EstResponse:
         body = encode_body(encode_certs_only(certificates), columns=self._manners.columns)
         headers = (("content-type", content_type), ("content-transfer-encoding", "base64"))
         return EstResponse(200, headers, body)
@@ -272,18 +272,16 @@ def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:
     return None
 
 
-def _wrongs(
-    application: Application, faults: tuple[Fault, ...]
-) -> tuple[CertificatePublicKeyTypes, bool, tuple[FaultKind, ...]]:
+def _wrongs(application: Application, faults: tuple[Fault, ...]) -> tuple[bytes, bool, tuple[FaultKind, ...]]:
     """Return the key to certify, whether the certificate is to be over, and the faults that want it so."""
     injected = tuple(kind for kind in _ON_CERTIFICATES if faulty.find(faults, kind))
     wrong_key = FaultKind.WRONG_KEY in injected
-    public_key = make_key(KeyKind.EC_P256).public_key() if wrong_key else application.public_key
-    return public_key, FaultKind.EXPIRED_CERTIFICATE in injected, injected
+    spki = spki_of(make_key(KeyKind.EC_P256)) if wrong_key else application.spki
+    return spki, FaultKind.EXPIRED_CERTIFICATE in injected, injected
 
 
 def _denied(reason: str) -> Refused:
-    return Refused(403, f"the request was rejected: {reason or 'no reason was given'}")
+    return Refused(403, f"the request was rejected: {reason or 'no reason given'}")
 
 
 def _spoilt(outcome: Outcome, faults: tuple[Fault, ...]) -> Outcome:

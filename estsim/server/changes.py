@@ -8,6 +8,7 @@ from estsim.errors import UnitError
 from estsim.server.config import DEFAULT
 
 CHANGEABLE: Final = ("issue", "capacity", "faults")  # sections of a trust center
+UNWRITTEN: Final = "the sandbox's store cannot be written"  # a run that started it looks for this in its words
 CHANGED_FILE: Final = "changed.json"  # in a sandbox's folder: the number of the last change, and what was wrong with it
 _CENTERS: Final = "trust_centers"
 
@@ -22,7 +23,7 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, object], label: str
     for path, value in changes.items():
         center, steps = _place(result, path, label)
         if not steps or steps[0] not in CHANGEABLE:
-            raise UnitError(f"cannot change while the sandbox runs; {', '.join(CHANGEABLE)} can (got {path})")
+            raise UnitError(f"cannot change while the sandbox runs; only {', '.join(CHANGEABLE)} can (got {path})")
         _put(center, steps, value)
     return result
 

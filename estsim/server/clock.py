@@ -15,9 +15,17 @@ class SandboxClock:
         """Return the time as UNIX seconds, never going back."""
         return self._offset_s + _uptime_s()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run has begun that this is the clock of."""
+        return self._began_s < inf
+
     def age_s(self) -> float:
-        """Return the seconds since the beginning; negative before it."""
-        return self.now_s() - self._began_s
+        """Return the seconds since the beginning; below zero as long as nobody has told when that is.
+
+        The first request of a run is never before it: two processes' clocks may be a moment apart.
+        """
+        return max(0.0, self.now_s() - self._began_s) if self.has_begun else -inf
 
     def begin_at(self, unix_s: float) -> None:
         """Count ages from this moment on: a run that started the sandbox tells when its own clock begins."""

@@ -7,8 +7,9 @@ of the design that this version does not support are refused by name, unknown on
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -26,6 +27,11 @@ _DAY_S: Final = 86_400.0
 _CA_LIFE_S: Final = 20 * 365 * _DAY_S
 _MOST_INTERMEDIATES: Final = 8
 _LABEL: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110 §5.6.2
+_HEADERS_IN_USE: Final = frozenset(
+    {"host", "authorization", "connection", "content-length", "content-type", "content-transfer-encoding", "expect"}
+    | {"transfer-encoding", "x-request-id"}
+)
 _OPERATIONS: Final = frozenset(operation.value for operation in Operation)
 
 
@@ -41,11 +47,14 @@ class KeyKind(StrEnum):
 
 
 class IssuerConfig(Section):
-    """The certification authority: its keys, and how long the certificates it issues live."""
+    """Issuing CA: its keys, and the lifetime of its certificates."""
 
-    key: KeyKind = KeyKind.EC_P256
-    intermediates: Count = 1
-    validity: PositiveDuration = _DAY_S
+    short_for: ClassVar[tuple[str, ...]] = ("key", "validity", "intermediates")
+    example: ClassVar[str] = "{key: ec-p256, validity: 24h}"
+
+    key: KeyKind = Field(default=KeyKind.EC_P256, description="Key type.")
+    intermediates: Count = Field(default=1, description="Number of CAs between root and issuing CA: 1.")
+    validity: PositiveDuration = Field(default=_DAY_S, description="Lifetime of issued certificates: 24h, or seconds.")
 
     @field_validator("intermediates")
     @classmethod
@@ -60,22 +69,25 @@ class IssuerConfig(Section):
         if validity_s < 1:
             raise ValueError(f"must be at least 1s, the resolution of a certificate (got {validity_s:g}s)")
         if validity_s > _CA_LIFE_S:
-            raise ValueError(f"must be at most {_CA_LIFE_S / _DAY_S:.0f}d, the life of the CA itself")
+            raise ValueError(f"must be at most {_CA_LIFE_S / _DAY_S:.0f}d, the CA's own lifetime")
         return validity_s
 
 
 class UserConfig(Section):
-    """A user who may enroll with HTTP authentication."""
+    """User for HTTP authentication."""
 
-    password: Text = Field(repr=False)
-    schemes: list[str] = Field(default=["basic"], min_length=1)
+    short_for: ClassVar[tuple[str, ...]] = ("password",)
+    example: ClassVar[str] = "{password: PASSWORD}"
+
+    password: Text = Field(repr=False, description="Password.")
+    schemes: list[str] = Field(default=["basic"], min_length=1, description="Accepted schemes: [basic].")
 
     @field_validator("schemes")
     @classmethod
     def _basic_only(cls, schemes: list[str]) -> list[str]:
         for scheme in schemes:
             if scheme == "digest":
-                raise ValueError("digest is not supported yet")
+                raise ValueError("digest is not supported")
             if scheme != "basic":
                 raise ValueError(f"must be basic (got {scheme})")
         return schemes
@@ -101,37 +113,89 @@ class RefuseAt(StrEnum):
 
 
 class ClientsConfig(Section):
-    """Who may enroll."""
+    """Client authentication."""
 
-    require_certificate: RequireCertificate = RequireCertificate.ENROLL
-    bootstrap_cas: list[Path] = Field(default=[])
-    users: dict[Text, UserConfig] = Field(default={})
-    refuse_at: RefuseAt = RefuseAt.HANDSHAKE
+    short_for: ClassVar[tuple[str, ...]] = ("require_certificate", "refuse_at")
+    example: ClassVar[str] = "{require_certificate: enroll}"
+
+    require_certificate: RequireCertificate = Field(
+        default=RequireCertificate.ENROLL,
+        description="Operations that require a client certificate: always (even cacerts), enroll, or never.",
+    )
+    bootstrap_cas: list[Path] = Field(
+        default=[],
+        description="Trusted manufacturer CAs, by name or file, in addition to the sandbox's own: [mfg-2026].",
+    )
+    users: dict[Text, UserConfig] = Field(
+        default={}, description="Users for HTTP authentication: {alice: {password: secret}}."
+    )
+    refuse_at: RefuseAt = Field(
+        default=RefuseAt.HANDSHAKE,
+        description="Refuse clients in the handshake (TLS alert) or in the application (401, 403 with a reason).",
+    )
 
     @field_validator("users")
     @classmethod
     def _names_fit_basic(cls, users: dict[str, UserConfig]) -> dict[str, UserConfig]:
         for name in users:
             if ":" in name:
-                raise ValueError(f"a user name cannot hold a colon (RFC 7617 §2): {name}")
+                raise ValueError(f"a user name must not contain a colon (RFC 7617 §2): {name}")
         return users
 
 
 class TlsConfig(Section):
-    """How the sandbox speaks TLS: versions, and whether it hands out tickets to resume sessions with."""
+    """TLS settings of the sandbox."""
 
-    versions: TlsVersions = ("1.2", "1.3")
-    resume: Flag = True
+    short_for: ClassVar[tuple[str, ...]] = ("versions",)
+    example: ClassVar[str] = "{versions: 1.2..1.3}"
+
+    versions: TlsVersions = Field(default=("1.2", "1.3"), description="Oldest and newest TLS version: 1.2..1.3.")
+    resume: Flag = Field(default=True, description="Offer session resumption: true.")
+
+
+class PeerHeader(Section):
+    """Header with client certificates that trusted proxies forward."""
+
+    example: ClassVar[str] = "{name: X-Client-Cert, trusted: [127.0.0.1]}"
+
+    name: Text = Field(description="Header with the certificate: X-Client-Cert.")
+    trusted: list[Text] = Field(
+        min_length=1, description="Addresses or networks of the proxies: [127.0.0.1, 10.0.0.0/8]."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_its_own(cls, name: str) -> str:
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"must be the name of a header, such as X-Client-Cert (got {shown(name)})")
+        if name.lower() in _HEADERS_IN_USE:
+            raise ValueError(f"must be a header without another meaning (got {name})")
+        return name
+
+    @field_validator("trusted")
+    @classmethod
+    def _are_addresses(cls, trusted: list[str]) -> list[str]:
+        for address in trusted:
+            try:
+                ip_network(address, strict=False)
+            except ValueError:
+                raise ValueError(f"must be addresses or networks, such as 10.0.0.0/8 (got {shown(address)})") from None
+        return trusted
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Whom it trusts; a single address is a network of one."""
+        return tuple(ip_network(address, strict=False) for address in self.trusted)
 
 
 class TrustCenterConfig(Section):
-    """One trust center: an authority, its clients, how it issues, and what it does wrong."""
+    """Trust center: CA, client authentication, issuing policy, capacity and faults."""
 
-    issuer: IssuerConfig = IssuerConfig()
-    clients: ClientsConfig = ClientsConfig()
-    issue: IssueConfig = IssueConfig()
-    capacity: CapacityConfig | None = None
-    faults: tuple[FaultConfig, ...] = ()
+    issuer: IssuerConfig = Field(default=IssuerConfig(), description="Issuing CA.")
+    clients: ClientsConfig = Field(default=ClientsConfig(), description="Client authentication.")
+    issue: IssueConfig = Field(default=IssueConfig(), description="When certificates are issued.")
+    capacity: CapacityConfig | None = Field(default=None, description="Signing capacity: {rate: 50/s}.")
+    faults: tuple[FaultConfig, ...] = Field(default=(), description="Injected faults: [{kind: reset, rate: 0.5%}].")
 
     @model_validator(mode="after")
     def _nothing_is_idle(self) -> Self:
@@ -142,7 +206,7 @@ class TrustCenterConfig(Section):
         idle = sorted({"retry_after", "early", "status"} & self.issue.model_fields_set)
         if idle and not defers:
             raise ValueError(
-                f"issue.{idle[0]} would have no effect: nothing is deferred here"
+                f"issue.{idle[0]} would have no effect: nothing is deferred"
                 " (mode: deferred or manual, or capacity with overflow: defer)"
             )
         if not self.issuer.intermediates and any(fault.kind is FaultKind.CHAIN_MISSING for fault in self.faults):
@@ -158,10 +222,23 @@ class TrustCenterConfig(Section):
 class SandboxConfig(TrustCenterConfig):
     """The sandbox: keys of its only trust center at the top, or several under ``trust_centers``, by label."""
 
-    seed: int = Field(default=1, strict=True, ge=0, lt=2**63)
-    base64: Literal["oneline", "wrapped"] = "oneline"
-    tls: TlsConfig = TlsConfig()
-    trust_centers: dict[str, TrustCenterConfig] | None = None
+    seed: int = Field(
+        default=1, strict=True, ge=0, lt=2**63, description="Random seed of faults and waits, drawn per device: 1."
+    )
+    base64: Literal["oneline", "wrapped"] = Field(
+        default="oneline", description="Line breaks in response bodies: oneline or wrapped."
+    )
+    bodies: Literal["text", "empty"] = Field(
+        default="text", description="Bodies of 202 and 401: text, or empty for clients that do not read them."
+    )
+    tls: TlsConfig = Field(default=TlsConfig(), description="TLS settings.")
+    peer_from_header: PeerHeader | None = Field(
+        default=None,
+        description="Client certificates forwarded by proxies: {name: X-Client-Cert, trusted: [10.0.0.0/8]}.",
+    )
+    trust_centers: dict[str, TrustCenterConfig] | None = Field(
+        default=None, description="Several trust centers, by label; default has no label."
+    )
 
     @field_validator("trust_centers", mode="before")
     @classmethod
@@ -170,10 +247,10 @@ class SandboxConfig(TrustCenterConfig):
             return centers
         if DEFAULT not in centers:
             named = ", ".join(map(shown, centers)) or "none"
-            raise ValueError(f"must have one named {DEFAULT}, which is served without a label (got {named})")
+            raise ValueError(f"must include one named {DEFAULT}, which is served without a label (got {named})")
         for name in centers:
             if not isinstance(name, str) or not _LABEL.fullmatch(name) or name in (".", ".."):
-                raise ValueError(f"a label is one part of a path: letters, digits and . _ ~ - (got {shown(name)})")
+                raise ValueError(f"a label is one path segment of letters, digits and . _ ~ - (got {shown(name)})")
             # RFC 7030 §3.2.2: "The <label> MUST NOT be the same as any of the defined path segments."
             if name in _OPERATIONS:
                 raise ValueError(f"a label may not be the name of an operation (got {name})")
@@ -184,7 +261,7 @@ class SandboxConfig(TrustCenterConfig):
         doubled = set(TrustCenterConfig.model_fields) & self.model_fields_set
         if self.trust_centers is not None and doubled:
             names = ", ".join(sorted(doubled))
-            raise ValueError(f"{names}: give it at the top or under trust_centers.{DEFAULT}, not both")
+            raise ValueError(f"{names}: set it at the top level or under trust_centers.{DEFAULT}, not both")
         return self
 
     @model_validator(mode="after")
@@ -192,7 +269,9 @@ class SandboxConfig(TrustCenterConfig):
         for label, center in self.centers.items():
             kinds = {fault.kind for fault in center.faults}
             if FaultKind.WRONG_SERVER_NAME in kinds and label != DEFAULT:
-                raise ValueError(f"the fault wrong_server_name goes under {DEFAULT}: all share one TLS certificate")
+                raise ValueError(
+                    f"the fault wrong_server_name belongs under {DEFAULT}: all trust centers share one TLS certificate"
+                )
             if FaultKind.WRAPPED_BASE64 in kinds and self.base64 == "wrapped":
                 raise ValueError("the fault wrapped_base64 would have no effect with base64: wrapped")
         return self

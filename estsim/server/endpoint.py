@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
+from estsim.est.certificate import Certificate
 from estsim.net import contexts
 from estsim.net.contexts import ContextKey, Role, TlsVersion, Verify
 from estsim.net.credential import Credential
@@ -38,7 +36,7 @@ class Endpoint:
 
 
 def make_endpoint(
-    config: SandboxConfig, pki: Pki, anchors: Mapping[str, tuple[x509.Certificate, ...]], *, names: Iterable[str]
+    config: SandboxConfig, pki: Pki, anchors: Mapping[str, tuple[Certificate, ...]], *, names: Iterable[str]
 ) -> Endpoint:
     """Put the endpoint together; ``pki`` issues its certificate, ``anchors`` are those of each trust center.
 
@@ -53,7 +51,7 @@ def make_endpoint(
         versions=(TlsVersion(oldest), TlsVersion(newest)),
         groups=_GROUPS,
         tickets=config.tls.resume,
-        verify=_verify(config.centers.values()),
+        verify=_verify(config),
         refuse_at=contexts.RefuseAt(_refuse_at(config.centers.values())),
     )
     return Endpoint(
@@ -63,14 +61,18 @@ def make_endpoint(
 
 def is_verified(config: SandboxConfig) -> bool:
     """Whether a certificate that the handshake has let pass is one that the only trust center takes."""
+    if config.peer_from_header is not None:
+        return False  # of those in a header, the handshake knows nothing
     return len(config.centers) == 1 and _refuse_at(config.centers.values()) is RefuseAt.HANDSHAKE
 
 
-def _verify(centers: Iterable[TrustCenterConfig]) -> Verify:
+def _verify(config: SandboxConfig) -> Verify:
+    if config.peer_from_header is not None:
+        return Verify.REQUEST  # a proxy need not have a certificate of its own
     demanded = all(
         center.clients.require_certificate is RequireCertificate.ALWAYS
         and center.clients.refuse_at is RefuseAt.HANDSHAKE
-        for center in centers
+        for center in config.centers.values()
     )
     return Verify.REQUIRE if demanded else Verify.REQUEST
 
@@ -83,8 +85,8 @@ def _refuse_at(centers: Iterable[TrustCenterConfig]) -> RefuseAt:
 def _credential(pki: Pki, *hosts: str) -> Credential:
     key = make_key(KeyKind.EC_P256)
     names = tuple(dict.fromkeys(hosts))
-    return Credential(make_server_certificate(pki.issuer, key.public_key(), names, now=datetime.now(UTC)), key)
+    return Credential(make_server_certificate(pki.issuer, key.public_key(), names, now=datetime.now(UTC)).der, key)
 
 
-def _der(certificates: Iterable[x509.Certificate]) -> tuple[bytes, ...]:
-    return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+def _der(certificates: Iterable[Certificate]) -> tuple[bytes, ...]:
+    return tuple(certificate.der for certificate in certificates)

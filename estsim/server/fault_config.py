@@ -1,12 +1,12 @@
 """What a sandbox is told to do wrong: the ``faults`` key as a pydantic model. :mod:`estsim.server.faults` does it."""
 
 from enum import StrEnum
-from typing import Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from estsim.est.operations import Operation
-from estsim.fields import Count, Duration, DurationRange, PositiveDuration, Section, Share, Text
+from estsim.fields import Count, Duration, LatencyRange, PositiveDuration, Section, Share, Text
 from estsim.units import Constant
 
 _TEN_YEARS_S: Final = 315_360_000
@@ -34,10 +34,13 @@ class FaultKind(StrEnum):
 
 
 class Match(Section):
-    """Which requests a fault concerns: all that fit everything said here."""
+    """Requests that a fault affects; all given patterns must match."""
 
-    subject: Text | None = None
-    operation: Operation | None = None
+    short_for: ClassVar[tuple[str, ...]] = ("operation", "subject")
+    example: ClassVar[str] = "{subject: CN=meter-*}"
+
+    subject: Text | None = Field(default=None, description="Pattern of the Subject: CN=meter-*.")
+    operation: Operation | None = Field(default=None, description="EST operation: simpleenroll.")
 
 
 _PARTS: Final[dict[str, FaultKind]] = {
@@ -60,18 +63,23 @@ _OPERATIONS: Final = {
 
 
 class FaultConfig(Section):
-    """One fault: what, how often, when (from the start of the sandbox, or of the run that started it), to whom."""
+    """Injected fault; times are relative to the start of the run, or of a sandbox started alone."""
 
-    kind: FaultKind
-    rate: Share = 1.0
-    from_: Duration = Field(default=0.0, alias="from")
-    to: PositiveDuration | None = None
-    match: Match = Match()
-    add: DurationRange = Constant(1.0)
-    when: Literal["before", "after"] = "before"
-    for_: PositiveDuration = Field(default=_HOUR_S, alias="for")
-    seconds: Count = _TEN_YEARS_S
-    status: int = Field(default=500, strict=True)
+    short_for: ClassVar[tuple[str, ...]] = ("kind",)
+    example: ClassVar[str] = "{kind: reset, rate: 1%}"
+
+    kind: FaultKind = Field(description="Kind of fault.")
+    rate: Share = Field(default=1.0, description="Share of affected requests: 0.5%.")
+    from_: Duration = Field(default=0.0, alias="from", description="Start of the fault: 60s.")
+    to: PositiveDuration | None = Field(default=None, description="End of the fault: 90s.")
+    match: Match = Field(default=Match(), description="Affected requests: {subject: 'CN=meter-*'}.")
+    add: LatencyRange = Field(default=Constant(1.0), description="latency: additional time: 50ms..80ms.")
+    when: Literal["before", "after"] = Field(
+        default="before", description="Some kinds: point at which the fault occurs."
+    )
+    for_: PositiveDuration = Field(default=_HOUR_S, alias="for", description="Some kinds: duration.")
+    seconds: Count = Field(default=_TEN_YEARS_S, description="Some kinds: number of seconds.")
+    status: int = Field(default=500, strict=True, description="Some kinds: HTTP status.")
 
     @field_validator("status")
     @classmethod
@@ -91,7 +99,9 @@ class FaultConfig(Section):
             raise ValueError("to must be later than from")
         wanted, asked = _OPERATIONS.get(self.kind), self.match.operation
         if wanted is not None and asked is not None and asked not in wanted:
-            raise ValueError(f"kind: {self.kind.value} has nothing to act on in {asked.value}")
+            raise ValueError(f"kind: {self.kind.value} has no effect on {asked.value}")
         if self.kind is FaultKind.WRONG_SERVER_NAME and "match" in self.model_fields_set:
-            raise ValueError("match cannot be told here: the server shows its certificate before it knows who asks")
+            raise ValueError(
+                "match is not supported here: the server presents its certificate before it knows the client"
+            )
         return self

@@ -1,10 +1,9 @@
 """Faults that the sandbox injects: which ones a request meets, and what they make of its answer. Pure, time passed in.
 
-A draw is keyed by (seed, identity, key, attempt) and the fault's place in the configuration, so that the order in which
-requests arrive changes nothing: the same fleet meets the same faults again.
+A draw is keyed by the seed, the request's :class:`~estsim.server.draws.DrawKey` and the fault's place in the
+configuration: the same fleet meets the same faults again.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -12,17 +11,15 @@ from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import Final
 
-from cryptography import x509
-
 from estsim.est.messages import EstResponse
 from estsim.est.operations import Operation
 from estsim.load.streams import Purpose, uniform
 from estsim.server.attributes import spellings
+from estsim.server.draws import DrawKey
 from estsim.server.fault_config import FaultConfig, FaultKind
 
-_FAULTS_AT_MOST: Final = 1 << 20  # counters of an attempt lie this far from those of the next
+_FAULTS_AT_MOST: Final = 1 << 20  # counters of a request lie this far from those of the next
 _AMOUNT: Final = 1 << 19  # draws of how much, apart from those of whether
-_REMEMBERED_ATTEMPTS: Final = 50_000
 _COLUMNS: Final = 64
 _OCTETS_OF_GARBAGE: Final = 300
 _ON_BODIES: Final = frozenset(
@@ -47,24 +44,6 @@ class Delivery(Enum):
     SILENCE = "silence"  # not at all: nothing, for a while, then the end of the connection
 
 
-class Attempts:
-    """Counts the requests of an identity for a key; of those not seen for long it forgets the count."""
-
-    def __init__(self, remembered: int = _REMEMBERED_ATTEMPTS) -> None:
-        self._remembered = remembered
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
-
-    def next(self, identity: bytes, key: bytes) -> int:
-        """Return how many there were before this one."""
-        name = blake2b(identity + key, digest_size=16).digest()
-        count = self._counts.get(name, -1) + 1
-        self._counts[name] = count
-        self._counts.move_to_end(name)
-        if len(self._counts) > self._remembered:
-            self._counts.popitem(last=False)
-        return count
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A fault that a request has met; ``amount`` is a draw for what has a distribution."""
@@ -82,10 +61,9 @@ class Fault:
 class Request:
     """What faults are drawn and matched by; ``subject`` is asked for where a fault names one."""
 
-    who: int
-    attempt: int
+    draws: DrawKey
     operation: Operation
-    subject: Callable[[], x509.Name | None]
+    subject: Callable[[], bytes | None]
 
 
 class FaultPlan:
@@ -104,11 +82,15 @@ class FaultPlan:
         )
 
     def _draw(self, request: Request, counter: int) -> float:
-        return uniform(self._seed, request.who, Purpose.FAULT, request.attempt * _FAULTS_AT_MOST + counter)
+        key = request.draws
+        return uniform(self._seed, key.who, Purpose.FAULT, key.ordinal * _FAULTS_AT_MOST + counter)
 
 
 class WrongServerName:
-    """The fault that comes before anybody is known: drawn by the number of the connection."""
+    """The fault that comes before anybody is known: drawn by the number of the connection, the only one that is.
+
+    A server shows its certificate before it sees the client's, so here the order of arrival decides who is struck.
+    """
 
     def __init__(self, faults: Iterable[FaultConfig], *, seed: int) -> None:
         self._faults = tuple((n, f) for n, f in enumerate(faults) if f.kind is FaultKind.WRONG_SERVER_NAME)

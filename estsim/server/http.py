@@ -20,8 +20,9 @@ from estsim.errors import TransportFailed
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.server.admission import header_of
 from estsim.server.answer import Answer, Call, ClientLeft
-from estsim.server.crowd import Guest
+from estsim.server.connections import Guest
 from estsim.server.faults import Delivery
+from estsim.server.http_head import check_head, has_two_lengths, no_http
 from estsim.server.peer import Peer
 from estsim.server.refused import Refused
 from estsim.server.service import EstService
@@ -33,6 +34,8 @@ CONNECTIONS: Final = 8192
 _SPELT: Final = {"www-authenticate": "WWW-Authenticate"}
 _NO_CONTENT: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)  # RFC 9110 §15.3.5, §15.4.5
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+_MOST_PIECES: Final = 4096  # of a body, chunks or TLS records: each costs as much as a packet
+_PIECES_A_TURN: Final = 64  # read before others are let onto the loop: 2 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class HttpConnection:
         self._received_ns = 0  # when the last bytes came
         self._answered_ns = 0  # when the last answer had gone
         self._head_only = False  # the request under way is a HEAD
+        self._pieces = 0  # read on this connection
+        self._must_close = False  # after the answer to the request under way
         self._body_bytes = 0  # of its body, so far
 
     async def serve(self) -> None:
@@ -126,20 +131,21 @@ class HttpConnection:
 
     async def _serve_one(self) -> None:
         exchange: Exchange | None = None
+        self._head_only = False  # of a request whose head never becomes whole nobody knows
         try:
             with trio.fail_after(self._limits.request_s) as deadline:
                 request = await self._read_head()
                 if request is None:
                     raise _Gone
                 exchange = self._service.open_exchange(request, self._peer)
+                check_head(request, str(self._http.their_http_version or b"1.1", "ascii"))
                 with self._on_record(exchange, deadline):
                     whole = await self._read_body(request)
         except trio.TooSlowError:
             await self._refuse(exchange, Refused(408, f"expected the request within {self._limits.request_s:g} s"))
             return
         except h11.RemoteProtocolError as error:
-            status = error.error_status_hint or 400
-            await self._refuse(exchange or self._unread(), Refused(status, f"expected HTTP/1.1: {error}"))
+            await self._refuse(exchange or self._unread(), no_http(error))
             return
         except Refused as refusal:
             await self._refuse(exchange, refusal)
@@ -155,6 +161,8 @@ class HttpConnection:
                 spoke_ns = self._wire.spoke_ns
                 handled_ns = spoke_ns if spoke_ns > received_ns else self._answered_ns  # of a reset nothing is sent
                 self._service.handled(answer, handled_ns - received_ns)
+        if self._must_close:
+            await self._linger()
 
     @contextmanager
     def _on_record(self, exchange: Exchange, deadline: trio.CancelScope) -> Iterator[None]:
@@ -166,7 +174,7 @@ class HttpConnection:
             raise
         except trio.Cancelled:
             if not deadline.cancel_called:  # of who is too slow, the refusal is on record
-                self._service.give_up(exchange, "the sandbox stopped before the body was there")
+                self._service.give_up(exchange, "the sandbox stopped before the body arrived")
             raise
 
     async def _deliver(self, answer: Answer) -> None:
@@ -189,7 +197,7 @@ class HttpConnection:
             left = self._limits.head_bytes + self._limits.body_bytes - len(self._http.trailing_data[0])
             while left > 0:
                 try:
-                    received = await self._wire.receive()
+                    received = await self._receive()
                 except TransportFailed as failed:
                     raise ClientLeft from failed
                 if not received:
@@ -205,7 +213,9 @@ class HttpConnection:
             return None
         self._head_only = event.method == b"HEAD"
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
-        return EstRequest(event.method.decode("latin-1"), event.target.decode("latin-1"), headers, b"")
+        request = EstRequest(event.method.decode("latin-1"), event.target.decode("latin-1"), headers, b"")
+        self._must_close = has_two_lengths(request)
+        return request
 
     async def _read_body(self, request: EstRequest) -> EstRequest:
         limit = self._limits.body_bytes
@@ -217,15 +227,15 @@ class HttpConnection:
             await self._send(self._http.send(go_on) or b"")
         parts: list[bytes] = []
         self._body_bytes = 0
-        while True:
-            event = await self._next_event()
-            if type(event) is h11.Data:
-                self._body_bytes += len(event.data)
-                if self._body_bytes > limit:
-                    raise too_large
-                parts.append(bytes(event.data))
-            elif type(event) is h11.EndOfMessage:
-                return EstRequest(request.method, request.path, request.headers, b"".join(parts))
+        while type(event := await self._next_event()) is h11.Data:
+            self._body_bytes += len(event.data)
+            if self._body_bytes > limit:
+                raise too_large
+            parts.append(bytes(event.data))
+            if len(parts) > _MOST_PIECES:
+                raise Refused(413, f"expected a body in at most {_MOST_PIECES} chunks")
+            await self._share_the_loop()
+        return EstRequest(request.method, request.path, request.headers, b"".join(parts))
 
     async def _next_event(self) -> h11.Event:
         while True:
@@ -239,13 +249,23 @@ class HttpConnection:
 
     async def _feed(self, *, empty_lines: bool = False) -> None:
         """Wait for bytes; ``empty_lines`` may stand in front of a request (RFC 9112 §2.2)."""
-        received = await self._wire.receive()
+        received = await self._receive()
         if not received:
             raise _Gone
         self._received_ns = self._wire.heard_ns
         received = received.lstrip(b"\r\n") if empty_lines else received
         if received:
             self._http.receive_data(received)
+
+    async def _receive(self) -> bytes:
+        await self._share_the_loop()
+        return await self._wire.receive()
+
+    async def _share_the_loop(self) -> None:
+        """Let others onto the loop now and then: what has come in many small pieces is read without a wait."""
+        self._pieces += 1
+        if self._pieces % _PIECES_A_TURN == 0:
+            await trio.lowlevel.checkpoint()
 
     async def _refuse(self, exchange: Exchange | None, refusal: Refused) -> None:
         """Answer what cannot be read to its end, and close; a request whose head never came has no record."""
@@ -267,7 +287,7 @@ class HttpConnection:
         content = b"" if response.status in _NO_CONTENT else response.body
         if response.status not in _NO_CONTENT:  # RFC 9110 §8.6: of a 204 never, of a 304 only that of the 200
             headers.append(("Content-Length", str(len(content))))
-        if closing or self._guest.is_leaving:
+        if closing or self._must_close or self._guest.is_leaving:
             headers.append(("Connection", "close"))
         phrase = _PHRASES.get(response.status, b"")
         event = h11.Response(status_code=response.status, headers=headers, reason=phrase)
@@ -287,5 +307,5 @@ class HttpConnection:
         """Read on for a moment: closing on unread bytes resets the connection, and the client never sees the answer."""
         left = self._limits.linger_bytes
         with trio.move_on_after(self._limits.linger_s), suppress(TransportFailed):
-            while left > 0 and (received := await self._wire.receive()):
+            while left > 0 and (received := await self._receive()):
                 left -= len(received)

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from typing import Final
 
+from estsim.server.peer import EMPTY_SUBJECT
 from estsim.server.store import Exchange
+from estsim.units import harmless
 
 _LINES_PER_S: Final = 20
 
@@ -40,12 +42,17 @@ class ReadableLines:
 
 
 def line_of(exchange: Exchange) -> str:
-    """Return ``12:00:01Z 202 simpleenroll CN=meter-7: come again in 3 s``."""
+    """Return ``12:00:01Z 202 simpleenroll CN=meter-7: deferred, Retry-After 3``."""
     clock = datetime.fromtimestamp(exchange.at_unix, UTC).strftime("%H:%M:%SZ")
-    who = exchange.user or exchange.peer_subject or "nobody known"
+    who = exchange.user or _named(exchange.peer_subject)
     what = exchange.operation or f"{exchange.method} {exchange.path}"
     status = exchange.status or "---"
-    return f"{clock} {status} {what} {_harmless(who)}{_harmless(_result(exchange))}"
+    return f"{clock} {status} {what} {harmless(who)}{harmless(_result(exchange))}"
+
+
+def _named(subject: str | None) -> str:
+    """Return whom a certificate names; its Subject may be empty where it has alternative names."""
+    return "anonymous" if subject is None else subject or EMPTY_SUBJECT
 
 
 def _result(exchange: Exchange) -> str:
@@ -54,10 +61,5 @@ def _result(exchange: Exchange) -> str:
     if exchange.detail:
         return f": {exchange.detail}"
     if exchange.retry_after:
-        return f": come again, Retry-After {exchange.retry_after}{' (was early)' if exchange.early else ''}"
+        return f": deferred, Retry-After {exchange.retry_after}{' (early poll)' if exchange.early else ''}"
     return ""
-
-
-def _harmless(text: str) -> str:
-    """Return text from a client without what a terminal would obey."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -8,20 +8,20 @@ import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
-from cryptography import x509
 
 from estsim.errors import TransportFailed, UsageError
+from estsim.est.certificate import Certificate
 from estsim.net.connection import Close, TlsConnection
 from estsim.net.contexts import server_context
-from estsim.net.opening import serve_handshake
 from estsim.net.openssl import verify_reason
+from estsim.net.serving import serve_handshake
 from estsim.net.tls_failure import TlsFailed
 from estsim.server.clock import SandboxClock
-from estsim.server.crowd import Crowd, Guest
+from estsim.server.connections import Connections, Guest
 from estsim.server.endpoint import Endpoint
 from estsim.server.fault_config import FaultKind
 from estsim.server.faults import WrongServerName
@@ -57,7 +57,7 @@ async def bind(host: str, port: int) -> list[trio.SocketListener]:
         cause = error.__cause__ or error
         number = getattr(cause, "errno", None) or error.errno
         if number == errno.EADDRINUSE:
-            text = "the port is in use; give another with --port, or 0 for any free one"
+            text = "the port is in use; choose another with --port (0 for any free port)"
         else:
             text = error.strerror or str(error)
         raise UsageError(f"cannot listen on {host} port {port}: {text}") from error
@@ -65,7 +65,7 @@ async def bind(host: str, port: int) -> list[trio.SocketListener]:
 
 
 class Listener:
-    """Serves one EST service over TLS on open listening sockets."""
+    """Serves one EST service over TLS on open listening sockets; its clients are a ``crowd``."""
 
     def __init__(
         self,
@@ -85,18 +85,13 @@ class Listener:
         self._wrong_name = wrong_name
         self._limits = limits
         self._on_refused = on_refused
-        self._crowd = Crowd(limits.connections)
+        self.connections = Connections(limits.connections)
         self._acquaintances = Acquaintances()
         self.counts = Counts()
 
     def change(self, wrong_name: WrongServerName) -> None:
         """Show the wrong certificate by another rule, to whoever connects from now on."""
         self._wrong_name = wrong_name
-
-    @property
-    def open(self) -> int:
-        """How many connections are open."""
-        return self._crowd.open
 
     async def serve(self, listeners: list[trio.SocketListener], stop: trio.Event, *, grace_s: float) -> None:
         """Serve until ``stop`` is set, then drain for at most ``grace_s``."""
@@ -106,31 +101,32 @@ class Listener:
                     accepting.start_soon(self._accept, listener, connections)
                 await stop.wait()
                 accepting.cancel_scope.cancel()
-            self._crowd.stop()
+            self.connections.stop()
             connections.cancel_scope.deadline = trio.current_time() + grace_s
 
     async def _accept(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
         """Accept; each turn of the loop takes at most one, so that requests under way are not held up by a herd."""
         async with listener:
             while True:
-                await self._crowd.room()
+                await self.connections.room()
                 try:
                     stream = await listener.accept()
                 except OSError:
                     await trio.sleep(_ACCEPT_PAUSE_S)
                 else:
-                    connections.start_soon(self._serve, stream, self._crowd.enter())
+                    connections.start_soon(self._serve, stream, self.connections.enter())
 
     async def _serve(self, stream: trio.SocketStream, guest: Guest) -> None:
         self.counts.connections += 1
         connection: TlsConnection | None = None
         struck = self._wrong_name.strikes(self.counts.connections, self._clock.age_s())
+        address = _address_of(stream)
         try:
             with guest.stay(), self._counting_refusals():
                 connection = await serve_handshake(
                     stream, self._wrong if struck else self._context, deadline_s=self._limits.handshake_s
                 )
-                peer = self._read_peer(connection, struck=struck)
+                peer = self._read_peer(connection, address, struck=struck)
                 await HttpConnection(_Wire(connection), peer, self._service, self._limits, guest).serve()
             self.counts.cut += guest.scope.cancelled_caught  # to make room
         except trio.Cancelled:
@@ -139,7 +135,7 @@ class Listener:
         except Exception:  # noqa: BLE001 - as the comment says
             # A bug of ours: said loudly, and no reason to end everybody else's connection.
             self.counts.faults += 1
-            _LOG.exception("a connection was ended by an error in the sandbox itself")
+            _LOG.exception("internal error of the sandbox ended a connection")
         finally:
             stream.socket.close()  # of one that was taken over, nothing
             if connection is not None:
@@ -154,10 +150,10 @@ class Listener:
             if self._on_refused is not None:
                 self._on_refused(error.alert or error.reason)
 
-    def _read_peer(self, connection: TlsConnection, *, struck: bool) -> Peer:
+    def _read_peer(self, connection: TlsConnection, address: str, *, struck: bool) -> Peer:
         """Read who is there; raises ``TransportFailed`` where that cannot be read."""
         try:
-            return self._peer(connection, struck=struck)
+            return replace(self._peer(connection, struck=struck), address=address)
         except TlsFailed as failed:
             raise failed.as_transport_failure() from failed
 
@@ -165,7 +161,7 @@ class Listener:
         tls = connection.tls
         certificate, fault = tls.peer_certificate, FaultKind.WRONG_SERVER_NAME if struck else None
         now_s = self._clock.now_s()
-        chain: tuple[x509.Certificate, ...] = ()
+        chain: tuple[Certificate, ...] = ()
         problem: str | None = None
         if certificate is None or self._verifies:
             pass  # nothing more to know: there is nobody, or the handshake has told the good from the bad
@@ -175,6 +171,14 @@ class Listener:
             said = verify_reason(tls.client_problems[0][1]) if tls.client_problems else None
             chain, problem = self._acquaintances.meet(certificate, tls.peer_chain, said)
         return read_peer(certificate, chain=chain, problem=problem, resumed=tls.resumed, fault=fault, wall_now_s=now_s)
+
+
+def _address_of(stream: trio.SocketStream) -> str:
+    """Return the IP address of a client, nothing where it has left already."""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""
 
 
 class _Wire:

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from estsim.est.certificate import Certificate
+from estsim.net.hostname import has_cmc_ra
 
-from estsim.est.certs_only import LIBRARY_ERRORS
-from estsim.est.csr import CertificateParts, parts_of
-from estsim.est.der import DERError
-
+EMPTY_SUBJECT: Final = "(empty subject)"
 _EXPIRED: Final = "certificate has expired"
-_FORGOTTEN: Final = "its session goes back to a handshake that is forgotten; connect without resuming it"
+_FORGOTTEN: Final = "its TLS session is no longer known; reconnect without resuming it"
 _REMEMBERED: Final = 50_000
 _CHAINS: Final = 1000  # shared by all who sent the same
 
@@ -24,32 +21,46 @@ class Peer:
     """Who is there, and what is wrong with the certificate that was shown, where a handshake lets such clients in.
 
     ``chain`` is what came beside the certificate, in the full handshake of a resumed session. ``fault`` is one that the
-    sandbox has injected into the handshake.
+    sandbox has injected into the handshake, ``address`` the IP address that the connection came from.
     """
 
     subject: str | None = None
     serial: str | None = None
-    certificate: x509.Certificate | None = None
-    parts: CertificateParts | None = None
-    chain: tuple[x509.Certificate, ...] = ()
+    certificate: Certificate | None = None
+    chain: tuple[Certificate, ...] = ()
     problem: str | None = None
     fault: str | None = None
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people are told of who this is, never nothing."""
+        return self.subject or EMPTY_SUBJECT
+
+    @property
+    def is_ra(self) -> bool:
+        """Whether this is a registration authority, by id-kp-cmcRA in its certificate (RFC 7030 §3.7, RFC 6402 §2.10).
+
+        A CA that is trusted here says so of its own clients; nothing is configured.
+        """
+        return self.certificate is not None and has_cmc_ra(self.certificate)
 
     @property
     def identity(self) -> bytes | None:
         """A digest of who this is, by issuer and subject; None without a certificate."""
-        if self.parts is None:
+        if self.certificate is None:
             return None
-        return sha256(b"certificate\0" + self.parts.issuer_der + self.parts.subject_der).digest()
+        return sha256(b"certificate\0" + self.certificate.issuer_der + self.certificate.subject_der).digest()
 
 
 def read_peer(
-    certificate: x509.Certificate | None,
+    certificate: Certificate | None,
     *,
-    chain: Sequence[x509.Certificate] = (),
+    chain: Sequence[Certificate] = (),
     problem: str | None = None,
     resumed: bool = False,
     fault: str | None = None,
+    address: str = "",
     wall_now_s: float,
 ) -> Peer:
     """Read the facts of a client; ``problem`` is OpenSSL's opinion of a certificate that the handshake let pass.
@@ -57,15 +68,10 @@ def read_peer(
     A resumed session is not verified again, so the certificate's end is looked at here.
     """
     if certificate is None:
-        return Peer(fault=fault)
-    if resumed and certificate.not_valid_after_utc.timestamp() < wall_now_s:
+        return Peer(fault=fault, address=address)
+    if resumed and certificate.not_after_s < wall_now_s:
         problem = problem or _EXPIRED
-    try:
-        parts = parts_of(certificate)
-        subject, serial = certificate.subject.rfc4514_string(), f"{certificate.serial_number:x}"
-    except (DERError, *LIBRARY_ERRORS) as error:  # OpenSSL reads more than DER, and old string types
-        return Peer(problem=f"the certificate cannot be read: {error}", certificate=certificate, fault=fault)
-    return Peer(subject, serial, certificate, parts, tuple(chain), problem, fault)
+    return Peer(certificate.subject, certificate.serial_hex, certificate, tuple(chain), problem, fault, address)
 
 
 class Acquaintances:
@@ -77,28 +83,28 @@ class Acquaintances:
 
     def __init__(self, remembered: int = _REMEMBERED) -> None:
         self._remembered = remembered
-        self._met: OrderedDict[bytes, tuple[tuple[x509.Certificate, ...], str | None]] = OrderedDict()
-        self._chains: dict[tuple[x509.Certificate, ...], tuple[x509.Certificate, ...]] = {}
+        self._met: OrderedDict[bytes, tuple[tuple[Certificate, ...], str | None]] = OrderedDict()
+        self._chains: dict[tuple[Certificate, ...], tuple[Certificate, ...]] = {}
 
     def meet(
-        self, certificate: x509.Certificate, chain: Sequence[x509.Certificate], problem: str | None
-    ) -> tuple[tuple[x509.Certificate, ...], str | None]:
+        self, certificate: Certificate, chain: Sequence[Certificate], problem: str | None
+    ) -> tuple[tuple[Certificate, ...], str | None]:
         """Remember a full handshake; returns what came beside the certificate, and the problem."""
         # Of who is refused the reason will do: strangers may send long chains, each another one.
         beside = () if problem else tuple(other for other in chain if other != certificate)
         if len(self._chains) > _CHAINS:
             self._chains.clear()
         known = (self._chains.setdefault(beside, beside), problem)
-        fingerprint = certificate.fingerprint(SHA256())
+        fingerprint = certificate.fingerprint
         self._met[fingerprint] = known
         self._met.move_to_end(fingerprint)
         if len(self._met) > self._remembered:
             self._met.popitem(last=False)
         return known
 
-    def recall(self, certificate: x509.Certificate) -> tuple[tuple[x509.Certificate, ...], str | None]:
+    def recall(self, certificate: Certificate) -> tuple[tuple[Certificate, ...], str | None]:
         """Return what the full handshake of a resumed session showed."""
-        fingerprint = certificate.fingerprint(SHA256())
+        fingerprint = certificate.fingerprint
         known = self._met.get(fingerprint)
         if known is None:
             return (), _FORGOTTEN

@@ -13,13 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from estsim.errors import UsageError
-from estsim.server.ca import Authority, Issuer, PrivateKey, common_name, kind_of, make_authority, make_key
+from estsim.est.certificate import Certificate
+from estsim.est.pem import PemError, certificates_in_pem, pem
+from estsim.est.signing import PrivateKey
+from estsim.net.openssl import can_read
+from estsim.server.ca import Authority, Issuer, common_name, kind_of, make_authority, make_key, spki_of
 from estsim.server.config import DEFAULT, IssuerConfig, KeyKind
 from estsim.server.names import Names
+from estsim.user_files import MOST_PEM_BYTES, read_user_file
 
 _PRIVATE_DIR: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
@@ -44,12 +48,12 @@ class Pki:
         return self.chain[-1]
 
     @property
-    def ca_certificates(self) -> tuple[x509.Certificate, ...]:
+    def ca_certificates(self) -> tuple[Certificate, ...]:
         """Root and intermediates: what cacerts answers and clients trust."""
         return tuple(authority.certificate for authority in self.chain)
 
 
-def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: x509.Certificate | None = None) -> Pki:
+def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: Certificate | None = None) -> Pki:
     """Load the PKI of a trust center under ``folder``, or make it there.
 
     ``tls_root`` is the root of the server's own certificate, where that is another trust center's: clients have to
@@ -69,7 +73,7 @@ def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: x509.C
             write_private(bootstrap, _bootstrap(manufacturer, datetime.now(UTC)))
         roots = () if tls_root is None else (tls_root,)
         certificates = dict.fromkeys((*(authority.certificate for authority in chain), *roots))
-        write_private(trust, b"".join(map(_pem, certificates)), _PUBLIC_FILE)
+        write_private(trust, b"".join(pem(each.der) for each in certificates), _PUBLIC_FILE)
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: cannot be used for the PKI: {error.strerror}") from error
     except (ValueError, TypeError) as error:
@@ -84,12 +88,12 @@ def read_authorities(home: Path) -> tuple[Authority, ...]:
 
 def _check_kind(home: Path, chain: tuple[Authority, ...], config: IssuerConfig) -> None:
     if not chain:
-        raise ValueError("there is no authority")
+        raise ValueError("there is no CA")
     made = (kind_of(chain[-1].key), len(chain) - 1)
     if made != (config.key, config.intermediates):
         raise UsageError(
-            f"{home}: the PKI there was made with issuer.key: {made[0].value} and intermediates: {made[1]}"
-            f" (asked for {config.key.value} and {config.intermediates}); take another folder, or remove it"
+            f"{home}: its PKI was created with issuer.key: {made[0].value} and intermediates: {made[1]}"
+            f" (expected {config.key.value} and {config.intermediates}); choose another folder, or remove it"
         )
 
 
@@ -100,14 +104,17 @@ def private_folder(folder: Path) -> None:
         write_private(folder / ".gitignore", b"*\n", _PUBLIC_FILE)  # private keys are never committed by accident
 
 
-def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
+def read_certificates(path: Path) -> tuple[Certificate, ...]:
     """Read the certificates of a PEM file; raises ``UsageError``."""
+    content = read_user_file(path, most_bytes=MOST_PEM_BYTES)
     try:
-        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+        certificates = certificates_in_pem(content)
+    except PemError as error:
         raise UsageError(f"{path}: expected CA certificates in PEM ({error})") from error
+    for number, certificate in enumerate(certificates, start=1):
+        if not can_read(certificate.der):
+            raise UsageError(f"{path}: certificate {number} ({certificate.subject}) cannot be read by OpenSSL")
+    return certificates
 
 
 def write_private(path: Path, content: bytes, mode: int = _PRIVATE_FILE) -> None:
@@ -135,21 +142,16 @@ def _make(folder: Path, home: Path, config: IssuerConfig, name: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     private_folder(aside)
     for depth, authority in enumerate(chain):
-        write_private(aside / f"ca-{depth}.pem", _pem(authority.certificate) + _key_pem(authority.key))
-    write_private(aside / _MANUFACTURER, _pem(manufacturer.certificate) + _key_pem(manufacturer.key))
+        write_private(aside / f"ca-{depth}.pem", pem(authority.certificate.der) + _key_pem(authority.key))
+    write_private(aside / _MANUFACTURER, pem(manufacturer.certificate.der) + _key_pem(manufacturer.key))
     aside.replace(home)
 
 
 def _bootstrap(manufacturer: Authority, now: datetime) -> bytes:
     key = make_key(KeyKind.EC_P256)
     subject = common_name("bootstrap")
-    names = Names(subject, subject.public_bytes(), None)
-    issued = Issuer(manufacturer, _TEN_YEARS_S).issue(key.public_key(), names, now.timestamp())
-    return _pem(issued) + _key_pem(key) + _pem(manufacturer.certificate)
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
+    issued = Issuer(manufacturer, _TEN_YEARS_S).issue(spki_of(key), Names(subject, None), now.timestamp())
+    return pem(issued.der) + _key_pem(key) + pem(manufacturer.certificate.der)
 
 
 def _key_pem(key: PrivateKey) -> bytes:
@@ -159,8 +161,8 @@ def _key_pem(key: PrivateKey) -> bytes:
 
 
 def _read_authority(path: Path) -> Authority:
-    content = path.read_bytes()
+    content = read_user_file(path, most_bytes=MOST_PEM_BYTES)
     key = serialization.load_pem_private_key(content, password=None)
     if not isinstance(key, PrivateKey):
-        raise TypeError(f"{path.name} holds a key of a kind that estsim does not make")
-    return Authority(x509.load_pem_x509_certificate(content), key)
+        raise TypeError(f"{path.name} contains a key of an unsupported type")
+    return Authority(certificates_in_pem(content)[0], key)

@@ -7,51 +7,36 @@ to a new TLS session (§3.5). Knows nothing of HTTP or of who may enroll.
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import cached_property
-from hashlib import blake2b
 from heapq import heappop, heappush
 from math import ceil
 from typing import Final
 
 from estsim.load.streams import Purpose, uniform
 from estsim.server.capacity import CapacityGate, Granted, GrantedAt, KeptUntil, NoToken, Overflow
+from estsim.server.draws import UNKEYED, DrawKey
 from estsim.server.issuing_config import Early, IssueConfig, IssueMode, RetryAfterKind
 
-_BY_ATTEMPT: Final = 100  # draws that each attempt makes anew start here, clear of the others
 _REFUSALS: Final = {Overflow.WAIT: 503, Overflow.REFUSE: 503, Overflow.THROTTLE: 429}  # WAIT: its queue is full
 
 
 class _Draw(IntEnum):
     SHARE = 0
     DELAY = 1
+    RETRY_AFTER = 2
+    SIGN_TIME = 3
 
 
-class _DrawOfAttempt(IntEnum):
-    RETRY_AFTER = 0
-    SIGN_TIME = 1
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """What the policy needs to know of a request: digests of who asks, for which key, and for which names.
 
-    ``attempt`` counts the requests of this identity for this key, from 0. It tells draws apart, not requests.
+    ``draws`` tells draws apart, not requests.
     """
 
     identity: bytes
     key: bytes
     names: bytes
-    attempt: int = 0
-
-    @cached_property
-    def who(self) -> int:
-        """Identity and key as the number that draws are keyed by."""
-        return who_draws(self.identity, self.key)
-
-
-def who_draws(identity: bytes, key: bytes) -> int:
-    """Return an identity and a key as the number that draws are keyed by, whatever the order of arrival."""
-    return int.from_bytes(blake2b(identity + key, digest_size=8).digest(), "little", signed=True)
+    draws: DrawKey = UNKEYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +182,7 @@ class IssuePolicy:
         if self.is_manual:
             return self._come_again(Pending(request, now_s, now_s, for_person=True), now_s)
         if self._is_deferred(request):
-            ready_s = now_s + max(0.0, self._issue.delay.at(self._draw(request, _Draw.DELAY)))
+            ready_s = now_s + max(0.0, self._issue.delay.at(self._draw_of_new(request, _Draw.DELAY)))
             return self._come_again(Pending(request, ready_s, now_s), now_s)
         return self._admit(request, now_s, early=False)
 
@@ -249,7 +234,7 @@ class IssuePolicy:
         if self._gate is None:
             return IssueNow(early)
         gate = self._gate
-        match gate.admit(now_s, self._draw_of_attempt(request, _DrawOfAttempt.SIGN_TIME)):
+        match gate.admit(now_s, self._draw(request.draws, request.draws.ordinal, _Draw.SIGN_TIME)):
             case Granted():
                 return IssueNow(early)
             case GrantedAt(slot_s):
@@ -296,17 +281,18 @@ class IssuePolicy:
                 return max(1, ceil(pending.ready_s - now_s))
             case RetryAfterKind.RANDOM:
                 low, high = told.from_ or 0, told.to or 0
-                draw = self._draw_of_attempt(pending.request, _DrawOfAttempt.RETRY_AFTER)
+                key = pending.request.draws
+                draw = self._draw(key, key.ordinal, _Draw.RETRY_AFTER)
                 return low + int(draw * (high - low + 1))
 
     def _is_deferred(self, request: Request) -> bool:
         if self._issue.mode is not IssueMode.DEFERRED:
             return False
-        return self._draw(request, _Draw.SHARE) < self._issue.share
+        return self._draw_of_new(request, _Draw.SHARE) < self._issue.share
 
-    def _draw_of_attempt(self, request: Request, what: _DrawOfAttempt) -> float:
-        return self._draw(request, _BY_ATTEMPT + request.attempt * len(_DrawOfAttempt) + what)
+    def _draw_of_new(self, request: Request, what: _Draw) -> float:
+        """Draw what holds for a request and its repeats: one that was refused for want of capacity draws no better."""
+        return self._draw(request.draws, request.draws.first, what)
 
-    def _draw(self, request: Request, counter: int) -> float:
-        """Draw by (seed, identity, key), so that the order of arrival changes nothing."""
-        return uniform(self._seed, request.who, Purpose.SERVER, counter)
+    def _draw(self, key: DrawKey, ordinal: int, what: _Draw) -> float:
+        return uniform(self._seed, key.who, Purpose.SERVER, ordinal * len(_Draw) + what)

@@ -1,5 +1,6 @@
 """From the path of a request to the trust center and the operation that it asks for (RFC 7030 §3.2.2)."""
 
+import re
 from collections.abc import Collection, Container
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,7 @@ from estsim.server.config import DEFAULT
 from estsim.server.refused import Refused
 
 HEALTH: Final = "/healthz"
+_ABSOLUTE: Final = re.compile("https?://[^/]*", re.IGNORECASE)
 _SHOWN: Final = 200  # of a path, which a client may make as long as it likes
 _LABELS: Final = 10  # named in a refusal
 _NAMES: Final = tuple(operation.value for operation in Operation)
@@ -27,9 +29,8 @@ class Route:
 def path_of(request: EstRequest) -> str:
     """Return a request's path without its query; a server MUST accept the absolute form too (RFC 9112 §3.2.2)."""
     path = request.path.partition("?")[0]
-    if path.startswith(("https://", "http://")):
-        return "/" + path.partition("://")[2].partition("/")[2]
-    return path
+    authority = _ABSOLUTE.match(path)
+    return path if authority is None else path[authority.end() :] or "/"
 
 
 def route(request: EstRequest, labels: Collection[str]) -> Route:
@@ -43,11 +44,11 @@ def route(request: EstRequest, labels: Collection[str]) -> Route:
         return Route(DEFAULT, _operation(tail, labels))
     if label == DEFAULT or label not in labels:
         if not rest and label in _NAMES:
-            raise Refused(404, f"expected {label} without a slash behind it (got {path[:_SHOWN]})")
+            raise Refused(404, f"expected {label} without a trailing slash (got {path[:_SHOWN]})")
         others = [name for name in labels if name != DEFAULT]
         more = f" and {len(others) - _LABELS} more" if len(others) > _LABELS else ""
         has = f"the labels {', '.join(others[:_LABELS])}{more}" if others else "no labels"
-        raise Refused(404, f"got label {label[:40] or 'nothing'}, and this sandbox has {has}")
+        raise Refused(404, f"expected a known label (got {label[:40] or 'nothing'}; this sandbox has {has})")
     return Route(label, _operation(rest, labels))
 
 
@@ -63,5 +64,5 @@ def _operation(name: str, labels: Container[str]) -> Operation:
         return Operation(name)
     except ValueError:
         is_label = name in labels and name != DEFAULT
-        hint = f"; {name[:40]} is a label, the operation comes after it" if is_label else ""
+        hint = f"; {name[:40]} is a label; add the operation after it" if is_label else ""
         raise Refused(404, f"expected one of {_OPERATIONS} (got {name[:40] or 'nothing'}{hint})") from None

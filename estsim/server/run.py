@@ -17,9 +17,9 @@ from typing import Final
 
 import psutil
 import trio
-from cryptography import x509
 
 from estsim.errors import StoreError
+from estsim.est.certificate import Certificate
 from estsim.est.operations import WELL_KNOWN
 from estsim.server.announcement import Announcement, CenterReading, Place, announced, sole_user_of
 from estsim.server.assembly import build_center, change_center
@@ -29,8 +29,10 @@ from estsim.server.config import DEFAULT, SandboxConfig, TrustCenterConfig
 from estsim.server.endpoint import is_verified, make_endpoint
 from estsim.server.fault_config import FaultConfig
 from estsim.server.faults import WrongServerName
+from estsim.server.forwarded import PeersBehind
 from estsim.server.http import CONNECTIONS, Limits
 from estsim.server.listener import Listener, bind
+from estsim.server.memory import give_back_memory
 from estsim.server.pki import Pki, open_pki, read_certificates
 from estsim.server.service import EstService, patiently
 from estsim.server.store import Exchange, Store
@@ -89,7 +91,15 @@ async def serve(
                 anchors = {label: _anchors(config.centers[label], pki) for label, pki in pkis.items()}
                 centers = _centers(config, pkis, anchors, clock, store)
                 taken_up = _take_up(store, centers)
-                service = EstService(centers, store, clock, watchers.on_exchange)
+                header = config.peer_from_header
+                service = EstService(
+                    centers,
+                    store,
+                    clock,
+                    watchers.on_exchange,
+                    empty_bodies=config.bodies == "empty",
+                    peers_behind=PeersBehind(header, clock.now_s) if header else None,
+                )
                 listener = Listener(
                     service,
                     make_endpoint(config, pkis[DEFAULT], anchors, names=(*_names_of(host), *names)),
@@ -106,7 +116,7 @@ async def serve(
                     clock,
                     lambda: _read(centers, store, clock),
                     lambda: service.trouble,
-                    lambda: listener.open,
+                    lambda: listener.connections.open,
                     _Changes(centers, listener, store, clock).make,
                 )
                 with announced(folder, here.places):
@@ -120,7 +130,7 @@ async def serve(
 def _centers(
     config: SandboxConfig,
     pkis: Mapping[str, Pki],
-    anchors: Mapping[str, tuple[x509.Certificate, ...]],
+    anchors: Mapping[str, tuple[Certificate, ...]],
     clock: SandboxClock,
     store: Store,
 ) -> dict[str, TrustCenter]:
@@ -143,7 +153,7 @@ def _open_pkis(folder: Path, config: SandboxConfig) -> dict[str, Pki]:
     return {DEFAULT: default, **others}
 
 
-def _anchors(center: TrustCenterConfig, pki: Pki) -> tuple[x509.Certificate, ...]:
+def _anchors(center: TrustCenterConfig, pki: Pki) -> tuple[Certificate, ...]:
     """Return whose certificates a trust center takes: its own, its manufacturer's, and those it was given."""
     given = [ca for path in center.clients.bootstrap_cas for ca in read_certificates(path)]
     return (*pki.ca_certificates, pki.manufacturer.certificate, *given)
@@ -215,6 +225,7 @@ async def _keep(listener: Listener, listeners: list[trio.SocketListener], store:
     async with trio.open_nursery() as housekeeping:
         housekeeping.start_soon(_flush, store)
         housekeeping.start_soon(_checkpoint, store)
+        housekeeping.start_soon(give_back_memory, listener.connections)
         await listener.serve(listeners, stop, grace_s=GRACE_S)
         housekeeping.cancel_scope.cancel()
 

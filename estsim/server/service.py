@@ -7,6 +7,8 @@ promises is committed first; where the store cannot take it, the answer is 503 a
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -18,12 +20,15 @@ from estsim.est.messages import EstRequest, EstResponse
 from estsim.server.admission import header_of
 from estsim.server.answer import SHOWN, Answer, Call, ClientLeft, Outcome
 from estsim.server.center import TrustCenter
+from estsim.server.changes import UNWRITTEN
 from estsim.server.clock import SandboxClock
 from estsim.server.faults import Delivery
+from estsim.server.forwarded import PeersBehind
 from estsim.server.peer import Peer
 from estsim.server.refused import Refused, text_response
 from estsim.server.routing import HEALTH, Route, expect_method, path_of, route
 from estsim.server.store import Exchange, Store, StoreBusy
+from estsim.units import harmless
 
 _LOG: Final = logging.getLogger(__name__)
 _PATIENCE_S: Final = 1.0  # with a store that another process has locked
@@ -31,6 +36,8 @@ _RETRY_S: Final = 0.01
 _TROUBLE_S: Final = 5.0  # how long one failure to write counts as the state of the store
 _WARN_EVERY_S: Final = 1.0
 _COME_AGAIN: Final = (("retry-after", "5"),)
+# `bodies: empty` is about these: one widely used client finds neither Retry-After nor the challenge beside a body.
+_EMPTIED: Final = frozenset({202, 206, 401})
 _Written = TypeVar("_Written")
 
 
@@ -55,8 +62,13 @@ class EstService:
         store: Store,
         clock: SandboxClock,
         on_exchange: Callable[[Exchange], None] | None = None,
+        *,
+        empty_bodies: bool = False,
+        peers_behind: PeersBehind | None = None,
     ) -> None:
         self.centers = centers
+        self._empty_bodies = empty_bodies
+        self._peers_behind = peers_behind
         self._store = store
         self._clock = clock
         self._on_exchange = on_exchange
@@ -70,20 +82,25 @@ class EstService:
         return self._why if self._clock.now_s() - self._failed_s < _TROUBLE_S else None
 
     def open_exchange(self, request: EstRequest, peer: Peer) -> Exchange:
-        """Begin the record of a request whose head has come."""
+        """Begin the record of a request whose head has come; ``peer`` is who is connected, perhaps a proxy."""
+        with suppress(Refused):  # told when the request is answered
+            peer = self._sender(request, peer)
         identifier = header_of(request, "x-request-id")
         to = self._route(request)
         return Exchange(
             at_unix=self._clock.now_s(),
-            request_id=identifier[:SHOWN] if identifier else None,
+            request_id=harmless(identifier[:SHOWN]) if identifier else None,
             center=to.label if to else None,
             operation=to.operation.value if to else None,
             peer_subject=peer.subject,
             peer_serial=peer.serial,
-            method=request.method[:SHOWN],
-            path=request.path[:SHOWN],
+            method=harmless(request.method[:SHOWN]),
+            path=harmless(request.path[:SHOWN]),
             fault=peer.fault,
         )
+
+    def _sender(self, request: EstRequest, connected: Peer) -> Peer:
+        return connected if self._peers_behind is None else self._peers_behind.of(request, connected)
 
     def _route(self, request: EstRequest) -> Route | None:
         try:
@@ -93,10 +110,22 @@ class EstService:
 
     async def answer(self, call: Call) -> Answer:
         """Answer a whole request; cancelled while it waits, it leaves a record without a status."""
+        answer = await self._answer(call)
+        response = answer.response
+        if self._empty_bodies and response is not None and response.status in _EMPTIED:
+            headers = tuple(header for header in response.headers if header[0] != "content-type")
+            return replace(answer, response=EstResponse(response.status, headers, b""))
+        return answer
+
+    async def _answer(self, call: Call) -> Answer:
         if path_of(call.request) == HEALTH:
             return Answer(self._health(call.request), 0)
         exchange = call.exchange
+        if (call.request.method, call.request.path) == ("OPTIONS", "*"):  # RFC 9110 §9.3.7: of the server in general
+            exchange.status = 204
+            return Answer(EstResponse(204, (("allow", "GET, POST"),), b""), self._log(exchange))
         try:
+            call = replace(call, peer=self._sender(call.request, call.peer))
             to = route(call.request, self.centers)
             expect_method(call.request, to.operation)
             center = self.centers[to.label]
@@ -109,15 +138,15 @@ class EstService:
         except StoreError as error:
             return self._not_on_record(exchange, error)
         except ClientLeft:
-            self.give_up(exchange, "the client left before it was answered")
+            self.give_up(exchange, "the client disconnected before the response")
             raise
         except trio.Cancelled:
-            self.give_up(exchange, "the sandbox stopped before it answered")
+            self.give_up(exchange, "the sandbox stopped before the response")
             raise
         except Exception:  # noqa: BLE001 - a bug of ours, which must not leave a request without answer and record
-            _LOG.exception("a request ended in an error of the sandbox itself")
+            _LOG.exception("internal error of the sandbox while handling a request")
             exchange.serial = exchange.retry_after = None  # of an answer that is not given
-            return self.refuse(exchange, Refused(500, "the sandbox itself failed; its log says why"))
+            return self.refuse(exchange, Refused(500, "internal error of the sandbox; see its log"))
         self._tell(exchange)
         if outcome.add_s > 0:
             await call.wait(outcome.add_s)
@@ -164,7 +193,7 @@ class EstService:
             row = self._store.commit(exchange)
         except StoreError as error:
             self._warn(error)
-            exchange.detail = f"{exchange.detail}; not on record: {error}"
+            exchange.detail = f"{exchange.detail}; not recorded: {error}"
             row = 0
         self._tell(exchange)
         return row
@@ -175,7 +204,7 @@ class EstService:
         self._failed_s, self._why = now_s, str(error)
         if now_s - self._warned_s >= _WARN_EVERY_S:
             self._warned_s = now_s
-            _LOG.warning("the sandbox's store cannot be written: %s", error)
+            _LOG.warning("%s: %s", UNWRITTEN, error)
 
     def _health(self, request: EstRequest) -> EstResponse:
         """Say for a monitor whether certificates can be issued; such exchanges are no EST and have no record."""

@@ -39,6 +39,18 @@ CREATE TABLE pending (
 _CHANGES: Final = "CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY, at_unix REAL, changes TEXT)"
 
 
+# Stores of earlier versions have serial numbers without their leading zero; the question reads nothing but an index.
+_ODD_SERIALS: Final = "SELECT EXISTS (SELECT 1 FROM issued WHERE length(serial) % 2)"
+_PAD_SERIALS: Final = """
+BEGIN IMMEDIATE;
+UPDATE issued SET serial = '0' || serial WHERE length(serial) % 2;
+UPDATE exchanges SET serial = '0' || serial WHERE length(serial) % 2;
+UPDATE exchanges SET peer_serial = '0' || peer_serial
+  WHERE length(peer_serial) % 2 AND peer_serial NOT GLOB '*[^0-9a-f]*';
+COMMIT;
+"""
+
+
 class StoreBusy(StoreError):  # noqa: N818 - a moment, not a fault
     """Another process writes at this moment; nothing was written, and trying again may do."""
 
@@ -140,6 +152,8 @@ class Store:
         elif version != SCHEMA_VERSION:
             raise StoreError(f"{self._path}: expected schema version {SCHEMA_VERSION} (got {version})")
         self._db.execute(_CHANGES)
+        if self._db.execute(_ODD_SERIALS).fetchone()[0]:
+            self._db.executescript(_PAD_SERIALS)
         self._db.execute("PRAGMA busy_timeout = 0")
 
     def commit(

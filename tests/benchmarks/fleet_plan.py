@@ -51,8 +51,7 @@ def drawn(scenario: Scenario) -> tuple[int, int]:
     for cohort in scenario.cohorts:
         boots += sum(1 for _ in boot_times(cohort.arrivals, cohort.devices, seed=scenario.seed, cohort=cohort.index))
         for device in range(cohort.first_device, cohort.first_device + cohort.devices):
-            cohort.subject(device)
-            cohort.sans(device)
+            cohort.requested.of(device, None)
     orders = (orders_of(scenario, number, event.at_s) for number, event in enumerate(scenario.events))
     return boots, sum(1 for each in orders for _ in each)
 

@@ -20,6 +20,8 @@ from socket import create_server
 
 from workers_cost import cost, fleet, server
 
+from estsim.fleet.link_secret import VARIABLE
+
 _ADDS_AT_MOST = 0.05
 _LOCUSTFILE = Path(__file__).parents[2] / "locustfile.py"
 
@@ -61,10 +63,11 @@ def linked_cost(scenario: Path, results: Path) -> tuple[float, float]:
     master = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), *lead]
     work = [sys.executable, "-m", "estsim", "worker", str(scenario), "--master", f"127.0.0.1:{port}"]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(work, stdout=quiet, stderr=quiet) as worker:
+    environment = {**os.environ, VARIABLE: "a secret for a benchmark alone"}
+    with subprocess.Popen(work, stdout=quiet, stderr=quiet, env=environment) as worker:
         before_s = resource.getrusage(resource.RUSAGE_CHILDREN)
         play = ["--scenario", str(scenario), "--results", str(results)]
-        subprocess.run([*master, *play], stdout=quiet, stderr=quiet, check=False)
+        subprocess.run([*master, *play], stdout=quiet, stderr=quiet, env=environment, check=False)
         after_s = resource.getrusage(resource.RUSAGE_CHILDREN)
         worker.wait(30)
     (folder,) = results.iterdir()

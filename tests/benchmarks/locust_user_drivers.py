@@ -58,7 +58,7 @@ class ByHand(HttpUser):
         gevent.sleep(_FOR_EVER_S)  # Locust would replace a user that ends
 
 
-def mint(folder: Path, manufacturer: Path, devices: int) -> None:
+def owned_issuer(folder: Path, manufacturer: Path, devices: int) -> None:
     """Write each device's bootstrap certificate and key as files, as an engineer would beforehand."""
     issuer = x509.load_pem_x509_certificate(manufacturer.read_bytes())
     issuer_key = load_pem_private_key(manufacturer.read_bytes(), None)
@@ -77,7 +77,7 @@ def mint(folder: Path, manufacturer: Path, devices: int) -> None:
 def by_hand(sandbox: dict[str, Any], _scenario: Path, devices: int, rate: int) -> float:
     """Measure the users written by hand."""
     with tempfile.TemporaryDirectory() as folder:
-        mint(Path(folder), Path(sandbox["manufacturer"]), devices)
+        owned_issuer(Path(folder), Path(sandbox["manufacturer"]), devices)
         _TRUST.append(sandbox["trust"])
         ByHand.host = sandbox["url"]
         return measure(ByHand, devices, rate)
@@ -100,9 +100,9 @@ def ours(_sandbox: dict[str, Any], scenario: Path, devices: int, rate: int) -> f
     factories: dict[str | None, Factory] = {name: factory_of(each) for name, each in plan.authorities.items()}
     boards = Boards(Host(plan, plan.target.url, trust_file(plan.target.ca), factories))
     boards.boots_s = lambda device: boards.clock.now_s()  # type: ignore[method-assign]  # noqa: ARG005
-    play = types.ModuleType("estsim.locust.play")
-    play.play_for = lambda _environment, _scenario: boards  # type: ignore[attr-defined]
-    sys.modules["estsim.locust.play"] = play
+    play = types.ModuleType("estsim.locust.process_fleet")
+    play.fleet_for = lambda _environment, _scenario: boards  # type: ignore[attr-defined]
+    sys.modules["estsim.locust.process_fleet"] = play
 
     class Meter(EstDevice):
         """Any device."""

@@ -25,14 +25,13 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 from enrolment_cost import bare_context, credential, enroll
 
 from estsim.net.contexts import ContextKey, Role, TlsContexts, Verify
 from estsim.net.credential import Credential
 from estsim.net.tls import TlsSession
 from estsim.scenario.target_url import parse_url
-from estsim.server.ca import Issuer, common_name, make_authority, make_key, make_server_certificate
+from estsim.server.ca import Issuer, common_name, make_authority, make_key, make_server_certificate, spki_of
 from estsim.server.config import KeyKind
 from estsim.server.names import Names
 
@@ -78,11 +77,11 @@ def floor() -> float:
     """Return CPU ms of a server's handshake and one signature."""
     now = datetime.now(UTC)
     authority = make_authority("floor", KeyKind.EC_P256, now=now)
-    anchor = (authority.certificate.public_bytes(Encoding.DER),)
+    anchor = (authority.certificate.der,)
     server_key, device_key = make_key(KeyKind.EC_P256), make_key(KeyKind.EC_P256)
-    server = Credential(make_server_certificate(authority, server_key.public_key(), ("h",), now=now), server_key)
-    names = Names(common_name("device"), common_name("device").public_bytes(), None)
-    device = Credential(Issuer(authority, 600).issue(device_key.public_key(), names, now.timestamp()), device_key)
+    server = Credential(make_server_certificate(authority, server_key.public_key(), ("h",), now=now).der, server_key)
+    names = Names(common_name("device"), None)
+    device = Credential(Issuer(authority, 600).issue(spki_of(device_key), names, now.timestamp()).der, device_key)
     contexts = TlsContexts()
     theirs = contexts.get(ContextKey(role=Role.CLIENT, anchors=anchor))
     ours = contexts.get(ContextKey(role=Role.SERVER, anchors=anchor, verify=Verify.REQUEST))

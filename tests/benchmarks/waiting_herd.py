@@ -22,18 +22,18 @@ from estsim.device.commands import WaitUntil
 from estsim.device.events import Answered, Started
 from estsim.device.identity import dump_key
 from estsim.engine.exchange_task import ExchangeTask
+from estsim.engine.loop_monitor import tune_process
 from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.engine.shard import Shard
-from estsim.engine.vitals import tune_process
-from estsim.engine.wire import Wire
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet, cohort_run, new_device
-from estsim.fleet.errand import request_ids
+from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.ledger import Ledger
+from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample
-from estsim.net.opening import Deadlines
+from estsim.net.deadlines import Deadlines
 from estsim.net.resolver import Endpoint
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
@@ -109,8 +109,8 @@ async def live(fleet: Fleet, sandbox: Sandbox, rows: Rows, scenario: Scenario, h
     trust = trust_file(sandbox.trust)
     deadlines = Deadlines(60.0, 60.0, 60.0)
     endpoint = Endpoint(sandbox.url.host, sandbox.url.port)
-    wire = Wire(endpoint, deadlines, trust.anchors, trust.explicit, scenario.generator.groups, clock)
-    ledger = Ledger(rows)
+    wire = ServerAccess(endpoint, deadlines, trust.anchors, trust.explicit, scenario.generator.groups, clock)
+    ledger = Ledger(rows, clock)
     exchanges = ExchangeTask(wire, ledger, clock, request_ids=request_ids("herd"))
     for device in fleet.devices:
         rows.enrolment_began(device.enrolment)  # type: ignore[arg-type]

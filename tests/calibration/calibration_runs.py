@@ -19,7 +19,7 @@ from cli_runs import Done, Keys, Results, results_in  # noqa: E402 - as the docs
 
 T = TypeVar("T")
 
-MOST_CPU: Final = 0.30  # up to which METRICS.md promises what is tested here
+MOST_CPU: Final = 0.30  # up to which docs/metrics.md promises what is tested here
 P50_WITHIN_MS: Final = 1.0
 P99_WITHIN_MS: Final = 5.0
 GENERATOR: Final[Keys] = {"max_lag": "20ms", "max_cpu": "30%"}  # so that the run's own verdict says whether it counts

@@ -1,4 +1,4 @@
-"""A herd over real TLS does what the virtual-time driver says of it: the reference table of METRICS.md, made small.
+"""A herd over real TLS does what the virtual-time driver says of it: the table of docs/metrics.md, made small.
 
 The driver itself is held to the table in ``tests/engine/test_virtual.py``. The table's own rows cannot be run on a
 small machine: the first wants 2000 handshakes a second. This herd has its shape (waves in lock-step that the server's
@@ -18,7 +18,7 @@ from reference_herd import Herd
 
 from estsim.server.capacity import Overflow
 
-pytestmark = [pytest.mark.alone, pytest.mark.long]
+pytestmark = [pytest.mark.alone, pytest.mark.full]
 
 WITHIN = 0.10
 FORGETS = Herd(devices=50, boot_s=0.5, rate_per_s=16.0, burst=3, retry_after_s=2, seed=5)

@@ -33,7 +33,7 @@ from cli_runs import (
 )
 from closed_loop import Turn, enroll_until
 
-pytestmark = [pytest.mark.alone, pytest.mark.long]
+pytestmark = [pytest.mark.alone, pytest.mark.full]
 
 RATE_PER_S, DEVICES = 40, 300
 STALL_S = 2.0

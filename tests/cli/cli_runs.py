@@ -111,7 +111,7 @@ def until(true: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
 # -- scenarios
 
 
-def write_scenario(folder: Path, *, cohort: Keys | None = None, **keys: Keys | str | int | list[Any]) -> Path:
+def write_scenario(folder: Path, *, cohort: Keys | None = None, **keys: Keys | str | int | list[Any] | None) -> Path:
     """Write a scenario of five devices that enroll at once and stay; keys and the cohort's keys can be given.
 
     JSON is YAML. Lag and CPU have generous limits: these tests share the machine with others.

@@ -148,3 +148,80 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode == 2
     assert "No space left on device" in done.stderr
+
+
+def test_serve_refuses_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its place, and before a PKI is made: the text itself must not become a password."""
+    config = tmp_path / "server.yaml"
+    config.write_text('clients:\n  users:\n    meter: {password: "${SRV_PASSWORD}"}\n', encoding="utf-8")
+    monkeypatch.delenv("SRV_PASSWORD", raising=False)
+    done = estsim("serve", "server.yaml", "--port", "0", "--dir", "made", cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (
+        2,
+        "",
+        (
+            "server.yaml:3:13: clients.users.meter.password: the variable SRV_PASSWORD is not set; "
+            "set it, or write a default: ${SRV_PASSWORD:-…}\n"
+        ),
+    )
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("serve", "--port", "80a"), "'--port': must be a number from 0 to 65535 (got 80a)"),
+        (("serve", "--port", "65536"), "'--port': must be a number from 0 to 65535 (got 65536)"),
+        (("run", "quickstart", "--devices", "1,000"), "'--devices': must be a number, at least 1 (got 1,000)"),
+        (("validate", "quickstart", "--seed", "-1"), "'--seed': must be a number, at least 0 (got -1)"),
+        (("export", "RUN", "--format", "xml"), "'--format': must be csv, jsonl or hgrm (got xml)"),
+        (("pending", "lst", "DIR"), "must be list, approve or reject (got lst)"),
+        (("recipe", "wget", "URL"), "must be curl or libest (got wget)"),
+    ],
+)
+def test_an_option_s_value_is_told_with_what_it_must_be(words: tuple[str, ...], said: str) -> None:
+    """Numbers with their bounds, choices with their words."""
+    done = estsim(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.mistakes[-1].endswith(said)
+
+
+def test_validate_takes_the_overrides_of_a_run(tmp_path: Path) -> None:
+    """And tells their mistakes as a run does; options that no scenario has are told as such."""
+    write_scenario(tmp_path)
+    right = estsim("validate", "scenario.yaml", "--devices", "7", "--duration", "3s", cwd=tmp_path)
+    assert (right.code, right.out) == (
+        0,
+        "scenario.yaml: 7 devices in 1 cohort, booting within 0s, until settled, at most 3s, against the sandbox\n",
+    )
+    wrong = estsim("validate", "scenario.yaml", "--set", "cohorts.meters.devices=0", "--seed", "3", cwd=tmp_path)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "cohorts.meters.devices: must be greater than 0 (got 0), from --set cohorts.meters.devices=0" in wrong.err
+    nonsense = estsim("validate", "scenario.yaml", "--set", "nonsense", cwd=tmp_path)
+    assert nonsense.mistakes == ["--set: expected KEY=VALUE, such as cohorts.meters.devices=100 (got nonsense)"]
+
+
+def test_validate_checks_the_configurations_of_serve(tmp_path: Path) -> None:
+    """Each kind of file says what it is where the other is expected."""
+    write_scenario(tmp_path)
+    (tmp_path / "server.yaml").write_text(
+        "seed: 3\ntrust_centers:\n  default: {}\n  meters: {clients: {bootstrap_cas: [no.pem]}}\n", encoding="utf-8"
+    )
+    done = estsim("validate", "--server", "server.yaml", "scenario.yaml", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.mistakes == [
+        (
+            "server.yaml:4:38: trust_centers.meters.clients.bootstrap_cas[0]: cannot be read: No such file or directory"
+            " (got no.pem)"
+        ),
+        "scenario.yaml:1:1: is a scenario, not a sandbox configuration: expected what a scenario has under `sandbox:`",
+    ]
+    (tmp_path / "server.yaml").write_text("trust_centers: {default: {}, meters: {}}\n", encoding="utf-8")
+    assert estsim("validate", "--server", "server.yaml", cwd=tmp_path).out == (
+        "server.yaml: 2 trust centers (default, meters)\n"
+    )
+    assert estsim("validate", "server.yaml", cwd=tmp_path).mistakes == [
+        "server.yaml:1:1: is a sandbox configuration, not a scenario: check with validate --server, run with serve"
+    ]
+    both = estsim("validate", "--server", "server.yaml", "--seed", "3", cwd=tmp_path)
+    assert both.mistakes == ["--server: cannot be combined with options that override a scenario"]

@@ -17,8 +17,8 @@ def test_a_plan_is_forecast_and_nothing_is_started(tmp_path: Path) -> None:
     )
     assert [(each.code, each.err) for each in done.values()] == [(0, "")] * 2
     assert [*tmp_path.iterdir()] == []
-    forecast, _, resolved = done["text"].out.partition("# As run by estsim")
-    for heading in ("DRY RUN", "OFFERED LOAD", "simplereenroll", "NEEDS", "NOTES", "judged by a real run"):
+    forecast, _, resolved = done["text"].out.partition("# Scenario as run")
+    for heading in ("DRY RUN", "OFFERED LOAD", "simplereenroll", "RESOURCES", "NOTES", "evaluated in a real run only"):
         assert heading in forecast
     assert max(map(len, forecast.splitlines())) <= 80
     assert "name: quickstart" in resolved
@@ -39,8 +39,8 @@ def test_a_plan_that_this_machine_cannot_carry_is_told(tmp_path: Path) -> None:
         }
     )
     assert {name: each.code for name, each in done.items()} == {"refused": 2, "forced": 0}
-    assert "TOO MUCH  processor" in done["refused"].out
-    assert "about 5000 is what one core can start" in done["refused"].err
+    assert "SHORT     processor" in done["refused"].out
+    assert "one core can start about 5000" in done["refused"].err
     assert "--force" in done["refused"].err
     said = json.loads(done["forced"].out)
     assert "9000 devices boot within 10 s" in said["problems"][0]
@@ -52,7 +52,7 @@ def test_a_long_one_says_how_far_it_is_and_can_be_interrupted(tmp_path: Path) ->
     path = write_scenario(tmp_path, cohort=ENDLESS, duration="30d", sandbox={"issuer": {"validity": "365d"}})
     with started("run", path, "--dry-run") as process:
         assert process.stderr is not None
-        assert process.stderr.readline().startswith("dry run: at ")
+        assert process.stderr.readline().startswith("dry run: simulated ")
         interrupt(process)
         done = ended(process)
     assert (done.code, done.out) == (130, "")

@@ -51,7 +51,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows_of(*words: str | Path) -> list[dict[str, Any]]:
     """Return the rows of a CSV export."""
-    done = estsim("export", *words, "--format", "csv")
+    done = estsim("export", *words)
     assert (done.code, done.err) == (0, "")
     return list(csv.DictReader(StringIO(done.out, newline="")))
 
@@ -104,7 +104,7 @@ def test_percentiles_are_files_for_a_plotter(run: Results, tmp_path: Path) -> No
     assert most == pytest.approx(ok["max"], rel=2e-3)
     again = estsim(*command)
     assert (again.code, len(again.mistakes)) == (2, 1)
-    assert "cacerts.response.hgrm: is there already; --force writes over it" in again.err
+    assert "cacerts.response.hgrm: already exists; use --force to overwrite it" in again.err
     assert estsim(*command, "--force").code == 0
 
 
@@ -116,7 +116,7 @@ def test_a_file_is_written_whole_and_not_over_another(run: Results, tmp_path: Pa
     assert len(file.read_text().splitlines()) == 17
     file.write_text("precious")
     refused = estsim(*command)
-    assert (refused.code, refused.err) == (2, f"{file}: is there already; --force writes over it\n")
+    assert (refused.code, refused.err) == (2, f"{file}: already exists; use --force to overwrite it\n")
     assert file.read_text() == "precious"
     assert estsim(*command, "--force").code == 0
     assert file.read_text() == estsim(*command[:-2]).out
@@ -151,28 +151,28 @@ def test_mistakes_are_one_line_each(run: Results, tmp_path: Path) -> None:
         file.write((9).to_bytes(4, "big"))
     (tmp_path / "empty").mkdir()
     wrong: dict[str, tuple[Sequence[str | Path], str]] = {
-        "no folder": ((tmp_path / "none", "--format", "csv"), "none: there is no such folder"),
+        "no folder": ((tmp_path / "none", "--format", "csv"), "none: no such folder"),
         "no store": (
             (tmp_path / "empty", "--format", "csv"),
-            "empty: expected the folder of a run (there is no run.sqlite in it)",
+            "empty: expected a results folder (it contains no run.sqlite)",
         ),
-        "version": ((later, "--format", "csv"), "later.sqlite: expected a run store of version 3 (got 9)"),
+        "version": ((later, "--format", "csv"), "later.sqlite: expected a run store of version 7 (got 9)"),
         "table": (
             (run.folder, "--format", "hgrm", "--table", "exchanges", "--output", tmp_path),
-            "--table: hgrm is made from series, the table with histograms (got exchanges)",
+            "--table: hgrm requires series, the table with histograms (got exchanges)",
         ),
         "no output": (
             (run.folder, "--format", "hgrm"),
-            "--output: hgrm is a file for each operation, expected a folder for them",
+            "--output: hgrm requires a folder, it writes a file per operation",
         ),
         "no file": (
             (run.folder, "--format", "csv", "--output", tmp_path),
-            "expected a file to write (it is something else)",
+            "must be a regular file",
         ),
     }
     wrong["itself"] = (
         (run.folder, "--format", "csv", "--output", run.folder / "run.sqlite", "--force"),
-        "run.sqlite: is the run itself, which is not written over",
+        "run.sqlite: is the store of the run; choose another file",
     )
     for name, done in at_once({name: partial(estsim, "export", *words) for name, (words, _) in wrong.items()}).items():
         assert (done.code, done.out, len(done.mistakes)) == (2, "", 1), name
@@ -216,20 +216,20 @@ def test_a_device_s_story_is_found_by_number_cn_and_subject(run: Results) -> Non
     for row in run.rows(f"SELECT serial FROM enrolments WHERE device = {number}"):  # noqa: S608 - a number
         assert any(line.split() == ["serial", row["serial"]] for line in lines)
     words = " ".join(text.split())
-    assert "deferred: told 1.00s by Retry-After, its own spread 1" in words
+    assert "deferred: Retry-After 1.00s, device spread 1" in words
     assert "until renewal" in words
-    assert "of validity left of the one that it replaces" in words
+    assert "of validity left on the replaced certificate" in words
 
 
 def test_a_name_that_is_none_suggests_the_nearest(run: Results) -> None:
     """A slip in a name, a number too high, nothing at all, and a name of many."""
     wrong = {
-        "meter-07": "meter-07: there is no such device (did you mean 'meter-007'?)\n",
-        "CN=meter-07,O=X": "CN=meter-07,O=X: there is no such device (did you mean 'CN=meter-007,O=Example'?)\n",
-        "8": "8: there is no such device (they are numbered from 0 to 7)\n",
-        "": "NAME: expected a device's number, its CN or its subject (got nothing)\n",
-        "O=Example": "O=Example: expected one device, that fits several: numbers 0, 1, 2, 3, 4, …\n",
-        "%": "%: there is no such device\n",
+        "meter-07": "meter-07: no such device (did you mean 'meter-007'?)\n",
+        "CN=meter-07,O=X": "CN=meter-07,O=X: no such device (did you mean 'CN=meter-007,O=Example'?)\n",
+        "8": "8: no such device (expected a number from 0 to 7)\n",
+        "": "NAME: expected a device number, CN or Subject (got nothing)\n",
+        "O=Example": "O=Example: matches several devices: 0, 1, 2, 3, 4, …\n",
+        "%": "%: no such device\n",
     }
     for name, done in at_once({name: partial(estsim, "device", run.folder, name) for name in wrong}).items():
         assert (done.code, done.out, done.err) == (2, "", wrong[name])
@@ -259,10 +259,10 @@ def test_a_device_without_a_certificate_is_known_from_the_scenario(run: Results,
     done = estsim("device", folder, "meter-003")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("device 3 of cohort meters\nO=Example,CN=meter-003\n")
-    assert "nothing is recorded of it" in done.out
+    assert "no activity recorded" in done.out
     (folder / "scenario.yaml").unlink()
     assert estsim("device", folder, "meter-004").out.startswith("device 4 of cohort meters\n")
-    assert estsim("device", folder, "3").err == "3: there is no such device\n"
+    assert estsim("device", folder, "3").err == "3: no such device\n"
 
 
 def test_a_device_of_a_killed_run(killed: Path) -> None:
@@ -271,5 +271,5 @@ def test_a_device_of_a_killed_run(killed: Path) -> None:
     done = estsim("device", killed, "0")
     assert (done.code, done.err) == (0, "")
     assert "no end recorded" in done.out
-    assert "certificate 1: issued" in done.out
+    assert "enrolment 1: issued" in done.out
     assert names_in(killed) == before

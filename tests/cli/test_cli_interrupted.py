@@ -23,7 +23,8 @@ from cli_runs import (
     write_scenario,
 )
 
-BUSY = {"devices": 10, "boot": {"burst": "200ms"}, "renew": {"after": "300ms"}}  # and so on until somebody stops it
+# And so on until somebody stops it: for two minutes and a half, or a warning would say that it does not settle.
+BUSY = {"devices": 10, "boot": {"burst": "200ms"}, "renew": {"after": "300ms", "times": 500}}
 GONE_S = 5.0
 WORTH_S = 1.0  # of the work of a run that is killed, as promised
 ISSUED = "SELECT COUNT(*) FROM enrolments WHERE end = 'issued'"
@@ -45,7 +46,7 @@ def assert_whole(run: Results, *, ending: str) -> None:
 
 def test_once_stops_in_order(tmp_path: Path) -> None:
     """What is under way ends, all is written, the folder is named; exit 130, and the sandbox is gone. Two runs."""
-    scenario, folders = write_scenario(tmp_path, cohort=BUSY), (tmp_path / "one", tmp_path / "other")
+    scenario, folders = write_scenario(tmp_path, cohort=BUSY, duration="10m"), (tmp_path / "one", tmp_path / "other")
     with ExitStack() as stack:
         runs = [
             stack.enter_context(started("run", scenario, "--results", folder, TMPDIR=str(tmp_path)))
@@ -64,7 +65,7 @@ def test_once_stops_in_order(tmp_path: Path) -> None:
 def assert_ended_in_order(done: Done, run: Results) -> None:
     """Check an interrupted run that had the time to bring to an end what was under way."""
     assert done.code == 130
-    assert done.err == f"estsim: interrupted; everything up to then is saved in {run.folder}\n"
+    assert done.err == f"estsim: interrupted; results so far are saved in {run.folder}\n"
     assert run.summary["verdict"] == "aborted"
     assert_whole(run, ending="aborted")
     assert run.one("SELECT COUNT(*) FROM exchanges WHERE kind IN ('abandoned', 'failed')") == 0
@@ -111,7 +112,7 @@ def test_an_interrupt_in_the_first_moment(tmp_path: Path) -> None:
 
 def test_an_interrupt_before_the_fleet_lives(tmp_path: Path) -> None:
     """While the sandbox starts there is nothing to drain: it ends, leaves a summary, and no process."""
-    scenario, results = write_scenario(tmp_path, cohort=BUSY), tmp_path / "results"
+    scenario, results = write_scenario(tmp_path, cohort=BUSY, duration="10m"), tmp_path / "results"
     with started("run", scenario, "--results", results) as process:
         until(lambda: results.is_dir() and any(results.iterdir()))  # imports of ours have short-lived children, too
         until(lambda: len(psutil.Process(process.pid).children()) == 1)
@@ -127,7 +128,7 @@ def test_an_interrupt_before_the_fleet_lives(tmp_path: Path) -> None:
 
 def test_kill_costs_the_last_second_and_leaves_nobody(tmp_path: Path) -> None:
     """After kill -9 the sandbox ends by itself, and what it served until a second before is in run.sqlite."""
-    scenario, results = write_scenario(tmp_path, cohort=BUSY), tmp_path / "results"
+    scenario, results = write_scenario(tmp_path, cohort=BUSY, duration="10m"), tmp_path / "results"
     with started("run", scenario, "--results", results, TMPDIR=str(tmp_path)) as process:
         until(lambda: recorded(results, ISSUED) > 30)
         sandbox = sandbox_of(process)

@@ -91,7 +91,7 @@ def test_keys_choose_freeze_and_stop(tmp_path: Path) -> None:
     with run_on_terminal(tmp_path) as terminal:
         assert terminal.shows(r"\[1 overview\]")
         terminal.press("2")
-        assert terminal.shows(r"TOLD AND KEPT[^\x1b]*\[2 deferral\]")
+        assert terminal.shows(r"RETRY-AFTER AND ACTUAL WAIT[^\x1b]*\[2 deferral\]")
         terminal.press("\x1b[15~4")
         assert terminal.shows(r"\[4 cohorts\]")
         terminal.press(" ")
@@ -136,7 +136,7 @@ def test_enter_is_an_operators_go_ahead() -> None:
 def test_ctrl_c_works_as_ever_and_a_background_job_keeps_its_hands_off(tmp_path: Path, *, controlling: bool) -> None:
     """On a terminal that is not ours to read, no keys are offered and nothing hangs."""
     with run_on_terminal(tmp_path, controlling=controlling) as terminal:
-        assert terminal.shows(r"space freezes" if controlling else r"Ctrl-C stops it")
+        assert terminal.shows(r"space: freeze" if controlling else r"Ctrl-C: stop")
         assert terminal.shows(r"● running")
         if controlling:
             terminal.press("\x03")

@@ -27,12 +27,17 @@ def _run(*arguments: str | Path) -> Result:
 
 @pytest.mark.parametrize("name", library())
 def test_it_writes_a_scenario_that_loads(tmp_path: Path, name: str) -> None:
-    """A copy with its comments, and one word for the editor."""
+    """A copy with its comments under its own name, and one word for the editor."""
     path = tmp_path / "fleet.yaml"
     result = _run("new", path, "--from", name)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{path}: try it with estsim run {path}\n"
-    assert path.read_text(encoding="utf-8") == library()[name].read_text(encoding="utf-8")
+    assert result.stdout == f"created {path}; run it with: estsim run {path}\n"
+    text, original = path.read_text(encoding="utf-8"), library()[name].read_text(encoding="utf-8")
+    assert text.replace(f"#   estsim run {path}", f"#   estsim run {name}").replace(
+        "name: fleet", f"name: {name}", 1
+    ) == (original)
+    assert text.splitlines()[2].startswith(f"#   estsim run {path}")
+    assert load_scenario(path).name == "fleet"
     assert path.read_text(encoding="utf-8").count(MODELINE) == 1
     assert load_scenario(path).devices == load_scenario(library()[name]).devices
 
@@ -40,7 +45,21 @@ def test_it_writes_a_scenario_that_loads(tmp_path: Path, name: str) -> None:
 def test_it_begins_with_the_quickstart(tmp_path: Path) -> None:
     """Where nothing else is asked for."""
     _run("new", tmp_path / "fleet.yaml")
-    assert load_scenario(tmp_path / "fleet.yaml").name == "quickstart"
+    assert load_scenario(tmp_path / "fleet.yaml").devices == load_scenario(library()["quickstart"]).devices == 500
+
+
+def test_a_copy_of_your_own_has_the_name_of_its_file(tmp_path: Path) -> None:
+    """Also in the commands of its comments; a name that was left out stays so, and one that is no word of its own."""
+    own, copy = tmp_path / "city.v1.yaml", tmp_path / "my city.yaml"
+    own.write_text(
+        f"{MODELINE}\n# estsim run city.v1.yaml --devices 3, estsim run city.v1.yaml.old, estsim run cities\n"
+        "name: city   # the old one\nphases: {name: 0s..1s}\n"
+    )
+    assert _run("new", copy, "--from", own).stdout == f"created {copy}; run it with: estsim run '{copy}'\n"
+    assert copy.read_text() == (
+        f"{MODELINE}\n# estsim run '{copy}' --devices 3, estsim run city.v1.yaml.old, estsim run cities\n"
+        "name: my-city   # the old one\nphases: {name: 0s..1s}\n"
+    )
 
 
 def test_a_copy_of_your_own_gets_the_word_for_the_editor(tmp_path: Path) -> None:
@@ -60,7 +79,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     for there in (path, tmp_path):
         result = _run("new", there)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr == f"{there}: is there already, and nothing is overwritten\n"
+        assert result.stderr == f"{there}: already exists\n"
     assert path.read_text() == "mine\n"
 
 
@@ -70,7 +89,7 @@ def test_an_unknown_name_is_answered_with_all_there_are(tmp_path: Path, monkeypa
     result = _run("new", "fleet.yaml", "--from", "renewal-strom")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "(did you mean 'renewal-storm'?)" in result.stderr
-    assert "  renewal-storm          Does the server survive it when a whole fleet renews at once?\n" in result.stderr
+    assert "  renewal-storm          Does the server survive if a whole fleet renews at once?\n" in result.stderr
     assert all(f"  {name} " in result.stderr for name in library())
     assert list(tmp_path.iterdir()) == []
 
@@ -79,9 +98,12 @@ def test_what_cannot_be_read_or_written_is_told_by_its_own_name(tmp_path: Path) 
     """The one to begin with, or the one to write; nothing is left behind."""
     path, binary = tmp_path / "fleet.yaml", tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe")
-    for source, reason in ((tmp_path / "no.yaml", "No such file or directory"), (binary, "is not UTF-8 text")):
+    for source, reason in (
+        (tmp_path / "no.yaml", "cannot be read: No such file or directory"),
+        (binary, "is not UTF-8 text"),
+    ):
         result = _run("new", path, "--from", source)
-        assert (result.exit_code, result.stderr) == (2, f"{source}: cannot be read: {reason}\n")
+        assert (result.exit_code, result.stderr) == (2, f"{source}: {reason}\n")
         assert not path.exists()
     nowhere = tmp_path / "no" / "fleet.yaml"
     result = _run("new", nowhere)

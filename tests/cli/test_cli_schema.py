@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 from warm import run_warm
 
-from estsim.cli.serve import read_config
 from estsim.errors import ScenarioError
 from estsim.scenario.library import library
 from estsim.scenario.loader import load_scenario
+from estsim.scenario.sandbox_file import read_sandbox
 from estsim.scenario.schema import sandbox_schema, scenario_schema
 
 SERVERS: Final = sorted((Path(__file__).parents[2] / "scenarios" / "servers").glob("*.yaml"))
@@ -63,7 +63,7 @@ def test_every_scenario_that_comes_with_estsim_is_valid_by_the_schema(path: Path
 def test_every_server_that_comes_with_estsim_is_valid_by_the_schema(path: Path) -> None:
     """By that of a sandbox's configuration, and by its model."""
     assert [*Draft202012Validator(sandbox_schema()).iter_errors(_yaml(path.read_text(encoding="utf-8")))] == []
-    read_config(path)
+    read_sandbox(path, {})
 
 
 def test_what_the_loader_takes_as_shorthand_the_schema_takes_too(tmp_path: Path) -> None:
@@ -102,10 +102,11 @@ def test_a_new_scenario_is_in_order_and_names_the_schema(tmp_path: Path) -> None
     assert "# yaml-language-server: $schema=estsim.schema.json\n" in text
     assert load_scenario(tmp_path / "fleet.yaml").devices == 500
     again = _estsim("new", "fleet.yaml", "--from", "renewal-storm", folder=tmp_path)
-    assert (again.returncode, again.stderr) == (2, "fleet.yaml: is there already, and nothing is overwritten\n")
+    assert (again.returncode, again.stderr) == (2, "fleet.yaml: already exists\n")
     assert (tmp_path / "fleet.yaml").read_text(encoding="utf-8") == text
     assert _estsim("new", "storm.yaml", "--from", "renewal-storm", folder=tmp_path).returncode == 0
-    assert load_scenario(tmp_path / "storm.yaml").name == "renewal-storm"
+    storm = load_scenario(tmp_path / "storm.yaml")
+    assert (storm.name, storm.devices) == ("storm", load_scenario(library()["renewal-storm"]).devices)
 
 
 def test_a_scenario_is_found_by_name_where_no_file_has_it(tmp_path: Path) -> None:
@@ -125,6 +126,6 @@ def test_a_name_that_no_scenario_has_is_told_the_nearest_and_all_there_are(
     """With exit code 2, whatever was to be done with it."""
     refused = _estsim(*words, folder=tmp_path)
     assert refused.returncode == 2
-    assert "no scenario 'powercut' comes with estsim (did you mean 'power-cut'?)" in refused.stderr
+    assert "no library scenario 'powercut' (did you mean 'power-cut'?)" in refused.stderr
     assert all(name in refused.stderr for name in library())
     assert [*tmp_path.iterdir()] == []

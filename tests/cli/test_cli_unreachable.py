@@ -23,6 +23,10 @@ from cli_runs import (
 )
 
 TIMEOUTS = {"connect": "500ms", "handshake": "600ms", "answer": "700ms"}
+REMEDIES: dict[str, tuple[str, ...]] = {
+    "connect": ("check ",),
+    "handshake": ("check that the port speaks TLS", "target.trust.ca (--trust) must contain the root CA"),
+}
 Attempts = dict[str, tuple[Done, Results]]
 STARTING_S = 1.0  # what a run may take beside the wait itself: keys, store, the end
 
@@ -70,7 +74,10 @@ def refused(attempt: tuple[Done, Results], *, phase: str) -> tuple[str, float]:
     """Check that a run ended in preflight, and return the reason, and how many seconds it took by its own account."""
     done, run = attempt
     assert done.code == 5
-    (reason,) = done.mistakes
+    reason, remedy = done.mistakes
+    tried, _, help_ = remedy.partition("; ")
+    assert tried == "  tried with a device of cohort meters"
+    assert help_.startswith(REMEDIES[phase])
     assert f"failed in phase {phase}: " in reason
     assert run.summary["verdict"] == "unreachable"
     assert run.summary["fleet"]["states"] == {"off": 5}
@@ -105,7 +112,7 @@ def test_it_accepts_and_says_nothing(attempts: Attempts) -> None:
 def test_another_authority_s_certificate(attempts: Attempts) -> None:
     """The check that failed is named."""
     reason, _ = refused(attempts["other authority"], phase="handshake")
-    assert "certificate was refused" in reason
+    assert "certificate was rejected" in reason
     assert "unable to get local issuer certificate" in reason
 
 
@@ -119,7 +126,7 @@ def test_without_preflight_every_device_finds_out_itself(attempts: Attempts) -> 
     """Each fails in the handshake, with nothing sent, tries again as its policy says, and gives up: exit 3."""
     done, run = attempts["no preflight"]
     assert (done.code, run.summary["verdict"]) == (3, "failed")
-    assert "FAILED failures < 1% was 100%" in " ".join(done.out.split())
+    assert "FAILED failures < 1% actual 100%" in " ".join(done.out.split())
     assert run.summary["fleet"]["states"] == {"gave_up": 5}
     rows = run.rows("SELECT device, phase, trouble, kind, sent_ns, detail FROM exchanges")
     assert {(row["phase"], row["trouble"], row["kind"], row["sent_ns"]) for row in rows} == {

@@ -19,38 +19,69 @@ from cli_runs import (
 )
 
 MANY = {**MADE_BY_MAKER, "devices": 60, "retry": {"attempts": 3, "base": "100ms"}}
-THRESHOLDS = ["simpleenroll.response.p99 < 1h", "failures < 1%"]
+THRESHOLDS = ["simpleenroll.response.p99 < 1h", "simplereenroll.response.p99 < 1h", "failures < 1%"]
 Ended = dict[str, tuple[Done, Results]]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """Three runs against one server: too small to judge, with 40 descriptors, and with files of 128 KiB at most."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("small", "descriptors", "disk")}
+    """Runs against one server: small ones, one with 40 descriptors, and one with files of 128 KiB at most."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("small", "thin", "strict", "descriptors", "disk")}
     with serving(tmp_path_factory.mktemp("server")) as server:
         keys = server.target()
         write_scenario(folders["small"], **keys, cohort=MADE_BY_MAKER, thresholds=THRESHOLDS)
+        for name in ("thin", "strict"):
+            write_scenario(folders[name], **keys, cohort=MADE_BY_MAKER, thresholds=[THRESHOLDS[0], THRESHOLDS[2]])
         write_scenario(folders["descriptors"], **keys, cohort=MANY)
         write_scenario(folders["disk"], **keys, cohort={**MANY, "boot": {"burst": "1s"}})
-        limits = {"small": None, "descriptors": ("n", 40), "disk": ("f", 128)}
+        limits = {"descriptors": ("n", 40), "disk": ("f", 128)}
         command = partial(estsim, "run", "scenario.yaml", "--force")
-        done = at_once({name: partial(command, cwd=folders[name], limit=limits[name]) for name in folders})
+        options = {"strict": ["--strict"]}
+        done = at_once(
+            {
+                name: partial(command, *options.get(name, []), cwd=folders[name], limit=limits.get(name))
+                for name in folders
+            }
+        )
     return {name: (done[name], results_in(folders[name] / "results")) for name in folders}
 
 
 def test_a_threshold_that_cannot_be_judged(runs: Ended) -> None:
-    """Five devices say nothing of a p99: that is no pass, and the message says what it would take. Others hold."""
+    """Nobody renewed, so nothing is known of that: it is no pass. Others hold."""
     done, run = runs["small"]
     summary = run.summary
     assert (done.code, summary["verdict"]) == (3, "failed")
-    why = "not judged: needs 1000 samples, had 5"
-    assert [(entry["passed"], entry["value"], entry["why"]) for entry in summary["thresholds"]] == [
-        (False, None, why),
-        (True, 0.0, "was 0%"),
-    ]
+    p99, renewals, failures = summary["thresholds"]
+    assert (p99["passed"], p99["value"] is not None) == (True, True)
+    assert (renewals["passed"], renewals["value"], renewals["why"]) == (False, None, "not judged: no sample")
+    assert (failures["passed"], failures["value"]) == (True, 0.0)
     said = " ".join(done.out.split())
-    assert f"FAILED {THRESHOLDS[0]}" in said
-    assert why in said
+    assert f"FAILED {THRESHOLDS[1]}" in said
+    assert "not judged: no sample" in said
+
+
+def test_a_thin_pass_passes_and_says_so(runs: Ended) -> None:
+    """Five devices support no p99: terminal, summary and report say what it would take."""
+    done, run = runs["thin"]
+    p99, failures = run.summary["thresholds"]
+    assert (done.code, run.summary["verdict"]) == (0, "passed")
+    assert p99["support"] == failures["support"] == {"samples": 5, "needed": 299, "supported": False}
+    said = " ".join(done.out.split())
+    assert "2 of 2 passed, 2 thin" in said
+    assert said.count("thin: 5 samples, 299 needed") == 2
+    assert "thin: 5 samples, 299 needed" in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_with_strict_a_thin_pass_fails(runs: Ended) -> None:
+    """And the scenario in the run's folder is as strict as the run was."""
+    done, run = runs["strict"]
+    assert (done.code, run.summary["verdict"]) == (3, "failed")
+    assert [
+        judged["why"].endswith("thin: 5 samples, 299 needed; fails because it is strict")
+        for judged in run.summary["thresholds"]
+    ]
+    assert not any(judged["passed"] for judged in run.summary["thresholds"])
+    assert (run.folder / "scenario.yaml").read_text(encoding="utf-8").count("strict: true") == 2
 
 
 def test_running_out_of_descriptors_is_the_generator_s_fault(runs: Ended) -> None:
@@ -70,7 +101,7 @@ def test_a_disk_that_is_full_is_told(runs: Ended) -> None:
     """Rows that cannot be written are no success: exit 2 names what is missing, and the figures are still there."""
     done, run = runs["disk"]
     assert done.code == 2
-    assert f"estsim: the last rows are not in {Path('results', run.folder.name)}: " in done.err
+    assert f"estsim: the last rows were not written to {Path('results', run.folder.name)}: " in done.err
     assert run.summary["certificates"]["issued"] == 60
     assert run.one("PRAGMA integrity_check") == "ok"
 
@@ -91,6 +122,6 @@ def test_a_threshold_may_end_the_run(tmp_path: Path) -> None:
     assert (done.code, run.summary["verdict"]) == (3, "failed")
     broken, held = run.summary["thresholds"]
     assert (broken["value"], broken["passed"], held["passed"]) == (1.0, False, True)
-    assert re.fullmatch(r"was 100% after ([2-9]|1\d) s, which ended the run", broken["why"])
+    assert re.fullmatch(r"actual 100% after ([2-9]|1\d) s; this ended the run", broken["why"])
     assert broken["why"] in " ".join(done.out.split())
     assert_books_balance(run)

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from estsim.device.identity import StoredCredential
+from estsim.est.authorities import CertificateAuthorities
+from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.messages import EstRequest, EstResponse
-from estsim.est.verify import CertificateAuthorities
 
 WALL_NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
 WALL_NOW_S: Final = WALL_NOW.timestamp()
@@ -55,6 +56,11 @@ class Authority:
         """Issue a device certificate for a key and names."""
         builder = template(subject, key)
         return self.sign(builder if san is None else builder.add_extension(san, critical=False))
+
+
+def ours(certificate: x509.Certificate) -> Certificate:
+    """Return a certificate as estsim reads it."""
+    return read_certificate(certificate.public_bytes(Encoding.DER))
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -105,7 +111,7 @@ def issuing() -> Authority:
 @cache
 def trust() -> CertificateAuthorities:
     """Return the trust that a scenario configures."""
-    return CertificateAuthorities([root().certificate, issuing().certificate])
+    return CertificateAuthorities([ours(root().certificate), ours(issuing().certificate)])
 
 
 def stored(

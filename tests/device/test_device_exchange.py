@@ -26,6 +26,7 @@ from device_pki import (
     issuing,
     make_authority,
     new_key,
+    ours,
     pkcs8,
     root,
     san_of,
@@ -34,9 +35,13 @@ from device_pki import (
 )
 
 from estsim.device.commands import Exchange
-from estsim.device.exchange import Answer, BasicUser, Conversation, Profile
-from estsim.device.identity import Identity, load_credential, load_key
+from estsim.device.exchange import Answer, Conversation, Profile
+from estsim.device.identity import Identity, RequestedNames, load_credential, load_key
+from estsim.device.password import BasicUser
+from estsim.device.policy import Names
 from estsim.device.states import CredentialChoice, KeyChoice
+from estsim.est.authorities import CertificateAuthorities
+from estsim.est.certificate import read_certificate
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.est.operations import WELL_KNOWN, Operation
@@ -51,16 +56,24 @@ from estsim.est.outcome import (
     RetryAfterForm,
     Unauthorized,
 )
-from estsim.est.verify import CertificateAuthorities
+from estsim.est.url import Origin
+from estsim.fleet.rows import detail_of
 
 DEVICE: Final = 7
 SECRET: Final = "opens every door"
+
+
+def dns(name: str) -> x509.SubjectAlternativeName:
+    """Return an alternative name."""
+    return x509.SubjectAlternativeName([x509.DNSName(name)])
+
+
 PROFILE: Final = Profile(
+    origin=Origin("est.example"),
     base=WELL_KNOWN,
     label=None,
     deferral_statuses=frozenset({202}),
-    subject_of=lambda device: cn(f"meter-{device}"),
-    san_of=lambda device: x509.SubjectAlternativeName([x509.DNSName(f"meter-{device}.example")]),
+    requested=RequestedNames(lambda device: cn(f"meter-{device}"), lambda device: dns(f"meter-{device}.example")),
     authorities=trust(),
 )
 ENROLL: Final = Exchange(
@@ -108,8 +121,8 @@ def headers_of(request: EstRequest) -> dict[str, str]:
 def enrolled(authority: Authority | None = None, *, subject: x509.Name | None = None, san: bool = True) -> Identity:
     """Return a device that holds a certificate."""
     key = new_key()
-    names = PROFILE.san_of(DEVICE) if san else None
-    certificate = (authority or issuing()).issue(key.public_key(), subject or PROFILE.subject_of(DEVICE), names)
+    names = dns(f"meter-{DEVICE}.example") if san else None
+    certificate = (authority or issuing()).issue(key.public_key(), subject or cn(f"meter-{DEVICE}"), names)
     return Identity(issued=stored(certificate, key, [issuing().der]))
 
 
@@ -148,7 +161,7 @@ def test_the_path_has_base_and_label(base: str, label: str | None, path: str) ->
 
 def test_a_device_without_alternative_names_asks_for_none() -> None:
     """No empty extension."""
-    profile = replace(PROFILE, san_of=lambda _: None)
+    profile = replace(PROFILE, requested=replace(PROFILE.requested, sans=lambda _: None))
     assert san_of(csr_of(asked(conversation(ENROLL, Identity(), profile), new_key()))) is None
 
 
@@ -202,11 +215,34 @@ def test_a_request_is_signed_once_however_often_it_is_sent() -> None:
 
 
 @pytest.mark.parametrize("preemptive", [True, False])
-def test_an_issued_certificate_speaks_without_a_password(*, preemptive: bool) -> None:
-    """Who has the certificate needs no user; a challenge to it cannot be answered."""
+def test_a_password_is_given_beside_an_issued_certificate(*, preemptive: bool) -> None:
+    """A server may ask for both, at a re-enrolment too: unasked or once it asks, as at the first; and once only."""
     talk = conversation(RENEW, enrolled(), with_basic(preemptive=preemptive))
-    assert "authorization" not in headers_of(asked(talk, new_key()))
+    assert ("authorization" in headers_of(asked(talk, new_key()))) is preemptive
+    if not preemptive:
+        assert isinstance(answered(talk, challenge()).outcome, Challenged)
+        assert headers_of(asked(talk, new_key()))["authorization"] == AUTHORIZATION
     assert isinstance(answered(talk, challenge()).outcome, Unauthorized)
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+def test_credentials_that_a_server_repeats_are_taken_out(status: int) -> None:
+    """A debug page that shows the request puts neither its Authorization header nor the password into a row."""
+    talk = conversation(ENROLL, Identity(), with_basic(preemptive=True))
+    sent = headers_of(asked(talk, new_key()))["authorization"]
+    page = EstResponse(status, (), f"<pre>{sent}</pre> <b>{SECRET}</b>".encode())
+    detail = detail_of(answered(talk, page).outcome)
+    assert detail.startswith(f"{status} ")
+    assert "Basic *** ***" in detail
+    assert SECRET not in detail
+
+
+def test_credentials_in_a_redirect_are_taken_out() -> None:
+    """Where a Location shows them."""
+    talk = conversation(ENROLL, Identity(), with_basic(preemptive=True))
+    asked(talk, new_key())
+    location = EstResponse(301, (("location", f"https://x/?{AUTHORIZATION}"),), b"")
+    assert AUTHORIZATION.removeprefix("Basic ") not in detail_of(answered(talk, location).outcome)
 
 
 @pytest.mark.parametrize("scheme", ['Digest realm="x", nonce="n"', 'Bearer realm="x"'])
@@ -235,7 +271,7 @@ def test_an_issued_certificate_becomes_the_identity() -> None:
     certificate = issuing().answer(asked(talk, key))
     answer = answered(talk, certs_only(certificate))
     assert isinstance(answer.outcome, Issued)
-    assert answer.outcome.certificate == certificate
+    assert answer.outcome.certificate == ours(certificate)
     assert answer.non_conformances == ()
     assert answer.lifetime is not None
     assert answer.lifetime.not_before_s == NOW_S - DAY.total_seconds()
@@ -261,7 +297,7 @@ def test_the_bootstrap_credential_stays() -> None:
     identity = Identity(bootstrap=bootstrap)
     talk = conversation(ENROLL, identity)
     assert talk.credential is not None
-    assert talk.credential.certificate.subject == cn("born")
+    assert read_certificate(talk.credential.certificate_der).subject == "CN=born"
     answered(talk, certs_only(issuing().answer(asked(talk, new_key()))))
     assert identity.bootstrap == bootstrap
 
@@ -315,9 +351,8 @@ def expired(request: EstRequest) -> x509.Certificate:
 @pytest.mark.parametrize(
     ("issue", "reason"),
     [
-        (wrong_key, "another key"),
+        (wrong_key, "is not the one in the request"),
         (wrong_subject, "Subject"),
-        (same_text_in_another_encoding, "Subject"),
         (without_san, "SubjectAltName"),
         (foreign, "chain"),
         (expired, "expired"),
@@ -328,13 +363,46 @@ def test_a_certificate_that_was_not_asked_for_is_refused(
 ) -> None:
     """It is malformed, the device does not become it, and the key is kept for another try."""
     key, identity = new_key(), Identity()
-    talk = conversation(ENROLL, identity)
+    talk = conversation(ENROLL, identity, replace(PROFILE, names=Names.REQUIRE))
     answer = answered(talk, certs_only(issue(asked(talk, key))))
     assert isinstance(answer.outcome, Malformed)
     assert reason in answer.outcome.reason
     assert answer.lifetime is None
     assert identity.issued is None
     assert identity.pending_key_der == pkcs8(key)
+
+
+@pytest.mark.parametrize(
+    ("issue", "rules"),
+    [
+        (same_text_in_another_encoding, []),
+        (wrong_subject, ["names differ: Subject changed"]),
+        (without_san, ["names differ: SubjectAltName dropped"]),
+    ],
+)
+def test_names_that_a_ca_writes_its_own_way_are_used_and_renewed(
+    issue: Callable[[EstRequest], x509.Certificate], rules: list[str]
+) -> None:
+    """Others than were asked for are told; the next request carries what the certificate has (RFC 7030 §4.2.2)."""
+    identity = Identity()
+    talk = conversation(ENROLL, identity)
+    certificate = issue(asked(talk, new_key()))
+    answer = answered(talk, certs_only(certificate))
+    assert isinstance(answer.outcome, Issued)
+    assert [each.rule for each in answer.non_conformances] == rules
+    csr = csr_of(asked(conversation(RENEW, identity), new_key()))
+    assert csr.subject.public_bytes() == certificate.subject.public_bytes()
+    assert san_of(csr) == san_of(certificate)
+
+
+def test_the_certificate_of_the_requests_key_is_the_issued_one() -> None:
+    """A SET has no order, and other certificates may stand beside it: they are told."""
+    talk, other = conversation(ENROLL, Identity()), issuing().issue(new_key().public_key(), cn("EST RA"))
+    certificate = issuing().answer(asked(talk, new_key()))
+    answer = answered(talk, certs_only(other, certificate))
+    assert isinstance(answer.outcome, Issued)
+    assert answer.outcome.certificate == ours(certificate)
+    assert [(each.rule, each.detail) for each in answer.non_conformances] == [("extra certificates", "CN=EST RA")]
 
 
 def test_without_ca_certificates_nothing_can_be_accepted() -> None:
@@ -434,7 +502,7 @@ def test_a_renewal_copies_the_names_in_hand_byte_for_byte(subject: x509.Name) ->
     identity = enrolled(subject=subject)
     assert identity.issued is not None
     held = x509.load_der_x509_certificate(identity.issued.certificate_der)
-    moved_on = replace(PROFILE, subject_of=lambda _: cn("new"), san_of=lambda _: None)
+    moved_on = replace(PROFILE, requested=RequestedNames(lambda _: cn("new"), lambda _: None))
     key = new_key()
     request = asked(conversation(RENEW, identity, moved_on), key)
     csr = csr_of(request)
@@ -484,8 +552,10 @@ def test_a_renewal_speaks_as_what_was_issued() -> None:
     key = new_key()
     identity.bootstrap = stored(make_authority("Maker").issue(key.public_key(), cn("born")), key)
     credentials = [conversation(command, identity).credential for command in (RENEW, ENROLL)]
-    held, born = (credential.certificate.subject if credential else None for credential in credentials)
-    assert (held, born) == (cn("meter-7"), cn("born"))
+    held, born = (credential.certificate_der if credential else None for credential in credentials)
+    assert held is not None
+    assert born is not None
+    assert [read_certificate(der).subject for der in (held, born)] == ["CN=meter-7", "CN=born"]
 
 
 def test_a_device_with_nothing_speaks_as_nobody() -> None:
@@ -504,8 +574,8 @@ def test_fetched_ca_certificates_replace_the_configured_trust() -> None:
     talk = conversation(FETCH, identity)
     asked(talk)
     answer = answered(talk, certs_only(other.certificate))
-    assert answer.outcome == CACertificates((other.certificate,))
-    assert identity.authorities == CertificateAuthorities([other.certificate])
+    assert answer.outcome == CACertificates((ours(other.certificate),))
+    assert identity.authorities == CertificateAuthorities([ours(other.certificate)])
     talk = conversation(ENROLL, identity)
     assert isinstance(answered(talk, certs_only(other.answer(asked(talk, new_key())))).outcome, Issued)
     talk = conversation(ENROLL, identity)

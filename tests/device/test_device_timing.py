@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from estsim.device.events import Lifetime
 from estsim.device.policy import Backoff, DeferralPolicy, Jitter, RenewPolicy, RetryPolicy
-from estsim.device.timing import age_share, aged, backoff_wait, deferral_wait, renewal_time
+from estsim.device.timing import age_share, aged, backoff_wait, came_late, deferral_wait, renewal_time
 from estsim.est.outcome import NO_RETRY_AFTER, RetryAfter, RetryAfterForm
 from estsim.load.streams import Purpose
 from estsim.units import Constant, Uniform
@@ -96,7 +96,7 @@ def test_a_backoff_of_many_failures_is_still_a_number() -> None:
     ("policy", "now_s", "due_s"),
     [
         (RenewPolicy(at=0.5), 0.0, 50.0),
-        (RenewPolicy(at=0.5), 60.0, 60.0),  # never in the past
+        (RenewPolicy(at=0.5), 60.0, 80.0),  # half of what is left, as of any that comes late
         (RenewPolicy(at=0.5, spread=Constant(-0.1)), 0.0, 40.0),
         (RenewPolicy(at=0.5, spread=Constant(0.1)), 0.0, 60.0),
         (RenewPolicy(after_s=30.0), 7.0, 37.0),
@@ -145,3 +145,27 @@ def test_an_unlimited_cap_is_no_cap() -> None:
     """``inf`` means no limit."""
     policy = RetryPolicy(base_s=1.0, cap_s=inf, jitter=Jitter.NONE)
     assert backoff_wait(policy, 11, always(0.0, Purpose.BACKOFF)) == 1024.0
+
+
+@pytest.mark.parametrize(
+    ("begins_s", "ends_s", "due_s"),
+    [
+        (-100.0, 900.0, 400.0),  # half of it, as ever
+        (-498.0, 502.0, 2.0),  # just not past it
+        (-499.5, 500.5, 250.25),  # as good as past it
+        (-500.0, 500.0, 250.0),  # past it as it comes: half of what is left
+        (-1e6, 100.0, 50.0),
+        (-1e6, 1.0, 1.0),  # a second later at the earliest
+        (-1e6, 0.1, 1.0),
+    ],
+)
+def test_what_comes_past_its_renewal_time_is_renewed_at_that_share_of_what_is_left(
+    begins_s: float, ends_s: float, due_s: float
+) -> None:
+    """A CA that backdates makes no device ask again at once."""
+    now_s = 7.0
+    lifetime = Lifetime(now_s + begins_s, now_s + ends_s)
+    policy = RenewPolicy(at=0.5)
+    assert renewal_time(policy, lifetime, now_s, lambda _: 0.0) == pytest.approx(now_s + due_s)
+    assert came_late(policy, lifetime, now_s) is (due_s not in {400.0, 2.0})
+    assert not came_late(RenewPolicy(after_s=3.0), lifetime, now_s)

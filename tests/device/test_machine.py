@@ -38,7 +38,7 @@ from estsim.device.policy import (
     RetryPolicy,
 )
 from estsim.device.states import CredentialChoice, KeyChoice, State, StopReason, Why
-from estsim.device.table import TABLE
+from estsim.device.transitions import TRANSITIONS
 from estsim.errors import IllegalTransition, Phase, Trouble
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
@@ -553,7 +553,7 @@ def test_any_sequence_of_events_is_answered_by_the_table_or_refused_whole(
         event = _event(choice, outstanding, outcome, now_s)
         before = {name: getattr(machine, name) for name in Memory.__slots__}
         late = isinstance(event, Woke | Answered) and event.turn != machine.turn
-        known = not machine.stopped and type(event) in TABLE[machine.state]
+        known = not machine.stopped and type(event) in TRANSITIONS[machine.state]
         try:
             command = machine.step(event, now_s)
         except IllegalTransition:
@@ -590,11 +590,11 @@ def test_every_state_of_the_table_can_be_reached_and_every_target_exists() -> No
     """The table has no island and no dead reference."""
     reached, frontier = {State.OFF}, [State.OFF]
     while frontier:
-        for transition in TABLE[frontier.pop()].values():
-            new = transition.leads_to - reached
+        for targets in TRANSITIONS[frontier.pop()].values():
+            new = targets - reached
             reached |= new
             frontier.extend(new)
-    assert reached == set(State) == set(TABLE)
+    assert reached == set(State) == set(TRANSITIONS)
 
 
 def test_spread_is_a_constant_zero_by_default() -> None:

@@ -17,24 +17,25 @@ from cryptography.x509.oid import NameOID
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
-from estsim.engine.wire import Wire
-from estsim.fleet.born import Mint
+from estsim.fleet.bootstrap import OwnedIssuer
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, Fleet, cohort_run
-from estsim.fleet.errand import request_ids
+from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.factory import Factory
 from estsim.fleet.ledger import Ledger
+from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import Trust, trust_file
 from estsim.load.arrivals import Arrivals, Burst
 from estsim.measure.recorder import Recorder
-from estsim.measure.sample import Enrolment, Sample
-from estsim.net.opening import Deadlines
+from estsim.measure.sample import Enrolment, Impact, Sample
+from estsim.net.deadlines import Deadlines
 from estsim.net.resolver import Endpoint
 from estsim.scenario.plan import (
     Bootstrap,
     Cohort,
     Expectation,
     Generator,
+    HttpAuth,
     KeyKind,
     Manufacturer,
     Scenario,
@@ -66,6 +67,7 @@ def cohort(
     first_device: int = 0,
     key: KeyKind = KeyKind.EC_P256,
     bootstrap: Bootstrap = Manufacturer(None),  # noqa: B008 - frozen
+    http_auth: HttpAuth | None = None,
     arrivals: Arrivals = Burst(),  # noqa: B008 - frozen
 ) -> Cohort:
     """Return the plan of a cohort that boots at once."""
@@ -78,6 +80,7 @@ def cohort(
         sans=lambda _: None,
         key=key,
         bootstrap=bootstrap,
+        http_auth=http_auth,
         tls=Tls(),
         arrivals=arrivals,
         policy=policy,
@@ -114,6 +117,7 @@ class Witness(Recorder):
         self.began: list[Enrolment] = []
         self.ended: list[Enrolment] = []
         self.left_open: list[Enrolment] = []
+        self.impacts: list[Impact] = []
         self.device_counts: set[int] = set()
         self.shard: Shard | None = None
 
@@ -140,6 +144,11 @@ class Witness(Recorder):
         super().enrolment_open(enrolment)
         self.left_open.append(enrolment)
 
+    def impact_began(self, impact: Impact) -> None:
+        """Remember whom an event struck."""
+        super().impact_began(impact)
+        self.impacts.append(impact)
+
     def look(self) -> None:
         """Count the devices in all states."""
         if self.shard is not None:
@@ -158,13 +167,13 @@ class Rig:
     recorder: Witness
     fleet: Fleet
     clock: RunClock
-    wire: Wire
+    wire: ServerAccess
     runs: list[CohortRun] = field(default_factory=list)
 
 
-def wire_to(url: TargetUrl, trust: Trust, clock: RunClock) -> Wire:
+def wire_to(url: TargetUrl, trust: Trust, clock: RunClock) -> ServerAccess:
     """Return the way to a server."""
-    return Wire(
+    return ServerAccess(
         endpoint=Endpoint(url.host, url.port),
         deadlines=Deadlines(DEADLINE_S, DEADLINE_S, DEADLINE_S),
         anchors=trust.anchors,
@@ -179,7 +188,7 @@ def rig(
     trust: Trust,
     factory: Factory | None,
     *plans: Cohort,
-    mint: Mint | None = None,
+    owned_issuer: OwnedIssuer | None = None,
     expect: tuple[Expectation, ...] = (),
 ) -> Rig:
     """Put a fleet together. Its clock starts now."""
@@ -191,7 +200,7 @@ def rig(
             url,
             trust.authorities,
             factory if isinstance(each.bootstrap, Manufacturer) else None,
-            mint=mint if each.start else None,
+            owned_issuer=owned_issuer if each.start else None,
         )
         for each in plans
     ]
@@ -203,7 +212,7 @@ def rig(
     fleet.commission(clock.wall_epoch_s)
     wire = wire_to(url, trust, clock)
     recorder = Witness({each.name: each.devices for each in plans})
-    ledger = Ledger(recorder)
+    ledger = Ledger(recorder, clock)
     shard = Shard(fleet, ExchangeTask(wire, ledger, clock, request_ids=request_ids("t")), ledger, clock)
     recorder.shard = shard
     return Rig(shard, recorder, fleet, clock, wire, runs)
@@ -238,8 +247,10 @@ class Server:
 
     def rig(self, *plans: Cohort, factory: Factory | None = None, expect: tuple[Expectation, ...] = ()) -> Rig:
         """Point a fleet at it; ``factory`` is another manufacturer than its own."""
-        mint = Mint.of(self.here.place.manufacturer.parent, replace(scenario(*plans), sandbox=self.config))
-        return rig(self.url, self.trust, factory or self.factory, *plans, mint=mint, expect=expect)
+        owned_issuer = OwnedIssuer.of(
+            self.here.place.manufacturer.parent, replace(scenario(*plans), sandbox=self.config)
+        )
+        return rig(self.url, self.trust, factory or self.factory, *plans, owned_issuer=owned_issuer, expect=expect)
 
 
 @asynccontextmanager

@@ -24,9 +24,9 @@ def slow_and_fast(policy: Policy, ahead_s: float) -> tuple[Cohort, Cohort]:
 
 
 async def test_a_clock_that_is_ahead_renews_early(tmp_path: Path) -> None:
-    """By just so much: two seconds from the second of the issue on, less the 1.75 s by which it is ahead."""
+    """By just so much: four seconds from the second of the issue on, less the 1.75 s by which it is ahead."""
     policy = Policy(enroll=ONCE.enroll, renew=RenewPolicy(at=0.5, times=1))
-    async with sandbox(tmp_path, issuer={"validity": "4s"}) as server:
+    async with sandbox(tmp_path, issuer={"validity": "8s"}) as server:
         made = server.rig(*slow_and_fast(policy, 1.75))
         await made.shard.run(until_settled=True)
         log = server.logged("peer_subject, operation, at_unix")
@@ -34,7 +34,7 @@ async def test_a_clock_that_is_ahead_renews_early(tmp_path: Path) -> None:
     right_s, ahead_s = (
         times[f"CN=meter-{device}", "simplereenroll"] - times[f"CN=meter-{device}", "simpleenroll"] for device in (0, 1)
     )
-    assert right_s > 0.9
+    assert right_s > 2.9
     assert ahead_s < right_s - 0.7
 
 
@@ -49,7 +49,7 @@ async def test_a_date_is_early_by_a_clock_that_is_ahead(tmp_path: Path) -> None:
     assert [each.end for each in made.recorder.ended] == [EnrolmentEnd.ISSUED] * 2
 
 
-@pytest.mark.parametrize(("years", "word"), [(3.0, "ended"), (-3.0, "begins")])
+@pytest.mark.parametrize(("years", "word"), [(3.0, "expired at"), (-3.0, "is not valid before")])
 async def test_a_clock_beyond_the_server_s_certificate_refuses_it(tmp_path: Path, years: float, word: str) -> None:
     """In the handshake: the sandbox has no line of that device, and counts a handshake that came to nothing."""
     async with sandbox(tmp_path) as server:
@@ -60,7 +60,7 @@ async def test_a_clock_beyond_the_server_s_certificate_refuses_it(tmp_path: Path
     (failed,) = [sample for sample in made.recorder.samples if sample.device == 1]
     assert (failed.phase, failed.trouble, failed.expected) == ("handshake", "tls", False)
     assert f"the server's certificate {word} " in failed.detail
-    assert "by the device's clock" in failed.detail
+    assert "the device's clock reads" in failed.detail
     assert [device.machine.state for device in made.fleet.devices] == [State.OPERATIONAL, State.GAVE_UP]
 
 

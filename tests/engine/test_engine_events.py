@@ -23,6 +23,7 @@ from estsim.engine.timetable import Timetable
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.fleet.orders import orders_of
+from estsim.fleet.records import noting_by
 from estsim.load.arrivals import Burst, Even
 from estsim.scenario.happenings import (
     CohortJoin,
@@ -49,7 +50,8 @@ def planned(*whats: tuple[float, What], cohorts: tuple[Cohort, ...] = (cohort(10
 def play(made: Rig, plan: Scenario, go_ahead: GoAhead | None = None) -> Callable[[], Any]:
     """Return what plays the events of a plan over a rig."""
     announcer = Announcer(made.recorder, made.clock, sandbox=None, go_ahead=go_ahead)
-    return Timetable(plan, made.clock, announcer, fleet=made.fleet, shard=made.shard).run
+    note = noting_by(made.clock, made.recorder)
+    return Timetable(plan, made.clock, announcer, note=note, fleet=made.fleet, shard=made.shard).run
 
 
 async def lived(made: Rig, plan: Scenario, go_ahead: GoAhead | None = None) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import pytest
 import trio
-from cryptography.hazmat.primitives.serialization import Encoding
 from engine_kit import ONCE, Rig, Server, cohort, renewing, sandbox, until
 
 from estsim.device.faults import DeviceFault
@@ -83,6 +82,21 @@ async def test_a_handshake_refuses_them_by_alert(tmp_path: Path) -> None:
     assert set(ends.values()) == {(EnrolmentEnd.EXHAUSTED, True)}
 
 
+async def test_a_faulty_device_that_is_refused_to_the_end_is_not_unfinished(tmp_path: Path) -> None:
+    """It tries on when the run ends: the shares are of the sound devices, which have their certificates."""
+    policy = Policy(renew=None, retry=RetryPolicy(attempts=1000, base_s=0.01, cap_s=0.01))
+    async with sandbox(tmp_path, clients={"require_certificate": "always"}) as server:
+        made = server.rig(with_faults(cohort(8, policy), *INBORN))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(made.shard.run, until_settled=False))
+            await until(lambda: len(made.recorder.ended) == 2 and len(made.recorder.samples) > 50)
+            made.shard.stop()
+    scope = made.recorder.scope(60 * 1000 * MS)
+    share = scope.within("enrolled_within", 30.0)
+    assert scope.tally.enrolment_tally.open == 6
+    assert (scope.failures, scope.unfinished, share and (share.low, share.high, share.samples)) == (0, 0, (1, 1, 2))
+
+
 async def test_bad_requests_are_refused_for_what_they_are(tmp_path: Path) -> None:
     """A signature that does not verify, garbage, far too much: 400, 400, 413 in the sandbox's log."""
     faults = (DeviceFault.BAD_CSR_SIGNATURE, DeviceFault.GARBAGE_BODY, DeviceFault.OVERSIZED_BODY)
@@ -136,14 +150,14 @@ async def test_an_acceptance_is_a_finding(tmp_path: Path) -> None:
     """A server that trusts the stranger: a certificate each, told with its serial, as in the server's log."""
     maker = Factory.made("careless")
     folder = tmp_path / "trusted.pem"
-    folder.write_bytes(maker.certificate_pem + maker.stranger.certificate.public_bytes(Encoding.PEM))
+    folder.write_bytes(maker.certificate_pem + maker.stranger.certificate_pem)
     async with sandbox(tmp_path / "sandbox", clients={"bootstrap_cas": [folder]}) as server:
         made = server.rig(with_faults(cohort(4), DeviceFault.UNKNOWN_CA), factory=maker)
         await made.shard.run(until_settled=True)
         serials = dict(server.logged("peer_subject, serial"))
     (device,) = sick(made)
     who, serial = f"device {device} of meters (CN=meter-{device})", serials[f"CN=meter-{device}"]
-    has = "has a bootstrap certificate of an unknown manufacturer"
+    has = "has a bootstrap certificate from an unknown manufacturer"
     assert made.recorder.findings == [f"{who} {has} and was issued certificate serial {serial}"]
     assert not any(sample.expected for sample in made.recorder.samples)
     assert not any(each.expected for each in made.recorder.ended)

@@ -9,6 +9,7 @@ import pytest
 from engine_kit import PATIENT, closed_port, cohort, renewing, scenario
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual_fleet import ServerModel, VirtualFleet
 
 from estsim.device.faults import DeviceFault
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
@@ -16,7 +17,6 @@ from estsim.engine.buckets import Buckets
 from estsim.engine.forecast import SERVICE_S, DryRun
 from estsim.engine.forecast_books import MOST_POINTS
 from estsim.engine.limits import BOOTS_PER_CORE_PER_S
-from estsim.engine.virtual import ServerModel, VirtualFleet
 from estsim.load.arrivals import Burst, Even, boot_times
 from estsim.measure.forecast import Forecast, busiest
 from estsim.scenario.happenings import (
@@ -30,7 +30,18 @@ from estsim.scenario.happenings import (
     Touched,
     What,
 )
-from estsim.scenario.plan import Basic, Close, Cohort, Network, Operational, Scenario, Target, Timeouts, Tls
+from estsim.scenario.plan import (
+    Close,
+    Cohort,
+    HttpAuth,
+    Network,
+    NoBootstrap,
+    Operational,
+    Scenario,
+    Target,
+    Timeouts,
+    Tls,
+)
 from estsim.server.capacity import Overflow
 from estsim.server.config import SandboxConfig
 from estsim.units import Constant, Uniform
@@ -66,7 +77,7 @@ def at(made: Forecast, at_s: float) -> Mapping[str, int]:
 
 
 def herd_of_row_1(service_s: float, seed: int) -> Forecast:
-    """Run the first row of METRICS.md's references as a scenario."""
+    """Run the first row of docs/metrics.md's references as a scenario."""
     made = plan(
         cohort(1000, _HERD, arrivals=Burst(0.5)),
         sandbox={
@@ -144,7 +155,7 @@ def test_requests_that_a_person_must_approve_stay_pending() -> None:
     made = forecast(cohort(3, _HERD), sandbox={"issue": {"mode": "manual"}}, duration_s=20.0)
     assert (made.certificates, made.open_at_end, made.drain_s) == (0, 3, None)
     assert made.settled is False
-    assert any("Nobody approves" in note for note in made.notes)
+    assert any("No approvals are simulated" in note for note in made.notes)
 
 
 def test_an_early_repeat_is_punished_as_configured() -> None:
@@ -178,7 +189,7 @@ def test_a_sandbox_changes_in_the_middle_of_it() -> None:
         events=((2.0, SandboxChange({"capacity.rate": "1/s"})), (3.0, SandboxChange({"capacity.rate": "fast"}))),
     )
     assert made.drain_s == pytest.approx(22.0, abs=1.1)
-    assert [note for note in made.notes if "left out" in note and "3s" in note]
+    assert [note for note in made.notes if "not included" in note and "3s" in note]
 
 
 # -- what the plan does
@@ -195,17 +206,17 @@ def test_an_exchange_takes_the_round_trips_of_its_network() -> None:
 
 def test_a_challenge_is_a_request_more() -> None:
     """Basic that is not preemptive: the 401 counts, and takes its time; cacerts needs no password."""
-    asked = replace(cohort(1, _STAYS), bootstrap=Basic("alice", "secret"))
+    asked = replace(cohort(1, _STAYS), bootstrap=NoBootstrap(), http_auth=HttpAuth("alice", "secret"))
     made = forecast(asked)
     assert made.outcomes == {"ok": 2, "challenged": 1}
     assert made.certificate_exchanges == 2
-    assert forecast(replace(asked, bootstrap=Basic("alice", "secret", preemptive=True))).certificate_exchanges == 1
+    assert forecast(replace(asked, http_auth=HttpAuth("alice", "secret", preemptive=True))).certificate_exchanges == 1
 
 
 def test_a_poll_that_is_challenged_is_one_poll() -> None:
     """Two requests of one poll: what is said of polls does not hang on how a device shows who it is."""
-    asking = replace(cohort(10, _HERD), bootstrap=Basic("alice", "secret"))
-    knowing = replace(asking, bootstrap=Basic("alice", "secret", preemptive=True))
+    asking = replace(cohort(10, _HERD), bootstrap=NoBootstrap(), http_auth=HttpAuth("alice", "secret"))
+    knowing = replace(asking, http_auth=HttpAuth("alice", "secret", preemptive=True))
     served = {"issue": {"mode": "deferred", "delay": "5s", "retry_after": {"seconds": 3}}}
     asked, known = (forecast(each, sandbox=served, duration_s=60.0) for each in (asking, knowing))
     assert (asked.polls, asked.wasted_polls) == (known.polls, known.wasted_polls) == (20, 10)
@@ -313,7 +324,14 @@ def test_what_is_left_out_is_told() -> None:
     notes = "\n".join(
         forecast(odd, sandbox={"faults": [{"kind": "reset"}]}, events=((1.0, Mark("go", wait_for_enter=True)),)).notes
     )
-    for words in ("10 faulty devices", "clocks", "is reset", "bit rate", "(reset) are not injected", "Enter"):
+    for words in (
+        "10 faulty devices",
+        "clocks",
+        "resets are not simulated",
+        "bit rate",
+        "(reset) are not simulated",
+        "Operator prompts",
+    ):
         assert words in notes
     assert forecast(cohort(1)).notes == ()
 

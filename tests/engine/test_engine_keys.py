@@ -12,9 +12,11 @@ import trio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from engine_kit import Server, cohort, sandbox
 
-from estsim.device.identity import PrivateKey, load_key
-from estsim.engine.keys import prepare_keys, take
-from estsim.fleet.keys import KeyRing
+from estsim.device.identity import load_key
+from estsim.engine.keys import prepare_keys
+from estsim.est.signing import PrivateKey
+from estsim.fleet.keys import KeyRing, take_key
+from estsim.net.io_trio import TRIO
 from estsim.scenario.plan import KeyKind, Keys, NoBootstrap
 
 MS: Final = 1_000_000
@@ -69,7 +71,7 @@ async def test_keys_that_go_round_are_as_many_as_told() -> None:
     taken: list[PrivateKey] = []
 
     async def ask() -> None:
-        taken.append(await take(ring))
+        taken.append(await take_key(ring, TRIO))
 
     async with trio.open_nursery() as nursery:
         for _ in range(6):
@@ -83,7 +85,7 @@ async def test_slow_keys_of_births_are_prepared_too() -> None:
     await prepare_keys([ring])
     await prepare_keys([ring])  # once is enough
     assert len(ring._ready) == 3
-    keys = [ring.born(), ring.born(), await take(ring)]
+    keys = [ring.born(), ring.born(), await take_key(ring, TRIO)]
     assert len({public_key_hash(key) for key in keys}) == 3
     assert len(ring._ready) == 0
 

@@ -10,10 +10,12 @@ from engine_kit import NOWHERE, ONCE, Witness, closed_port, cohort, parts_ns, ri
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estsim.device.commands import Command, Exchange, Stop, WaitUntil
+from estsim.device.commands import Command, Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, Lifetime, Retire, Started, Woke
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
+from estsim.device.states import Why
 from estsim.errors import Phase, Trouble
+from estsim.est.certificate import read_certificate
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.outcome import (
     CACertificates,
@@ -29,7 +31,7 @@ from estsim.est.outcome import (
 )
 from estsim.fleet.clock import NS_PER_S, to_ns
 from estsim.fleet.factory import Factory
-from estsim.fleet.ledger import Ledger
+from estsim.fleet.ledger import Ledger, _book_wait
 from estsim.fleet.settled import Settled
 from estsim.measure.sample import Enrolment, Sample, Stamps
 from estsim.server.ca import make_key
@@ -66,7 +68,7 @@ class Life:
     def __post_init__(self) -> None:
         made = rig(closed_port(), NOWHERE, Factory.made("m"), cohort(1, self.policy))
         (self.device,) = made.fleet.devices
-        self.ledger = Ledger(self.witness)
+        self.ledger = Ledger(self.witness, made.clock)
 
     def live(self, script: Iterable[Outcome]) -> Enrolment | None:
         """Boot, and play the script until it is out; returns the last search that ended."""
@@ -88,7 +90,9 @@ class Life:
     def order(self, event: Event) -> None:
         """Let the machine decide outside an exchange."""
         command = self.device.machine.step(event, self.now_ns / NS_PER_S)
-        assert isinstance(command, Exchange | WaitUntil | Stop)
+        self.ledger.event(self.device, event)
+        if isinstance(command, Continue):
+            return
         self.ledger.command(self.device, command, None, self.now_ns)
         self.command = command
 
@@ -266,15 +270,36 @@ def test_a_search_that_is_retired_ends_so() -> None:
 def test_a_certificate_is_described_and_never_its_key() -> None:
     """Serial, issuer, subject, end and the hash of the public key, for whoever holds a row against the CA's list."""
     factory = Factory.made("m")
-    credential = factory.mint(make_key(cohort().key), subject(3))
-    issued = Issued(x509.load_der_x509_certificate(credential.certificate_der))
+    credential = factory.owned_issuer(make_key(cohort().key), subject(3))
+    issued = Issued(read_certificate(credential.certificate_der))
+    theirs = x509.load_der_x509_certificate(credential.certificate_der)
     life = Life(ONCE)
     enrolment = life.live([issued])
     assert enrolment is not None
-    assert issued.certificate is not None
     assert enrolment.serial is not None
-    assert int(enrolment.serial, 16) == issued.certificate.serial_number
+    assert int(enrolment.serial, 16) == theirs.serial_number
     assert (enrolment.subject, enrolment.issuer) == ("CN=meter-3", "CN=estsim manufacturer m")
-    assert enrolment.not_after == issued.certificate.not_valid_after_utc.isoformat()
+    assert enrolment.not_after == theirs.not_valid_after_utc.isoformat()
     assert len(enrolment.key_sha256 or "") == 64
     assert enrolment.margin_s is None
+
+
+@given(
+    told_s=st.floats(0, 2**31),
+    obedience=st.floats(0, 3),
+    backoff_s=st.sampled_from([0.0, 1.5]),
+    runs_s=st.floats(0, 2**32),
+    at_s=st.floats(0, 1e6),
+)
+def test_the_parts_of_a_wait_make_what_it_runs(
+    told_s: float, obedience: float, backoff_s: float, runs_s: float, at_s: float
+) -> None:
+    """Where a limit cuts it, and where an impatient device saves all of 2^31 s and a clock is a nanosecond late."""
+    device_s = told_s * (obedience - 1)
+    runs_s = min(runs_s, told_s + device_s + backoff_s)
+    wait = WaitUntil(0, at_s + runs_s, Why.DEFERRAL, told_s, device_s, backoff_s)
+    late_ns = to_ns(at_s) + 1
+    enrolment = Enrolment(0, "meters", 1, Goal.ENROLL, 0)
+    _book_wait(enrolment, wait, late_ns)
+    made_ns = enrolment.told_ns + enrolment.device_ns + enrolment.backoff_ns
+    assert abs(made_ns - max(0, to_ns(wait.at_s) - late_ns)) <= 1000

@@ -53,15 +53,16 @@ def test_what_a_core_can_start_is_fine(plan: Scenario) -> None:
 def test_more_than_a_core_can_start_is_told(plan: Scenario) -> None:
     """Also where only a part of the boot is too steep, and where two cohorts are too much together."""
     (problem,) = plan_problems(plan)
-    assert "devices boot within 10 s, about 5000 is what one core can start" in problem
-    assert "the generator would be measured" in problem
+    assert "devices boot within 10 s, but one core can start about 5000" in problem
+    assert "the run would measure the generator" in problem
 
 
 def test_more_connections_than_ports_are_told() -> None:
     """Everybody at once needs a port each."""
     problems = plan_problems(scenario(cohort(local_ports() + 1)))
     assert (
-        f"{local_ports() + 1} devices boot within one second, this machine has {local_ports()} local ports" in problems
+        f"{local_ports() + 1} devices boot within one second, but this machine has {local_ports()} local ports"
+        in problems
     )
 
 
@@ -76,7 +77,7 @@ def test_more_connections_than_descriptors_are_told() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
     )
     assert done.stdout.splitlines() == [
-        "200 devices boot within one second, this machine has 136 open files",
+        "200 devices boot within one second, but this machine has 136 open files",
         "(200, 200)",
     ]
 
@@ -109,7 +110,7 @@ def test_ports_that_time_wait_will_use_up_are_told(monkeypatch: pytest.MonkeyPat
     (problem,) = plan_problems(quick())
     assert problem == (
         "15000 connections within 60 s, each of which keeps its local port for that long (TIME_WAIT), and this machine "
-        "has 10000 of them: name more generator.source_addresses (now 0), keep connections with tls.keep_alive, or end "
+        "has 10000 of them: add generator.source_addresses (now 0), keep connections with tls.keep_alive, or end "
         "them with tls.close: rst"
     )
 
@@ -172,6 +173,18 @@ def test_linux_gives_ports_back_early_on_loopback(
     assert (plan_problems(replace(quick(), target=target)) == []) == fits
 
 
+@pytest.mark.parametrize(("hard", "have"), [(48, 0), (64, 0), (65, 1), (resource.RLIM_INFINITY, (1 << 30) - 64)])
+def test_open_files_are_never_fewer_than_none(monkeypatch: pytest.MonkeyPatch, hard: int, have: int) -> None:
+    """However few a process may have; no limit is a large one."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (hard, hard))
+    plan = scenario(cohort())
+    assert limits.open_files(plan) == have
+    told = [problem for problem in plan_problems(plan) if "open files" in problem]
+    assert told == (
+        [] if have else [f"{plan.devices} devices boot within one second, but this machine has 0 open files"]
+    )
+
+
 def test_where_the_kernel_does_not_tell_it_is_taken_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     """As that comes."""
     monkeypatch.setattr(limits, "_REUSE", Path("/nowhere"))
@@ -186,10 +199,10 @@ def test_kept_and_vanished_connections_count_as_open_files(monkeypatch: pytest.M
     plans = [quick(tls=Tls(keep_alive_s=2.5)), quick(tls=Tls(keep_alive_s=3.5)), quick(tls=Tls(close=Close.VANISH))]
     many = replace(plans[2].cohorts[0], arrivals=Burst(), devices=469)
     plans.append(replace(plans[2], cohorts=(many,)))
-    vanishing = "open files beside those that vanished connections may hold"
+    vanishing = "open files, excluding those reserved for vanished connections"
     assert [problem for plan in plans for problem in plan_problems(plan)] == [
-        "1250 devices boot within 5 s, with connections kept open, this machine has 1000 open files",
-        f"469 devices boot within one second, this machine has 468 {vanishing}",
+        "1250 devices boot within 5 s, with connections kept open, but this machine has 1000 open files",
+        f"469 devices boot within one second, but this machine has 468 {vanishing}",
     ]
 
 

@@ -1,7 +1,8 @@
-"""What runs beside the fleet: the writer and its disk, signals, the clock of the run, the vitals."""
+"""What runs beside the fleet: the writer and its disk, signals, the clock of the run, the self-monitor."""
 
 import gc
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -18,17 +19,20 @@ from engine_kit import NOWHERE, ONCE, Rig, closed_port, cohort, rig, sandbox, si
 from estsim.device.policy import Policy, RetryPolicy
 from estsim.engine import live as live_module
 from estsim.engine.live import Interrupts, Live
-from estsim.engine.vitals import Vitals
+from estsim.engine.loop_monitor import LoopMonitor
 from estsim.errors import StoreError
 from estsim.fleet.clock import RunClock
-from estsim.fleet.self_watch import HEARTBEAT_S
+from estsim.fleet.error_log import ErrorLog
+from estsim.fleet.self_monitor import HEARTBEAT_S, suspended_ns
 from estsim.load.arrivals import Even
+from estsim.measure.run_reader import RunReader
 from estsim.measure.sample import GeneratorReading
 from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.store import RunReader, RunStore
+from estsim.measure.store import RunStore
 from estsim.scenario.plan import NoBootstrap
 
 NS: Final = 1_000_000_000
+MS: Final = 1_000_000
 RETRYING: Final = replace(ONCE, retry=RetryPolicy(attempts=10**6, base_s=0.005, cap_s=0.01))
 
 
@@ -64,6 +68,7 @@ def run_of(made: Rig, store: RunStore) -> Run:
         force=made.shard,
         recorder=made.recorder,
         store=store,
+        log=ErrorLog(store.path.parent, made.recorder.internal_errors),
         clock=made.clock,
         interrupts=interrupts,
         snapshot=snapshot,
@@ -267,22 +272,22 @@ async def test_a_signal_that_came_first_still_counts() -> None:
     assert scope.cancelled_caught
 
 
-# -- the vitals
+# -- the self-monitor
 
 
 async def test_a_stall_of_the_loop_shows() -> None:
     """Fifty milliseconds in which nothing else ran are one delay of about that; a calm loop has small ones."""
     readings: list[GeneratorReading] = []
     clock = RunClock.start()
-    vitals = Vitals(clock, lambda: 7, readings.append)
+    loop_monitor = LoopMonitor(clock, lambda: 7, readings.append)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(vitals.beat)
+        nursery.start_soon(loop_monitor.beat)
         await trio.sleep(5 * HEARTBEAT_S)
         time.sleep(0.05)  # noqa: ASYNC251 - the stall
         await trio.sleep(5 * HEARTBEAT_S)
         nursery.cancel_scope.cancel()
-    vitals.take()
-    vitals.take()
+    loop_monitor.take()
+    loop_monitor.take()
     stalled, empty = readings
     assert 0.03 * NS < stalled.loop_delay_p99_ns < 0.5 * NS
     assert empty.loop_delay_p99_ns == 0
@@ -290,20 +295,57 @@ async def test_a_stall_of_the_loop_shows() -> None:
     assert 0 < stalled.at_ns <= empty.at_ns <= clock.now_ns()
 
 
+async def test_a_reading_has_the_longest_stall_since_the_last() -> None:
+    """By the run's clock; a stall counts in the delays as often as a heartbeat every 20 ms would have met it."""
+    readings: list[GeneratorReading] = []
+    clock = RunClock.start()
+    loop_monitor = LoopMonitor(clock, lambda: 0, readings.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loop_monitor.beat)
+        await trio.sleep(HEARTBEAT_S)
+        from_ns = clock.now_ns()
+        time.sleep(0.5)  # noqa: ASYNC251 - the stall
+        to_ns = clock.now_ns()
+        await trio.sleep(2 * HEARTBEAT_S)
+        nursery.cancel_scope.cancel()
+    loop_monitor.take()
+    loop_monitor.take()
+    stalled, calm = readings
+    assert stalled.stalled_from_ns is not None
+    assert stalled.stalled_to_ns is not None
+    assert from_ns - 2 * HEARTBEAT_S * NS <= stalled.stalled_from_ns <= from_ns + HEARTBEAT_S * NS
+    assert to_ns <= stalled.stalled_to_ns <= to_ns + 0.1 * NS
+    assert (calm.stalled_from_ns, calm.stalled_to_ns) == (None, None)
+    totals = loop_monitor.totals()
+    assert totals.longest_stall_ns == stalled.stalled_to_ns - stalled.stalled_from_ns
+    assert totals.loop_delay.count >= 0.4 / HEARTBEAT_S
+
+
+async def test_a_suspended_machine_shows() -> None:
+    """The clock that counts such a time is then ahead of the one that does not; a few µs between two looks are none."""
+    readings: list[GeneratorReading] = []
+    asleep_ns = iter([NS, NS + 1000, 61 * NS])
+    loop_monitor = LoopMonitor(RunClock.start(), lambda: 0, readings.append, suspended=lambda: next(asleep_ns))
+    loop_monitor.take()
+    loop_monitor.take()
+    assert [reading.suspended_ns for reading in readings] == [0, 60 * NS - 1000]
+    assert -MS <= suspended_ns() < 1000 * 365 * 86400 * NS
+
+
 async def test_a_reading_is_of_the_time_since_the_last() -> None:
     """A loop that worked is busy, one that slept is not; the memory's peak is kept."""
     readings: list[GeneratorReading] = []
-    vitals = Vitals(RunClock.start(), lambda: 0, readings.append)
+    loop_monitor = LoopMonitor(RunClock.start(), lambda: 0, readings.append)
     until_s = time.process_time() + 0.1
     while time.process_time() < until_s:
         pass
-    vitals.take()
+    loop_monitor.take()
     await trio.sleep(0.1)
-    vitals.take()
+    loop_monitor.take()
     busy, idle = readings
     assert busy.cpu_share > 2 * idle.cpu_share
-    assert vitals.cpu_s >= 0.1
-    assert vitals.totals().peak_rss_bytes == max(busy.rss_bytes, idle.rss_bytes) > 10**7
+    assert loop_monitor.cpu_s >= 0.1
+    assert loop_monitor.totals().peak_rss_bytes == max(busy.rss_bytes, idle.rss_bytes) > 10**7
 
 
 async def test_a_reading_comes_each_second() -> None:
@@ -311,10 +353,25 @@ async def test_a_reading_comes_each_second() -> None:
     readings: list[GeneratorReading] = []
     frozen = gc.get_freeze_count()
     async with trio.open_nursery() as nursery:
-        vitals = Vitals(RunClock.start(), lambda: 0, readings.append)
-        nursery.start_soon(partial(vitals.read, ramp_s=60.0))
+        loop_monitor = LoopMonitor(RunClock.start(), lambda: 0, readings.append)
+        nursery.start_soon(partial(loop_monitor.read, ramp_s=60.0))
         await until(lambda: bool(readings))
         nursery.cancel_scope.cancel()
     assert readings[0].at_ns >= 0.99 * NS
     assert gc.get_freeze_count() > frozen
     gc.unfreeze()
+
+
+def test_a_reading_where_no_descriptor_is_left_has_the_memory_as_last_known() -> None:
+    """The kernel tells it in a file; that nothing can be opened any more is the run's verdict, and no bug of ours."""
+    readings: list[GeneratorReading] = []
+    loop_monitor = LoopMonitor(RunClock.start(), lambda: 0, readings.append)
+    loop_monitor.take()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        loop_monitor.take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    known, last = readings
+    assert last.rss_bytes == known.rss_bytes > 10**7

@@ -7,7 +7,7 @@ from engine_kit import PATIENT, cohort, sandbox
 
 from estsim.device.policy import EnrollPolicy, Fetch, Policy
 from estsim.est.outcome import OutcomeClass
-from estsim.scenario.plan import Basic
+from estsim.scenario.plan import HttpAuth, NoBootstrap
 
 _DEVICES = 3
 _WAITS = Policy(enroll=EnrollPolicy(cacerts=Fetch.NEVER), renew=None, deferral=PATIENT)
@@ -21,7 +21,9 @@ async def test_a_challenge_makes_no_second_poll(tmp_path: Path, *, preemptive: b
         clients={"require_certificate": "never", "users": {"alice": {"password": "secret"}}},
         issue={"mode": "deferred", "delay": "500ms", "retry_after": {"kind": "fixed", "seconds": 1}},
     ) as server:
-        plan = cohort(_DEVICES, _WAITS, bootstrap=Basic("alice", "secret", preemptive=preemptive))
+        plan = cohort(
+            _DEVICES, _WAITS, bootstrap=NoBootstrap(), http_auth=HttpAuth("alice", "secret", preemptive=preemptive)
+        )
         made = server.rig(plan)
         await made.shard.run(until_settled=True)
     rows, polls = made.recorder.samples, made.recorder.book.total().polls

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import trio
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from engine_kit import DEADLINE_S, cohort, rig, until
 
 from estsim.device.policy import Policy
@@ -127,7 +128,8 @@ async def test_authorities_of_the_run_are_given_without_their_keys(tmp_path: Pat
     config = "clients: {bootstrap_cas: [mfg-2026]}\n"
     async with sandboxed(config, tmp_path, **{"mfg-2026": maker}) as sandbox:
         given = only_folder_in(temporary) / "mfg-2026"
-        assert x509.load_pem_x509_certificates(given.read_bytes()) == [maker.certificate]
+        (certificate,) = x509.load_pem_x509_certificates(given.read_bytes())
+        assert certificate.public_bytes(Encoding.DER) == maker.certificate.der
         assert KEY.encode() not in given.read_bytes()
         made = rig(sandbox.url, trust_file(sandbox.trust), maker, cohort(2, Policy(renew=None)))
         await made.shard.run(until_settled=True)

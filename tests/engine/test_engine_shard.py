@@ -46,7 +46,7 @@ def states(made: Rig) -> dict[str, int]:
 
 
 async def test_a_fleet_enrolls_waits_and_renews(tmp_path: Path) -> None:
-    """Twenty devices, a third deferred: two certificates each, every sum of METRICS.md right, everybody gone after."""
+    """Twenty devices, a third deferred: two certificates each, every sum right (docs/metrics.md), all gone after."""
     policy = renewing(after_s=0.2, times=1, then=AfterRenewals.LEAVE)
     issue = {"mode": "deferred", "share": "30%", "delay": "100ms", "retry_after": {"seconds": 1}}
     async with sandbox(tmp_path, issue=issue) as server:
@@ -185,7 +185,7 @@ class Starts(trio.abc.Instrument):
 
 
 async def test_a_herd_starts_eight_at_a_time() -> None:
-    """A hundred due at one moment: never more than eight begin before others get their turn (SCALE.md, rule 2)."""
+    """A hundred due at one moment: never more than eight begin before others get their turn (docs/scale.md, rule 2)."""
     made = rig(closed_port(), NOWHERE, None, cohort(100, bootstrap=NoBootstrap()))
     starts = Starts()
     trio.lowlevel.add_instrument(starts)

@@ -1,12 +1,12 @@
-"""The virtual-time driver against the reference herds of METRICS.md: drain and exchanges per certificate."""
+"""The virtual-time driver against the reference herds of docs/metrics.md: drain and exchanges per certificate."""
 
 from dataclasses import dataclass
 from math import inf
 
 import pytest
+from virtual_fleet import ServerModel, VirtualFleet, VirtualResult
 
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy
-from estsim.engine.virtual import ServerModel, VirtualFleet, VirtualResult
 from estsim.load.arrivals import Burst, boot_times
 from estsim.server.capacity import Overflow
 from estsim.units import Constant, Uniform
@@ -31,7 +31,7 @@ def herd(*, devices: int, boot_s: float, server: ServerModel, spread: Constant |
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of METRICS.md's table; every server signs 100/s and forgets what it defers."""
+    """A row of docs/metrics.md's table; every server signs 100/s and forgets what it defers."""
 
     devices: int
     boot_s: float

@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
     CertificatePublicKeyTypes,
 )
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.certs_only import encode_certs_only
 from estsim.est.transfer import encode_body
 
@@ -27,8 +29,9 @@ Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 class Authority:
     """A CA certificate with its key."""
 
-    certificate: x509.Certificate
+    certificate: Certificate
     key: Key
+    name: x509.Name
 
 
 def name(common_name: str) -> x509.Name:
@@ -47,7 +50,7 @@ def issue(
     path_length: int | None = None,
     begin: datetime = NOW - DAY,
     end: datetime = NOW + 90 * DAY,
-) -> x509.Certificate:
+) -> Certificate:
     """Issue a certificate."""
     builder = (
         x509.CertificateBuilder()
@@ -62,14 +65,15 @@ def issue(
     if san is not None:
         builder = builder.add_extension(san, critical=False)
     own_hash = isinstance(issuer_key, ed25519.Ed25519PrivateKey)
-    return builder.sign(issuer_key, None if own_hash else hashes.SHA256())
+    signed = builder.sign(issuer_key, None if own_hash else hashes.SHA256())
+    return read_certificate(signed.public_bytes(Encoding.DER))
 
 
 def make_root(common_name: str = "Root", *, end: datetime = NOW + 900 * DAY, key: Key | None = None) -> Authority:
     """Make a self-signed root."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = name(common_name)
-    return Authority(issue(subject, key.public_key(), subject, key, ca=True, end=end), key)
+    return Authority(issue(subject, key.public_key(), subject, key, ca=True, end=end), key, subject)
 
 
 def make_intermediate(
@@ -80,13 +84,13 @@ def make_intermediate(
     certificate = issue(
         name(common_name),
         key.public_key(),
-        root.certificate.subject,
+        root.name,
         root.key,
         ca=ca,
         path_length=path_length,
         end=NOW + 400 * DAY,
     )
-    return Authority(certificate, key)
+    return Authority(certificate, key, name(common_name))
 
 
 @cache
@@ -108,13 +112,13 @@ def device_key() -> ec.EllipticCurvePrivateKey:
 
 
 @cache
-def device_certificate() -> x509.Certificate:
+def device_certificate() -> Certificate:
     """Return a device's certificate under the intermediate, with one DNS name."""
     san = x509.SubjectAlternativeName([x509.DNSName("meter-1.example")])
     ca = intermediate()
-    return issue(name("meter-1"), device_key().public_key(), ca.certificate.subject, ca.key, san=san)
+    return issue(name("meter-1"), device_key().public_key(), ca.name, ca.key, san=san)
 
 
-def certs_only_body(*certificates: x509.Certificate) -> bytes:
+def certs_only_body(*certificates: Certificate) -> bytes:
     """Return a certs-only message in its transfer encoding."""
-    return encode_body(encode_certs_only(certificates))
+    return encode_body(encode_certs_only(each.der for each in certificates))

@@ -1,4 +1,4 @@
-"""A run that is led: parcels counted once, the lost told, and left on the disk as any run is."""
+"""A run that is led: worker reports counted once, the lost told, and left on the disk as any run is."""
 
 import json
 import sqlite3
@@ -15,10 +15,12 @@ from estsim.fleet.led_run import LedRun
 from estsim.fleet.offsets import Offsets
 from estsim.fleet.part import Part
 from estsim.measure.exits import Exit
-from estsim.measure.gatherer import Gatherer
-from estsim.measure.parcel import pack, unpack
+from estsim.measure.generator_totals import GeneratorTotals
 from estsim.measure.sample import Enrolment, FleetReading, Sample, Stamps
-from estsim.measure.summary import Ending, GeneratorTotals
+from estsim.measure.summary import FleetSummary
+from estsim.measure.verdict import Ending
+from estsim.measure.worker_recorder import WorkerRecorder
+from estsim.measure.worker_report import pack, unpack
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 
@@ -42,12 +44,12 @@ def begun(scenario: Scenario, tmp_path: Path) -> LedRun:
     """Return a run that has begun, with two workers."""
     run = LedRun.begin(scenario, tmp_path / "results", target="https://est.example", in_s=0.0)
     for name in ("one", "other"):
-        run.hire(name, run.next_part(of=2))
+        run.add_worker(name, run.next_part(of=2))
     run.introduce()
     return run
 
 
-def enrols(gatherer: Gatherer, device: int) -> None:
+def enrols(gatherer: WorkerRecorder, device: int) -> None:
     """Let a device enroll, in 10 ms."""
     enrolment = Enrolment(device, "meters", 1, Goal.ENROLL, 0)
     gatherer.enrolment_began(enrolment)
@@ -70,7 +72,7 @@ def enrols(gatherer: Gatherer, device: int) -> None:
     gatherer.enrolment_ended(enrolment)
 
 
-def worked(scenario: Scenario, *devices: int) -> Gatherer:
+def worked(scenario: Scenario, *devices: int) -> WorkerRecorder:
     """Return what a worker has counted whose devices have all enrolled."""
     gatherer = gatherer_of(scenario)
     for device in devices:
@@ -84,15 +86,15 @@ def worked(scenario: Scenario, *devices: int) -> Gatherer:
 def test_it_leaves_what_any_run_leaves(scenario: Scenario, run: LedRun) -> None:
     """Folder, scenario, rows, summary and verdict; what workers cost is added up, how their clocks stand is kept."""
     for name, devices in (("one", (0, 2)), ("other", (1, 3))):
-        parcel = worked(scenario, *devices).take_parcel(GeneratorTotals(1.5, 100))
-        run.merge(name, unpack(pack(parcel)))
+        worker_report = worked(scenario, *devices).take_report(GeneratorTotals(1.5, 100))
+        run.merge(name, unpack(pack(worker_report)))
     run.workers["other"].offset_s, run.workers["other"].round_trip_s = 0.25, 0.001
     assert not run.pending
     end = run.finish(Ending.FINISHED)
-    assert (end.code, end.trouble) == (Exit.PASSED, None)
-    assert end.summary["run"]["workers"] == 2
-    assert end.summary["fleet"] == {"devices": 4, "states": {"operational": 4}}
-    assert end.summary["generator"]["cpu_s"] == 3.0
+    assert (end.code, end.lost) == (Exit.PASSED, ())
+    assert end.summary.run.workers == 2
+    assert end.summary.fleet == FleetSummary(4, {"operational": 4})
+    assert end.summary.generator.cpu_s == 3.0
     assert {path.name for path in end.folder.iterdir()} == {"run.sqlite", "scenario.yaml", "summary.json"}
     with closing(sqlite3.connect(end.folder / "run.sqlite")) as store:
         facts = dict(store.execute("SELECT key, value FROM run").fetchall())
@@ -103,7 +105,7 @@ def test_it_leaves_what_any_run_leaves(scenario: Scenario, run: LedRun) -> None:
 
 def test_a_parcel_counts_once_and_a_stranger_s_never(scenario: Scenario, run: LedRun) -> None:
     """A network may bring it twice; whoever is no worker of this run is not heard."""
-    packed = pack(worked(scenario, 0).take_parcel())
+    packed = pack(worked(scenario, 0).take_report())
     run.merge("one", unpack(packed))
     run.merge("one", unpack(packed))
     run.merge("nobody", unpack(packed))
@@ -113,16 +115,16 @@ def test_a_parcel_counts_once_and_a_stranger_s_never(scenario: Scenario, run: Le
 
 def test_a_worker_that_is_gone_is_lost_once(scenario: Scenario, run: LedRun) -> None:
     """Its devices by number; the verdict is that the generator was the limit."""
-    run.merge("one", worked(scenario, 0, 2).take_parcel(GeneratorTotals(1.0, 1)))
+    run.merge("one", worked(scenario, 0, 2).take_report(GeneratorTotals(1.0, 1)))
     for _ in range(2):
         run.lose("one", "left")  # it has said all that it had to say
-        run.lose("other", "went silent")
+        run.lose("other", "stopped responding")
     assert run.pending == []
     end = run.finish(Ending.FINISHED)
     assert end.code is Exit.SATURATED
-    assert "worker 1 went silent after" in end.summary["generator"]["why"]
-    assert "its 2 devices are lost (numbers 1, 3)" in end.summary["generator"]["why"]
-    assert end.summary["fleet"]["states"] == {"operational": 2, "lost": 2}
+    assert "worker 1 stopped responding after" in (end.summary.generator.why or "")
+    assert "its 2 devices were lost (numbers 1, 3)" in (end.summary.generator.why or "")
+    assert end.summary.fleet.states == {"operational": 2, "lost": 2}
 
 
 def test_who_comes_late_gets_a_part_of_its_own(run: LedRun) -> None:
@@ -140,10 +142,10 @@ def test_settled_is_when_nothing_is_planned(scenario: Scenario, run: LedRun) -> 
     """By what the workers say of their devices."""
     gatherer = gatherer_of(scenario)
     gatherer.fleet(FleetReading(1, {"deferred": 1}, cohorts={"meters": {"deferred": 1}}, planned=1))
-    run.merge("one", gatherer.take_parcel())
+    run.merge("one", gatherer.take_report())
     settled = [run.is_settled]
     gatherer.fleet(FleetReading(1, {"retired": 1}, cohorts={"meters": {"retired": 1}}))
-    run.merge("one", gatherer.take_parcel())
+    run.merge("one", gatherer.take_report())
     assert [*settled, run.is_settled] == [False, True]
     run.store.close()
 
@@ -152,10 +154,10 @@ def test_a_full_disk_keeps_the_rows_for_later(scenario: Scenario, run: LedRun) -
     """Told while it is so, and nothing is missing once there is room."""
     (pages,) = run.store._connection.execute("PRAGMA page_count").fetchone()
     run.store._connection.execute(f"PRAGMA max_page_count = {pages}")
-    run.merge("one", worked(scenario, *range(4)).take_parcel(GeneratorTotals(1.0, 1)))
+    run.merge("one", worked(scenario, *range(4)).take_report(GeneratorTotals(1.0, 1)))
     for device in range(4, 400):
         enrols(gatherer := gatherer_of(scenario), device)
-        run.books.recorder.merge(0, gatherer.take_parcel())
+        run.books.recorder.merge(0, gatherer.take_report())
     run.write()
     told = [run.trouble]
     run.store._connection.execute("PRAGMA max_page_count = 1000000")
@@ -182,10 +184,10 @@ def test_clocks_are_compared_by_the_shortest_round_trip() -> None:
 def test_a_parcel_that_did_not_arrive_is_told(scenario: Scenario, run: LedRun) -> None:
     """A connection that breaks may swallow one: the run cannot be judged, and says how many are missing."""
     gatherer = worked(scenario, 0, 2)
-    gatherer.take_parcel()  # on its way for ever
+    gatherer.take_report()  # on its way for ever
     enrols(gatherer, 4)
-    run.merge("one", gatherer.take_parcel(GeneratorTotals(1.0, 1)))
-    run.merge("other", worked(scenario, 1, 3).take_parcel(GeneratorTotals(1.0, 1)))
+    run.merge("one", gatherer.take_report(GeneratorTotals(1.0, 1)))
+    run.merge("other", worked(scenario, 1, 3).take_report(GeneratorTotals(1.0, 1)))
     end = run.finish(Ending.FINISHED)
     assert end.code is Exit.SATURATED
-    assert "1 of the parcels of worker 0 did not arrive" in end.summary["generator"]["why"]
+    assert "1 report from worker 0 was lost" in (end.summary.generator.why or "")

@@ -1,9 +1,9 @@
 """What a row says of each outcome, in a table."""
 
 import pytest
-from cryptography import x509
 
 from estsim.errors import Phase, Trouble
+from estsim.est.certificate import Certificate
 from estsim.est.outcome import (
     Abandoned,
     CACertificates,
@@ -15,13 +15,14 @@ from estsim.est.outcome import (
     NoCSRAttributes,
     Outcome,
     Overloaded,
+    Redirected,
     Rejected,
     ServerError,
     Unauthorized,
 )
 from estsim.fleet.rows import detail_of, status_of
 
-NO_CERTIFICATES: tuple[x509.Certificate, ...] = ()
+NO_CERTIFICATES: tuple[Certificate, ...] = ()
 
 
 @pytest.mark.parametrize(
@@ -32,10 +33,11 @@ NO_CERTIFICATES: tuple[x509.Certificate, ...] = ()
         (NoCSRAttributes(), 200, ""),
         (Deferred(), 202, ""),
         (Deferred(status=206), 206, ""),
-        (Overloaded(), 503, ""),
-        (Overloaded(status=429), 429, ""),
+        (Overloaded(detail="come later"), 503, "503 come later"),
+        (Overloaded(status=429), 429, "429"),
         (Challenged("basic", "est"), 401, ""),
-        (Unauthorized("who are you?"), 401, "who are you?"),
+        (Redirected(308, "https://h:443/x"), 308, "308 redirect to https://h:443/x"),
+        (Unauthorized("who are you?"), 401, "401 who are you?"),
         (Rejected(403, "not you"), 403, "403 not you"),
         (Rejected(404, ""), 404, "404"),
         (ServerError(500, "oops"), 500, "500 oops"),
@@ -44,6 +46,7 @@ NO_CERTIFICATES: tuple[x509.Certificate, ...] = ()
         (Failed(Phase.CONNECT, Trouble.REFUSED, "nobody listens"), None, "nobody listens"),
         (Failed(Phase.HANDSHAKE, Trouble.TLS, "refused", "unknown_ca"), None, "refused (alert unknown_ca)"),
         (Failed(Phase.HANDSHAKE, Trouble.TLS, "alert unknown ca", "unknown_ca"), None, "alert unknown ca"),
+        (Failed(Phase.WAIT, Trouble.TLS, "refused", advice="see bootstrap"), None, "refused; see bootstrap"),
     ],
 )
 def test_status_and_detail(outcome: Outcome, status: int | None, detail: str) -> None:

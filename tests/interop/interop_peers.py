@@ -23,6 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from warm import run_warm
 
+from estsim.est.certificate import serial_text
+
 ESTSIM: Final = (sys.executable, "-m", "estsim")
 WELL_KNOWN: Final = "/.well-known/est"
 COMMAND_S: Final = 30.0
@@ -204,4 +206,4 @@ def pem(certificate: x509.Certificate) -> bytes:
 
 def serial_of(certificate: x509.Certificate) -> str:
     """Return a serial number as the exchange log writes it."""
-    return f"{certificate.serial_number:x}"
+    return serial_text(certificate.serial_number)

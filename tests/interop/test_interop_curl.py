@@ -80,17 +80,17 @@ def test_the_script_enrolls_waits_out_deferrals_and_re_enrolls(mode: str, sandbo
         done = run_recipe(tmp_path, sandbox.url, sandbox.trust, sandbox.bootstrap)
     deferral = {"immediate": [], "seconds": ["1"], "http-date": ["a date"]}[mode]
     assert said_without_dates(done.stdout.decode(), mode) == [
-        "The CA certificates",
+        "Fetching the CA certificates",
         "cacerts 200",
-        "A first certificate",
+        "Enrolling",
         *(line for told in deferral for line in ("simpleenroll 202", f"deferred: waiting {told} s")),
         "simpleenroll 200",
         "first.pem: OK",
-        "A second certificate, for a new key",
+        "Re-enrolling with a new key",
         *(line for told in deferral for line in ("simplereenroll 202", f"deferred: waiting {told} s")),
         "simplereenroll 200",
         "second.pem: OK",
-        "Done: second.identity is a certificate with its chain and key",
+        "Done: second.identity has the certificate, its chain and its key",
     ]
     assert set(read_certificates(tmp_path / "ca.pem")) == set(sandbox.authorities)
     (first,), (second,) = (read_certificates(tmp_path / f"{name}.pem") for name in ("first", "second"))
@@ -151,7 +151,7 @@ def test_a_refusal_is_told_in_the_server_s_words(centers: Sandbox, tmp_path: Pat
     """A wrong password ends the script with the status and the reason, and nothing more is asked."""
     with centers.logging() as rows:
         done = run_recipe(tmp_path, centers.url, centers.trust, EST_BASIC="hand:guess", fails=True)
-    assert done.stderr.decode() == "simpleenroll: the server answered 401: user unknown or password wrong\n"
+    assert done.stderr.decode() == "simpleenroll: the server returned 401: unknown user or wrong password\n"
     assert [(row.operation, row.status) for row in rows] == [("cacerts", 200), ("simpleenroll", 401)]
 
 
@@ -190,7 +190,7 @@ def test_openssl_refuses_the_sandbox_to_whoever_does_not_know_its_root(sandbox: 
     with sandbox.logging() as rows:
         done = run_recipe(tmp_path, sandbox.url, stranger, sandbox.bootstrap, fails=True)
     assert b"certificate" in done.stderr
-    assert done.stdout.decode().splitlines() == ["The CA certificates", "cacerts 000"]
+    assert done.stdout.decode().splitlines() == ["Fetching the CA certificates", "cacerts 000"]
     assert rows == []
 
 
@@ -274,7 +274,7 @@ def test_a_wait_is_taken_from_the_server_s_own_clock(tmp_path: Path, retry_after
     with deferring(identity, clock) as url:
         path = f"{sleep.parent}:/usr/local/bin:/usr/bin:/bin"
         done = run_recipe(tmp_path, url, identity, identity, fails=True, PATH=path, TZ="ELSEWHERE-9")
-    assert b"simpleenroll: the server answered 400" in done.stderr
+    assert b"simpleenroll: the server returned 400" in done.stderr
     assert (tmp_path / "slept").read_text(encoding="utf-8") == f"{wait_s}\n"
     first, again = clock.posts
     assert first == again

@@ -94,5 +94,5 @@ def test_enroll_reads_a_deferral_for_what_it_is(program: str, tmp_path: Path) ->
         gopher.request("first")
         _, said = gopher.run("enroll", "-csr", "first.csr", "-user", "gopher", "-pass", "burrow", fails=True)
         rows = sandbox.log()
-    assert "deferred: come again in 3600 s" in said
+    assert "deferred: retry after 3600 s" in said
     assert rows == [LogRow("simpleenroll", 202, "gopher", None, None, None, "3600", 0)]

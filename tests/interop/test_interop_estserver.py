@@ -5,27 +5,19 @@ life), and knows as client CA the root alone: a device must send the intermediat
 """
 
 import json
-import socket
 import ssl
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from interop_peers import WELL_KNOWN, FinishedRun, ended, peer, pem, run_scenario, wait_until
+from interop_pki import HOST, answers, certify, free_port
 
 COMES_WITH = "go install github.com/globalsign/est/cmd/estserver@v1.0.6"
-HOST = "127.0.0.1"
 DEVICES = 50
 
 # What is judged here is whether the two understand each other, not this machine's speed: no limit on lag and CPU.
@@ -82,43 +74,6 @@ class Server:
         return run_scenario(folder, scenario.format(url=self.url, trust=self.trust, devices=DEVICES))
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A certificate and its key."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    @property
-    def key_pem(self) -> bytes:
-        """The key as a file of the server's."""
-        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def certify(name: str, issuer: Holder | None, *, authority: bool = True) -> Holder:
-    """Issue a certificate for a new key: a CA's, its own where there is no issuer, or a server's."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=365))
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    if not authority:
-        names = [x509.IPAddress(ip_address(HOST)), x509.DNSName("localhost")]
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        builder = builder.add_extension(usage, critical=False)
-    return Holder(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run the server with a PKI made for it."""
@@ -139,8 +94,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @contextmanager
 def serving(program: str, folder: Path) -> Iterator[int]:
     """Run the server on a port that the kernel chose a moment before, and give the port."""
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     configuration = {
         "mock_ca": {"certificates": str(folder / "ca.pem"), "private_key": str(folder / "ca.key")},
         "tls": {
@@ -161,15 +115,6 @@ def serving(program: str, folder: Path) -> Iterator[int]:
     with ended(process):
         wait_until(lambda: answers(port, context), process, errors)
         yield port
-
-
-def answers(port: int, context: ssl.SSLContext) -> bool:
-    """Tell whether a server that has our certificate listens."""
-    try:
-        with socket.create_connection((HOST, port), timeout=5) as tcp, context.wrap_socket(tcp, server_hostname=HOST):
-            return True
-    except OSError:
-        return False
 
 
 def test_a_fleet_enrolls_and_re_enrolls_without_a_failure(server: Server, tmp_path: Path) -> None:

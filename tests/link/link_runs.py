@@ -21,9 +21,10 @@ sys.path.append(str(Path(__file__).parent.parent / "cli"))  # how commands are r
 
 from cli_runs import DEADLINE_S, Done, Keys, Server, closed_port, ended, interrupt, serving, started, until
 
-from estsim.fleet.briefing import Briefing
+from estsim.fleet.assignment import Assignment
+from estsim.fleet.link_secret import VARIABLE
 from estsim.fleet.trust import trust_file
-from estsim.measure.parcel import Parcel, unpack
+from estsim.measure.worker_report import WorkerReport, unpack
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.portable import portable_text
 
@@ -81,8 +82,8 @@ def write_fleet(
     path.write_text(json.dumps(fleet), encoding="utf-8")
     scenario = load_scenario(path)
     anchors = trust_file(server.folder / "trust.pem").anchors if told_trust is None else told_trust
-    briefing = Briefing("run1", portable_text(scenario), told_url or server.url, anchors, explicit=True)
-    (folder / "plan").write_bytes(msgpack.packb(briefing.packed()))
+    assignment = Assignment("run1", portable_text(scenario), told_url or server.url, anchors, explicit=True)
+    (folder / "plan").write_bytes(msgpack.packb(assignment.packed()))
     return path
 
 
@@ -143,13 +144,15 @@ class Master:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [entry for entry in map(json.loads, lines) if entry["kind"] == kind]
 
-    def parcels(self) -> list[tuple[str, bool, Parcel]]:
-        """Return all parcels: from whom, and whether the last of a test."""
+    def worker_reports(self) -> list[tuple[str, bool, WorkerReport]]:
+        """Return all worker reports: from whom, and whether the last of a test."""
         return [(each["node"], each["last"], unpack(base64.b64decode(each["parcel"]))) for each in self.told("parcel")]
 
 
 @contextmanager
-def master(folder: Path, *, version: str = "current", port: int = 0, manners: str = "") -> Iterator[Master]:
+def master(
+    folder: Path, *, version: str = "current", port: int = 0, manners: str = "", secret: str = ""
+) -> Iterator[Master]:
     """Run a Locust master with its web UI until the block ends."""
     web_port, port = closed_port(), port or closed_port()
     command = [
@@ -165,7 +168,7 @@ def master(folder: Path, *, version: str = "current", port: int = 0, manners: st
             stderr=log,
             text=True,
             cwd=folder,
-            env={**os.environ, "LINK_FOLDER": str(folder), "LINK_MANNERS": manners},
+            env={**os.environ, "LINK_FOLDER": str(folder), "LINK_MANNERS": manners, VARIABLE: secret},
         ) as process,
     ):
         try:
@@ -187,9 +190,10 @@ def answers(there: Master) -> bool:
 
 
 @contextmanager
-def working(fleet: Path, port: int, *options: str) -> Iterator["subprocess.Popen[str]"]:
+def working(fleet: Path, port: int, *options: str, secret: str = "") -> Iterator["subprocess.Popen[str]"]:
     """Run ``estsim worker`` until the block ends."""
-    with started("worker", fleet, "--master", f"127.0.0.1:{port}", *options) as process:
+    environment = {VARIABLE: secret} if secret else {}
+    with started("worker", fleet, "--master", f"127.0.0.1:{port}", *options, **environment) as process:
         yield process
 
 

@@ -24,7 +24,15 @@ from estsim.measure.store import COLUMNS
 
 REQUEST_ID = COLUMNS["exchanges"].index("request_id")
 DEVICE = COLUMNS["exchanges"].index("device")
-SAID = {"connected to", "plan received", "devices are ready", "devices are running", "test over, waiting for the next"}
+SAID = {
+    "connected to",
+    "plan received",
+    "devices ready",
+    "devices running",
+    "test finished; waiting for the next",
+}
+
+WORDS = "correct horse battery staple"
 
 pytestmark = pytest.mark.long  # each is a Locust master and what becomes of its workers
 
@@ -38,13 +46,13 @@ def a_sandbox(tmp_path: Path) -> Iterator[Server]:
 
 def handed_on(told: Master) -> list[tuple[int, str]]:
     """Return (device, request id) of every exchange that workers have handed on."""
-    rows = [row for _, _, parcel in told.parcels() for row in parcel.rows_of(0)["exchanges"]]
+    rows = [row for _, _, worker_report in told.worker_reports() for row in worker_report.rows_of(0)["exchanges"]]
     return [(int(str(row[DEVICE])), str(row[REQUEST_ID])) for row in rows]
 
 
 @pytest.mark.parametrize("version", ["current", "previous"])
 def test_a_master_starts_scales_and_stops_a_fleet(tmp_path: Path, server: Server, version: str) -> None:
-    """Up, down, over and once more; Locust's counts, the parcels and the server's log are the same exchanges."""
+    """Up, down, over and once more; Locust's counts, the worker reports and the server's log are the same exchanges."""
     fleet = write_fleet(tmp_path, server, devices=10)
     with (
         master(tmp_path, version=version) as locust,
@@ -75,15 +83,15 @@ def test_a_master_starts_scales_and_stops_a_fleet(tmp_path: Path, server: Server
     for each in done:
         said = lines_of(each)
         assert all(any(words in line for line in said) for words in SAID), said
-    assert Counter(last for _, last, _ in locust.parcels())[True] >= 2
-    assert {each["key"] for each in locust.told("hello")} == {91}  # a P-256 key, without its private part
+    assert Counter(last for _, last, _ in locust.worker_reports())[True] >= 2
+    assert {each["key"] for each in locust.told("join")} == {91}  # a P-256 key, without its private part
     log = (tmp_path / "master.log").read_text(encoding="utf-8")
     assert "Traceback" not in log
     assert "running a different version" not in log
 
 
 def test_clocks_are_held_against_each_other(tmp_path: Path, server: Server) -> None:
-    """The master is an hour ahead: parcels say so, and the run's zero is the same moment."""
+    """The master is an hour ahead: worker reports say so, and the run's zero is the same moment."""
     fleet = write_fleet(tmp_path, server, devices=2)
     with master(tmp_path) as locust, working(fleet, locust.port):
         until(locust.ready(1))
@@ -91,16 +99,16 @@ def test_clocks_are_held_against_each_other(tmp_path: Path, server: Server) -> N
         until(lambda: locust.requests("simpleenroll") == 2)
         locust.stop()
         until(locust.ready(1))
-        parcels = locust.told("parcel")
-    assert all(abs(each["offset_s"] - 3600) < 1 for each in parcels)
-    assert all(0 <= each["round_trip_s"] < 1 for each in parcels)
-    reading = locust.parcels()[-1][2].fleet
+        worker_reports = locust.told("parcel")
+    assert all(abs(each["offset_s"] - 3600) < 1 for each in worker_reports)
+    assert all(0 <= each["round_trip_s"] < 1 for each in worker_reports)
+    reading = locust.worker_reports()[-1][2].fleet
     assert reading is not None
     assert 0 <= reading.at_ns < 60 * 10**9
 
 
 def test_a_worker_that_leaves_hands_on_what_it_has(tmp_path: Path, server: Server) -> None:
-    """Ctrl-C: the last parcel and a goodbye, of which the master makes that it is gone; the other plays on."""
+    """Ctrl-C: the last worker report and a goodbye, of which the master makes that it is gone; the other plays on."""
     fleet = write_fleet(tmp_path, server, devices=8)
     with master(tmp_path) as locust, working(fleet, locust.port) as one, working(fleet, locust.port) as other:
         until(locust.ready(2))
@@ -110,7 +118,7 @@ def test_a_worker_that_leaves_hands_on_what_it_has(tmp_path: Path, server: Serve
         done = ended(one)
         until(lambda: len(locust.status["workers"]) == 1)
         assert done.code == 130
-        assert [last for _, last, _ in locust.parcels()].count(True) == 1
+        assert [last for _, last, _ in locust.worker_reports()].count(True) == 1
         until(locust.has(8))  # Locust gives its users to the other, who plays devices beyond the plan's
         until(lambda: len({device for device, _ in handed_on(locust)}) == 12)
         assert other.poll() is None
@@ -138,11 +146,14 @@ def test_a_master_that_is_killed_and_one_that_takes_its_place(tmp_path: Path, se
             done = ended(worker)
     assert done.code == 0
     said = lines_of(done)
-    place = said.index("master gone, reconnecting…")
+    place = said.index("lost the master; reconnecting…")
     assert [line for line in said[:place] if "connected to" in line] == [
         f"connected to 127.0.0.1:{first.port} as worker 0"
     ]
-    assert f"connected to 127.0.0.1:{first.port} as worker 0" in said[place:]
+    # Before it is another, it asks this master the time, to see whether that is the one of before; and Locust numbers
+    # whoever sends it a message.
+    again = [line for line in said[place:] if "connected to" in line]
+    assert again == [f"connected to 127.0.0.1:{first.port} as worker 1"]
 
 
 def test_a_master_that_does_not_come_back(tmp_path: Path, server: Server) -> None:
@@ -153,7 +164,7 @@ def test_a_master_that_does_not_come_back(tmp_path: Path, server: Server) -> Non
         locust.process.kill()
         done = ended(worker)
     assert done.code == 5
-    assert lines_of(done)[-1] == f"no master has answered at 127.0.0.1:{locust.port} for 1 s"
+    assert lines_of(done)[-1] == f"no response from a master at 127.0.0.1:{locust.port} within 1 s"
 
 
 def test_a_master_that_refuses_a_worker(tmp_path: Path, server: Server) -> None:
@@ -162,7 +173,7 @@ def test_a_master_that_refuses_a_worker(tmp_path: Path, server: Server) -> None:
     with master(tmp_path, manners="refuse") as locust, working(fleet, locust.port) as worker:
         done = ended(worker)
     assert done.code == 2
-    assert lines_of(done)[-1] == f"127.0.0.1:{locust.port} refuses this worker: it is too old"
+    assert lines_of(done)[-1] == f"127.0.0.1:{locust.port} refused this worker: it is too old"
 
 
 def test_a_plan_that_cannot_be_played_here(tmp_path: Path, server: Server) -> None:
@@ -177,23 +188,51 @@ def test_a_plan_that_cannot_be_played_here(tmp_path: Path, server: Server) -> No
         until(lambda: locust.ask("/exceptions")["exceptions"] != [])
         (told,) = locust.ask("/exceptions")["exceptions"]
     assert done.code == 2
-    assert lines_of(done)[-1] == "the scenario does not have the hash that came with it: it was changed on its way"
+    assert lines_of(done)[-1] == "the scenario does not match its hash: it was modified in transit"
     assert told["msg"] == lines_of(done)[-1]
 
 
 def test_a_locustfile_without_estsim_gets_no_users_of_us(tmp_path: Path, server: Server) -> None:
-    """The worker says so, once, and waits for a better one."""
+    """The worker says so, once, waits for a better one, and ends as one that does not fit."""
     fleet = write_fleet(tmp_path, server, devices=2)
-    with master(tmp_path, manners="ignorant") as locust, working(fleet, locust.port) as worker:
+    with master(tmp_path, manners="ignorant") as locust, working(fleet, locust.port, "--patience", "8s") as worker:
+        done = ended(worker)
+        assert locust.status["workers"] == []
+    assert done.code == 2
+    (told,) = [line for line in lines_of(done) if "its locustfile has no estsim user" in line][:-1]
+    assert told.startswith(f"no response from an estsim master at 127.0.0.1:{locust.port}: ")
+
+
+@pytest.mark.parametrize("version", ["current", "previous"])
+def test_a_master_with_the_same_secret_is_worked_for(tmp_path: Path, server: Server, version: str) -> None:
+    """Its own way to prove it, written from what the docs say, is ours."""
+    fleet = write_fleet(tmp_path, server, devices=2)
+    with (
+        master(tmp_path, version=version, secret=WORDS) as locust,
+        working(fleet, locust.port, secret=WORDS) as worker,
+    ):
         until(locust.ready(1))
         locust.swarm(2)
-        assert worker.stderr is not None
-        said = next(line for line in worker.stderr if "knows nothing of estsim" in line)
-        assert said
-        until(lambda: locust.status["user_count"] == 0)
-        assert worker.poll() is None
-        interrupt(worker)
-        assert ended(worker).code == 130
+        until(lambda: locust.requests("simpleenroll") == 2)
+        locust.process.send_signal(signal.SIGTERM)
+        done = ended(worker)
+    assert done.code == 0
+    assert WORDS not in done.err + (tmp_path / "master.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("manners", ["bluff", ""])
+def test_a_false_master_moves_no_worker(tmp_path: Path, server: Server, manners: str) -> None:
+    """One that answers with a proof it has not, or with another secret: a line that says so, exit 2, no exchange."""
+    fleet = write_fleet(tmp_path, server, devices=2)
+    with (
+        master(tmp_path, manners=manners, secret=WORDS if manners else "another") as locust,
+        working(fleet, locust.port, secret=WORDS) as worker,
+    ):
+        done = ended(worker)
+        assert locust.told("join") == []
+    assert done.code == 2
+    assert lines_of(done)[-1].startswith(f"127.0.0.1:{locust.port} does not have this link secret")
+    assert server.log("SELECT COUNT(*) AS n FROM exchanges")[0]["n"] == 0
 
 
 def test_a_worker_reaches_the_server_in_its_own_way(tmp_path: Path, server: Server) -> None:

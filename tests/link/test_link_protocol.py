@@ -19,13 +19,12 @@ from estsim.link.messages import (
     FromMaster,
     FromWorker,
     Heartbeat,
-    Hello,
     Leaving,
-    ParcelSent,
     Plan,
     QuitOrder,
     ReconnectOrder,
     Refused,
+    ReportSent,
     Spawn,
     Spawning,
     SpawningComplete,
@@ -33,7 +32,7 @@ from estsim.link.messages import (
     StopOrder,
     Unknown,
 )
-from estsim.link.protocol import LinkError, decode, encode
+from estsim.link.protocol import LinkError, content_of, decode, encode, read
 
 NODE = "host_0123"
 SPAWN: dict[str, Any] = {
@@ -52,11 +51,15 @@ def said(kind: str, content: object) -> bytes:
     return packed
 
 
+def heard(raw: bytes) -> FromMaster:
+    """Return what a worker takes it for; of estsim's own, once it was opened."""
+    return read(*decode(raw))
+
+
 @pytest.mark.parametrize(
     ("message", "kind", "content"),
     [
         (ClientReady(), "client_ready", -1),
-        (Hello("0.1.0", b"key"), "estsim-hello", {"protocol": 1, "version": "0.1.0", "public_key": b"key"}),
         (Spawning(), "spawning", None),
         (SpawningComplete({"Meter": 3}), "spawning_complete", USERS),
         (
@@ -67,9 +70,9 @@ def said(kind: str, content: object) -> bytes:
         (Stats({"stats": [], "errors": {}}, {"Meter": 3}), "stats", {"stats": [], "errors": {}, **USERS}),
         (ClockAsked(5.5), "estsim-clock", {"sent_s": 5.5}),
         (
-            ParcelSent(b"parcel", -0.25, 0.001, last=True),
+            ReportSent("r1", b"parcel", -0.25, 0.001, last=True),
             "estsim-parcel",
-            {"parcel": b"parcel", "offset_s": -0.25, "round_trip_s": 0.001, "last": True},
+            {"run_id": "r1", "parcel": b"parcel", "offset_s": -0.25, "round_trip_s": 0.001, "last": True},
         ),
         (Complaint("no such file"), "exception", {"msg": "no such file", "traceback": ""}),
         (ClientStopped(), "client_stopped", None),
@@ -78,7 +81,8 @@ def said(kind: str, content: object) -> bytes:
 )
 def test_what_a_worker_says(message: FromWorker, kind: str, content: object) -> None:
     """Each message is Locust's triple of type, data and node id."""
-    assert msgpack.unpackb(encode(message, NODE), raw=False, strict_map_key=False) == [kind, content, NODE]
+    said = encode(message.kind, content_of(message), NODE)
+    assert msgpack.unpackb(said, raw=False, strict_map_key=False) == [kind, content, NODE]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_what_a_worker_says(message: FromWorker, kind: str, content: object) -> 
 )
 def test_what_a_master_says(kind: str, content: object, message: FromMaster) -> None:
     """Each of its messages is read into a value of its own; one of a later Locust is known as unknown."""
-    assert decode(said(kind, content)) == message
+    assert heard(said(kind, content)) == message
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,9 @@ def test_what_a_master_says(kind: str, content: object, message: FromMaster) -> 
         (b"\xc1", "expected a message in msgpack"),
         (b"HTTP/1.1 400 Bad Request\r\n", "expected a message in msgpack"),
         (b"\x91" * 100_000, "expected a message in msgpack"),
+        (b"\xdd\x00\x0f\x00\x00" * 100_000, "expected a message in msgpack"),
+        (msgpack.packb(["stop", [None] * 5000, NODE]), "expected a message in msgpack"),
+        (msgpack.packb(["stop", dict.fromkeys(range(5000)), NODE]), "expected a message in msgpack"),
         (msgpack.packb(1), r"expected a message as \[type, data, node\] \(got 1\)"),
         (msgpack.packb(("spawn", {})), "expected a message as"),
         (msgpack.packb((1, {}, NODE)), "expected a message as"),
@@ -133,12 +140,12 @@ def test_what_a_master_says(kind: str, content: object, message: FromMaster) -> 
 def test_what_is_no_message(raw: bytes, words: str) -> None:
     """What cannot be read is told with what came."""
     with pytest.raises(LinkError, match=words):
-        decode(raw)
+        heard(raw)
 
 
 def test_foreign_words_are_one_short_line() -> None:
     """A master cannot write escape sequences to the terminal, nor a page."""
-    refused = decode(said("estsim-refused", {"why": "\x1b[2J" + "no\n" * 1000}))
+    refused = heard(said("estsim-refused", {"why": "\x1b[2J" + "no\n" * 1000}))
     assert isinstance(refused, Refused)
     assert refused.why.isprintable()
     assert len(refused.why) < 600
@@ -147,7 +154,7 @@ def test_foreign_words_are_one_short_line() -> None:
 def complaint(raw: bytes) -> str:
     """Return what is said of bytes that are no message, nothing where they are one."""
     try:
-        decode(raw)
+        heard(raw)
     except LinkError as error:
         return str(error)
     return ""

@@ -9,7 +9,6 @@ from estsim.link.acts import (
     Act,
     AskTime,
     Boot,
-    Dismiss,
     End,
     Ending,
     HandOn,
@@ -19,6 +18,7 @@ from estsim.link.acts import (
     Say,
     SayAlive,
     SetClock,
+    StopDevices,
     StopFleet,
     Tell,
 )
@@ -32,8 +32,10 @@ from estsim.link.messages import (
     Complaint,
     FromMaster,
     Hello,
+    Join,
     Leaving,
     Plan,
+    Proved,
     QuitOrder,
     ReconnectOrder,
     Refused,
@@ -42,14 +44,15 @@ from estsim.link.messages import (
     SpawningComplete,
     StopOrder,
     Unknown,
+    Unproved,
 )
 from estsim.link.session import Fleet, Session, State
 
-HELLO: Final = Hello("0.1.0", b"key")
 MASTER: Final = "master:5557"
 PLAN, OTHER_PLAN = Plan({"run_id": "a"}), Plan({"run_id": "b"})
-CALL: Final[list[Act]] = [Say(ClientReady()), Say(HELLO)]
-OVER: Final[list[Act]] = [Report({"Meter": 0}), Say(ClientStopped()), *CALL]
+CALL: Final[list[Act]] = [Say(Hello())]
+JOIN: Final[list[Act]] = [Say(Join()), Say(ClientReady())]
+OVER: Final[list[Act]] = [Report({"Meter": 0}), Say(ClientStopped()), *JOIN]
 GOODBYE: Final[list[Act]] = [Report({}), Say(Leaving())]
 LAST: Final[list[Act]] = [HandOn(last=True), Report({"Meter": 0}), Say(Leaving())]
 
@@ -58,7 +61,7 @@ Step = Callable[[Session], list[Act]]  # something that comes in
 
 def session() -> Session:
     """Return one that has just begun to call, at 0 s."""
-    return Session(HELLO, master=MASTER, patience_s=60.0, now_s=0.0)
+    return Session(master=MASTER, patience_s=60.0, now_s=0.0)
 
 
 def spawn(users: int, timestamp_s: float = 1.0) -> Spawn:
@@ -96,7 +99,8 @@ def ctrl_c() -> Step:
     return lambda worker: worker.interrupted()
 
 
-READY: Final[list[Step]] = [linked(), hears(Ack(3))]
+PROVED: Final[list[Step]] = [linked(), hears(Proved())]
+READY: Final[list[Step]] = [*PROVED, hears(Ack(3))]
 MAKING: Final[list[Step]] = [*READY, hears(PLAN)]
 SPAWNING: Final[list[Step]] = [*MAKING, hears(spawn(2))]
 PLAYING: Final[list[Step]] = [*MAKING, makes(5), hears(spawn(5))]
@@ -115,13 +119,14 @@ def after(steps: list[Step]) -> tuple[Session, list[Act]]:
     ("before", "step", "acts", "state"),
     [
         ([], linked(), CALL, State.CALLING),
-        ([linked()], hears(Ack(3)), [], State.READY),
-        ([linked()], hears(PLAN), [], State.CALLING),
-        ([linked()], hears(spawn(5)), [], State.CALLING),
-        ([linked()], hears(StopOrder()), [], State.CALLING),
+        ([linked()], hears(Proved()), JOIN, State.CALLING),
+        (PROVED, hears(Ack(3)), [], State.READY),
+        (PROVED, hears(PLAN), [], State.CALLING),
+        (PROVED, hears(spawn(5)), [], State.CALLING),
+        (PROVED, hears(StopOrder()), [], State.CALLING),
         (READY, hears(Ack(3)), [], State.READY),
         (READY, hears(PLAN), [Prepare(PLAN.packed)], State.READY),
-        (READY, hears(StopOrder()), [Report({}), Say(ClientStopped()), *CALL], State.READY),
+        (READY, hears(StopOrder()), [Report({}), Say(ClientStopped()), *JOIN], State.READY),
         (READY, hears(ClockTold(1.0, 2.0)), [SetClock(1.0, 2.0)], State.READY),
         (READY, hears(Unknown("later")), [], State.READY),
         (READY, hears(Beat()), [], State.READY),
@@ -131,7 +136,7 @@ def after(steps: list[Step]) -> tuple[Session, list[Act]]:
         (SPAWNING, makes(5), [Boot(2), spawned(2)], State.RUNNING),
         ([*SPAWNING, hears(spawn(4, 2.0))], makes(5), [Boot(4), spawned(4)], State.RUNNING),
         (PLAYING, hears(spawn(8, 2.0)), [Say(Spawning()), Boot(3), spawned(8)], State.RUNNING),
-        (PLAYING, hears(spawn(1, 2.0)), [Say(Spawning()), Dismiss(4), spawned(1)], State.RUNNING),
+        (PLAYING, hears(spawn(1, 2.0)), [Say(Spawning()), StopDevices(4), spawned(1)], State.RUNNING),
         (PLAYING, hears(spawn(5, 2.0)), [Say(Spawning()), spawned(5)], State.RUNNING),
         (PLAYING, hears(spawn(8, 1.0)), [], State.RUNNING),
         (PLAYING, hears(spawn(8, 0.5)), [], State.RUNNING),
@@ -139,7 +144,7 @@ def after(steps: list[Step]) -> tuple[Session, list[Act]]:
         (PLAYING, hears(StopOrder()), [StopFleet()], State.STOPPING),
         (STOPPING, hears(StopOrder()), [], State.STOPPING),
         (STOPPING, ends(), [HandOn(last=True), *OVER], State.READY),
-        ([*MAKING, hears(StopOrder())], ends(), [Report({}), Say(ClientStopped()), *CALL], State.READY),
+        ([*MAKING, hears(StopOrder())], ends(), [Report({}), Say(ClientStopped()), *JOIN], State.READY),
         ([*MAKING, hears(StopOrder())], makes(5), [], State.STOPPING),
     ],
 )  # fmt: skip
@@ -191,7 +196,7 @@ def test_a_worker_that_joins_is_told_of_users_before_it_has_a_plan() -> None:
         ([linked()], ctrl_c(), Ending.INTERRUPTED, []),
         (READY, ctrl_c(), Ending.INTERRUPTED, GOODBYE),
         (READY, hears(Refused("protocol 2")), Ending.REFUSED, GOODBYE),
-        (MAKING, lambda w: w.failed("no file"), Ending.REFUSED, [Say(Complaint("no file")), *GOODBYE]),
+        (MAKING, lambda w: w.failed("a: got x", "a"), Ending.REFUSED, [Say(Complaint("a")), *GOODBYE]),
         ([*PLAYING, hears(QuitOrder())], ends(), Ending.TOLD, LAST),
         ([*PLAYING, ctrl_c()], ends(), Ending.INTERRUPTED, LAST),
         ([*PLAYING, ctrl_c(), hears(QuitOrder())], ends(), Ending.INTERRUPTED, LAST),
@@ -200,7 +205,7 @@ def test_a_worker_that_joins_is_told_of_users_before_it_has_a_plan() -> None:
     ],
 )  # fmt: skip
 def test_how_a_worker_ends(before: list[Step], step: Step, how: Ending, acts: list[Act]) -> None:
-    """Whatever ends it, the last parcel goes first, then what Locust charts, then the goodbye."""
+    """Whatever ends it, the last worker report goes first, then what Locust charts, then the goodbye."""
     _, done = after([*before, step])
     assert done[:-1] == acts
     assert isinstance(end := done[-1], End)
@@ -238,7 +243,7 @@ def test_a_worker_calls_every_few_seconds_until_its_patience_is_over() -> None:
     done = between(worker, 0, 61)
     assert times(done, Say) == []
     assert times(done, Tell)[:3] == [5.0, 10.0, 15.0]
-    assert done[0][1] == Tell("no master at master:5557 yet, trying for another 55 s")
+    assert done[0][1] == Tell("no master at master:5557 yet; retrying for 55 s")
     ends_at = [at_s for at_s, act in done if isinstance(act, End)]
     assert ends_at[0] == 60.0
     worker = session()
@@ -255,7 +260,7 @@ def test_a_connection_that_comes_is_called_into_at_once() -> None:
 
 
 def test_what_is_said_by_the_clock() -> None:
-    """Locust's heartbeat each second and statistics each three; parcels each second while there is a fleet."""
+    """Locust's heartbeat each second and statistics each three; worker reports each second while there is a fleet."""
     worker, _ = after(PLAYING)
     worker.received(ClockTold(1.0, 1.0), 1.0)
     done = between(worker, 1, 41)
@@ -276,14 +281,75 @@ def test_what_locust_is_told_of_the_state(steps: list[Step], state: str) -> None
     assert SayAlive(state) in worker.tick(1.0)
 
 
-def test_a_master_that_knows_nothing_of_estsim_is_told_and_left_in_peace() -> None:
-    """Locust warns of each message that nobody has registered for."""
-    worker, _ = after(READY)
-    done = between(worker, 1, 100)
-    (told,) = [(at_s, act.words) for at_s, act in done if isinstance(act, Tell)]
-    assert told[0] == 6.0
-    assert "knows nothing of estsim" in told[1]
-    assert times(done, AskTime) == [1.0, 1.2, 1.4, 1.6]
+def test_who_is_there_and_is_no_master_of_estsim_s_is_told_and_given_up() -> None:
+    """After a few seconds, once; a plain Locust warns of each hello, and gets no worker for whom it has no plan."""
+    worker = session()
+    worker.linked(1.0)
+    done = between(worker, 1, 61)
+    assert [at_s for at_s, act in done if act == CALL[0]] == [float(second) for second in range(6, 61, 5)]
+    ((told_s, told),) = [(at_s, act.words) for at_s, act in done if isinstance(act, Tell)]
+    assert told_s == 6.0
+    assert "no response from an estsim master" in told
+    assert times(done, Say) == [float(second) for second in range(6, 61, 5)]
+    (end,) = worker.tick(61.0)
+    assert isinstance(end, End)
+    assert end.how is Ending.REFUSED
+    assert "no response from an estsim master at master:5557 within 60 s" in end.why
+
+
+# -- a master that has proved nothing
+
+LOCUST_S_OWN: Final[list[FromMaster]] = [
+    Ack(0), spawn(5, 9.0), StopOrder(), QuitOrder(), ReconnectOrder(), Beat(), AllSpawned(), Unknown("later"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", LOCUST_S_OWN)
+@pytest.mark.parametrize("steps", [[linked()], PLAYING, STOPPING], ids=["calling", "playing", "stopping"])
+def test_who_takes_a_master_s_place_moves_nobody(steps: list[Step], message: FromMaster) -> None:
+    """On a new connection Locust's own messages are nobody's; the master of before is gone, and that cuts the fleet."""
+    worker, _ = after(steps)
+    worker.unlinked(2.0)
+    worker.linked(2.5)
+    state, fleet = worker.state, worker.fleet
+    done = worker.received(message, 2.6)
+    assert [act for act in done if not isinstance(act, Tell)] == []
+    assert (worker.state, worker.fleet) == (state, fleet)
+    for tenth in range(26, 60):
+        worker.received(message, tenth / 10)
+        done += worker.tick(tenth / 10)
+    is_in_service = state is not State.CALLING
+    assert worker.state is (State.STOPPING if is_in_service else State.CALLING)
+    assert done.count(StopFleet(at_once=True)) == is_in_service
+
+
+def test_orders_of_a_master_that_has_proved_nothing_are_told_once() -> None:
+    """In the end that is why there was no master."""
+    worker = session()
+    worker.linked(0.0)
+    told = [act for second in (1, 2, 3) for act in worker.received(QuitOrder(), float(second))]
+    assert told == [Tell("ignoring orders from master:5557: it has not proved that it has the link secret")]
+    ends = [act for act in worker.tick(60.0) if isinstance(act, End)]
+    assert [end.how for end in ends] == [Ending.REFUSED]
+
+
+def test_an_answer_to_an_earlier_hello_does_not_count() -> None:
+    """Who says hello anew wants another proof, also of a master that was slow to take it in."""
+    worker, _ = after(PROVED)
+    assert CALL[0] in worker.tick(6.0)
+    assert worker.received(Ack(3), 6.1) == []
+    assert worker.state is State.CALLING
+    assert worker.received(Proved(), 6.2) == JOIN
+    assert worker.received(Ack(4), 6.3) == [Tell("connected to master:5557 as worker 4")]
+
+
+def test_a_master_with_another_secret_ends_a_worker() -> None:
+    """There is no working for it."""
+    worker = session()
+    worker.linked(0.0)
+    assert worker.received(Unproved("failed authentication"), 0.1) == [
+        End(Ending.REFUSED, "master:5557 does not have this link secret: failed authentication")
+    ]
 
 
 # -- a master that is gone
@@ -302,14 +368,15 @@ def test_a_silent_master_is_gone_after_a_minute() -> None:
 
 
 def test_a_master_that_was_restarted_answers_no_heartbeat() -> None:
-    """Its connection was cut, and it does not know us: three seconds are enough, and nothing of the test is sent."""
+    """Its connection was cut, and it cannot know us: three seconds are enough, and nothing of the test is sent."""
     worker, _ = after(PLAYING)
     between(worker, 1, 5)
     worker.unlinked(5.0)
     assert between(worker, 5, 6) == []
     worker.linked(6.0)
     done = between(worker, 6.1, 12, answers=False)
-    assert {type(act) for _, act in done} == {SayAlive, Tell, StopFleet}
+    assert {type(act) for _, act in done} == {SayAlive, AskTime, Tell, StopFleet}
+    assert times(done, AskTime)[:3] == [6.5, 7.0, 7.5]
     assert times(done, StopFleet) == [pytest.approx(9.1)]
 
 
@@ -317,10 +384,10 @@ def test_a_connection_that_was_lost_for_a_moment_changes_nothing() -> None:
     """The same master answers, and gets what was counted meanwhile."""
     worker, _ = after(PLAYING)
     between(worker, 1, 5)
-    assert worker.unlinked(5.0) == [Tell("the connection to master:5557 is lost")]
+    assert worker.unlinked(5.0) == [Tell("lost the connection to master:5557")]
     between(worker, 5, 9)
-    worker.linked(9.0)
-    worker.received(Beat(), 9.1)
+    assert worker.linked(9.0) == [SayAlive("running"), AskTime()]
+    worker.received(ClockTold(9.0, 9.0), 9.1)
     done = between(worker, 9.2, 80)
     assert times(done, StopFleet) == []
     assert times(done, HandOn)[0] == 9.2
@@ -334,7 +401,7 @@ def test_a_connection_that_does_not_come_back() -> None:
     done = between(worker, 5, 100)
     assert [(at_s, act) for at_s, act in done if not isinstance(act, Tell)][:2] == [
         (15.1, Reopen(as_another=True)),
-        (75.1, End(Ending.UNREACHABLE, "no master has answered at master:5557 for 60 s")),
+        (75.1, End(Ending.UNREACHABLE, "no response from a master at master:5557 within 60 s")),
     ]
 
 
@@ -342,8 +409,8 @@ def test_a_new_connection_that_the_master_asks_for_is_the_same_worker_s() -> Non
     """It has read something that it did not understand; the test goes on."""
     worker, done = after([*PLAYING, hears(ReconnectOrder())])
     assert done == [Reopen(as_another=False)]
-    worker.linked(1.5)
-    worker.received(Beat(), 1.6)
+    assert worker.linked(1.5) == [SayAlive("running"), AskTime()]
+    worker.received(ClockTold(1.0, 1.0), 1.6)
     assert times(between(worker, 1.7, 10), StopFleet) == []
 
 

@@ -12,10 +12,12 @@ import trio.lowlevel
 import zmq
 from link_kit import DEADLINE_S, NODE, Router, router
 
-from estsim.link.messages import Heartbeat, ParcelSent, Spawning
+from estsim.link.messages import Heartbeat, Spawning
+from estsim.link.protocol import content_of, encode
 from estsim.link.socket import Connection, MasterAddress, connection_to, node_name
 
-BEAT: Final = Heartbeat("ready", 0.0, 0)
+BEAT: Final = encode("heartbeat", content_of(Heartbeat("ready", 0.0, 0)), NODE)
+SPAWNING: Final = encode("spawning", content_of(Spawning()), NODE)
 
 
 @asynccontextmanager
@@ -32,7 +34,7 @@ async def connected(master: Router) -> AsyncIterator[Connection]:
 async def test_messages_go_both_ways() -> None:
     """As Locust has them."""
     async with router() as master, connected(master) as connection:
-        assert connection.send(Spawning())
+        assert connection.send(SPAWNING)
         assert await master.heard() == ["spawning", None, NODE]
         master.say(7)
         assert await connection.receive() == b"7"
@@ -102,9 +104,9 @@ async def test_a_master_that_does_not_read_fills_a_bounded_queue() -> None:
         async with router() as master:
             master.socket.set(zmq.RCVHWM, 1)
             async with connected(master) as connection:
-                parcel = ParcelSent(bytes(2**20), None, None, last=False)
+                worker_report = encode("estsim-parcel", bytes(2**20), NODE)
                 sent = 0
-                while connection.send(parcel):
+                while connection.send(worker_report):
                     sent += 1
                     await trio.lowlevel.checkpoint()
                 assert sent < 2000
@@ -117,7 +119,7 @@ async def test_last_words_are_heard() -> None:
     async with router() as master:
         async with connected(master) as connection:
             for _ in range(50):
-                assert connection.send(Spawning())
+                assert connection.send(SPAWNING)
         with trio.fail_after(DEADLINE_S):
             assert [(await master.heard())[0] for _ in range(50)] == ["spawning"] * 50
 

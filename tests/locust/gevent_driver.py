@@ -25,9 +25,9 @@ def main() -> None:
     """Play it."""
     place = locust_kit.Place.unpacked(sys.argv[1])
     boards = locust_kit.Boards(place.host(place.plan()))
-    play = types.ModuleType("estsim.locust.play")
-    play.play_for = lambda _environment, _scenario: boards  # type: ignore[attr-defined]
-    sys.modules["estsim.locust.play"] = play
+    play = types.ModuleType("estsim.locust.process_fleet")
+    play.fleet_for = lambda _environment, _scenario: boards  # type: ignore[attr-defined]
+    sys.modules["estsim.locust.process_fleet"] = play
     environment = Environment(user_classes=[Meter])
     requests: list[dict[str, object]] = []
     environment.events.request.add_listener(  # type: ignore[no-untyped-call]  # Locust says no types here
@@ -47,6 +47,7 @@ def main() -> None:
     json.dump(
         {
             "story": boards.rows.story(),
+            "words": boards.rows.words(),
             "requests": requests,
             "counted": total.num_requests,
             "failures": total.num_failures,

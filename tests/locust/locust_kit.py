@@ -11,14 +11,14 @@ from pathlib import Path
 from estsim.device.states import State
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet
-from estsim.fleet.errand import request_ids
+from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.factory import Factory
 from estsim.fleet.host import Host
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.orders import Order, orders_of
+from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
-from estsim.locust.wire import BlockingWire
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample
 from estsim.scenario.loader import load_scenario
@@ -28,6 +28,7 @@ from estsim.scenario.target_url import parse_url
 Row = tuple[str, str, str, int, int]  # operation, cause, outcome, enrolment, attempt
 Wired = tuple[float, bool, bool]  # intended_s, reused, resumed
 Story = dict[int, list[Row]]  # by device
+Words = dict[int, list[str]]  # by device: what each of its rows says
 
 DEADLINE_S = 30.0
 _AT_REST = (State.OPERATIONAL, State.GAVE_UP, State.EXPIRED)
@@ -35,12 +36,15 @@ _AT_REST = (State.OPERATIONAL, State.GAVE_UP, State.EXPIRED)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A scenario and the sandbox it is played against, for another process: paths and a URL."""
+    """A scenario and the server it is played against, for another process: paths and a URL.
+
+    ``manufacturer`` is the sandbox's; somebody else's server has none.
+    """
 
     scenario: str
     url: str
     trust: str
-    manufacturer: str
+    manufacturer: str = ""
 
     def packed(self) -> str:
         """Return it as an argument of a command."""
@@ -57,9 +61,11 @@ class Place:
 
     def host(self, scenario: Scenario) -> Host:
         """Return the server as the fleet knows it."""
+        url, trust = parse_url(self.url), trust_file(Path(self.trust))
+        if not self.manufacturer:
+            return Host(scenario, url, trust)
         pki = Path(self.manufacturer)
-        factories: dict[str | None, Factory] = {None: Factory.read(pki)}
-        return Host(scenario, parse_url(self.url), trust_file(Path(self.trust)), factories, pki.parent)
+        return Host(scenario, url, trust, {None: Factory.read(pki)}, pki.parent)
 
 
 class Rows(Recorder):
@@ -86,6 +92,13 @@ class Rows(Recorder):
         for each in self.samples:
             row = (each.operation.value, each.cause.value, each.kind.value, each.enrolment, each.attempt)
             told.setdefault(each.device, []).append(row)
+        return told
+
+    def words(self) -> Words:
+        """Return what each device's rows say, in its order."""
+        told: Words = {}
+        for each in self.samples:
+            told.setdefault(each.device, []).append(each.detail)
         return told
 
     def wires(self) -> dict[int, list[Wired]]:
@@ -120,13 +133,13 @@ async def serving(text: str, folder: Path) -> AsyncIterator[Place]:
 
 @dataclass(eq=False)
 class Boards:
-    """A stage (:class:`estsim.locust.stage.Stage`) of one process that plays the whole fleet."""
+    """A stage (:class:`estsim.locust.run_context.RunContext`) of one process that plays the whole fleet."""
 
     host: Host
     rows: Rows = field(init=False)
     ledger: Ledger = field(init=False)
     clock: RunClock = field(init=False)
-    wire: BlockingWire = field(init=False)
+    access: ServerAccess = field(init=False)
     request_ids: Iterator[str] | None = field(init=False)
     fleet: Fleet = field(init=False)
     given_back: list[int] = field(default_factory=list)
@@ -134,12 +147,12 @@ class Boards:
     def __post_init__(self) -> None:
         scenario = self.host.scenario
         self.rows = Rows({each.name: each.devices for each in scenario.cohorts})
-        self.ledger = Ledger(self.rows)
         self.request_ids = request_ids("b")
         self.fleet = fleet_of(self.host)
         self.clock = RunClock.start()
+        self.ledger = Ledger(self.rows, self.clock)
         self.fleet.commission(self.clock.wall_epoch_s)
-        self.wire = BlockingWire.to(self.host, groups_offered(scenario), self.clock)
+        self.access = ServerAccess.to(self.host, groups_offered(scenario), self.clock)
         self._boots = {device.index: at_s for at_s, device in self.fleet.boots}
         self._free = deque(self.fleet.devices)
         self._orders: dict[int, list[Order]] = {}

@@ -44,6 +44,12 @@ def fleet(folder: Path, devices: int = 20, **keys: Any) -> Path:  # noqa: ANN401
     return write_scenario(folder, cohort=cohort, **{"sandbox": DEFERRING, **keys})
 
 
+def in_processes(count: int) -> tuple[str, ...]:
+    """Return the options that make a master and so many workers of one Locust, on a port that no other test has."""
+    port = str(closed_port())
+    return ("--processes", str(count), "--master-bind-port", port, "--master-port", port)
+
+
 def locust(folder: Path, *options: str | Path, file: Path = LOCUSTFILE) -> Done:
     """Run a locustfile headless to its end; its results are in the folder."""
     with started(folder, "--headless", "--only-summary", *options, file=file) as process:
@@ -112,6 +118,22 @@ class WebUI:
             assert time.monotonic() < deadline_s, "no test began"
             time.sleep(1.0)
         self.until("stopped")
+
+    def refusal(self, form: dict[str, str]) -> str:
+        """Start a test that cannot be one, and return what Locust's log shows of it."""
+        before = self.errors()
+        deadline_s = time.monotonic() + DEADLINE_S
+        while (after := self.errors()) == before:  # Locust overlooks who asks before it has tidied up
+            assert json.loads(self.ask("/swarm", {"host": "", **form}))["success"]
+            assert time.monotonic() < deadline_s, form
+            time.sleep(1.0)
+        self.until("stopped", "ready")
+        return after[len(before)]
+
+    def errors(self) -> list[str]:
+        """Return what Locust's log has of estsim's errors."""
+        lines = json.loads(self.ask("/logs"))["master"]
+        return [line.split("estsim: ", 1)[1] for line in lines if "/ERROR/" in line and "estsim: " in line]
 
     def until(self, *states: str) -> None:
         """Wait until Locust is in one of these states."""

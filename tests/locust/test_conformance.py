@@ -6,37 +6,23 @@ where no network matters.
 """
 
 import json
-import subprocess
-import sys
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import trio
-from locust_kit import Boards, Place, Row, Rows, Story, fleet_of, serving
+from _pytest.mark.structures import ParameterSet
+from drivers import on_threads, on_trio, played_by
+from locust_kit import Row, Story, serving
 
 from estsim.device.commands import Exchange
 from estsim.device.events import Answered, Event
-from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.forecast import DryRun, _Device
-from estsim.engine.shard import Shard
-from estsim.engine.wire import wire_to
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.outcome import OutcomeClass
-from estsim.fleet.clock import RunClock
-from estsim.fleet.errand import request_ids
-from estsim.fleet.ledger import Ledger
-from estsim.fleet.offer import groups_offered
-from estsim.fleet.orders import orders_of
-from estsim.locust.exchanges import Exchanges
-from estsim.locust.life import Life
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 
-HERE: Final = Path(__file__).parent
-DEADLINE_S: Final = 30.0
 ENROLL, RENEW, CACERTS = "simpleenroll", "simplereenroll", "cacerts"
 DEFER_TWICE: Final = {"mode": "deferred", "delay": "1500ms", "retry_after": {"kind": "fixed", "seconds": 1}}
 
@@ -186,58 +172,7 @@ SCRIPTS: Final = [
 ]
 
 
-# -- the drivers
-
-
-async def on_trio(place: Place) -> Rows:
-    """Play it with the engine."""
-    scenario = place.plan()
-    host = place.host(scenario)
-    fleet, clock = fleet_of(host), RunClock.start()
-    rows = Rows({each.name: each.devices for each in scenario.cohorts})
-    ledger = Ledger(rows)
-    wire = wire_to(host, groups_offered(scenario), clock)
-    shard = Shard(fleet, ExchangeTask(wire, ledger, clock, request_ids=request_ids("t")), ledger, clock)
-    devices = {device.index: device for device in fleet.devices}
-    for number, event in enumerate(scenario.events):
-        for order in orders_of(scenario, number, event.at_s):
-            shard.order(order.at_s, devices[order.device], order.make)
-    await shard.run(until_settled=True)
-    return rows
-
-
-async def on_threads(place: Place) -> Rows:
-    """Play it with the loop of a Locust user, a thread for each device."""
-    boards = Boards(place.host(place.plan()))
-    alarm = threading.Event()
-    exchanges = Exchanges(
-        boards.clock,
-        lambda device, sample, _: boards.ledger.exchange(device.enrolment, sample),
-        request_ids=boards.request_ids,
-    )
-    async with trio.open_nursery() as nursery:
-        while (device := boards.take(None)) is not None:
-            nursery.start_soon(trio.to_thread.run_sync, Life(device, boards, exchanges, alarm).run)
-        while not boards.is_settled:  # noqa: ASYNC110 - nothing announces it
-            await trio.sleep(0.01)
-        alarm.set()
-    return boards.rows
-
-
-async def on_gevent(place: Place) -> Story:
-    """Play it with Locust users, in a process of their own."""
-    told = json.loads(await in_locust(place))
-    assert not told["trio"]
-    return {int(device): [tuple(each) for each in rows] for device, rows in told["story"].items()}
-
-
-async def in_locust(place: Place) -> bytes:
-    """Play a place in a process with Locust in it and return what it prints."""
-    driver = HERE / "gevent_driver.py"
-    done = await trio.run_process(
-        [sys.executable, "-W", "error", str(driver), place.packed()], capture_stdout=True, stderr=subprocess.STDOUT
-    )
-    return done.stdout
+# -- in virtual time
 
 
 class Telling(DryRun):
@@ -265,19 +200,17 @@ def virtually(scenario: Scenario) -> Story:
     return dry.story
 
 
-async def story_on(driver: str, place: Place) -> Story:
-    """Return what each device did with one of the live drivers."""
-    if driver == "gevent":
-        return await on_gevent(place)
-    return (await (on_trio if driver == "trio" else on_threads)(place)).story()
+def _timed(script: Script) -> ParameterSet:
+    """Where an event has its time, what comes before it must not be slowed down by others."""
+    return pytest.param(script, id=script.name, marks=[pytest.mark.alone] if script.events else [])
 
 
 @pytest.mark.parametrize("driver", ["trio", "threads", "gevent"])
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+@pytest.mark.parametrize("script", [_timed(script) for script in SCRIPTS])
 async def test_every_driver_plays_a_script_the_same(script: Script, driver: str, tmp_path: Path) -> None:
     """Operation, cause, outcome, enrolment and attempt of each exchange of each device are those of the script."""
     async with serving(script.text(), tmp_path) as place:
-        story = await story_on(driver, place)
+        story = (await played_by(driver, place)).story
     assert story == dict.fromkeys(range(script.devices), script.rows)
 
 

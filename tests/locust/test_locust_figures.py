@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from estsim.locust.figures import ABSENT, bars, figures, seconds, trimmed
 from estsim.locust.page import CALM_S, LIVELY_S, page
-from estsim.measure.snapshot import DeferralMoment, Quantiles, RunStage, Snapshot
+from estsim.measure.snapshot import DeferralSnapshot, Quantiles, RunStage, Snapshot
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 
 def a_moment() -> Snapshot:
     """Return a moment of a run in which thirty of fifty devices wait."""
-    moment = DeferralMoment(
+    moment = DeferralSnapshot(
         told=(0, 0, 30, *[0] * 60),
         kept=(0, 0, 18, 2, *[0] * 59),
         polls=20,
@@ -34,8 +34,8 @@ def a_moment() -> Snapshot:
         stage=RunStage.RUNNING,
         elapsed_s=12.4,
         duration_s=60.0,
-        devices=50,
-        states={"operational": 15, "renewing": 2, "deferred": 30, "backing_off": 3, "retired": 0},
+        devices=54,
+        states={"operational": 15, "renewing": 2, "deferred": 30, "backing_off": 3, "retired": 4},
         requests=90,
         certificates=17,
         requests_per_s=(),
@@ -59,17 +59,17 @@ def a_moment() -> Snapshot:
 
 
 FIGURES = [
-    ("waiting", "30", "told to come again"),
-    ("enrolled", "17 of 50", "operational 15, renewing 2, deferred 30, backing off 3"),
+    ("waiting", "30", "deferred devices that have not polled again yet"),
+    ("enrolled", "21 of 54", "operational 15, renewing 2, deferred 30, backing off 3, retired 4"),
     ("certificates", "17", "from 90 requests"),
-    ("exchanges", "4.12", "20 polls, 25.0% of them answered by another deferral"),
-    ("ttc", f"43.2 ms, 12.3 s, {ABSENT}", "those still open count"),
-    ("synchrony", "0.91", "of period 2 s; the run's 0.80"),
-    ("wakeups", "▁·█" + "·" * 57, "9 in the next 60 s, at most 8 in one"),
-    ("told", "··█" + "·" * 17, "30 told waits, bins of 1 s"),
-    ("kept", "··█▁" + "·" * 16, "20 gaps"),
-    ("punctuality", "1", "20 judged; past the told wait by 2 ms, 100 ms, 1.5 s"),
-    ("generator", "keeps up", "last 10 s 3 ms (limit 20 ms)"),
+    ("exchanges", "4.12", "20 polls, 25.0% of them deferred again"),
+    ("ttc", f"43.2 ms, 12.3 s, {ABSENT}", "open enrolments are included"),
+    ("synchrony", "0.91", "period 2 s; whole run 0.80"),
+    ("wakeups", "▁·█" + "·" * 57, "9 in the next 60 s, at most 8 per second"),
+    ("told", "··█" + "·" * 17, "30 Retry-After values in bins of 1 s"),
+    ("kept", "··█▁" + "·" * 16, "20 waits"),
+    ("punctuality", "1", "20 polls; after the Retry-After by 2 ms, 100 ms, 1.5 s"),
+    ("generator", "keeps up", "last 10 s: 3 ms (limit 20 ms)"),
 ]
 
 
@@ -90,7 +90,7 @@ def test_what_is_not_known_is_a_dash() -> None:
         time_to_certificate_s=Quantiles(),
         wakeups=(),
         schedule_lag_ms=Quantiles(),
-        deferral=DeferralMoment(),
+        deferral=DeferralSnapshot(),
         saturated="CPU was 99% of a core",
     )
     found = {figure.key: figure for figure in figures(empty)}

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from locust_runs import (
     closed_port,
     ended,
     fleet,
+    locust,
     recorded,
     runs_in,
     started,
@@ -99,7 +101,9 @@ def test_workers_share_the_fleet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "words"), [(signal.SIGKILL, "went silent after"), (signal.SIGTERM, "left after")], ids=["killed", "left"]
+    ("how", "words"),
+    [(signal.SIGKILL, "stopped responding after"), (signal.SIGTERM, "left after")],
+    ids=["killed", "left"],
 )
 def test_a_worker_that_is_gone_is_told_and_its_devices_are_lost(
     tmp_path: Path, how: signal.Signals, words: str
@@ -113,8 +117,8 @@ def test_a_worker_that_is_gone_is_told_and_its_devices_are_lost(
     assert run.summary["verdict"] == "saturated"
     why = run.summary["generator"]["why"]
     assert words in why
-    assert "its 10 devices are lost" in why
-    assert why.split(": so the figures")[0] in done.log
+    assert "its 10 devices were lost" in why
+    assert why.split("; the figures do not cover")[0] in done.log
     assert run.summary["fleet"]["states"]["lost"] == 10
     others = 1 if "worker 0" in why else 0
     last_s = run.one(f"SELECT MAX(ended_ns) FROM exchanges WHERE request_id LIKE '%-w{others}-%'") / NS_PER_S  # noqa: S608
@@ -135,18 +139,33 @@ def test_a_worker_that_comes_late_plays_devices_of_its_own(tmp_path: Path) -> No
     assert all(number >= 20 for number in devices_of(run, 1))
 
 
-def test_a_worker_of_another_protocol_is_refused_by_words(tmp_path: Path) -> None:
-    """It hears which protocols the two speak, and the master's log says so."""
+@pytest.mark.parametrize("protocol", [1, 99])
+def test_a_worker_of_another_protocol_is_refused_by_words(tmp_path: Path, protocol: int) -> None:
+    """It hears which protocols the two speak, and the master's log says so; its words are escaped in both."""
     with troop(tmp_path, "--scenario", fleet(tmp_path)) as here, zmq.Context() as context:
         with context.socket(zmq.DEALER) as stranger:
             stranger.setsockopt(zmq.IDENTITY, b"stranger")
             stranger.connect(f"tcp://127.0.0.1:{here.port}")
-            hello = {"protocol": 99, "version": "9.9", "public_key": b""}
+            hello = {"protocol": protocol, "version": "9.9\x1b[2J\n", "public_key": b""}
             stranger.send(msgpack.packb(["estsim-hello", hello, "stranger"]))
             assert stranger.poll(int(DEADLINE_S * 1000))
             kind, told, _ = msgpack.unpackb(stranger.recv())
         done, run = here.over()
-    assert (kind, "speaks protocol 1 of estsim" in told["why"]) == ("estsim-refused", True)
+    assert kind == "estsim-refused"
+    assert told["why"] == (
+        f"protocol mismatch: this master uses 2, worker stranger uses {protocol} (estsim 9.9"
+        "\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER})"
+    )
     assert told["why"] in done.log
     assert done.code == 0, done.log
     assert_log_agrees(run)
+
+
+def test_a_master_whose_port_is_taken_says_so_in_a_line(tmp_path: Path) -> None:
+    """As Locust does, which knows it by the text of the error."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = locust(tmp_path, "--scenario", fleet(tmp_path), "--master", "--master-bind-port", port)
+    assert done.code == 1
+    assert f"The Locust master port ({port}) was busy." in done.log
+    assert not (tmp_path / "results").exists()

@@ -58,7 +58,7 @@ def test_one_that_has_died_is_told_of_a_change_in_vain(sandbox: Sandbox) -> None
     """A run goes on and tells it."""
     sandbox.process.kill()
     sandbox.process.wait()
-    with pytest.raises(UsageError, match="it ended with code -9"):
+    with pytest.raises(UsageError, match="it exited with code -9"):
         sandbox.change({"capacity.rate": "20/s"})
 
 

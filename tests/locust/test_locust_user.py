@@ -111,8 +111,14 @@ def locust(tmp_path: Path, body: str, *options: str) -> subprocess.CompletedProc
 
 
 REFUSED: Final = [
-    ({"network": {"rtt": "40ms"}}, "cohorts.meters.network: only estsim run and estsim worker shape"),
-    ({"boot": {"stations": 2}}, "cohorts.meters.boot.stations: only estsim run lets devices in"),
+    (
+        {"network": {"rtt": "40ms"}},
+        "cohorts.meters.network: a simulated network is supported by estsim run and estsim worker only",
+    ),
+    (
+        {"boot": {"stations": 2}},
+        "cohorts.meters.boot.stations: stations are supported by estsim run only",
+    ),
 ]
 
 
@@ -138,7 +144,7 @@ def test_a_cohort_that_is_not_there_is_refused(tmp_path: Path) -> None:
     )
     done = locust(tmp_path, body, "-u", "1", "-t", "2s")
     assert done.returncode == 2, done.stderr
-    assert "there is no nobody" in done.stderr
+    assert "has no cohort nobody (it has meters)" in done.stderr
 
 
 def test_a_user_without_a_run_says_so_and_stops(tmp_path: Path) -> None:
@@ -148,11 +154,11 @@ def test_a_user_without_a_run_says_so_and_stops(tmp_path: Path) -> None:
         "from locust import User, task\n"
         "from estsim.errors import UsageError\n"
         "from estsim.locust.user import EstDevice\n\n"
-        'play = types.ModuleType("estsim.locust.play")\n\n'
-        "def play_for(environment, scenario):\n"
+        'play = types.ModuleType("estsim.locust.process_fleet")\n\n'
+        "def fleet_for(environment, scenario):\n"
         '    raise UsageError("no run here")\n\n'
-        "play.play_for = play_for\n"
-        'sys.modules["estsim.locust.play"] = play\n\n'
+        "play.fleet_for = fleet_for\n"
+        'sys.modules["estsim.locust.process_fleet"] = play\n\n'
         "class Meter(EstDevice):\n    fixed_count = 1\n\n"
         'class Other(User):\n    @task\n    def rest(self):\n        print("resting")\n        gevent.sleep(60)\n'
     )

@@ -11,6 +11,9 @@ from typing import Final
 import pytest
 from locust_runs import Results, WebUI, assert_log_agrees, fleet, runs_in, web_ui
 
+from estsim.fleet.link_secret import VARIABLE
+
+WORDS: Final = "correct horse battery staple"
 _CHROMIUM: Final = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
@@ -75,7 +78,7 @@ def test_deferral_has_its_tab_and_its_page(tmp_path: Path) -> None:
         tab = table(seen(ui, "/?tab=deferral", tmp_path / "profile"))
         page = seen(ui, "/deferral", tmp_path / "profile")
     assert [*tab][:3] == ["Deferral", "waiting now", "enrolled"]
-    assert {"wake-ups to come", "told", "kept", "synchronisation R"} <= tab.keys()
+    assert {"wake-up forecast", "Retry-After", "actual wait", "synchronisation R"} <= tab.keys()
     assert_figures_are_the_run_s(tab, run)
     assert_figures_are_the_run_s(table(page), run)
     assert '<section id="told"' in page
@@ -115,10 +118,42 @@ def test_the_web_ui_plays_one_scenario_after_another(tmp_path: Path) -> None:
     for run in (first, second):
         assert run.summary["verdict"] == "passed"
         assert_log_agrees(run)
-    assert "no scenario 'nosuch' comes with estsim" in log
+    assert "no library scenario 'nosuch'" in log
 
 
 def test_a_base_path_is_the_page_s_too(tmp_path: Path) -> None:
     """Behind a proxy Locust has all its pages below a path."""
     with web_ui(tmp_path, "--web-base-path", "/locust") as ui:
         assert "No run yet" in ui.ask("/locust/deferral")
+
+
+def test_strangers_at_the_web_ui_see_and_move_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenarios outside, files that name others, hosts and options that nobody gave: refused, and nothing shown."""
+    monkeypatch.setenv(VARIABLE, WORDS)
+    secret, here = tmp_path / "secret.yaml", tmp_path / "here"
+    secret.write_text("root:$6$topsecret:19000:0:99999:7:::\n", encoding="utf-8")
+    here.mkdir()
+    scenario = fleet(here)
+    (here / "link.yaml").symlink_to(secret)
+    (here / "including.yaml").write_text(f"include: {secret}\n", encoding="utf-8")
+    (here / "broken.yaml").write_text("topsecret: [1\n", encoding="utf-8")
+    named = f"version: 1\nduration: 1m\ncohorts: {{m: {{devices: 1, boot: {{trace: {secret}}}}}}}\n"
+    (here / "naming.yaml").write_text(named, encoding="utf-8")
+    expected = "scenario: expected a file below the working directory or the name of a library scenario"
+    with web_ui(here, "--scenario", scenario.name) as ui:
+        for name in ("/etc/shadow", str(secret), "../secret.yaml", "link.yaml", "/dev/zero"):
+            assert ui.refusal({"scenario": name}).startswith(expected)
+        for name in ("including.yaml", "broken.yaml", "naming.yaml"):
+            assert "not a valid scenario; run `estsim validate` for details" in ui.refusal({"scenario": name})
+        elsewhere = {"scenario": scenario.name, "host": "https://est.attacker.example", "devices": "5000"}
+        options = {"i_may_test": "est.attacker.example", "trust": str(secret), "results": str(tmp_path / "elsewhere")}
+        told = "host: this process may not test est.attacker.example"
+        assert ui.refusal(elsewhere | options).startswith(told)
+        assert ui.refusal({**elsewhere, "devices": "1"}).startswith(told)
+        ui.play(Path(scenario.name))
+        shown = [ui.ask(page) for page in ("/", "/logs", "/tasks", "/exceptions", "/stats/requests", "/stats/report")]
+        assert "topsecret" not in "".join(shown)
+        assert WORDS not in "".join(shown)
+        assert "link_secret" not in shown[0]
+    assert [run.summary["verdict"] for run in runs_in(here)] == ["passed"]
+    assert not (tmp_path / "elsewhere").exists()

@@ -71,9 +71,11 @@ def an_enrolment(
     at_ns: int = 0,
     took_ns: int | None = None,
     end: EnrolmentEnd | None = None,
+    to_be_refused: bool = False,
 ) -> Enrolment:
     """Return an enrolment; open unless ``took_ns`` is given, then issued unless said otherwise."""
     enrolment = Enrolment(device=device, cohort=cohort, number=number, goal=goal, intended_ns=at_ns)
+    enrolment.to_be_refused = to_be_refused
     if took_ns is not None:
         enrolment.ended_ns = at_ns + took_ns
         enrolment.end = end or EnrolmentEnd.ISSUED
@@ -124,6 +126,7 @@ def enrolments(draw: st.DrawFn) -> Sequence[Enrolment]:
             took_ns=draw(st.one_of(st.none(), st.integers(0, 90 * S))),
             end=draw(st.sampled_from(EnrolmentEnd)),
             goal=draw(st.sampled_from(Goal)),
+            to_be_refused=draw(st.booleans()),
         )
         for device in devices
     ]

@@ -11,7 +11,8 @@ from measure_builders import COHORTS, MS, S, a_sample, an_enrolment, enrolments,
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.measure.book import Stretch
+from estsim.measure.ages import Ages
+from estsim.measure.phases import Stretch
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, FleetReading, PollPlan, Sample
 from estsim.measure.snapshot import RunStage, Snapshot
@@ -38,19 +39,22 @@ def told(recorder: Recorder, exchanges: Sequence[Sample], searches: Sequence[Enr
 
 def counts(tally: Tally) -> object:
     """Return what tells two tallies apart."""
-    lives = tally.lives
+    enrolment_tally = tally.enrolment_tally
     return (
         {operation: (each.by_class, each.service, each.response) for operation, each in tally.operations.items()},
         tally.schedule_lag,
         tally.errors,
         tally.polls.bins,
-        lives.begun,
-        lives.ended,
-        lives.open_bins,
-        lives.open_first_bins,
-        lives.time_to_certificate,
-        {limit: (within.had, within.spared) for limit, within in lives.within.items()},
+        enrolment_tally.begun,
+        enrolment_tally.ended,
+        {goal: ages_counted(ages) for goal, ages in enrolment_tally.ages.items()},
     )
+
+
+def ages_counted(ages: Ages) -> object:
+    """Return what tells two ages apart."""
+    within = {limit: (each.issued, each.failed, each.cut) for limit, each in ages.within.items()}
+    return ages.issued, ages.failed, ages.cut, ages.open_bins, within
 
 
 @settings(max_examples=40)

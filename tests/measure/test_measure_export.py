@@ -4,8 +4,10 @@ import csv
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from io import StringIO
 from itertools import islice
@@ -30,8 +32,9 @@ from estsim.measure.reading import (
     subjects_with,
 )
 from estsim.measure.rows import enrolment_of, exchange_row
+from estsim.measure.run_reader import RunReader
 from estsim.measure.sample import Enrolment, Sample
-from estsim.measure.store import RunReader, RunStore
+from estsim.measure.store import RunStore
 
 AWKWARD = 'said "no, never",\nthen é and \N{SNOWMAN}'
 DEFERRED = a_sample(
@@ -100,6 +103,22 @@ def test_csv_has_every_exchange_as_it_was_recorded(run: Path) -> None:
     expected = [(number, *exchange_row(sample)) for number, sample in enumerate(EXCHANGES, start=1)]
     assert rows == [["" if value is None else str(value) for value in row] for row in expected]
     assert "\r" not in text
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_a_cell_that_a_spreadsheet_would_run_is_text(tmp_path: Path, begin: str) -> None:
+    """A stranger's words get an apostrophe before them, in CSV alone; negative numbers stay numbers."""
+    words = f"{begin}1+cmd|' /C calc'!A0"
+    recorder, at_ns = a_recorder(), -5 * MS
+    recorder.exchange(replace(a_sample(), detail=words))
+    with RunStore(tmp_path / "run.sqlite") as store:
+        store.write(recorder.take_batch())
+    with closing(sqlite3.connect(tmp_path / "run.sqlite")) as written, written:
+        written.execute("UPDATE exchanges SET intended_ns = ?", (at_ns,))
+    (row,) = csv.DictReader(StringIO(exported(tmp_path, Table.EXCHANGES, RowFormat.CSV), newline=""))
+    assert (row["detail"], row["intended_ns"]) == (f"'{words}", str(at_ns))
+    entry = json.loads(exported(tmp_path, Table.EXCHANGES, RowFormat.JSONL))
+    assert (entry["detail"], entry["intended_ns"]) == (words, at_ns)
 
 
 def test_json_lines_have_values_and_not_texts_of_values(run: Path) -> None:
@@ -217,12 +236,12 @@ def test_one_device_is_found_by_its_number_and_by_its_subject(run: Path) -> None
 
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:
     """No folder, a folder of something else, a store of a later version."""
-    with pytest.raises(UsageError, match="there is no such folder"):
+    with pytest.raises(UsageError, match="no such folder"):
         open_run(tmp_path / "none")
-    with pytest.raises(UsageError, match=r"expected the folder of a run \(there is no run.sqlite in it\)"):
+    with pytest.raises(UsageError, match=r"expected a results folder \(it contains no run.sqlite\)"):
         open_run(tmp_path)
     (tmp_path / "text").write_text("hello " * 1000)
-    with pytest.raises(StoreError, match="not a run of estsim"):
+    with pytest.raises(StoreError, match="not an estsim run"):
         open_run(tmp_path / "text")
 
 
@@ -251,13 +270,39 @@ def test_reading_a_killed_run_leaves_no_file_behind(tmp_path: Path, lost: str) -
         shutil.copy(f"{path}{suffix}", folder)
     before = {entry.name: entry.read_bytes() for entry in folder.iterdir() if not entry.name.endswith("-shm")}
     if lost == "wal":
-        with pytest.raises(StoreError, match="not a run of estsim"):  # everything was still in the log
+        with pytest.raises(StoreError, match="not an estsim run"):  # everything was still in the log
             open_run(folder)
     else:
         with open_run(folder) as reader:
             assert [sample.device for sample in reader.exchanges()] == [7]
     assert sorted(entry.name for entry in folder.iterdir()) == sorted(f"run.sqlite{suffix}" for suffix in kept)
     assert {entry: (folder / entry).read_bytes() for entry in before} == before
+
+
+@pytest.mark.parametrize("index", ["index", "no index"])
+def test_a_link_to_a_killed_run_leads_to_what_is_in_its_log(tmp_path: Path, index: str) -> None:
+    """The log lies beside the store, not beside the link; nothing is left beside either."""
+    path = tmp_path / "made" / "run.sqlite"
+    path.parent.mkdir()
+    with RunStore(path) as store:
+        store.write(a_recorder([a_sample(device=1)]).take_batch())
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        writer.execute("UPDATE exchanges SET device = 7")
+        writer.commit()
+        killed = tmp_path / "killed"
+        shutil.copytree(path.parent, killed)
+    if index == "no index":
+        (killed / "run.sqlite-shm").unlink()
+    before = sorted(entry.name for entry in killed.iterdir())
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "run.sqlite").symlink_to(Path("..", "killed", "run.sqlite"))
+    with open_run(links) as reader:
+        assert [sample.device for sample in reader.exchanges()] == [7]
+    assert [entry.name for entry in links.iterdir()] == ["run.sqlite"]
+    assert sorted(entry.name for entry in killed.iterdir()) == before
 
 
 def test_a_store_that_is_being_written_is_read_on_its_way(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from estsim.measure.histogram_text import decoded
 from estsim.measure.histograms import (
     LATENCY,
     LONG,
@@ -17,6 +18,7 @@ from estsim.measure.histograms import (
     merged,
     needed_samples,
 )
+from estsim.measure.statistic import Statistic
 
 _VALUES = st.lists(st.integers(0, LATENCY.highest), max_size=60)
 
@@ -37,6 +39,13 @@ def test_a_value_falls_into_the_bucket_that_the_package_gives_it(value: int) -> 
     index = bucket_index(value)
     assert index == _DENSE.get_counts_array_index(value)
     assert highest_equivalent(index) == _DENSE.get_highest_equivalent_value(value)
+
+
+@given(st.lists(st.integers(0, 2000), min_size=1, max_size=200), st.integers(1, 999))
+def test_a_percentile_is_the_value_of_the_nearest_rank(values: list[int], per_mille: int) -> None:
+    """Of one sample on: the smallest value that at least the share of the samples does not exceed."""
+    rank = -(-per_mille * len(values) // 1000)
+    assert _of(values).quantile(per_mille / 1000) == sorted(values)[rank - 1]
 
 
 def test_percentiles_are_those_of_the_package() -> None:
@@ -66,7 +75,7 @@ def test_merging_shards_in_any_order_gives_the_same_histogram(values: list[int],
 def test_a_histogram_survives_its_interchange_format(values: list[int]) -> None:
     """Encoding and decoding keep every count."""
     histogram = _of(values)
-    again = Histogram.decode(histogram.encode())
+    again = decoded(histogram.encode())
     assert again.counts == histogram.counts
     assert again.count == histogram.count
 
@@ -103,12 +112,10 @@ def test_a_percentile_needs_ten_samples_beyond_it(share: float, needed: int) -> 
 def test_the_block_is_null_where_the_sample_is_too_small() -> None:
     """150 samples support p50 and p90, not p99; an empty histogram has only its count."""
     block = _of([1000 * n for n in range(1, 151)]).block(0.001)
-    assert (block["count"], block["p99"], block["max"]) == (150, None, 150)
-    assert block["p50"] == pytest.approx(75, rel=0.01)
-    assert block["p90"] == pytest.approx(135, rel=0.001)
-    assert Histogram(LONG).block(1.0) == {
-        "count": 0, "mean": None, "p50": None, "p90": None, "p95": None, "p99": None, "p99_9": None, "max": None,
-    }  # fmt: skip
+    assert (block.count, block.p99, block.max) == (150, None, 150)
+    assert block.p50 == pytest.approx(75, rel=0.01)
+    assert block.p90 == pytest.approx(135, rel=0.001)
+    assert Histogram(LONG).block(1.0) == Statistic(0, None, None, None, None, None, None, None)
 
 
 def test_layouts_do_not_mix() -> None:

@@ -77,7 +77,7 @@ def test_open_enrolments_are_censored_at_their_age() -> None:
 
 def test_the_snapshot_names_saturation_and_keeps_to_it() -> None:
     """Once found it stays."""
-    recorder = a_recorder([a_sample(at_ns=n * S, lag_ns=100 * MS) for n in range(12)])
+    recorder = a_recorder([a_sample(at_ns=n * S, lag_ns=100 * MS) for n in range(12) for _ in range(10)])
     first = _snapshot(recorder, 12 * S).saturated
     assert first is not None
     assert "schedule lag p99 was 100 ms" in first

@@ -1,5 +1,6 @@
 """Whether polls march in step: herds, even traffic, split herds."""
 
+import tracemalloc
 from random import Random
 
 import pytest
@@ -46,6 +47,16 @@ def test_without_a_period_or_enough_polls_there_is_no_figure() -> None:
     assert synchrony_of({1: 100}, None) is None
     assert synchrony_of({}, 6) is None
     assert synchrony_of(_bins([n * 18 / 49 for n in range(49 * 5)]), 6) is None
+
+
+def test_a_period_that_no_run_lasts_takes_no_memory() -> None:
+    """A Retry-After of 2**31 s makes windows of two centuries, of which none is filled."""
+    tracemalloc.start()
+    try:
+        assert synchrony_of(_bins([0.5 * n for n in range(1000)]), 2**31) is None
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_herd_that_falls_apart_is_resynced_when_a_window_shows_it() -> None:

@@ -1,5 +1,6 @@
 """Tallies: every request in one of ten classes, and shards that merge in any order to the same figures."""
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
@@ -11,10 +12,13 @@ from measure_builders import S, a_recorder, a_sample, enrolments, samples
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
 from estsim.measure.deferral import Scope, Scopes
+from estsim.measure.error_kinds import UNTOLD, ranked, without_ids
+from estsim.measure.generator_totals import GeneratorTotals
 from estsim.measure.recorder import Recorder
 from estsim.measure.sample import Enrolment, Sample
-from estsim.measure.summary import GeneratorTotals, RunFacts, build_summary
-from estsim.measure.tally import MAX_ERRORS, OTHER_ERRORS, Tally, total_of
+from estsim.measure.summary import RunFacts
+from estsim.measure.summary_builder import build_summary
+from estsim.measure.tally import MAX_ERRORS, Tally, total_of
 
 _FACTS = RunFacts("id", "name", 1, "", "", "0", 1, "", (), "")
 
@@ -26,6 +30,7 @@ def _figures(tallies: Sequence[Tally], saturation: Recorder) -> object:
         Scopes(scope),
         generator=GeneratorTotals(1.0, 1),
         saturation=saturation.saturation.verdict(),
+        of_thresholds=saturation.saturation.of_thresholds,
         thresholds=[],
     )
 
@@ -66,9 +71,9 @@ def test_requests_are_the_sum_of_the_ten_classes(exchanges: list[Sample]) -> Non
 @given(enrolments())
 def test_enrolments_begun_are_those_ended_and_those_open(searches: Sequence[Enrolment]) -> None:
     """No enrolment is lost."""
-    lives = a_recorder((), searches).book.total().lives
-    assert lives.begun == lives.ended.total() + lives.open == len(searches)
-    assert lives.open == sum(enrolment.end is None for enrolment in searches)
+    enrolment_tally = a_recorder((), searches).book.total().enrolment_tally
+    assert enrolment_tally.begun == enrolment_tally.ended.total() + enrolment_tally.open == len(searches)
+    assert enrolment_tally.open == sum(enrolment.end is None for enrolment in searches)
 
 
 def test_latencies_stand_apart_by_what_an_exchange_came_to() -> None:
@@ -102,7 +107,42 @@ def test_a_server_with_ever_new_messages_does_not_fill_the_memory() -> None:
     """Beyond the bound errors are counted together."""
     total = a_recorder([a_sample(OutcomeClass.REJECTED, detail=f"at {n}") for n in range(MAX_ERRORS + 20)]).book.total()
     assert total.errors.total() == MAX_ERRORS + 20
-    assert total.errors["rejected", "", OTHER_ERRORS] == 20
+    assert total.errors["simpleenroll", "rejected", "", UNTOLD] == 20
+
+
+def test_errors_that_are_not_told_apart_are_in_the_last_entry_once() -> None:
+    """With what has no entry of its own; how many kinds they are is not known, but how many at least."""
+    total = a_recorder([a_sample(OutcomeClass.REJECTED, detail=f"at {n}") for n in range(MAX_ERRORS + 20)]).book.total()
+    listed = ranked(total.errors).block()
+    assert [entry.detail for entry in listed if "other" in entry.detail] == ["other errors (at least 480 kinds)"]
+    assert (len(listed), listed[-1].count, sum(entry.count for entry in listed)) == (21, 500, MAX_ERRORS + 20)
+    (only,) = ranked(Counter({("simpleenroll", "rejected", "", UNTOLD): 3})).block()
+    assert (only.detail, only.count) == ("other errors (at least 1 kind)", 3)
+
+
+@pytest.mark.parametrize(
+    ("detail", "kind"),
+    [
+        ("500 request 123 failed", "500 request 123 failed"),
+        ("500 request 1234 failed at 10.0.0.1:54321", "500 request … failed at 10.0.0.1:…"),
+        ("id 6ba7b810-9dad-11d1-80b4-00c04fd430c8.", "id …."),
+        ("failed-7f3a9c2e: trace x7F3A9C2E1b", "failed-…: trace x…"),
+        ("feedface decade abc1234 12-34-56", "feedface decade abc… …"),
+        ("expected base64: wrong padding (RFC 8951 §3)", "expected base64: wrong padding (RFC 8951 §3)"),
+        ("", ""),
+    ],
+)
+def test_an_error_that_differs_in_its_ids_is_one_kind(detail: str, kind: str) -> None:
+    """Long numbers and hexadecimal ids are left out; short numbers, words and the rules of an RFC are not."""
+    assert without_ids(detail) == kind
+
+
+def test_what_a_message_holds_of_ids_is_told_in_the_rows_alone() -> None:
+    """They keep the message as it came."""
+    samples = [a_sample(OutcomeClass.REJECTED, detail=f"400 request {n}") for n in range(1000, 1040)]
+    recorder = a_recorder(samples)
+    assert recorder.book.total().errors == {("simpleenroll", "rejected", "", "400 request …"): 40}
+    assert [sample.detail for sample in recorder.take_batch().exchanges] == [sample.detail for sample in samples]
 
 
 def test_tallies_of_different_limits_do_not_merge() -> None:

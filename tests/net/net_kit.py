@@ -2,9 +2,10 @@
 
 import datetime as dt
 import ipaddress
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
@@ -18,17 +19,19 @@ from estsim.errors import EstsimError
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
 from estsim.net.credential import Credential
-from estsim.net.http import Question
+from estsim.net.deadlines import Deadlines
+from estsim.net.http import ANSWER, HttpExchange, Question, WireAnswer
+from estsim.net.io_trio import TRIO
 from estsim.net.link import Link
-from estsim.net.opening import Deadlines, open_connection, serve_handshake
+from estsim.net.opening import open_connection
 from estsim.net.resolver import Endpoint
+from estsim.net.serving import serve_handshake
 from estsim.net.shaping import Path
 from estsim.net.source import Source
-from estsim.net.tls import Resumable
-from estsim.net.transport import WireAnswer, exchange, new_client
+from estsim.net.tls import Resumable, TlsSession
+from estsim.net.transport import exchange
 
 CONTEXTS = TlsContexts()
-CLIENT = new_client()
 TLS12 = (TlsVersion.TLS_1_2, TlsVersion.TLS_1_2)
 TLS13 = (TlsVersion.TLS_1_3, TlsVersion.TLS_1_3)
 PATIENT = Deadlines(connect_s=5, handshake_s=5, answer_s=5)
@@ -97,7 +100,8 @@ def make_credential(
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), False)
     if usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), False)
-    return Credential(builder.sign(authority.key, hashes.SHA256()), key)
+    certificate = builder.sign(authority.key, hashes.SHA256())
+    return Credential(certificate.public_bytes(serialization.Encoding.DER), key)
 
 
 def _general_name(host: str) -> x509.GeneralName:
@@ -211,6 +215,7 @@ async def dial(
 ) -> TlsConnection:
     """Open a connection with the usual device."""
     return await open_connection(
+        TRIO,
         endpoint,
         context or WORLD.client_context(),
         credential,
@@ -219,7 +224,7 @@ async def dial(
         stamps=stamps or WireStamps(),
         resume=resume,
         check_host=check_host,
-        link=Link(path, time.monotonic_ns) if path else None,
+        link=Link(path, time.monotonic_ns, TRIO) if path else None,
         source=source,
     )
 
@@ -233,14 +238,34 @@ async def ask(
     answer_s: float = 5,
     stamps: WireStamps | None = None,
 ) -> WireAnswer:
-    """Exchange one request through the shared client."""
+    """Exchange one request."""
     return await exchange(
-        CLIENT,
         connection,
         Question("localhost", method, path, (("content-type", "text/plain"),) if body else (), body, answer_s),
         clock=time.monotonic_ns,
         stamps=stamps or WireStamps(),
     )
+
+
+QUESTION = Question("localhost", "GET", "/x", (), b"", 5)
+
+
+def read_in_memory(answer: bytes, *, question: Question = QUESTION, piece: int = 1 << 14) -> WireAnswer:
+    """Read an answer that comes in pieces of a size and then ends, with all of HTTP and nothing of TLS.
+
+    Raises :class:`TransportFailed`, and nothing else.
+    """
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        wire = TlsConnection(TRIO, ours, TlsSession(WORLD.client_context(), None, "localhost"), time.monotonic_ns)
+        exchanging = HttpExchange(wire, WireStamps())
+        exchanging.request(question.on(wire, clock=time.monotonic_ns, stamps=WireStamps()), b"")
+        reading, at = exchanging.answer(), 0
+        while next(reading, False):
+            exchanging.received(answer[at : at + piece])
+            at += piece
+    read: WireAnswer = exchanging.response.extensions[ANSWER]
+    return read
 
 
 async def read_request(connection: TlsConnection) -> bytes:

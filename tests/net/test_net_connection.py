@@ -14,8 +14,9 @@ from net_kit import PATIENT, TLS12, TLS13, WORLD, answering, ask, dial, open_des
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import Close, TlsConnection, WireStamps
 from estsim.net.contexts import TlsVersion
-from estsim.net.opening import Deadlines, serve_handshake
+from estsim.net.deadlines import Deadlines
 from estsim.net.resolver import Endpoint, Resolver
+from estsim.net.serving import serve_handshake
 from estsim.net.troubles import transport_failure
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

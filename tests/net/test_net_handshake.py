@@ -25,6 +25,7 @@ from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import RefuseAt, TlsVersion, Verify
 from estsim.net.credential import Credential
+from estsim.net.openssl import verify_reason
 from estsim.net.tls import ForeignSession, Resumable
 from estsim.net.tls_failure import Side, TlsFailed
 
@@ -73,9 +74,9 @@ async def test_both_sides_prove_themselves(versions: Versions) -> None:
     assert answer.body == b"ok"
     assert connection.tls.version == versions[0]
     assert connection.tls.group == served.tls.group == "x25519"
-    assert connection.tls.peer_chain[0] == WORLD.server.certificate
-    assert connection.tls.peer_chain[1] == WORLD.server_ca.certificate
-    assert served.tls.peer_chain == (WORLD.device.certificate, WORLD.device_ca.certificate)
+    assert connection.tls.peer_chain[0].der == WORLD.server.certificate_der
+    assert connection.tls.peer_chain[1].der == WORLD.server_ca.der
+    assert [each.der for each in served.tls.peer_chain] == [WORLD.device.certificate_der, WORLD.device_ca.der]
     assert not connection.tls.resumed
     times = [stamps.connected_ns, stamps.handshaken_ns, stamps.sent_ns, stamps.first_byte_ns, stamps.ended_ns]
     assert None not in times
@@ -162,7 +163,7 @@ async def test_an_intermediate_is_an_anchor_like_any_other() -> None:
 @VERSIONS
 async def test_a_key_that_does_not_fit_is_refused_at_home(versions: Versions) -> None:
     """A mismatch is an error here, not a handshake without a certificate."""
-    wrong = Credential(WORLD.device.certificate, ec.generate_private_key(ec.SECP256R1()))
+    wrong = Credential(WORLD.device.certificate_der, ec.generate_private_key(ec.SECP256R1()))
     async with tls_server(answering(OK)) as server:
         with pytest.raises(TransportFailed, match="key values mismatch") as caught:
             await dial(server.endpoint, WORLD.client_context(versions=versions), wrong)
@@ -231,7 +232,9 @@ async def test_refusing_at_the_application_lets_a_bad_certificate_in_and_notes_w
         assert (await ask(connection)).status == 200
         connection.drop()
     assert server.connections[0].tls.client_problems == [(0, 10)]
-    assert server.connections[0].tls.peer_certificate == expired.certificate
+    peer = server.connections[0].tls.peer_certificate
+    assert peer is not None
+    assert peer.der == expired.certificate_der
 
 
 CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
@@ -307,3 +310,9 @@ async def test_handshakes_that_fail_do_not_disturb_their_neighbours() -> None:
     assert time.monotonic() - started < 10
     assert set(results) == {("good", "fine"), ("expired", "certificate_expired"), ("none", "certificate_required")}
     assert len(results) == 60
+
+
+def test_an_old_hash_is_told_by_name() -> None:
+    """OpenSSL says of a certificate below the root that a digest is too weak, and not which."""
+    assert verify_reason(10) == "certificate has expired"
+    assert verify_reason(68).startswith("signed with SHA-1 or MD5, which is not accepted (")

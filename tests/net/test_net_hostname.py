@@ -4,7 +4,14 @@ import pytest
 from cryptography import x509
 from net_kit import WORLD, make_credential
 
+from estsim.est.certificate import Certificate, read_certificate
+from estsim.net.credential import Credential
 from estsim.net.hostname import check_host, has_cmc_ra, is_ip_literal, reference_name, server_name
+
+
+def read(credential: Credential) -> Certificate:
+    """Return a credential's certificate as estsim reads it."""
+    return read_certificate(credential.certificate_der)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,7 @@ from estsim.net.hostname import check_host, has_cmc_ra, is_ip_literal, reference
 )
 def test_a_certificate_is_for_the_hosts_it_names(named: tuple[str, ...], host: str, fits: bool) -> None:  # noqa: FBT001 - a column of the table
     """Exact, wildcard and address names count; the common name does not; a reason says why not."""
-    certificate = make_credential(WORLD.server_ca, host or "nobody", hosts=named).certificate
+    certificate = read(make_credential(WORLD.server_ca, host or "nobody", hosts=named))
     reason = check_host(certificate, host)
     assert (reason is None) is fits
     assert reason is None or reference_name(host) in reason
@@ -56,6 +63,6 @@ def test_addresses_are_told_from_names() -> None:
 def test_the_registration_authority_is_recognised_by_its_usage() -> None:
     """id-kp-cmcRA among the extended key usages."""
     usage = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
-    assert has_cmc_ra(make_credential(WORLD.server_ca, "RA", usages=(usage,)).certificate)
-    assert not has_cmc_ra(WORLD.server.certificate)
-    assert not has_cmc_ra(WORLD.device.certificate)
+    assert has_cmc_ra(read(make_credential(WORLD.server_ca, "RA", usages=(usage,))))
+    assert not has_cmc_ra(read(WORLD.server))
+    assert not has_cmc_ra(read(WORLD.device))

@@ -10,7 +10,7 @@ from net_kit import TLS12, TLS13, WORLD, answering, ask, dial, open_descriptors,
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import TlsVersion
-from estsim.net.opening import Deadlines
+from estsim.net.deadlines import Deadlines
 from estsim.net.shaping import STRUCK, Blow, Mishap, Path
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -129,7 +129,7 @@ def watching(seen: list[object]) -> Callable[[TlsConnection], Awaitable[None]]:
 @pytest.mark.parametrize("phase", STRUCK)
 @pytest.mark.parametrize("versions", [TLS13, TLS12], ids=["TLS 1.3", "TLS 1.2"])
 async def test_a_reset_strikes_in_its_phase(phase: Phase, versions: tuple[TlsVersion, TlsVersion]) -> None:
-    """We say that it was the scenario's network; the server sees a real reset, and nothing stays open."""
+    """We say that it was the simulated network; the server sees a real reset, and nothing stays open."""
     before = open_descriptors()
     seen: list[object] = []
     async with tls_server(watching(seen)) as server:
@@ -142,14 +142,14 @@ async def test_a_reset_strikes_in_its_phase(phase: Phase, versions: tuple[TlsVer
                 await trio.lowlevel.checkpoint()
         failures = [failed.trouble for failed in server.failures if isinstance(failed, TransportFailed)]
     assert (caught.value.phase, caught.value.trouble) == (phase, Trouble.NETWORK_RESET)
-    assert "scenario's network" in caught.value.reason
+    assert "simulated network" in caught.value.reason
     assert Trouble.RESET in (seen if phase is not Phase.HANDSHAKE else failures)
     assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("phase", STRUCK)
 async def test_a_stall_lasts_until_the_deadline(phase: Phase) -> None:
-    """In its phase, as the scenario's network and no slow server; until then the server hears nothing more."""
+    """In its phase, as the simulated network and no slow server; until then the server hears nothing more."""
     seen: list[object] = []
     async with tls_server(watching(seen)) as server:
         with pytest.raises(TransportFailed) as caught:

@@ -11,8 +11,8 @@ from net_kit import answering, ask, dial, open_descriptors, tls_server
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection
 from estsim.net.resolver import Endpoint
+from estsim.net.sockets import prepare_reset
 from estsim.net.source import Source, unusable
-from estsim.net.tcp import prepare_reset
 from estsim.net.vanished import Vanished, held_at_most
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -63,7 +63,7 @@ def test_what_cannot_be_used_is_told_before() -> None:
     """One line each; those that can are passed over."""
     foreign, wrong = unusable([Source("127.0.0.2"), ELSEWHERE, Source("here")])
     assert foreign.startswith("the source address 192.0.2.7 cannot be used: ")
-    assert wrong == "the source address here is no IPv4 or IPv6 address"
+    assert wrong == "the source address here is not an IPv4 or IPv6 address"
 
 
 def test_the_oldest_of_too_many_vanished_is_let_go_and_said(caplog: pytest.LogCaptureFixture) -> None:

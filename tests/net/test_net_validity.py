@@ -6,19 +6,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from estsim.est.certificate import Certificate, read_certificate
 from estsim.net.validity import EXPIRED, NOT_YET_VALID, check_validity
 
 BEGINS = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
 
 
-def certificate(life: timedelta) -> x509.Certificate:
+def certificate(life: timedelta) -> Certificate:
     """Return a certificate from the beginning of 2026 on."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(BEGINS).not_valid_after(BEGINS + life)
-    return builder.sign(key, hashes.SHA256())
+    return read_certificate(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))
 
 
 @pytest.mark.parametrize(
@@ -31,4 +33,4 @@ def test_every_certificate_of_a_chain_has_to_be_valid(days: float, code: int | N
         found = check_validity(chain, (BEGINS + timedelta(days=days)).timestamp())
         assert (found and found[1]) == code
         if found is not None:
-            assert "by the device's clock it is 20" in found[0]
+            assert "the device's clock reads 20" in found[0]

@@ -13,14 +13,14 @@ from rich.console import Console
 
 from estsim.est.outcome import RetryAfterForm
 from estsim.measure.snapshot import (
-    CohortMoment,
-    DeferralMoment,
-    GeneratorMoment,
+    CohortSnapshot,
+    DeferralSnapshot,
+    GeneratorSnapshot,
     OperationFigures,
     Quantiles,
     RunStage,
     Snapshot,
-    WindowMoment,
+    WindowSnapshot,
 )
 from estsim.present.cohorts_view import cohorts_view
 from estsim.present.dashboard import render
@@ -80,7 +80,7 @@ RUNNING = Snapshot(
     rss_mib=123.4,
     in_flight=45,
     saturated=None,
-    generator=GeneratorMoment(1.3, 0.45, 123.4, 1200, 28_232, 800, 1024),
+    generator=GeneratorSnapshot(1.3, 0.45, 123.4, 1200, 28_232, 800, 1024),
 )
 EMPTY = Snapshot(
     name="",
@@ -173,7 +173,7 @@ def test_the_states_on_the_screen_add_up_to_the_fleet() -> None:
 
 def test_a_fleet_that_does_not_add_up_says_so() -> None:
     """The figure on the screen is never quietly wrong."""
-    assert "501 devices · 500 seen in a state" in "\n".join(picture(replace(RUNNING, devices=501)))
+    assert "501 devices · 500 with a known state" in "\n".join(picture(replace(RUNNING, devices=501)))
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -184,7 +184,7 @@ def test_a_run_that_has_not_begun_shows_dashes_not_zeros(width: int, height: int
     text = "\n".join(lines)
     assert "○ preparing" in text
     assert "runs until stopped" in text
-    assert "nothing answered yet" in text
+    assert "no responses yet" in text
     assert "– exchanges per certificate" in text  # noqa: RUF001 - the dash of an absent figure
     assert "ERRORS  none" in text
 
@@ -204,7 +204,7 @@ def test_huge_numbers_and_endless_names_do_not_overflow(width: int, height: int)
         wakeups=million,
         errors=tuple((f"kind {kind} " * 30, 99_999) for kind in range(40)),
         in_flight=10_000_000,
-        generator=GeneratorMoment(1e6, 4.0, 99_999.0, 10**9, 10**9, 10**9, 10**9),
+        generator=GeneratorSnapshot(1e6, 4.0, 99_999.0, 10**9, 10**9, 10**9, 10**9),
         saturated=f"{SENTENCE} " * 9,
     )
     lines = picture(snapshot, width, height)
@@ -232,7 +232,7 @@ def test_errors_without_a_line_of_their_own_are_summed_up() -> None:
     """The total above the list is the sum of the list."""
     text = "\n".join(picture(RUNNING))
     assert "3 failed connect" in text
-    assert "3 in 2 more kinds" in text
+    assert "3 other errors (2 kinds)" in text
     assert "1 malformed key" in "\n".join(picture(RUNNING, 200, 60))
 
 
@@ -267,7 +267,7 @@ OPERATION = st.builds(
 )
 BINS = st.lists(COUNT, max_size=150).map(tuple)
 COHORT = st.builds(
-    CohortMoment,
+    CohortSnapshot,
     name=TEXT,
     devices=COUNT,
     states=st.dictionaries(st.sampled_from(["off", "DEFERRED", "gave_up", "operational", "hibernating"]), COUNT),
@@ -308,13 +308,13 @@ SNAPSHOT = st.builds(
     in_flight=COUNT,
     saturated=st.none() | TEXT,
     window=st.builds(
-        WindowMoment,
+        WindowSnapshot,
         seconds=st.floats(min_value=0, max_value=1e9),
         requests=COUNT,
         operations=st.lists(OPERATION, max_size=3).map(tuple),
     ),
     deferral=st.builds(
-        DeferralMoment,
+        DeferralSnapshot,
         told=BINS,
         kept=BINS,
         bin_s=st.floats(min_value=0.1, max_value=1e5),
@@ -334,7 +334,7 @@ SNAPSHOT = st.builds(
     ),
     cohorts=st.lists(COHORT, max_size=40).map(tuple),
     generator=st.builds(
-        GeneratorMoment,
+        GeneratorSnapshot,
         loop_delay_p99_ms=FIGURE,
         cpu_share=st.floats(min_value=0),
         rss_mib=st.floats(min_value=0, max_value=1e7),

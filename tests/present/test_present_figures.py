@@ -67,3 +67,11 @@ def test_a_share_never_rounds_to_all_or_nothing(share: float, text: str) -> None
 def test_a_clock_shows_hours_once_there_are_any() -> None:
     """Minutes and seconds until then."""
     assert [figures.clock(at_s) for at_s in (0, 83.9, 3723)] == ["0:00", "1:23", "1:02:03"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 devices"), (1, "1 device"), (2, "2 devices"), (12345, "12 345 devices")]
+)
+def test_a_noun_agrees_with_its_number(number: int, text: str) -> None:
+    """One is one."""
+    assert figures.quantity(number, "device") == text

@@ -34,7 +34,7 @@ def made(
         duration_s=max(60.0, ended_s),
         ended_s=ended_s,
         settled=True,
-        server="the sandbox's own rules and capacity (default)",
+        server="the sandbox's rules and capacity (trust center default)",
         load=Load(first, {6: 30, 12: 20, 33: 1} if polls is None else polls),
         fleet=(
             FleetPoint(0.0, {"off": 50}),
@@ -53,8 +53,10 @@ def made(
         synchronisation=0.97,
         needs=needs,
         events=events,
-        assumptions=("Each exchange takes 20ms; every device is let in, keys cost no time, nothing is ever late.",),
-        notes=("meters: 10 faulty devices are taken for sound ones.",),
+        assumptions=(
+            "Each exchange takes 20ms; every device is authorised, key generation takes no time, and nothing is late.",
+        ),
+        notes=("meters: 10 faulty devices are treated as sound.",),
         thresholds=thresholds,
     )
 
@@ -107,14 +109,44 @@ def test_each_operation_has_its_chart_and_polls_stand_apart() -> None:
     assert lines[place + 2][20:55].strip(".") and lines[place + 2][20 + 6] == "█"  # noqa: PT018 - one thing
     assert lines[place + 2].startswith(" peak /s        30")
     assert len(lines[place + 2]) == 20 + 35, "the chart ends with the run"
-    assert row(lines, "OFFERED LOAD").startswith("OFFERED LOAD  151 exchanges · a column is 1s")
+    assert row(lines, "OFFERED LOAD").startswith("OFFERED LOAD  151 exchanges · 1 column = 1s")
 
 
 def test_a_long_run_has_wider_columns() -> None:
     """Sixty of them hold an hour, and the axis has its times."""
     lines = lines_of(made(ended_s=3599.0))
-    assert "a column is 1m" in row(lines, "OFFERED LOAD")
+    assert "1 column = 1m" in row(lines, "OFFERED LOAD")
     assert "┴50:00" in row(lines, "                    ┴0:00")
+
+
+@pytest.mark.parametrize(
+    ("days", "column", "ticks"),
+    [
+        (1.2, "30m", ["0d", "0d05h", "0d10h", "0d15h", "0d20h", "1d01h"]),
+        (2, "1h", ["0d", "0d10h", "0d20h", "1d06h", "1d16h", "2d02h"]),
+        (10, "6h", ["0d", "2d12h", "5d", "7d12h", "10d", "12d12h"]),
+        (29, "12h", ["0d", "5d", "10d", "15d", "20d", "25d"]),
+        (100, "2d", ["0d", "20d", "40d", "60d", "80d", "100d"]),
+    ],
+)
+def test_over_days_the_axis_has_days(days: float, column: str, ticks: list[str]) -> None:
+    """And hours, where 1 column = less than a day; events stand there in the same words."""
+    lines = lines_of(made(ended_s=days * 86_400, events=((90_000.0, "power cut"), (91_800.0, "mark"))))
+    assert f"1 column = {column}" in row(lines, "OFFERED LOAD")
+    axis = next(line for line in lines if "┴0d" in line)
+    assert [part.rstrip("─") for part in axis.split("┴")[1:]] == ticks
+    assert any(line.split() == ["1", "1d01h", "power", "cut"] for line in lines)
+    assert any(line.split() == ["2", "1d01:30", "mark"] for line in lines)
+    assert f"{days:g}d" in lines[1] or "1d04:48" in lines[1]
+
+
+def test_a_run_of_hours_has_the_times_of_a_clock() -> None:
+    """Twenty hours are no day yet."""
+    lines = lines_of(made(ended_s=14 * 3600.0))
+    assert [part.rstrip("─") for part in next(line for line in lines if "┴0:00" in line).split("┴")[1:]][1:3] == [
+        "2:30:00",
+        "5:00:00",
+    ]
 
 
 def test_events_are_marked_under_the_axis() -> None:
@@ -130,10 +162,10 @@ def test_events_are_marked_under_the_axis() -> None:
 def test_what_is_too_much_is_told_in_words() -> None:
     """Not by a colour alone."""
     lines = lines_of(made())
-    assert "too little local ports" in row(lines, "NEEDS")
-    assert row(lines, " TOO MUCH").split() == ["TOO", "MUCH", "local", "ports", "40", "000", "28", "232"]
+    assert "insufficient local ports" in row(lines, "RESOURCES")
+    assert row(lines, " SHORT").split() == ["SHORT", "local", "ports", "40", "000", "28", "232"]
     assert row(lines, " ok ").split() == ["ok", "processor", "0.12", "1", "core"]
-    assert "this machine has enough" in row(lines_of(made(needs=(ENOUGH,))), "NEEDS")
+    assert "this machine has enough" in row(lines_of(made(needs=(ENOUGH,))), "RESOURCES")
 
 
 def test_it_says_that_nothing_was_measured() -> None:
@@ -141,14 +173,14 @@ def test_it_says_that_nothing_was_measured() -> None:
     text = " ".join(" ".join(lines_of(made())).split())
     for words in (
         "DRY RUN",
-        "Nothing was started or measured",
-        "sandbox's own rules",
+        "No device was started, nothing was measured",
+        "sandbox's rules",
         "Each exchange takes 20ms",
-        "10 faulty devices are taken for sound ones",
-        "The 2 thresholds are judged by a real run",
+        "10 faulty devices are treated as sound",
+        "The 2 thresholds are evaluated in a real run only",
     ):
         assert words in text
-    assert "The threshold is judged" in "\n".join(lines_of(made(thresholds=1)))
+    assert "The threshold is evaluated" in "\n".join(lines_of(made(thresholds=1)))
 
 
 @pytest.mark.parametrize(

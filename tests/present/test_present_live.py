@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from estsim.device.states import State
 from estsim.measure.snapshot import OperationFigures, Quantiles, RunStage, Snapshot
 from estsim.present.live import LineDisplay, LiveDisplay, display_for, line
 from estsim.present.viewing import View
@@ -107,7 +108,7 @@ def test_another_view_is_drawn_at_once() -> None:
     display.show(View.COHORTS)
     display.update(SNAPSHOT)
     assert "COHORTS" in last_frame(stream)
-    assert "Ctrl-C stops it" in last_frame(stream)
+    assert "Ctrl-C: stop" in last_frame(stream)
     display.offer_keys()
     display.show(View.ERRORS)
     assert "67%" not in last_frame(stream)
@@ -245,10 +246,77 @@ def test_a_pipe_gets_one_line_a_second_and_one_for_each_stage() -> None:
 def test_a_line_holds_the_figures_of_its_moment() -> None:
     """In one line, whatever the width of the terminal that it does not go to."""
     assert line(SNAPSHOT).strip() == (
-        "0:23 running | backing off 12, operational 488 | 87 req/s 43 cert/s | response p99: simpleenroll 34ms"
+        "0:23 running | backing off 12, operational 488 | 87 req/s 43 cert/s | p99 simpleenroll 34ms"
         " | waiting 64 | errors 15 | lag p99 3.8ms"
     )
-    assert line(replace(SNAPSHOT, saturated="CPU 97%\nof 90%")).endswith("| SATURATED: CPU 97%·of 90%")
+    assert line(replace(SNAPSHOT, saturated="CPU 97%\nof 90%")).endswith(" | SATURATED")
+
+
+SENTENCE = (
+    "Schedule lag p99 812 ms over limit 20 ms (30 s of it in keys) from 10 s to 20 s: the generator started"
+    " late, so response times and times to certificate of this window are longer than the server's, and the load it"
+    " was offered was not the one planned"
+)
+
+
+def test_a_log_says_once_why_the_generator_is_saturated() -> None:
+    """The sentence when it becomes known, a word in each line from then on."""
+    console, stream = pipe()
+    display = display_for(console)
+    display.start()
+    for at_s in range(6):
+        display.update(replace(SNAPSHOT, elapsed_s=at_s, saturated=f"{SENTENCE} {at_s}" if at_s > 2 else None))
+    display.stop()
+    said = stream.getvalue()
+    figure, _, _ = SENTENCE.partition(": ")
+    assert [row for row in said.splitlines() if figure in row] == [f"SATURATED: {figure}"]
+    assert said.count("SATURATED: ") == 1
+    moments = [row for row in said.splitlines() if "running |" in row]
+    assert [row.endswith("| SATURATED") for row in moments] == [False, False, False, True, True, True]
+
+
+def test_the_last_reason_in_a_log_is_that_of_the_verdict() -> None:
+    """A worse window may have come since the first was told; the same one is not told again."""
+    for last, times in (("lag p99 90 ms from 20 s to 30 s", 2), ("lag p99 36 ms from 2 s to 12 s", 1)):
+        console, stream = pipe()
+        display = display_for(console)
+        display.start()
+        display.update(replace(SNAPSHOT, elapsed_s=12.0, saturated="lag p99 36 ms from 2 s to 12 s: late"))
+        display.update(replace(SNAPSHOT, elapsed_s=31.0, saturated=f"{last}: late", stage=RunStage.DONE))
+        display.stop()
+        reasons = [row for row in stream.getvalue().splitlines() if row.startswith("SATURATED: ")]
+        assert (reasons[-1], len(reasons)) == (f"SATURATED: {last}", times)
+
+
+@pytest.mark.parametrize("columns", ["40", "150", "400"])
+def test_a_record_of_a_log_is_one_line_of_less_than_160_characters(columns: str) -> None:
+    """Whatever the fleet is doing, whatever is said of it and however wide the terminal says to be."""
+    stream = StringIO()
+    display = LineDisplay(Console(file=stream, _environ={"COLUMNS": columns}))
+    operations = ("cacerts", "csrattrs", "simpleenroll", "simplereenroll", "serverkeygen")
+    full = replace(
+        SNAPSHOT,
+        states={state.value: 100_000 + at for at, state in enumerate(State)},
+        operations=tuple(replace(SNAPSHOT.operations[0], operation=name) for name in operations),
+        saturated=SENTENCE * 3,
+    )
+    display.start()
+    display.update(full)
+    display.stop()
+    moment, why = stream.getvalue().splitlines()
+    assert max(len(moment), len(why)) < 160
+    assert why.startswith("SATURATED: Schedule lag p99 812 ms over limit")
+    assert "running | retired 100010, other 1000045 | 87 req/s 43 cert/s | p99 serverkeygen 34ms |" in moment
+    assert moment.endswith(" | SATURATED")
+
+
+def test_a_line_that_is_a_little_too_long_keeps_the_states_and_leaves_out_cacerts() -> None:
+    """The latency of what brings certificates is what is looked for."""
+    first, second = (replace(SNAPSHOT.operations[0], operation=name) for name in ("cacerts", "simpleenroll"))
+    states = {"off": 500, "fetching_ca": 500, "enrolling": 500, "deferred": 5}
+    text = line(replace(SNAPSHOT, states=states, operations=(first, second)))
+    assert "off 500, fetching ca 500, enrolling 500, deferred 5 |" in text
+    assert "p99 simpleenroll 34ms |" in text
 
 
 def test_the_dashboard_is_for_terminals_that_can_show_it() -> None:

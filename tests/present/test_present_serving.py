@@ -50,10 +50,10 @@ SERVING = ServingSnapshot(
     certificates_per_s=(*range(59), 43),
     centers=(DEFAULT, FACTORY),
     refusals=(
-        ("the certification authority has no capacity left", 71),
+        ("the CA is at capacity", 71),
         ("unknown_ca", 38),
         ("certificate_expired", 12),
-        ("user unknown or password wrong", 3),
+        ("unknown user or wrong password", 3),
         ("expected a body of at most 65536 bytes", 1),
     ),
     recent=tuple(f"12:00:{at:02}Z 200 simpleenroll CN=meter-{at}: certificate 5f2a{at}" for at in range(40)),
@@ -77,7 +77,7 @@ IDLE = ServingSnapshot(
     trouble=None,
     stopping=False,
 )
-HEADINGS = ("TRUST CENTERS", "WAITING NOW", "THROUGHPUT", "REFUSED AND WHY", "EXCHANGES", " Ctrl-C")
+HEADINGS = ("TRUST CENTERS", "WAITING NOW", "THROUGHPUT", "REFUSALS BY REASON", "EXCHANGES", " Ctrl-C")
 
 
 def picture(snapshot: ServingSnapshot, width: int = 80, height: int = 24) -> list[str]:
@@ -106,19 +106,19 @@ def test_every_figure_is_on_the_screen_at_every_size(width: int, height: int) ->
     assert text.casefold().count(" now ") == 1
     for expected in (
         r"estsim  https://127\.0\.0\.1:8443/\.well-known/est +● serving  1:02:03",
-        r"connections +open 37 +in all 15 994 +failed handshakes 41",
-        r"TRUST CENTERS +requests +issued +deferred +refused +too early +faults",
+        r"connections +open 37 +total 15 994 +failed handshakes 41",
+        r"TRUST CENTERS +requests +issued +deferred +refused +early +faults",
         r"default +12 345 +9 876 +1 234 +56 +12 +7",
         r"factory +3 041 +2 890 +96 +55 +0 +0",
-        r"(?i:now) +pending +approval +queue +capacity",
+        r"(?i:now) +pending +approval +queued +capacity",
         r" 64 +0 +18  50/s",
         r" 3 +2 +0  no limit",
         r"requests/s +87 .*█",
         r"certs/s +43 .*[▁-█]",
-        r"REFUSED AND WHY  125",
-        r" 71 the certification authority has no capacity left",
+        r"REFUSALS BY REASON  125",
+        r" 71 the CA is at capacity",
         r"12:00:39Z 200 simpleenroll CN=meter-39: certificate 5f2a39",
-        r"Ctrl-C stops it · estsim pending list DIR",
+        r"Ctrl-C: stop · estsim pending list DIR",
     ):
         assert re.search(expected, text), expected
 
@@ -160,10 +160,10 @@ def test_a_sandbox_that_nobody_has_asked_yet(width: int, height: int) -> None:
     assert_fits(lines, width, height)
     text = "\n".join(lines)
     assert re.search(r"requests/s +– ", text)  # noqa: RUF001 - the dash of an absent figure
-    assert "REFUSED AND WHY  nobody yet" in text
+    assert "REFUSALS BY REASON  none yet" in text
     assert "EXCHANGES  none yet" in text
     assert "2 signers, 20ms each" in text
-    assert lines[-1].rstrip() == " Ctrl-C stops it"
+    assert lines[-1].rstrip() == " Ctrl-C: stop"
 
 
 def test_the_seconds_before_the_start_are_blank() -> None:
@@ -222,9 +222,9 @@ def test_few_exchanges_stand_at_the_top_of_their_pane() -> None:
 def test_reasons_without_a_line_of_their_own_are_summed_up() -> None:
     """The total above the list is the sum of the list."""
     text = "\n".join(picture(SERVING))
-    assert re.search(r"38 unknown_ca\s+16 for 3 more reasons", text)
+    assert re.search(r"38 unknown_ca\s+16 other reasons \(3\)", text)
     wide = "\n".join(picture(SERVING, 200, 60))
-    assert "more reasons" not in wide
+    assert "other reasons" not in wide
     assert " 1 expected a body of at most 65536 bytes" in wide
 
 
@@ -244,7 +244,7 @@ def test_trouble_is_said_in_words_and_hides_nothing() -> None:
     """It stands in the line that is kept free for it."""
     calm, troubled = picture(SERVING), picture(replace(SERVING, trouble="the store cannot be written: disk full"))
     assert not calm[2].strip()
-    assert troubled[2].startswith(" ▲ TROUBLE: the store cannot be written: disk full ")
+    assert troubled[2].startswith(" ▲ ERROR: the store cannot be written: disk full ")
     assert [*troubled[:2], *troubled[3:]] == [*calm[:2], *calm[3:]]
 
 
@@ -252,15 +252,15 @@ def test_a_sandbox_that_stops_says_so_and_how_to_hurry_it() -> None:
     """The first Ctrl-C lets it finish, the second one does not."""
     lines = picture(replace(SERVING, stopping=True))
     assert "◐ stopping  1:02:03" in lines[0]
-    assert lines[-1].strip() == "It finishes what is under way · Ctrl-C again cuts it"
+    assert lines[-1].strip() == "Finishing current exchanges · press Ctrl-C again to quit now"
 
 
 def test_the_way_to_approve_is_shown_where_something_awaits_it() -> None:
     """With the folder to look into, and only then."""
     waits = picture(replace(SERVING, directory="my-sandbox"))[-1]
     nothing = picture(replace(SERVING, centers=(DEFAULT,), directory="my-sandbox"))[-1]
-    assert waits.strip() == "Ctrl-C stops it · estsim pending list my-sandbox"
-    assert nothing.strip() == "Ctrl-C stops it"
+    assert waits.strip() == "Ctrl-C: stop · estsim pending list my-sandbox"
+    assert nothing.strip() == "Ctrl-C: stop"
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -272,7 +272,7 @@ def test_endless_names_and_huge_numbers_keep_to_their_places(width: int, height:
     assert_fits(lines, width, height)
     text = "\n".join(lines)
     assert "aaa… ● serving  1:02:03 " in lines[0]
-    assert "in all 123G " in text
+    assert "total 123G " in text
     assert re.search(r"城市.*… {4,}123G +123G", text)
     assert re.search(r" 123G {2}signers signers s.*… *$", text, re.MULTILINE)
 

@@ -8,7 +8,7 @@ from estsim.errors import ScenarioError
 from estsim.load.arrivals import Burst, Even
 from estsim.scenario.composition import compose
 from estsim.scenario.loader import load_scenario
-from estsim.scenario.plan import Basic, Network, NoBootstrap, Scenario
+from estsim.scenario.plan import HttpAuth, Network, NoBootstrap, Scenario
 from estsim.scenario.source import Overrides
 from estsim.units import LogNormal
 
@@ -133,11 +133,11 @@ def test_a_key_that_is_missing_is_told_in_the_including_file(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("include", "told"),
     [
-        ("fleet.yaml", "fleet.yaml:1:1: include: includes itself, by way of the files above it"),
-        ("loop.yaml", "loop.yaml:2:3: include: includes itself, by way of the files above it"),
-        ("[good.yaml, no.yaml]", "fleet.yaml:1:22: include: there is no such file (got no.yaml)"),
-        ("asks.yaml", "asks.yaml:1:1: include: there is no such file (got no.yaml)"),
-        ("folder", "fleet.yaml:1:1: include: is no file (got folder)"),
+        ("fleet.yaml", "fleet.yaml:1:1: include: circular include"),
+        ("loop.yaml", "loop.yaml:2:3: include: circular include"),
+        ("[good.yaml, no.yaml]", "fleet.yaml:1:22: include: no such file (got no.yaml)"),
+        ("asks.yaml", "asks.yaml:1:1: include: no such file (got no.yaml)"),
+        ("folder", "fleet.yaml:1:1: include: is not a file (got folder)"),
         ("list.yaml", "list.yaml:1:1: must be a mapping"),
         ("text.yaml", "text.yaml:1:1: must be a mapping"),
         ("empty.yaml", "empty.yaml:1:1: is empty"),
@@ -173,7 +173,7 @@ def test_includes_end_somewhere(tmp_path: Path) -> None:
     _write(tmp_path, "30.yaml", BASE)
     assert _load(tmp_path, "include: 15.yaml\n").devices == 5
     (line,) = _told(tmp_path, "include: 0.yaml\n")
-    assert line.endswith("include: is included by more than 16 files, one in another")
+    assert line.endswith("include: includes are nested more than 16 deep")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,11 @@ def test_variables_are_filled_in(tmp_path: Path, text: str, environment: dict[st
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a${NOPE}", "the variable NOPE is not set; give it a value, or a default: ${NOPE:-…}"),
+        ("a${NOPE}", "the variable NOPE is not set; set it, or write a default: ${NOPE:-…}"),
+        (
+            "${ESTSIM_LINK_SECRET}",
+            "the variable ESTSIM_LINK_SECRET is the link secret and cannot be used in a scenario",
+        ),
         ("${}", "expected ${NAME} or ${NAME:-default} (got ${})"),
         ("${1X}", "expected ${NAME} or ${NAME:-default} (got ${1X})"),
         ("${X-5}", "expected ${NAME} or ${NAME:-default} (got ${X-5})"),
@@ -247,21 +251,22 @@ def test_a_variable_of_an_included_file_is_told_there(tmp_path: Path) -> None:
 
 
 def test_the_resolved_text_is_filled_and_holds_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a run keeps can be run again without the environment, and tells nobody's password."""
+    """What a run keeps can be run again with the variables of its passwords alone, and tells nobody's."""
     monkeypatch.setenv("ESTSIM_TEST_N", "3")
     monkeypatch.setenv("ESTSIM_TEST_PW", "0123456")
     bootstrap = "{kind: basic, user: '${ESTSIM_TEST_N}', password: '${ESTSIM_TEST_PW}'}"
     text = BASE.replace("{kind: none}", bootstrap).replace("devices: 5", "devices: '${ESTSIM_TEST_N}'")
     users = "sandbox: {clients: {users: {'3': {password: '${ESTSIM_TEST_PW}'}}}}\n"
     scenario = _load(tmp_path, f"{text}{users}description: 'costs $${{N}}, $$$${{N}}'\n")
-    assert scenario.cohorts[0].bootstrap == Basic("3", "0123456")
+    assert scenario.cohorts[0].http_auth == HttpAuth("3", "0123456")
     assert scenario.devices == 3
     assert "0123456" in scenario.sandbox_text
     assert "0123456" not in scenario.resolved + repr(scenario)
-    assert "ESTSIM_TEST" not in scenario.resolved
+    assert "ESTSIM_TEST_N" not in scenario.resolved
+    assert scenario.resolved.count("${ESTSIM_TEST_PW}") == 2
     monkeypatch.delenv("ESTSIM_TEST_N")
-    monkeypatch.delenv("ESTSIM_TEST_PW")
     again = _load(tmp_path, scenario.resolved)
+    assert again.cohorts[0].http_auth == scenario.cohorts[0].http_auth
     assert again.description == scenario.description == "costs ${N}, $$${N}"
     assert again.devices == 3
 
@@ -272,3 +277,54 @@ def test_the_files_that_a_resolved_text_names_are_found_from_anywhere(tmp_path: 
     scenario = _load(tmp_path, BASE.replace("{burst: 5s}", "{trace: boots.csv}"))
     elsewhere = _write(tmp_path, "results/scenario.yaml", scenario.resolved)
     assert load_scenario(elsewhere).cohorts[0].arrivals == scenario.cohorts[0].arrivals
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "told"),
+    [
+        (
+            "cohorts: {a: {devices: '${CITY_DEVICES}', boot: {burst: 5s}}}",
+            {"CITY_DEVICES": "abc"},
+            "fleet.yaml:3:15: cohorts.a.devices: must be a whole number (got abc), from CITY_DEVICES",
+        ),
+        (
+            "cohorts: {a: {devices: '${CITY_DEVICES:-abc}', boot: {burst: 5s}}}",
+            {},
+            "fleet.yaml:3:15: cohorts.a.devices: must be a whole number (got abc)",
+        ),
+        (
+            "defaults: {boot: {burst: '${N}${UNIT}'}}\ncohorts: {a: {devices: 5}}",
+            {"N": "1", "UNIT": "x"},
+            (
+                "fleet.yaml:3:19: defaults.boot.burst: expected a duration such as 500ms, 10s, 5m or 1h30m (got 1x), "
+                "from N and UNIT"
+            ),
+        ),
+        (
+            f"{COHORT}thresholds: ['failures < ${{MAXFAIL}}%']",
+            {"MAXFAIL": "x"},
+            "fleet.yaml:4:14: thresholds[0]: failures: expected a share such as 40% or 0.1% (got x%), from MAXFAIL",
+        ),
+        ("include: ${PART}", {"PART": "no.yaml"}, "fleet.yaml:3:1: include: no such file (got no.yaml), from PART"),
+        (
+            "cohorts: {a: {devices: 5, boot: {burst: 5s}, http_auth: {user: u, password: '${EST_PASSWORD}', x: 1}}}",
+            {"EST_PASSWORD": "secret"},
+            "fleet.yaml:3:96: cohorts.a.http_auth.x: unknown key",
+        ),
+        (
+            "cohorts: {a: {devices: 5, boot: {burst: 5s}, http_auth: '${EST_PASSWORD}'}}",
+            {"EST_PASSWORD": "secret"},
+            (
+                "fleet.yaml:3:46: cohorts.a.http_auth: "
+                "must be a mapping such as {user: NAME, password: PASSWORD} (got ***)"
+            ),
+        ),
+    ],
+)
+def test_what_a_variable_has_made_wrong_is_told_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, environment: dict[str, str], told: str
+) -> None:
+    """As with an option; a password's variable, and one that gave nothing, have no part in it."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert _told(tmp_path, f"version: 1\nduration: 1m\n{text}\n") == [told]

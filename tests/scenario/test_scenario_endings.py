@@ -31,18 +31,18 @@ def _cut(cut: str) -> str:
 def test_power_that_is_not_back_before_the_end_is_told(tmp_path: Path) -> None:
     """Where it comes back, with when it would."""
     assert _told(tmp_path, _cut("off: 10s..30s, return: {burst: 30s}")) == (
-        "fleet.yaml:5:55: events[0].power_cut.return: the last of 10 devices would have power again after 10m, "
-        "the run ends after 10m"
+        "fleet.yaml:5:55: events[0].power_cut.return: the last of 10 devices has power again at 10m, "
+        "after the end of the run, 10m"
     )
-    assert "again after 11m" in _told(tmp_path, _cut("off: 10s, share: 50%, return: {rate: 2/min, shape: even}"))
-    assert "again after 16m" in _told(tmp_path, _cut("off: 10s, return: {ramp: 2/min..0/s, over: 10m}"))
+    assert "again at 11m" in _told(tmp_path, _cut("off: 10s, share: 50%, return: {rate: 2/min, shape: even}"))
+    assert "again at 16m" in _told(tmp_path, _cut("off: 10s, return: {ramp: 2/min..0/s, over: 10m}"))
 
 
 @pytest.mark.parametrize("head", [HEAD, "version: 1\nduration: 1m\n", "version: 1\n"])
 def test_power_that_never_comes_back_everywhere_is_told_whenever_it_begins_to(tmp_path: Path, head: str) -> None:
     """Also where that is after the end, or where nobody knows when the end is."""
     told = _told(tmp_path, _cut("off: 1h, return: {ramp: 2/s..0/s, over: 4s}"), head)
-    assert "events[0].power_cut.return: comes to rest when power is back for 4 of 10 devices" in told
+    assert "events[0].power_cut.return: stops after power has returned to 4 of 10 devices" in told
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_power_that_is_back_in_time_or_meant_to_stay_off_is_taken(tmp_path: Path
 def test_an_expectation_begins_while_the_run_lasts(tmp_path: Path) -> None:
     """Later, nothing is left to be expected."""
     told = _told(tmp_path, f"{COHORT}expect: [{{from: 10m, outcomes: [rejected]}}]\n")
-    assert "fleet.yaml:4:11: expect[0].from: must come before the run ends, 10m" in told
+    assert "fleet.yaml:4:11: expect[0].from: must be before the end of the run, 10m" in told

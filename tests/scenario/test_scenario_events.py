@@ -6,7 +6,7 @@ import pytest
 
 from estsim.errors import ScenarioError
 from estsim.load.arrivals import Burst, Even, Poisson, Ramp, Steps
-from estsim.measure.book import Stretch
+from estsim.measure.phases import Stretch
 from estsim.scenario.happenings import (
     CohortJoin,
     Happening,
@@ -99,13 +99,13 @@ MISTAKES = [  # the event, where in it the mistake is, the path below the event,
     ("renew_now: {cohorts: [east]}", "cohorts", ".renew_now.cohorts", "there is no cohort 'east'"),
     ("cohort_join: sout", "cohort_join", ".cohort_join", "there is no cohort 'sout' (did you mean 'south'?)"),
     ("cohort_join: {cohort: sout}", "cohort_join", ".cohort_join", "there is no cohort 'sout' (did you mean 'south'?)"),
-    ("retire: {cohorts: [south, south]}", "cohorts", ".retire.cohorts", "names a cohort twice (got south, south)"),
+    ("retire: {cohorts: [south, south]}", "cohorts", ".retire.cohorts", "duplicate cohort (got south, south)"),
     ("retire: {cohorts: []}", "cohorts", ".retire.cohorts", "must not be empty"),
-    ("retire: {cohorts: north}", "cohorts", ".retire.cohorts", "must be a list (got north)"),
-    ("retire: {cohorts: [3]}", "3", ".retire.cohorts[0]", "must be text (got 3)"),
+    ("retire: {cohorts: north}", "cohorts", ".retire.cohorts", "must be a list: write [north] (got north)"),
+    ("retire: {cohorts: [3]}", "3", ".retire.cohorts[0]", "must be text: put it in quotes (got 3)"),
     ("retire: {cohorts: [north], share: 0%}", "share", ".retire.share", "must be greater than 0 (got 0%)"),
     ("retire: {cohorts: [north], share: 101%}", "share", ".retire.share", "must be at most 100% (got 101%)"),
-    ("renew_now: {cohorts: [south]}", "cohorts", ".renew_now.cohorts", "south never renews: it has renew: off"),
+    ("renew_now: {cohorts: [south]}", "cohorts", ".renew_now.cohorts", "south cannot renew: it has renew: off"),
     ("renew_now: {cohorts: [north], within: -1s}", "within", ".renew_now.within", "must be at least 0 (got -1s)"),
     ("power_cut: {cohorts: [north]}", "power_cut", ".power_cut.off", "is missing"),
     ("power_cut: {cohorts: [north], of: 1s}", "of:", ".power_cut.of", "unknown key (did you mean 'off'?)"),
@@ -114,31 +114,31 @@ MISTAKES = [  # the event, where in it the mistake is, the path below the event,
         "power_cut: {cohorts: [north], off: 1s, keeps: [pending]}",
         "power_cut",
         ".power_cut",
-        "keeps: a pending request without its key is of no use; say [key, pending]",
+        "keeps: pending requires key; use [key, pending]",
     ),
     (
         "power_cut: {cohorts: [north], off: 1s, return: {stations: 8}}",
         "power_cut",
         ".power_cut",
-        "return takes burst, at_once, rate, ramp or steps (got stations)",
+        "return must be burst, at_once, rate, ramp or steps (got stations)",
     ),
     (
         "power_cut: {cohorts: [north], off: 1s, return: {}}",
         "return",
         ".power_cut.return",
-        "needs one of burst, at_once, rate, ramp, steps, trace and stations (got none of them)",
+        "requires exactly one of burst, at_once, rate, ramp, steps, trace or stations (got none)",
     ),
     (
         "power_cut: {cohorts: [north], off: 1s, return: {ramp: 4/s..0/s, over: 10s}}",
         "return",
         ".power_cut.return",
-        "comes to rest when power is back for 20 of 100 devices",
+        "stops after power has returned to 20 of 100 devices",
     ),
     (
         "power_cut: {cohorts: [south], off: 1s, return: {steps: [{rate: 3/s, for: 3s}, {rate: 0/s, for: 1s}]}}",
         "return",
         ".power_cut.return",
-        "comes to rest when power is back for 9 of 10 devices",
+        "stops after power has returned to 9 of 10 devices",
     ),
     ("mark: {text: x, wait_for: return}", "wait_for", ".mark.wait_for", "must be enter (got return)"),
     ("mark: ''", "mark", ".mark.text", "must not be empty"),
@@ -148,7 +148,7 @@ MISTAKES = [  # the event, where in it the mistake is, the path below the event,
         "mark: x, cohort_join: south",
         "{at",
         "",
-        "needs one of power_cut, renew_now, retire, cohort_join, sandbox, mark (got cohort_join and mark)",
+        "requires exactly one of power_cut, renew_now, retire, cohort_join, sandbox, mark (got cohort_join and mark)",
     ),
     (
         "sandbox: {}",
@@ -173,7 +173,7 @@ def test_an_event_comes_before_the_run_ends(tmp_path: Path) -> None:
     """At the very end is too late; without a time it is told what is missing."""
     told = _told(tmp_path, "events: [{at: 10m, mark: x}, {at: 9m59s, mark: y}, {mark: z}]\n")
     assert sorted(told) == [
-        "fleet.yaml:6:11: events[0].at: must come before the run ends, 10m (got 10m)",
+        "fleet.yaml:6:11: events[0].at: must be before the end of the run, 10m (got 10m)",
         "fleet.yaml:6:52: events[2].at: is missing",
     ]
 
@@ -186,16 +186,16 @@ def test_a_cohort_joins_once_and_only_one_that_was_not_there_before(tmp_path: Pa
     )
     joins = ", ".join(f"{{at: 1s, cohort_join: {name}}}" for name in ("north", "north", "line", "old"))
     assert [line.split(": ", 1)[1] for line in _told(tmp_path, f"{cohorts}events: [{joins}]\n")] == [
-        "events[1].cohort_join: north joins already with an event before",
-        "events[2].cohort_join: line has stations, which begin with the run: it cannot join later",
-        "events[3].cohort_join: old is operational from the start: it cannot join later",
+        "events[1].cohort_join: north already joins in an earlier event",
+        "events[2].cohort_join: line cannot join later: stations start with the run",
+        "events[3].cohort_join: old cannot join later: it is operational from the start",
     ]
 
 
 def test_a_cohort_that_joins_late_must_have_booted_before_the_end(tmp_path: Path) -> None:
     """Its arrivals begin when it joins."""
     (line,) = _told(tmp_path, "events: [{at: 9m56s, cohort_join: north}]\n")
-    assert line.startswith("fleet.yaml:4:32: cohorts.north.boot.burst: the last of 100 devices would boot after 10m1s,")
+    assert line.startswith("fleet.yaml:4:32: cohorts.north.boot.burst: the last of 100 devices boots at 10m1s,")
 
 
 @pytest.mark.parametrize(
@@ -211,15 +211,15 @@ def test_a_cohort_that_joins_late_must_have_booted_before_the_end(tmp_path: Path
         ("faults: [{kind: rest}]", "events[0].sandbox.faults[0].kind: must be "),
         (
             "capacity.sign_time: 4ms",
-            "events[0].sandbox.capacity.sign_time: is nothing that the sandbox can be: needs either rate, or sign_time",
+            "events[0].sandbox.capacity.sign_time: makes the sandbox invalid: requires either rate, or sign_time",
         ),
         (
             "issue.share: 20%",
-            "events[0].sandbox.issue.share: is nothing that the sandbox can be: share would have no effect without",
+            "events[0].sandbox.issue.share: makes the sandbox invalid: share would have no effect without",
         ),
         (
             "issuer.validity: 2h",
-            "events[0].sandbox.issuer.validity: cannot change while the sandbox runs; issue, capacity, faults can",
+            "events[0].sandbox.issuer.validity: cannot change while the sandbox runs; only issue, capacity, faults can",
         ),
         ("tls.resume: false", "events[0].sandbox.tls.resume: cannot change while the sandbox runs"),
         ("seed: 3", "events[0].sandbox.seed: cannot change while the sandbox runs"),
@@ -267,7 +267,7 @@ def test_another_server_cannot_be_changed(tmp_path: Path) -> None:
     """Nor is a change judged by a sandbox that cannot be read."""
     told = _told(tmp_path, "target: {url: 'https://est.example'}\nevents: [{at: 1s, sandbox: {capacity.rate: 1/s}}]\n")
     assert told == [
-        "fleet.yaml:7:19: events[0].sandbox: needs the sandbox: another server cannot be changed from here",
+        "fleet.yaml:7:19: events[0].sandbox: requires the sandbox; mutually exclusive with target.url",
     ]
     broken = "sandbox: {clients: {bootstrap_cas: [3]}}\nevents: [{at: 1s, sandbox: {capacity.rate: 1/s}}]\n"
     (line,) = _told(tmp_path, broken)
@@ -285,24 +285,26 @@ def test_phases_are_in_the_order_of_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("phases", "told"),
     [
-        ("{a: 0s..5m, b: 4m..6m}", ["21: phases.b: begins before a has ended, 5m"]),
+        ("{a: 0s..5m, b: 4m..6m}", ["21: phases.b: overlaps a, which ends at 5m"]),
         (
             "{a: 0s..9m, b: 1m..2m, c: 3m..4m}",
-            ["21: phases.b: begins before a has ended, 9m", "32: phases.c: begins before a has ended, 9m"],
+            ["21: phases.b: overlaps a, which ends at 9m", "32: phases.c: overlaps a, which ends at 9m"],
         ),
-        ("{a: 10m..11m}", ["10: phases.a: begins after the run has ended, 10m"]),
-        ("{a: 5m..5m}", ["10: phases.a: must begin at 0s or later and end after that (got 5m..5m)"]),
-        ("{a: -1s..5m}", ["10: phases.a: must begin at 0s or later and end after that (got -1s..5m)"]),
+        ("{a: 5m..5m}", ["10: phases.a: must start at 0s or later and end after its start (got 5m..5m)"]),
+        ("{a: -1s..5m}", ["10: phases.a: must start at 0s or later and end after its start (got -1s..5m)"]),
         ("{a: 5m}", ["10: phases.a: expected two times such as 0s..5m (got 5m)"]),
-        ("{a: 0..5m}", ["10: phases.a: expected a duration such as"]),
-        ("{a: [0s, 5m]}", ["10: phases.a: expected two times such as 0s..5m (got a list)"]),
-        ("{A: 0s..5m}", ["10: phases.A: a phase's name is a small letter"]),
-        ("{a.b: 0s..5m}", ["10: phases.a.b: a phase's name is a small letter"]),
-        ("{north: 0s..5m}", ["10: phases.north: has the name of something else that thresholds know"]),
-        ("{simpleenroll: 0s..5m}", ["10: phases.simpleenroll: has the name of something else that thresholds know"]),
-        ("{certificates: 0s..5m}", ["10: phases.certificates: has the name of something else"]),
-        ("{failures: 0s..5m}", ["10: phases.failures: has the name of something else"]),
-        ("[a]", ["1: phases: must be a mapping (got a list)"]),
+        ("{a: 0..5m}", ["10: phases.a: expected two times such as 0s..5m: write 0m..5m (got 0..5m)"]),
+        ("{a: [0s, 5m]}", ["10: phases.a: expected two times such as 0s..5m: write 0s..5m (got [0s, 5m])"]),
+        ("{A: 0s..5m}", ["10: phases.A: a phase name must be a lower-case letter"]),
+        ("{a.b: 0s..5m}", ["10: phases.a.b: a phase name must be a lower-case letter"]),
+        ("{north: 0s..5m}", ["10: phases.north: is reserved: thresholds use this name"]),
+        (
+            "{simpleenroll: 0s..5m}",
+            ["10: phases.simpleenroll: is reserved: thresholds use this name"],
+        ),
+        ("{certificates: 0s..5m}", ["10: phases.certificates: is reserved: thresholds use this name"]),
+        ("{failures: 0s..5m}", ["10: phases.failures: is reserved: thresholds use this name"]),
+        ("[a]", ["1: phases: must be a mapping: write each entry as NAME: without a `-` (got a list)"]),
     ],
 )
 def test_phases_that_cannot_be_are_told(tmp_path: Path, phases: str, told: list[str]) -> None:
@@ -319,9 +321,11 @@ def test_thresholds_may_be_about_a_phase_and_a_cohort_in_it(tmp_path: Path) -> N
     thresholds = "".join(f"  - {demand}\n" for demand in demands)
     assert _load(tmp_path, f"{phases}thresholds:\n{thresholds}").thresholds == tuple(map(Demand, demands))
     (line,) = _told(tmp_path, f"{phases}thresholds:\n  - recovry.failures < 1%\n")
-    assert line.startswith("fleet.yaml:8:5: thresholds[0]: unknown metric recovry.failures")
+    assert line.startswith(
+        "fleet.yaml:8:5: thresholds[0]: recovry.failures: there is no phase 'recovry' (did you mean 'recovery'?)"
+    )
     (line,) = _told(tmp_path, f"{phases}thresholds:\n  - recovery.cohorts.east.failures < 1%\n")
-    assert "there is no cohort east" in line
+    assert "there is no cohort 'east'" in line
 
 
 def test_refusals_may_be_expected(tmp_path: Path) -> None:
@@ -340,7 +344,7 @@ def test_refusals_may_be_expected(tmp_path: Path) -> None:
         ("{outcomes: [ok]}", "22: expect[0].outcomes[0]: expected one of failed, "),
         ("{outcomes: [[rejected]]}", "22: expect[0].outcomes[0]: expected one of failed, "),
         ("{outcomes: []}", "11: expect[0].outcomes: must not be empty"),
-        ("{from: 2m, to: 1m}", "10: expect[0]: to must come after from, 2m (got 1m)"),
+        ("{from: 2m, to: 1m}", "10: expect[0]: to must be after from, 2m (got 1m)"),
         ("{to: -1s}", "11: expect[0].to: must be greater than 0 (got -1s)"),
         ("{form: 2m}", "11: expect[0].form: unknown key (did you mean 'from'?)"),
     ],

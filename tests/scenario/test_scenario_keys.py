@@ -30,8 +30,8 @@ def _fleet(keys: str) -> str:
 def test_a_burst_of_rsa_keys_is_told_with_what_helps(tmp_path: Path) -> None:
     """How many, in what time, how many can be made, and three ways out of it."""
     assert _told(tmp_path, _fleet("boot: {burst: 5s}, renew: off")) == (
-        "fleet.yaml:4:22: cohorts.a.key: 1000 devices need a rsa-2048 key within 10 s, about 40 can be made in that "
-        "time: say keys: {prepare: 1000} or {reuse: 100}, or take ec-p256"
+        "fleet.yaml:4:22: cohorts.a.key: 1000 devices need a rsa-2048 key within 10 s, about 40 can be generated in "
+        "that time: use keys: {prepare: 1000} or {reuse: 100}, or key: ec-p256"
     )
 
 
@@ -53,7 +53,7 @@ def test_keys_that_are_there_in_time_are_taken(tmp_path: Path, keys: str, meant:
 def test_one_key_too_few_prepared_is_told(tmp_path: Path) -> None:
     """As many may be missing as can be made in the busiest ten seconds, and no more."""
     told = _told(tmp_path, _fleet("boot: {burst: 5s}, renew: off, keys: {prepare: 959}"))
-    assert "41 devices need a rsa-2048 key within 10 s, about 40 can be made in that time" in told
+    assert "41 devices need a rsa-2048 key within 10 s, about 40 can be generated in that time" in told
 
 
 def test_keys_of_curves_are_always_there_in_time(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_keys_of_curves_are_always_there_in_time(tmp_path: Path) -> None:
 def test_renewals_need_keys_as_well(tmp_path: Path, renew: str, sandbox: str) -> None:
     """With a new key each, so often as the certificate's life says; not with the key that is there."""
     slow = "boot: {rate: 3/s, shape: even}"
-    assert "within 10 s, about 40 can be made" in _told(tmp_path, sandbox + _fleet(f"{slow}, renew: {renew}"))
+    assert "within 10 s, about 40 can be generated" in _told(tmp_path, sandbox + _fleet(f"{slow}, renew: {renew}"))
     kept = renew.replace("{", "{rekey: false, ")
     assert _load(tmp_path, sandbox + _fleet(f"{slow}, renew: {kept}")) == Keys()
 
@@ -95,8 +95,8 @@ def test_cohorts_of_one_kind_share_the_core(tmp_path: Path) -> None:
     )
     told = _told(tmp_path, fleet)
     assert told == (
-        "fleet.yaml:3:26: defaults.key: 50 devices need a rsa-2048 key within 10 s, about 40 can be made in that time: "
-        "say keys: {prepare: 100} or {reuse: 100}, or take ec-p256"
+        "fleet.yaml:3:26: defaults.key: 50 devices need a rsa-2048 key within 10 s, about 40 can be generated in that "
+        "time: use keys: {prepare: 100} or {reuse: 100}, or key: ec-p256"
     )
     _load(tmp_path, fleet.replace(", d: , e: ", ""))
 
@@ -104,9 +104,11 @@ def test_cohorts_of_one_kind_share_the_core(tmp_path: Path) -> None:
 def test_keys_are_not_used_again_where_they_are_all_that_tells_devices_apart(tmp_path: Path) -> None:
     """Without a credential each, two devices with one key are one to the server; nor is it proposed."""
     told = _told(tmp_path, _fleet("boot: {burst: 5m}, renew: off, keys: {reuse: 10}, bootstrap: {kind: none}"))
-    assert "cohorts.a.keys.reuse: with bootstrap: {kind: none} a server tells devices apart by their key alone" in told
+    assert (
+        "cohorts.a.keys.reuse: with bootstrap: {kind: none} the server distinguishes devices only by their keys" in told
+    )
     told = _told(tmp_path, _fleet("boot: {burst: 5s}, renew: off, bootstrap: {kind: none}"))
-    assert "say keys: {prepare: 1000}, or take ec-p256" in told
+    assert "use keys: {prepare: 1000}, or key: ec-p256" in told
 
 
 def test_what_could_not_be_read_is_not_reckoned_with(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ TOP = [
 ]
 OF_A_COHORT = [
     ("bootstrap: {kind: basic, user: a, password: b, scheme: digest}", "digest"),
+    ("http_auth: {user: a, password: b, scheme: digest}", "digest"),
     ("enroll: {csrattrs: true}", "csrattrs: true"),
     ("enroll: {operation: serverkeygen}", "serverkeygen"),
     ("enroll: {operation: fullcmc}", "fullcmc"),

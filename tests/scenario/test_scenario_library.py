@@ -67,8 +67,8 @@ def test_an_unknown_name_is_told_the_nearest_and_all_there_are(tmp_path: Path, m
     with pytest.raises(ScenarioError) as caught:
         found(Path("power-cuts"))
     told = str(caught.value)
-    assert told.startswith("power-cuts:1:1: there is no such file, and no scenario 'power-cuts' comes with estsim")
+    assert told.startswith("power-cuts:1:1: no such file, and no library scenario 'power-cuts'")
     assert "(did you mean 'power-cut'?)" in told
     assert all(name in told for name in library())
-    with pytest.raises(ScenarioError, match="no scenario 'zzz' comes with estsim; there are"):
+    with pytest.raises(ScenarioError, match="no library scenario 'zzz'; available"):
         found(Path("zzz"))

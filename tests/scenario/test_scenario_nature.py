@@ -133,7 +133,7 @@ def test_connections_leave_from_the_addresses_that_are_named(tmp_path: Path) -> 
 
 
 MISTAKES = [  # the keys, where in them the mistake is, its path, what is said
-    ("keys: {prepare: 5, reuse: 5}", "keys", "keys", "prepare and reuse exclude each other"),
+    ("keys: {prepare: 5, reuse: 5}", "keys", "keys", "prepare and reuse are mutually exclusive"),
     ("keys: {prepare: -1}", "prepare", "keys.prepare", "must be at least 0 (got -1)"),
     ("keys: {reuse: 0}", "reuse", "keys.reuse", "must be greater than 0 (got 0)"),
     ("keys: {resue: 1}", "resue", "keys.resue", "unknown key (did you mean 'reuse'?)"),
@@ -141,51 +141,61 @@ MISTAKES = [  # the keys, where in them the mistake is, its path, what is said
         "keys: {reuse: 3}, bootstrap: {kind: none}",
         "reuse",
         "keys.reuse",
-        "with bootstrap: {kind: none} a server tells devices apart by their key alone; use prepare",
+        "with bootstrap: {kind: none} the server distinguishes devices only by their keys; use prepare",
     ),
     ("network: {rtt: -1ms}", "rtt", "network.rtt", "must be at least 0 (got -1ms)"),
     ("network: {rate: 0kbit/s}", "rate", "network.rate", "must be greater than 0 (got 0kbit/s)"),
-    ("network: {rate: 64kb}", "rate", "network.rate", "expected a bit rate such as 64kbit/s or 1Mbit/s (got 64kb)"),
+    (
+        "network: {rate: 64kb}",
+        "rate",
+        "network.rate",
+        "expected a bit rate such as 64kbit/s or 1Mbit/s",
+    ),
     ("network: {stall: 101%}", "stall", "network.stall", "must be at most 100% (got 101%)"),
     ("network: {stall: 60%, reset: 50%}", "network", "network", "stall and reset together exceed 100% (got 110%)"),
     ("network: {delay: 1s}", "delay", "network.delay", "unknown key"),
-    ("clock: {skew: 3}", "skew", "clock.skew", "expected a duration such as 500ms, 10s, 5m or 1h30m: a number needs"),
-    ("start: soon", "start", "start", "must be a mapping (got soon)"),
+    ("clock: {skew: 3}", "skew", "clock.skew", "expected a duration such as 500ms, 10s, 5m or 1h30m: missing unit"),
+    ("start: soon", "start", "start", "must be a mapping such as {operational: {age: 0%..100%}} (got soon)"),
     ("start: null", "start", "start", "expected off or {operational: {age: 0%..100%}} (got nothing)"),
     ("start: {}", "start", "start.operational", "is missing"),
     ("start: {operational: {age: 50%..101%}}", "age", "start.operational.age", "must be at most 100% (got 50%..101%)"),
-    ("start: {operational: {age: -1%..5%}}", "operational", "start.operational", "age must lie within 0%..100%"),
+    ("start: {operational: {age: -1%..5%}}", "operational", "start.operational", "age must be within 0%..100%"),
     (
         "start: operational, boot: {stations: 3}",
         "start",
         "start",
-        "operational devices do not boot, so they need no stations",
+        "operational and stations are mutually exclusive",
     ),
     ("on_boot: cacerts", "on_boot", "on_boot", "expected a list such as [cacerts, {renew_if: 50%}] (got cacerts)"),
     ("on_boot: [renew]", "on_boot", "on_boot", "expected cacerts or {renew_if: 50%} (got renew)"),
     ("on_boot: [{renew_at: 1%}]", "on_boot", "on_boot", "expected cacerts or {renew_if: 50%} (got a mapping)"),
-    ("on_boot: [{renew_if: 5%}, {renew_if: 6%}]", "on_boot", "on_boot", "names renew_if twice"),
+    ("on_boot: [{renew_if: 5%}, {renew_if: 6%}]", "on_boot", "on_boot", "duplicate entry renew_if"),
     ("on_boot: [{renew_if: 0%}]", "on_boot", "on_boot.renew_if", "must be greater than 0 (got 0%)"),
     ("faults: {unknwn_ca: 1%}", "unknwn", "faults.unknwn_ca", "unknown key (did you mean 'unknown_ca'?)"),
-    ("faults: {impatient: 5}", "impatient", "faults.impatient", "expected a share such as 40% or 0.1%: a number needs"),
+    ("faults: {impatient: 5}", "impatient", "faults.impatient", "expected a share such as 40% or 0.1%: missing unit"),
     (
         "faults: {impatient: 60%, wrong_eku: 60%}",
         "faults",
         "faults",
-        "a device has one fault: together at most 100% (got 120%)",
+        "shares must add up to at most 100% (got 120%)",
     ),
     (
         "faults: {expired_bootstrap: 1%}, bootstrap: {kind: none}",
         "expired_bootstrap",
         "faults.expired_bootstrap",
-        "needs bootstrap: {kind: manufacturer} (got none)",
+        "requires bootstrap: {kind: manufacturer} (got none)",
     ),
     ("tls: {close: slam}", "close", "tls.close", "must be fin, rst or vanish (got slam)"),
     ("tls: {versions: 1.3..1.2}", "versions", "tls.versions", "expected 1.2, 1.3 or 1.2..1.3 (got 1.3..1.2)"),
     ("tls: {keep_alive: -1s}", "keep_alive", "tls.keep_alive", "must be at least 0 (got -1s)"),
     ("tls: {send_chain: maybe}", "send_chain", "tls.send_chain", "must be true or false (got maybe)"),
     ("renew: {expired: panic}", "expired", "renew.expired", "must be "),
-    ("bootstrap: {kind: files}", "bootstrap", "bootstrap", "kind: files needs path, a folder with a PEM file for each"),
+    (
+        "bootstrap: {kind: files}",
+        "bootstrap",
+        "bootstrap",
+        "kind: files needs path, a folder with a PEM file per device",
+    ),
     ("bootstrap: {kind: files, path: no}", "path", "bootstrap.path", "cannot be read: No such file or directory"),
     ("bootstrap: {kind: shared, path: no}", "path", "bootstrap.path", "cannot be read: No such file or directory"),
     ('bootstrap: {kind: files, path: "a\\0"}', "path", "bootstrap.path", "cannot be read: embedded null byte"),
@@ -195,13 +205,13 @@ MISTAKES = [  # the keys, where in them the mistake is, its path, what is said
         "bootstrap: {kind: shared, path: x.pem, authority: x}",
         "bootstrap",
         "bootstrap",
-        "path and authority exclude each other: the key is there, or it is minted",
+        "path and authority are mutually exclusive",
     ),
     (
         "bootstrap: {kind: manufacturer, path: x}",
         "bootstrap",
         "bootstrap",
-        "path does not belong to kind: manufacturer",
+        "path cannot be used with kind: manufacturer",
     ),
 ]
 
@@ -231,9 +241,9 @@ def test_one_firmware_key_lies_in_a_file_or_is_minted(tmp_path: Path) -> None:
     made = _cohort(tmp_path, "bootstrap: {kind: shared, authority: m}", top="authorities: {m: {made: true}}\n")
     assert made.bootstrap == Shared(None, MadeAuthority("m"))
     (line,) = _told(tmp_path, "bootstrap: {kind: shared, path: text.pem}")
-    assert "bootstrap.path: holds no certificate in PEM (got text.pem)" in line
+    assert "bootstrap.path: contains no usable PEM certificate: no certificate found (got text.pem)" in line
     (line,) = _told(tmp_path, "bootstrap: {kind: shared, path: mixed.pem}")
-    assert "bootstrap.path: holds a key that is not the key of its first certificate (got mixed.pem)" in line
+    assert "bootstrap.path: contains a key that does not match its first certificate (got mixed.pem)" in line
 
 
 def test_a_folder_holds_a_file_for_each_device(tmp_path: Path) -> None:
@@ -241,18 +251,21 @@ def test_a_folder_holds_a_file_for_each_device(tmp_path: Path) -> None:
     folder = tmp_path / "born"
     folder.mkdir()
     for name in ("a.pem", "b.pem", "notes.txt"):
-        (folder / name).write_text("x")
+        _pem(folder / name)
     cohort = _cohort(tmp_path, "bootstrap: {kind: files, path: born}", devices=2)
     assert cohort.bootstrap == Files(folder)
     (line,) = _told(tmp_path, "bootstrap: {kind: files, path: born}", devices=3)
-    assert "bootstrap.path: must hold a file NAME.pem for each of 3 devices (got 2 in born)" in line
+    assert (
+        "bootstrap.path: must contain NAME.pem, or NAME.crt beside NAME.key, for each of 3 devices (got 2 in born"
+        in line
+    )
 
 
 def test_devices_of_another_server_cannot_be_operational(tmp_path: Path) -> None:
     """Only the sandbox's CA is at hand."""
     target = "target: {url: 'https://est.example'}\n"
     (line,) = _told(tmp_path, "start: operational, bootstrap: {kind: none}", top=target)
-    assert line.endswith("cohorts.a.start: operational needs the sandbox, whose CA has issued the certificates")
+    assert line.endswith("cohorts.a.start: operational requires the sandbox, whose CA issues the certificates")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from typing import Final
 
 import pytest
 
+from estsim.errors import ScenarioError
 from estsim.fleet.factory import Factory
 from estsim.scenario.library import found, library
 from estsim.scenario.loader import load_scenario
-from estsim.scenario.plan import Basic, Scenario
+from estsim.scenario.plan import HttpAuth, Scenario
 from estsim.scenario.portable import fingerprint, load_portable, portable_text
 from estsim.scenario.source import Overrides
 
@@ -34,10 +35,10 @@ def _secret(folder: Path) -> Scenario:
     return load_scenario(file)
 
 
-def _basic(scenario: Scenario) -> Basic:
-    bootstrap = scenario.cohorts[0].bootstrap
-    assert isinstance(bootstrap, Basic)
-    return bootstrap
+def _basic(scenario: Scenario) -> HttpAuth:
+    auth = scenario.cohorts[0].http_auth
+    assert auth is not None
+    return auth
 
 
 @pytest.mark.parametrize("name", library())
@@ -58,7 +59,7 @@ def test_whom_to_trust_is_sent_beside_the_text(tmp_path: Path) -> None:
     here = _secret(tmp_path)
     assert here.target is not None
     assert here.target.ca == tmp_path / "root.pem"
-    there = load_portable(portable_text(here), source=tmp_path / "elsewhere" / "fleet.yaml")
+    there = load_portable(portable_text(here), source=tmp_path / "elsewhere" / "fleet.yaml", own=here)
     assert there.target is not None
     assert there.target.ca is None
 
@@ -72,5 +73,6 @@ def test_a_password_stays_at_home_and_is_filled_in_there(tmp_path: Path) -> None
     assert secret not in text
     assert "pa$${s}s" not in text
     assert _basic(load_portable(text, source=tmp_path / "x.yaml", own=here)).password == secret
-    assert _basic(load_portable(text, source=tmp_path / "x.yaml", own=replace(here, document={}))).password == "***"
+    with pytest.raises(ScenarioError, match=r"cohorts\.\w+\.bootstrap\.password: is the mask \*\*\*, not a password"):
+        load_portable(text, source=tmp_path / "x.yaml", own=replace(here, document={}))
     assert _basic(load_portable(portable_text(here, passwords=True), source=tmp_path / "x.yaml")).password == secret

@@ -43,16 +43,16 @@ def test_times_are_read_and_sorted(tmp_path: Path, content: str, times: tuple[fl
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "holds no time (got "),
-        ("\n\n", "holds no time (got "),
+        ("", "contains no boot times (got "),
+        ("\n\n", "contains no boot times (got "),
         ("time\n1\n", "has no column 'at' (got time)"),
         ("a,b\n1,2\n", "has no column 'at' (got a, b)"),
-        ("at\n1\nsoon\n", ":3: expected the seconds of a boot, 0 or more (got soon)"),
-        ("1\n-2\n", ":2: expected the seconds of a boot, 0 or more (got -2)"),
-        ("1\nnan\n", ":2: expected the seconds of a boot, 0 or more (got nan)"),
-        ("1\ninf\n", ":2: expected the seconds of a boot, 0 or more (got inf)"),
-        ("device,at\na,1\n\nb\n", ":4: expected the seconds of a boot, 0 or more (got )"),
-        ("1\n2s\n", ":2: expected the seconds of a boot, 0 or more (got 2s)"),
+        ("at\n1\nsoon\n", ":3: expected a boot time in seconds, 0 or more (got soon)"),
+        ("1\n-2\n", ":2: expected a boot time in seconds, 0 or more (got -2)"),
+        ("1\nnan\n", ":2: expected a boot time in seconds, 0 or more (got nan)"),
+        ("1\ninf\n", ":2: expected a boot time in seconds, 0 or more (got inf)"),
+        ("device,at\na,1\n\nb\n", ":4: expected a boot time in seconds, 0 or more (got )"),
+        ("1\n2s\n", ":2: expected a boot time in seconds, 0 or more (got 2s)"),
         (b"\xff\xfe1\n", "cannot be read: 'utf-8' codec can't decode"),
         (b"1\n" + b"2" * 200_000, "cannot be read: field larger than field limit"),
     ],
@@ -101,11 +101,11 @@ def test_a_trace_that_does_not_do_for_the_cohort_is_told_at_its_key(tmp_path: Pa
     """Too few, too late, not there, no time in it."""
     where = "fleet.yaml:4:51: cohorts.a.boot.trace: "
     _read(tmp_path, "1\n2\n10\n")
-    assert _told(tmp_path, "boots.csv", 4) == f"{where}comes to rest when 3 of 4 devices have booted"
-    late = "the last of 3 devices would boot after 10s, the run ends after 10s"
+    assert _told(tmp_path, "boots.csv", 4) == f"{where}stops after 3 of 4 devices have booted"
+    late = "the last of 3 devices boots at 10s, after the end of the run, 10s"
     assert _told(tmp_path, "boots.csv", 3) == f"{where}{late}"
     assert _told(tmp_path, "no.csv") == f"{where}cannot be read: No such file or directory (got no.csv)"
     assert _told(tmp_path, ".").startswith(f"{where}cannot be read: Is a directory")
     assert _told(tmp_path, '"a\\0b"').startswith(f"{where}cannot be read: embedded null byte")
     (tmp_path / "boots.csv").write_text("1\nx\n")
-    assert _told(tmp_path, "boots.csv") == f"{where}boots.csv:2: expected the seconds of a boot, 0 or more (got x)"
+    assert _told(tmp_path, "boots.csv") == f"{where}boots.csv:2: expected a boot time in seconds, 0 or more (got x)"

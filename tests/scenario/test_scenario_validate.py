@@ -42,7 +42,7 @@ def test_every_mistake_of_every_file_is_printed_and_the_exit_code_is_2(bad: Path
     assert result.stderr.splitlines() == [
         f"{bad}:1:1: duration: is missing",
         f"{bad}:3:26: cohorts.a.boot.rate: must be greater than 0 (got -3/s)",
-        f"{missing}:1:1: there is no such file",
+        f"{missing}:1:1: no such file",
     ]
     assert result.stdout.startswith(f"{QUICKSTART}: 500 devices")
 
@@ -50,7 +50,7 @@ def test_every_mistake_of_every_file_is_printed_and_the_exit_code_is_2(bad: Path
 def test_help_has_examples() -> None:
     """A newcomer copies one."""
     result = CliRunner().invoke(app, ["--help"])
-    assert "estsim validate scenarios/quickstart.yaml" in result.stdout
+    assert "estsim validate fleet.yaml" in result.stdout
 
 
 def test_the_quickstart_opens_with_its_question_and_is_what_it_promises() -> None:

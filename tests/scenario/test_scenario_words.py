@@ -9,7 +9,7 @@ from estsim.errors import ScenarioError
 from estsim.load.arrivals import Burst
 from estsim.scenario.happenings import SandboxChange
 from estsim.scenario.loader import load_scenario
-from estsim.scenario.plan import Basic, Scenario
+from estsim.scenario.plan import HttpAuth, Scenario
 
 HEAD = "version: 1\nduration: 10m\n"
 
@@ -49,7 +49,7 @@ def test_what_takes_text_keeps_it_where_a_variable_looks_like_a_number(
         monkeypatch.setenv(name, value)
     text = _fleet("boot: {burst: 5s}, bootstrap: {kind: basic, user: '${NAME}', password: '${PASSWORD}'}")
     scenario = _load(tmp_path, "name: ${NAME}\n" + text.replace("devices: 2", "devices: '${DEVICES}'"))
-    assert (scenario.name, scenario.devices, scenario.cohorts[0].bootstrap) == ("7", 5, Basic("7", "0123"))
+    assert (scenario.name, scenario.devices, scenario.cohorts[0].http_auth) == ("7", 5, HttpAuth("7", "0123"))
     assert "0123" not in scenario.resolved
 
 
@@ -70,7 +70,7 @@ def test_a_password_is_not_told_with_the_mistake_in_it(tmp_path: Path) -> None:
             _fleet("boot: {burst: 5s}, bootstrap: {kind: basic, user: a, password: 4711}")
             + "sandbox: {clients: {users: {a: {password: 4711}}}}\n",
         )
-    assert str(caught.value).count("password: must be text (got ***)") == 2
+    assert str(caught.value).count("password: must be text: put it in quotes (got ***)") == 2
     assert "4711" not in str(caught.value)
 
 
@@ -85,5 +85,5 @@ def test_a_change_of_a_section_leaves_its_other_keys_alone(tmp_path: Path) -> No
         {"capacity.rate": "5/s", "issue.mode": "deferred", "issue.retry_after": {"seconds": 4}}
     )
     both = "{capacity.rate: 5/s, capacity: {rate: 6/s}}"
-    with pytest.raises(ScenarioError, match=r"names capacity\.rate twice"):
+    with pytest.raises(ScenarioError, match=r"duplicate key 'capacity\.rate'"):
         _load(tmp_path, f"{_fleet('boot: {burst: 5s}')}events: [{{at: 1s, sandbox: {both}}}]\n")

@@ -16,10 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from estsim.est.certs_only import decode_certs_only
+from estsim.est.certificate import Certificate, read_certificate
+from estsim.est.certs_only import read_certs_only
 from estsim.est.csr import build_csr
+from estsim.est.signing import PrivateKey
 from estsim.server.announcement import Announcement
-from estsim.server.ca import PrivateKey, common_name
+from estsim.server.ca import common_name
 from estsim.server.config import SandboxConfig
 from estsim.server.http import Limits
 from estsim.server.run import Watchers, serve
@@ -44,8 +46,8 @@ class Response:
     @property
     def certificate(self) -> x509.Certificate:
         """The one certificate in the body."""
-        (certificate,) = decode_certs_only(base64.b64decode(self.body))
-        return certificate
+        (certificate,) = read_certs_only(base64.b64decode(self.body))[0]
+        return x509.load_der_x509_certificate(certificate)
 
 
 @dataclass(slots=True)
@@ -193,9 +195,13 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 def csr_for(key: PrivateKey, name: str, sans: Iterable[str] = (), *, password: str | None = None) -> bytes:
     """Return a CSR for ``CN=name``."""
     dns = [x509.DNSName(san) for san in sans]
-    return build_csr(
-        key, common_name(name), x509.SubjectAlternativeName(dns) if dns else None, challenge_password=password
-    )
+    san_der = x509.SubjectAlternativeName(dns).public_bytes() if dns else None
+    return build_csr(key, common_name(name), san_der, challenge_password=password)
+
+
+def ours(certificate: x509.Certificate) -> Certificate:
+    """Return a certificate as estsim reads it."""
+    return read_certificate(certificate.public_bytes(serialization.Encoding.DER))
 
 
 def identity_file(folder: Path, certificate: x509.Certificate, key: PrivateKey) -> Path:

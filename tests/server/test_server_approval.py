@@ -13,14 +13,15 @@ import pytest
 import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from server_sandbox import DEADLINE_S, Running, csr_for, identity_file, new_key, running
+from server_sandbox import DEADLINE_S, Running, csr_for, identity_file, new_key, ours, running
 from test_server_names import SAN, changing
 
 from estsim.errors import StoreError, UsageError
-from estsim.est.csr import build_csr, read_csr, san_der_of
+from estsim.est.csr import build_csr, read_csr
+from estsim.est.signing import PrivateKey
 from estsim.server import approval
 from estsim.server.approval import Approvals, HeldRequest, State
-from estsim.server.ca import PrivateKey, common_name, make_key
+from estsim.server.ca import common_name, make_key
 from estsim.server.config import KeyKind
 from estsim.server.names import requested_names
 from estsim.server.policy import Decision, Pending, Request
@@ -47,14 +48,12 @@ def hold(
     polls: int = 0,
 ) -> Request:
     """Have the store hold a request, as a trust center does, and return it."""
-    csr = build_csr(key or new_key(), common_name(name), san)
-    loaded, facts = read_csr(csr)
-    names = requested_names(loaded, facts, renewing=False)
+    csr = build_csr(key or new_key(), common_name(name), san.public_bytes() if san else None)
+    facts = read_csr(csr)
+    names = requested_names(facts, renewing=False)
     wanted = sha256(names.subject_der + b"\0" + (names.san_der or b"")).digest()
     request = Request(b"identity", sha256(facts.public_key_der).digest(), wanted)
-    row = PendingRow(
-        "default", Pending(request, 5.0, 5.0, polls), names.subject.rfc4514_string(), csr, 1000.5, for_person=True
-    )
+    row = PendingRow("default", Pending(request, 5.0, 5.0, polls), names.subject, csr, 1000.5, for_person=True)
     store.commit(Exchange(1000.5), pending=row)
     return request
 
@@ -116,7 +115,7 @@ def test_every_kind_of_name_is_shown(store: Store, tmp_path: Path) -> None:
         x509.IPAddress(ip_address("10.0.0.1")),
         x509.RFC822Name("m@example.com"),
         x509.UniformResourceIdentifier("urn:m\\1"),
-        x509.DirectoryName(common_name("m")),
+        x509.DirectoryName(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "m")])),
         x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
         x509.OtherName(x509.ObjectIdentifier("1.2.4"), b"\x05\x00"),
     ]
@@ -175,9 +174,7 @@ def test_an_id_that_is_not_there_changes_nothing(store: Store, tmp_path: Path) -
     hold(store)
     with pytest.raises(UsageError) as caught:
         approve(tmp_path, 7, 1, 9)
-    assert str(caught.value) == (
-        f"{tmp_path}: expected ids of requests that are held there (got 7, 9); nothing was changed"
-    )
+    assert str(caught.value) == (f"{tmp_path}: expected ids of pending requests (got 7, 9); nothing was changed")
     assert states(tmp_path) == {1: "waiting"}
 
 
@@ -260,7 +257,7 @@ def _database(path: Path, version: int) -> None:
         db.execute(f"PRAGMA user_version = {version}")
 
 
-NO_FOLDER = "expected the folder of a sandbox (there is no sandbox.sqlite in it)"
+NO_FOLDER = "expected a sandbox folder (it contains no sandbox.sqlite)"
 NO_SANDBOXES: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing there": (Path.rmdir, NO_FOLDER),
     "nothing in it": (Path.exists, NO_FOLDER),
@@ -370,7 +367,7 @@ async def test_what_was_decided_while_the_sandbox_was_stopped_counts(tmp_path: P
     reject(tmp_path, 2)
     async with running(tmp_path, MANUAL) as sandbox:
         assert await ask(sandbox, good) == (200, "CN=good")
-        assert await ask(sandbox, bad) == (403, "the request was rejected: no reason was given")
+        assert await ask(sandbox, bad) == (403, "the request was rejected: no reason given")
 
 
 async def test_a_decision_holds_for_one_trust_center(tmp_path: Path) -> None:
@@ -395,14 +392,14 @@ async def test_the_names_shown_are_those_that_will_be_certified(tmp_path: Path) 
         assert (listed.subject, listed.sans) == ("CN=m", ())
         approve(tmp_path, listed.id)
         first = await sandbox.post(csr, identity=sandbox.here.bootstrap)
-        assert san_der_of(first.certificate) is None
+        assert ours(first.certificate).san_der is None
         identity = identity_file(tmp_path, first.certificate, key)
         renew = partial(sandbox.post, changing(key, "m", SAN), operation="simplereenroll", identity=identity)
         assert (await renew()).status == 202
         (listed,) = Approvals(tmp_path).list()
         assert (listed.subject, listed.sans) == ("CN=m", ("DNS:new.example",))
         approve(tmp_path, listed.id)
-        assert san_der_of((await renew()).certificate) == SAN
+        assert ours((await renew()).certificate).san_der == SAN
 
 
 async def test_whoever_decides_does_not_disturb_the_sandbox(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_promises_that_are_past_cost_nothing() -> None:
 )
 def test_a_pool_that_signs_nothing_or_in_no_time_is_refused(signers: int, sign_time: Distribution, burst: int) -> None:
     """There must be a signer, a burst and a sign time."""
-    with pytest.raises(ValueError, match="there must be a signer"):
+    with pytest.raises(ValueError, match="expected at least one signer"):
         SignerPool(signers, sign_time, burst)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from server_sandbox import Response, Running, csr_for, identity_file, new_key, running
 from test_server_listener import alert_of, issued_by, manufacturer
 
-from estsim.est.certs_only import decode_certs_only
+from estsim.est.certs_only import read_certs_only
+from estsim.est.pem import pem
 
 TWO: dict[str, Any] = {
     "trust_centers": {
@@ -28,7 +28,7 @@ def refused_above_tls(**clients: Any) -> dict[str, Any]:  # noqa: ANN401 - keys 
 
 def cas_of(response: Response) -> set[x509.Certificate]:
     """Return the certificates of an answer to cacerts."""
-    return set(decode_certs_only(base64.b64decode(response.body)))
+    return set(map(x509.load_der_x509_certificate, read_certs_only(base64.b64decode(response.body))[0]))
 
 
 async def enroll(sandbox: Running, label: str, identity: Path) -> Response:
@@ -60,7 +60,7 @@ async def test_a_client_of_one_trust_center_is_a_stranger_to_the_other(tmp_path:
         for label, identity in (("default", of_meters), ("meters", of_default)):
             refused = await enroll(sandbox, label, identity)
             assert refused.status == 403
-            assert "a CA that is trusted here, see bootstrap_cas (got CN=bootstrap)" in refused.text
+            assert "issued by a trusted CA, see bootstrap_cas (got CN=bootstrap)" in refused.text
         stranger = issued_by(manufacturer(), tmp_path)
         assert "unknown ca" in await alert_of(sandbox, sandbox.tls(stranger)), "nobody here takes it"
 
@@ -81,9 +81,12 @@ async def test_an_unknown_label_is_told_what_there_is(tmp_path: Path) -> None:
     """404, with the labels; so is a label without an operation."""
     async with running(tmp_path, TWO) as sandbox:
         unknown = await sandbox.get("gateways/cacerts")
-        assert (unknown.status, unknown.text) == (404, "got label gateways, and this sandbox has the labels meters")
+        assert (unknown.status, unknown.text) == (
+            404,
+            "expected a known label (got gateways; this sandbox has the labels meters)",
+        )
         alone = await sandbox.get("meters")
-        assert (alone.status, "meters is a label, the operation comes after it" in alone.text) == (404, True)
+        assert (alone.status, "meters is a label; add the operation after it" in alone.text) == (404, True)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -91,7 +94,7 @@ async def test_refused_above_tls_a_client_reads_why(tmp_path: Path, version: ssl
     """A stranger's certificate, an expired one, none: each is let in by TLS and refused by a line."""
     maker = manufacturer()
     trusted = tmp_path / "maker.pem"
-    trusted.write_bytes(maker.certificate.public_bytes(serialization.Encoding.PEM))
+    trusted.write_bytes(pem(maker.certificate.der))
     async with running(tmp_path / "s", refused_above_tls(bootstrap_cas=[str(trusted)])) as sandbox:
         for identity, reason in (
             (issued_by(manufacturer(), tmp_path), "unable to get local issuer certificate"),

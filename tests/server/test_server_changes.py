@@ -82,7 +82,7 @@ def test_values_at_dotted_paths_are_replaced(
 @pytest.mark.parametrize(
     ("config", "label", "path", "said"),
     [
-        (ONE, None, "issuer.validity", "cannot change while the sandbox runs; issue, capacity, faults can"),
+        (ONE, None, "issuer.validity", "cannot change while the sandbox runs; only issue, capacity, faults can"),
         (ONE, None, "clients.users", "cannot change while the sandbox runs"),
         (ONE, None, "seed", "cannot change while the sandbox runs"),
         (ONE, None, "", "cannot change while the sandbox runs"),
@@ -283,9 +283,9 @@ async def test_a_sandbox_that_does_not_answer_is_not_waited_for_long(
     async with sandboxed("", tmp_path) as sandbox:
         os.kill(sandbox.process.pid, signal.SIGSTOP)
         monkeypatch.setattr(engine_sandbox, "CHANGE_S", 0.1)
-        with pytest.raises(UsageError, match=r"it did not answer within 0\.1 s"):
+        with pytest.raises(UsageError, match=r"it did not respond within 0\.1 s"):
             await sandbox.change({"faults": []})
         os.kill(sandbox.process.pid, signal.SIGKILL)
         await sandbox.process.wait()
-        with pytest.raises(UsageError, match="it ended with code -9"):
+        with pytest.raises(UsageError, match="it exited with code -9"):
             await sandbox.change({"faults": []})

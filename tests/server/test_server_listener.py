@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
 from server_sandbox import Running, csr_for, identity_file, new_key, running
 
 from estsim.errors import UsageError
-from estsim.server.ca import Authority, Issuer, common_name, make_authority
+from estsim.est.pem import pem
+from estsim.server.ca import Authority, Issuer, common_name, make_authority, spki_of
 from estsim.server.config import KeyKind, SandboxConfig
 from estsim.server.http import Limits
 from estsim.server.listener import bind
@@ -24,10 +25,9 @@ from estsim.server.run import serve
 
 def issued_by(authority: Authority, folder: Path, *, age_s: float = 0.0) -> Path:
     """Return an identity that ``authority`` issued for a minute, ``age_s`` ago."""
-    key, subject = new_key(), common_name("device")
-    names = Names(subject, subject.public_bytes(), None)
-    wall_s = datetime.now(UTC).timestamp() - age_s
-    return identity_file(folder, Issuer(authority, 60).issue(key.public_key(), names, wall_s), key)
+    key, names = new_key(), Names(common_name("device"), None)
+    issued = Issuer(authority, 60).issue(spki_of(key), names, datetime.now(UTC).timestamp() - age_s)
+    return identity_file(folder, x509.load_der_x509_certificate(issued.der), key)
 
 
 def manufacturer() -> Authority:
@@ -60,7 +60,7 @@ async def test_an_expired_certificate_is_refused_with_its_own_alert(tmp_path: Pa
     """certificate_expired, not a general failure."""
     maker = manufacturer()
     trusted = tmp_path / "maker.pem"
-    trusted.write_bytes(maker.certificate.public_bytes(serialization.Encoding.PEM))
+    trusted.write_bytes(pem(maker.certificate.der))
     async with running(tmp_path / "s", {"clients": {"bootstrap_cas": [str(trusted)]}}) as sandbox:
         assert "certificate expired" in await alert_of(sandbox, sandbox.tls(issued_by(maker, tmp_path, age_s=120)))
         fresh = await sandbox.post(csr_for(new_key(), "m"), identity=issued_by(maker, tmp_path))
@@ -191,7 +191,7 @@ async def test_a_body_that_is_not_there_when_the_sandbox_stops_leaves_a_line(tmp
             await client.stream.receive_some()
     (row,) = sandbox.exchanges
     assert (row.request_id, row.center, row.operation, row.status) == ("half", "default", "simpleenroll", None)
-    assert row.detail == "the sandbox stopped before the body was there"
+    assert row.detail == "the sandbox stopped before the body arrived"
 
 
 async def test_two_addresses_of_one_name_share_a_port() -> None:
@@ -250,13 +250,13 @@ async def test_stopping_lets_idle_connections_go_and_finishes_the_others(tmp_pat
 async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     """With what to do about it."""
     async with running(tmp_path) as sandbox:
-        with pytest.raises(UsageError, match="the port is in use; give another with --port"):
+        with pytest.raises(UsageError, match="the port is in use; choose another with --port"):
             await bind("127.0.0.1", sandbox.port)
 
 
 async def test_a_folder_has_one_sandbox_at_a_time(tmp_path: Path) -> None:
     """The second is refused, the first serves on."""
     async with running(tmp_path) as sandbox:
-        with pytest.raises(UsageError, match="another sandbox is using it"):
+        with pytest.raises(UsageError, match="in use by another sandbox"):
             await partial(serve, stop=trio.Event())(SandboxConfig(), tmp_path)
         assert (await sandbox.get("cacerts")).status == 200

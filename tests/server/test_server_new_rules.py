@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 
 from estsim.server.capacity import CapacityGate, Granted, GrantedAt, Overflow, SignerPool, Signers, TokenBucket
+from estsim.server.draws import DrawKey
 from estsim.server.issuing_config import IssueConfig
 from estsim.server.policy import ComeAgain, Decision, IssueAt, IssueNow, IssuePolicy, Overloaded, Request
 from estsim.units import Constant
@@ -12,7 +13,7 @@ from estsim.units import Constant
 
 def request(number: int, attempt: int = 0) -> Request:
     """Return the request of a device."""
-    return Request(b"identity", number.to_bytes(4, "big"), b"n", attempt)
+    return Request(b"identity", number.to_bytes(4, "big"), b"n", DrawKey(number, attempt))
 
 
 def gate(rate_per_s: float, *, burst: int = 1, queue: int = 100, overflow: Overflow = Overflow.WAIT) -> CapacityGate:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from estsim.server.capacity import CapacityGate, Overflow, SignerPool, TokenBucket
+from estsim.server.draws import DrawKey
 from estsim.server.issuing_config import IssueConfig
 from estsim.server.policy import (
     ComeAgain,
@@ -30,7 +31,7 @@ REJECTED = Decision(approved=False, reason="not one of ours")
 
 def request(number: int, *, names: bytes = b"n", attempt: int = 0) -> Request:
     """Return the request of a device."""
-    return Request(b"identity", number.to_bytes(4, "big"), names, attempt)
+    return Request(b"identity", number.to_bytes(4, "big"), names, DrawKey(number, attempt))
 
 
 def policy(
@@ -477,7 +478,7 @@ def test_a_server_may_not_say_when_to_come_again(overflow: Overflow, status: int
 
 
 def test_a_random_wait_is_drawn_anew_for_each_attempt() -> None:
-    """By identity, key and attempt: not by what came before it, and by the seed."""
+    """By the ordinal of the request: not by what came before it, and by the seed."""
     wide = {"kind": "random", "from": 1, "to": 1000}
 
     def told(attempts: range, seed: int = 1) -> list[int]:
@@ -547,3 +548,20 @@ def test_signers_keep_a_deferred_request_until_it_is_signed() -> None:
     assert it.decide(request(2), 10.0) == ComeAgain(5, Pending(request(2), 15.0, 15.0, has_token=True))
     assert it.decide(request(2), 15.0) == IssueNow()
     assert it.backlog(15.0) == 0
+
+
+def test_a_share_and_a_delay_hold_for_a_request_and_its_repeats() -> None:
+    """Drawn once for a key, by the ordinal of its first request: a repeat draws no better."""
+
+    def decided(ordinal: int, first: int, *, who: int = 1) -> Verdict:
+        it = policy(mode="deferred", share="50%", delay="1s..1000s", retry_after={"kind": "next_slot"})
+        return it.decide(Request(b"i", b"k", b"n", DrawKey(who, ordinal, first)), 0.0)
+
+    repeats = [decided(ordinal, 7) for ordinal in range(7, 60)]
+    assert repeats.count(repeats[0]) == len(repeats)
+    anew = [decided(first, first) for first in range(400)]
+    assert 150 < sum(isinstance(verdict, IssueNow) for verdict in anew) < 250
+    waits = [verdict.wait_s for verdict in anew if isinstance(verdict, ComeAgain)]
+    assert min(waits) < 100
+    assert max(waits) > 900
+    assert anew != [decided(first, first, who=2) for first in range(400)]

@@ -127,7 +127,8 @@ def test_a_port_in_use_is_a_usage_error(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        f"cannot listen on 127.0.0.1 port {port}: the port is in use; give another with --port, or 0 for any free one\n"
+        f"cannot listen on 127.0.0.1 port {port}: the port is in use; choose another with --port "
+        "(0 for any free port)\n"
     )
 
 
@@ -142,7 +143,7 @@ def test_mistakes_in_the_configuration_are_told_in_their_places(tmp_path: Path) 
     assert [line.split(": ")[0] for line in lines] == ["2:3", "3:12", "4:11"]
     assert "manual (got manuel)" in lines[0]
     assert "5/s" in lines[1]
-    assert "wrong_server_name (got rest)" in lines[2]
+    assert lines[2].endswith("or wrong_server_name: write reset (got rest)")
 
 
 def test_lines_are_few_enough_to_read() -> None:

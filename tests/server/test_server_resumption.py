@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import trio
-from cryptography.hazmat.primitives import serialization
 from server_sandbox import DEADLINE_S, Running, csr_for, new_key, running
 from test_server_listener import issued_by, manufacturer
+
+from estsim.est.pem import pem
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -76,7 +77,7 @@ async def test_a_certificate_that_expired_since_is_refused_in_a_resumed_session(
     """Two seconds of life left: good for a full handshake, over in the resumed one, which TLS lets pass."""
     maker = manufacturer()
     trusted = tmp_path / "maker.pem"
-    trusted.write_bytes(maker.certificate.public_bytes(serialization.Encoding.PEM))
+    trusted.write_bytes(pem(maker.certificate.der))
     async with running(tmp_path / "s", {"clients": {"bootstrap_cas": [str(trusted)]}}) as sandbox:
         brief = issued_by(maker, tmp_path, age_s=58)
         client = Resuming(sandbox, sandbox.tls(brief, version=ssl.TLSVersion.TLSv1_2))

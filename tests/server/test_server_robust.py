@@ -21,7 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from server_sandbox import Client, Response, csr_for, new_key, running
 
-from estsim.server import crowd
+from estsim.est.certificate import serial_text
+from estsim.server import connections
 from estsim.server.http import Limits
 from estsim.server.store import Exchange, Store
 
@@ -131,6 +132,42 @@ async def test_two_thousand_abusers_do_not_keep_the_others_out(tmp_path: Path) -
         assert (await sandbox.enroll(csr_for(new_key(), "last"))).status == 200
 
 
+@pytest.mark.alone
+@pytest.mark.long
+async def test_memory_comes_back_when_mute_clients_have_gone(tmp_path: Path) -> None:
+    """2000 that say nothing cost little, 600 half handshakes are forgotten: soon within 20 % of before."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with serving(tmp_path) as sandbox:
+        for number in range(20):
+            await sandbox.enroll(csr_for(new_key(), f"before-{number}"))
+        before = sandbox.memory_bytes
+        for count, first_flight in ((2000, b""), (600, client_hello())):
+            clients = [await trio.open_tcp_stream("127.0.0.1", sandbox.port) for _ in range(count)]
+            for client in clients:
+                if first_flight:
+                    await client.send_all(first_flight)
+            with trio.fail_after(60):
+                while psutil.Process(sandbox.process.pid).num_fds() < 0.8 * count:  # noqa: ASYNC110 - another process
+                    await trio.sleep(0.1)
+            if not first_flight:
+                assert sandbox.memory_bytes - before < 12 * 1024 * count, "what TLS needs is made for who speaks"
+            for client in clients:
+                await client.aclose()
+            with trio.fail_after(60):
+                while sandbox.memory_bytes > 1.2 * before:  # noqa: ASYNC110 - the same
+                    await trio.sleep(0.5)
+
+
+def client_hello() -> bytes:
+    """Return the first flight of a handshake."""
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(received, sent, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
 async def drip(
     sandbox: Process, context: ssl.SSLContext, room: trio.CapacityLimiter, note: Callable[[str], None]
 ) -> None:
@@ -188,7 +225,7 @@ async def test_a_full_disk_is_a_503_and_a_line_and_costs_no_certificate(tmp_path
             if response.status != 200:
                 refused = response
                 break
-            answered.append(f"{response.certificate.serial_number:x}")
+            answered.append(serial_text(response.certificate.serial_number))
         assert refused is not None
         assert (refused.status, refused.headers["retry-after"]) == (503, "5")
         assert refused.text == "nothing was issued: the store cannot be written"
@@ -339,7 +376,7 @@ async def test_who_leaves_while_it_waits_for_a_signer_gets_no_certificate(tmp_pa
             await sandbox.enroll()
         assert (await sandbox.enroll("other"))[0].status == 200
         first, second = sandbox.exchanges
-        assert (first.status, first.serial, first.detail) == (None, None, "the client left before it was answered")
+        assert (first.status, first.serial, first.detail) == (None, None, "the client disconnected before the response")
         assert second.serial is not None
 
 
@@ -347,7 +384,7 @@ async def test_a_sandbox_out_of_places_cuts_the_slowest_and_serves_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All its places are taken by clients that say nothing: a good one is served once these are slow."""
-    monkeypatch.setattr(crowd, "_SLOW_S", 1.0)
+    monkeypatch.setattr(connections, "_SLOW_S", 1.0)
     async with running(tmp_path, limits=Limits(connections=10)) as sandbox, trio.open_nursery() as silent:
         for _ in range(10):
             await silent.start(connect_only, sandbox.port)
@@ -377,18 +414,15 @@ def odd(certificate: x509.Certificate) -> str:
 
 
 async def test_a_certificate_that_only_openssl_can_read_ends_no_sandbox(tmp_path: Path) -> None:
-    """Shown by a client that is let in to be refused above TLS: its connection ends, and nobody else's."""
+    """Shown by a client that is let in to be refused above TLS: its signature does not hold, and it is told so."""
     async with running(tmp_path, {"clients": {"refuse_at": "application"}}) as sandbox:
         leaf, maker = x509.load_pem_x509_certificates(sandbox.here.bootstrap.read_bytes())
         key = sandbox.here.bootstrap.read_text().partition("-----BEGIN PRIVATE KEY")[2].partition("-----END PRIVATE")[0]
         identity = tmp_path / "odd.pem"
         identity.write_text(f"{odd(leaf)}-----BEGIN PRIVATE KEY{key}-----END PRIVATE KEY-----\n")
-        with pytest.raises((trio.BrokenResourceError, AssertionError)):
-            await sandbox.post(csr_for(new_key(), "m"), identity=identity)
+        refused = await sandbox.post(csr_for(new_key(), "m"), identity=identity)
+        assert (refused.status, "expected a valid client certificate" in refused.text) == (403, True)
         assert (await sandbox.enroll())[0].status == 200
-        assert ["cannot be read" in reason or reason == "bad_certificate" for reason in sandbox.failed_handshakes] == [
-            True
-        ]
         assert sandbox.here.counts.faults == 0
         assert maker.subject == leaf.issuer
 

@@ -116,12 +116,12 @@ def test_an_unknown_operation_is_told_which_there_are(tail: str, got: str) -> No
 
 def test_a_label_alone_is_told_that_an_operation_is_missing() -> None:
     """The commonest slip."""
-    assert refusal(f"{EST}/meters").endswith("(got meters; meters is a label, the operation comes after it)")
+    assert refusal(f"{EST}/meters").endswith("(got meters; meters is a label; add the operation after it)")
 
 
 def test_a_slash_behind_an_operation_is_told() -> None:
     """It is no label, whatever comes before a slash elsewhere."""
-    assert refusal(f"{EST}/cacerts/") == "expected cacerts without a slash behind it (got /.well-known/est/cacerts/)"
+    assert refusal(f"{EST}/cacerts/") == "expected cacerts without a trailing slash (got /.well-known/est/cacerts/)"
 
 
 def test_default_alone_is_not_taken_for_a_label() -> None:
@@ -132,23 +132,28 @@ def test_default_alone_is_not_taken_for_a_label() -> None:
 @pytest.mark.parametrize("labels", [LABELS, ("default",)])
 def test_default_is_no_label_in_a_url(labels: tuple[str, ...]) -> None:
     """One trust center has one URL."""
-    assert refusal(f"{EST}/default/cacerts", labels).startswith("got label default, and this sandbox has")
+    assert refusal(f"{EST}/default/cacerts", labels).startswith("expected a known label (got default; this sandbox has")
 
 
 @pytest.mark.parametrize(("tail", "got"), [("water/cacerts", "water"), ("METERS/cacerts", "METERS"), ("../x", "..")])
 def test_an_unknown_label_is_told_which_there_are(tail: str, got: str) -> None:
     """Those that may stand in a URL, in the order of the configuration."""
-    assert refusal(f"{EST}/{tail}") == f"got label {got}, and this sandbox has the labels meters, gateways"
+    assert (
+        refusal(f"{EST}/{tail}") == f"expected a known label (got {got}; this sandbox has the labels meters, gateways)"
+    )
 
 
 def test_a_long_label_is_cut_in_the_message() -> None:
     """A client may make it as long as it likes."""
-    assert refusal(f"{EST}/{'x' * 100}/cacerts").startswith(f"got label {'x' * 40}, and")
+    assert refusal(f"{EST}/{'x' * 100}/cacerts").startswith(f"expected a known label (got {'x' * 40}; ")
 
 
 def test_a_sandbox_without_labels_says_so() -> None:
     """There is only the default one."""
-    assert refusal(f"{EST}/meters/cacerts", ("default",)) == "got label meters, and this sandbox has no labels"
+    assert (
+        refusal(f"{EST}/meters/cacerts", ("default",))
+        == "expected a known label (got meters; this sandbox has no labels)"
+    )
 
 
 pieces = st.sampled_from(

@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 import trio
 from cryptography import x509
-from server_sandbox import csr_for, identity_file, new_key, running
+from server_sandbox import csr_for, identity_file, new_key, ours, running
 
-from estsim.est.certs_only import decode_certs_only
-from estsim.est.csr import san_der_of
+from estsim.est.certs_only import read_certs_only
 
 
 async def test_cacerts_gives_root_and_intermediate_without_a_certificate(tmp_path: Path) -> None:
     """RFC 7030 §4.1: no client authentication needed; the trust file holds the same two."""
     async with running(tmp_path) as sandbox:
         response = await sandbox.get("cacerts")
-        certificates = decode_certs_only(base64.b64decode(response.body))
+        certificates = map(x509.load_der_x509_certificate, read_certs_only(base64.b64decode(response.body))[0])
         assert response.status == 200
         assert response.headers["content-type"] == "application/pkcs7-mime"
         assert b"\n" not in response.body, "base64: oneline is the default"
@@ -40,6 +39,21 @@ async def test_enroll_issues_what_was_asked_for(tmp_path: Path, version: ssl.TLS
         assert issued.subject.rfc4514_string() == "CN=meter-1"
         names = issued.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert names.get_values_for_type(x509.DNSName) == ["meter-1.example"]
+
+
+@pytest.mark.parametrize(("bodies", "empty"), [("text", False), ("empty", True)])
+async def test_deferrals_and_challenges_can_be_empty(tmp_path: Path, bodies: str, empty: bool) -> None:  # noqa: FBT001 - a column
+    """One client reads neither Retry-After nor the challenge beside a body; certificates keep theirs."""
+    users = {"clients": {"users": {"alice": {"password": "secret"}}, "require_certificate": "never"}}
+    slow = {"issue": {"mode": "deferred", "delay": "1s", "retry_after": {"seconds": 1}}}
+    async with running(tmp_path, {"bodies": bodies, **users, **slow}) as sandbox:
+        challenged, deferred = await sandbox.post(csr_for(new_key(), "meter-1")), (await sandbox.enroll())[0]
+        assert (challenged.status, challenged.headers["www-authenticate"][:5]) == (401, "Basic")
+        assert (deferred.status, deferred.headers["retry-after"]) == (202, "1")
+        for response in (challenged, deferred):
+            assert (response.body == b"", response.headers["content-length"] == "0") == (empty, empty)
+            assert ("content-type" in response.headers) is not empty
+        assert (await sandbox.get("cacerts")).body
 
 
 async def test_validity_may_be_seconds(tmp_path: Path) -> None:
@@ -69,7 +83,7 @@ async def test_reenroll_keeps_the_names_and_renews_or_rekeys(tmp_path: Path) -> 
             renewed = await sandbox.post(csr, operation="simplereenroll", identity=identity)
             assert renewed.status == 200
             assert renewed.certificate.serial_number != first.certificate.serial_number
-            assert san_der_of(renewed.certificate) == san_der_of(first.certificate)
+            assert ours(renewed.certificate).san_der == ours(first.certificate).san_der
 
 
 @pytest.mark.parametrize(
@@ -92,7 +106,7 @@ async def test_reenroll_needs_a_certificate_of_this_ca(tmp_path: Path) -> None:
     async with running(tmp_path, {"clients": {"require_certificate": "never"}}) as sandbox:
         csr = csr_for(new_key(), "bootstrap")
         nobody = await sandbox.post(csr, operation="simplereenroll")
-        assert (nobody.status, "certificate to be renewed" in nobody.text) == (403, True)
+        assert (nobody.status, "certificate being renewed" in nobody.text) == (403, True)
         maker = await sandbox.post(csr, operation="simplereenroll", identity=sandbox.here.bootstrap)
         assert (maker.status, "issued by this CA" in maker.text) == (403, True)
 

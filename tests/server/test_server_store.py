@@ -2,12 +2,14 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from server_sandbox import csr_for, new_key, running
 
 from estsim.errors import StoreError
+from estsim.est.certificate import serial_text
 from estsim.server.policy import Pending, Request
 from estsim.server.store import Exchange, IssuedRow, PendingRow, Store
 
@@ -49,6 +51,24 @@ def test_a_failed_commit_leaves_nothing(tmp_path: Path) -> None:
         store.commit(Exchange(2.0, "b"), issued=issued)
     store.commit(Exchange(3.0, "c"))
     assert rows(tmp_path / "s.sqlite", "SELECT request_id FROM exchanges ORDER BY id") == [("a",), ("c",)]
+    store.close()
+
+
+def test_serial_numbers_of_an_older_store_get_their_leading_zero(tmp_path: Path) -> None:
+    """So a number that comes again is still the one that is there; what is not plain hexadecimal is left alone."""
+    path = tmp_path / "s.sqlite"
+    store = Store(path)
+    issued = IssuedRow("fff", 2.0, "default", b"i", b"k", "CN=m", 9.0, b"der")
+    for peer in ("abc", "-5", "0" * 80 + "…"):
+        store.commit(Exchange(1.0, peer_serial=peer, serial="fff" if peer == "abc" else None))
+    store.commit(Exchange(1.0, serial="ff"), issued=issued)
+    store.close()
+    store = Store(path)
+    assert rows(path, "SELECT serial FROM issued") == [("0fff",)]
+    logged = [("0abc", "0fff"), ("-5", None), ("0" * 80 + "…", None), (None, "ff")]
+    assert rows(path, "SELECT peer_serial, serial FROM exchanges ORDER BY id") == logged
+    with pytest.raises(StoreError, match="UNIQUE"):
+        store.commit(Exchange(2.0, "b"), issued=replace(issued, serial="0fff"))
     store.close()
 
 
@@ -136,6 +156,6 @@ async def test_an_issued_certificate_is_on_record_with_its_serial(tmp_path: Path
     """The log's serial is the certificate's, in hexadecimal."""
     async with running(tmp_path) as sandbox:
         issued = (await sandbox.enroll("m"))[0].certificate
-        expected = f"{issued.serial_number:x}"
+        expected = serial_text(issued.serial_number)
         assert rows(sandbox.here.database, "SELECT serial FROM exchanges") == [(expected,)]
         assert rows(sandbox.here.database, "SELECT serial, subject FROM issued") == [(expected, "CN=m")]

@@ -1,0 +1,301 @@
+"""The Python API: load a scenario, forecast it, run it, and read what a run has left.
+
+It does what the command line does, with the same rules: a server on another machine needs permission for more than 100
+devices, a plan that this machine cannot carry is refused, every mistake of a scenario is an error with its place.
+
+Raises :class:`~estsim.errors.EstsimError` for whatever the caller can mend: ScenarioError (with every mistake),
+UsageError, StoreError. A server that cannot be reached, a failed threshold and a saturated generator are results.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import current_thread, main_thread
+from types import TracebackType
+from typing import Any, Final, Self
+
+import trio
+
+from estsim import arguments
+from estsim.engine.forecast import DryRun
+from estsim.engine.result import RunResult
+from estsim.engine.run import Run, RunOptions
+from estsim.errors import UsageError
+from estsim.fleet.permission import require_permission
+from estsim.measure.exits import Exit
+from estsim.measure.forecast import Forecast
+from estsim.measure.reading import Table, columns_of, nested_values, stream
+from estsim.measure.reading import open_run as open_store
+from estsim.measure.report_figures import read_run
+from estsim.measure.run_reader import RunReader
+from estsim.measure.snapshot import RunStage, Snapshot
+from estsim.measure.summary import Summary
+from estsim.present.report_file import write_report
+from estsim.scenario.library import found
+from estsim.scenario.loader import load_scenario as load
+from estsim.scenario.plan import Scenario
+from estsim.scenario.source import Overrides
+
+__all__ = [
+    "FinishedRun",
+    "RecordedRun",
+    "Summary",
+    "forecast",
+    "load_scenario",
+    "open_run",
+    "run",
+    "run_async",
+]
+
+
+def load_scenario(
+    source: str | Path,
+    *,
+    devices: int | None = None,
+    duration: str | None = None,
+    seed: int | None = None,
+    url: str | None = None,
+    trust: str | Path | None = None,
+    workers: int | str | None = None,
+    strict: bool = False,
+    settings: Mapping[str, object] | None = None,
+) -> Scenario:
+    """Load a scenario file, or an included scenario by its name, with the options of ``estsim run``.
+
+    ``settings`` overrides any key, such as ``{"cohorts.meters.boot.burst": "5s"}``; values are YAML. Warnings are in
+    ``scenario.warnings``. Raises ScenarioError with every mistake, and UsageError for an argument of another type.
+    """
+    arguments.flags(strict=strict)
+    overrides = Overrides(
+        devices=arguments.whole_number("devices", devices),
+        duration=arguments.text("duration", duration, example="10m"),
+        seed=arguments.whole_number("seed", seed),
+        url=arguments.text("url", url, example="https://est.example.com/.well-known/est"),
+        trust=arguments.optional_path("trust", trust),
+        workers=arguments.worker_count(workers),
+        strict=strict,
+        set=arguments.settings(settings),
+    )
+    return load(found(arguments.path("source", source)), overrides=overrides)
+
+
+def forecast(scenario: Scenario) -> Forecast:
+    """Play a scenario in virtual time, without a network: the load it will offer and what it needs of this machine."""
+    arguments.instance("scenario", scenario, Scenario, origin="load_scenario")
+    return DryRun(scenario).run()
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A run that is over: where its results are, its figures and its verdict."""
+
+    folder: Path
+    summary: Summary = field(repr=False)
+    exit_code: Exit
+    why: str | None = None  # why the server could not be reached
+
+    @property
+    def verdict(self) -> str:
+        """``passed``, ``failed``, ``saturated``, ``unreachable``, ``aborted`` or ``error``."""
+        return self.summary.verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether every threshold holds, and the figures are the server's."""
+        return self.exit_code is Exit.PASSED
+
+
+def run(
+    scenario: Scenario,
+    *,
+    results: str | Path = "results",
+    preflight: bool = True,
+    force: bool = False,
+    i_may_test: str | None = None,
+    report: bool = True,
+    show: Callable[[Snapshot], None] | None = None,
+) -> FinishedRun:
+    """Run a scenario to its end, from the main thread; Ctrl-C finishes current exchanges and saves the results.
+
+    ``results`` is the parent of the run's folder, ``i_may_test`` the host that you may load with more than 100 devices,
+    ``show`` takes the live figures twice a second, in a thread; an exception of its own ends the run and is raised,
+    and the folder has the rows until then. Under trio, await :func:`run_async`. Raises UsageError in
+    another thread, and within trio.
+    """
+    if trio.lowlevel.in_trio_run():
+        raise UsageError("run: expected no trio loop in this thread; under trio, await run_async(...)")
+    _require_main_thread("run")
+    arguments.flags(report=report)
+    display = _display(show)
+    live = _permitted(scenario, results, preflight=preflight, force=force, i_may_test=i_may_test, show=display.show)
+    return _finished(trio.run(display.watched, live.go), report=report)
+
+
+async def run_async(
+    scenario: Scenario,
+    *,
+    results: str | Path = "results",
+    preflight: bool = True,
+    force: bool = False,
+    i_may_test: str | None = None,
+    report: bool = True,
+    show: Callable[[Snapshot], None] | None = None,
+) -> FinishedRun:
+    """Run a scenario as :func:`run` does, under trio, in the main thread. Raises UsageError elsewhere.
+
+    A run that is cancelled leaves the rows of all its exchanges, and no summary file.
+    """
+    if not trio.lowlevel.in_trio_task():
+        raise UsageError("run_async: expected to be awaited in a task of trio; elsewhere, call run(...)")
+    _require_main_thread("run_async")
+    arguments.flags(report=report)
+    display = _display(show)
+    live = _permitted(scenario, results, preflight=preflight, force=force, i_may_test=i_may_test, show=display.show)
+    result = await display.watched(live.go)
+    return await trio.to_thread.run_sync(lambda: _finished(result, report=report))
+
+
+def _permitted(
+    scenario: Scenario,
+    results: str | Path,
+    *,
+    preflight: bool,
+    force: bool,
+    i_may_test: str | None,
+    show: Callable[[Snapshot], None],
+) -> Run:
+    arguments.instance("scenario", scenario, Scenario, origin="load_scenario")
+    arguments.flags(preflight=preflight, force=force)
+    options = RunOptions(arguments.path("results", results), preflight=preflight, force=force)
+    require_permission(scenario, arguments.text("i_may_test", i_may_test, example="est.example.com"))
+    return Run(scenario, options, show)
+
+
+def _require_main_thread(name: str) -> None:
+    """Refuse another thread, which gets no signals: Ctrl-C could not end the run in order."""
+    if (thread := current_thread()) is not main_thread():
+        raise UsageError(f"{name}: expected to be called in the main thread (got {thread.name})")
+
+
+def _display(show: Callable[[Snapshot], None] | None) -> "_Display":
+    arguments.function("show", show)
+    return _Display(show or _show_nothing)
+
+
+def _show_nothing(_: Snapshot) -> None:
+    pass
+
+
+class _Display:
+    """The caller's ``show``: an exception of it is the caller's, and no bug that a run takes note of."""
+
+    def __init__(self, show: Callable[[Snapshot], None]) -> None:
+        self._show: Final = show
+        self._failed: Exception | None = None
+        self._fail: Callable[[], object] = lambda: None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show a moment, from any thread; ends the run where that fails, and shows nothing more."""
+        if self._failed is not None:
+            return
+        try:
+            self._show(snapshot)
+        except Exception as error:  # noqa: BLE001 - raised again where the caller awaits the run
+            self._failed = error
+            if snapshot.stage is not RunStage.DONE:
+                self._fail()
+
+    async def watched(self, go: Callable[[], Awaitable[RunResult]]) -> RunResult:
+        """Do a run; raises what ``show`` has raised."""
+        token = trio.lowlevel.current_trio_token()
+        result: RunResult | None = None
+        with trio.CancelScope() as scope:
+            self._fail = partial(token.run_sync_soon, scope.cancel)
+            result = await go()
+        if self._failed is not None:
+            raise self._failed
+        assert result is not None  # noqa: S101 - only a failure cancels the scope
+        return result
+
+
+def _finished(result: RunResult, *, report: bool) -> FinishedRun:
+    result = result.rejudged()
+    if report:
+        write_report(result.folder)
+    return FinishedRun(result.folder, result.summary, result.exit_code, result.unreachable)
+
+
+class RecordedRun:
+    """A results folder, opened to be read: also that of a run that was killed or is under way. Close it after use."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder: Final = arguments.path("folder", folder)
+        self._store: Final[RunReader] = open_store(self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What is known of the run: its id, scenario, target, versions, start and end."""
+        return self._store.facts()
+
+    def summary(self) -> Summary:
+        """Return the figures of ``summary.json``; made from the rows where the run did not come to write them.
+
+        What an older or newer estsim left out, or a damaged file, is None or empty.
+
+        A run that was killed or cancelled, or is under way, has the verdict ``aborted``.
+
+        Those made from rows lack what only the running process knew: CPU, memory, OpenSSL's version.
+        """
+        read = read_run(self.folder)
+        return read.figures if read.summary is None else read.summary
+
+    def rows(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of ``exchanges``, ``enrolments``, ``certificates`` or ``series``, one at a time.
+
+        Times in columns named ``_ns`` are nanoseconds since the run began. Raises UsageError for another table.
+        """
+        known = _table(table)
+        names = columns_of(known)
+        for row in stream(self._store, known):
+            yield nested_values(known, dict(zip(names, row, strict=True)))
+
+    def frame(self, table: str, *, library: str = "pandas") -> Any:  # noqa: ANN401 - of a library that may not be here
+        """Return a table as a data frame of pandas or polars, whichever is installed. Raises UsageError."""
+        rows = [*self.rows(table)]
+        try:
+            if library == "pandas":
+                import pandas  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: ICN001, PLC0415 - optional
+
+                return pandas.DataFrame(rows, columns=[*columns_of(_table(table))])
+            if library == "polars":
+                import polars  # type: ignore[import-not-found,unused-ignore]  # noqa: ICN001, PLC0415 - optional
+
+                return polars.DataFrame(rows, schema=[*columns_of(_table(table))], infer_schema_length=None)
+        except ImportError as error:
+            raise UsageError(f"{library} is not installed: pip install {library}") from error
+        raise UsageError(f"expected library pandas or polars (got {library!r})")
+
+
+def _table(name: str) -> Table:
+    try:
+        return Table(name)
+    except ValueError:
+        raise UsageError(f"expected one of the tables {', '.join(Table)} (got {name!r})") from None
+
+
+def open_run(folder: str | Path) -> RecordedRun:
+    """Open a results folder. Raises UsageError where there is no run, StoreError where its store cannot be read."""
+    return RecordedRun(folder)

@@ -1,0 +1,82 @@
+"""``estsim validate``: read scenarios and say every mistake, or in a line what each would run."""
+
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from estsim.cli.complaints import remarks, say, tell, warn
+from estsim.cli.options import settings_of
+from estsim.cli.validate import ValidateRequest
+from estsim.errors import EstsimError, UsageError
+from estsim.load.arrivals import boot_window_s
+from estsim.measure.exits import Exit
+from estsim.scenario.library import found
+from estsim.scenario.loader import load_scenario
+from estsim.scenario.plan import Scenario
+from estsim.scenario.sandbox_file import read_sandbox
+from estsim.scenario.source import Overrides
+from estsim.units import counted, format_duration
+
+
+def validate_as_asked(request: ValidateRequest) -> None:
+    """Say every mistake, or in a line what each file is; raises typer.Exit where there is a mistake."""
+    try:
+        overrides = Overrides(
+            devices=request.devices,
+            duration=request.duration,
+            seed=request.seed,
+            url=request.url,
+            trust=request.trust,
+            set=settings_of(request.settings),
+        )
+    except UsageError as error:
+        tell(str(error))
+        raise typer.Exit(Exit.USAGE) from error
+    if request.server and overrides != Overrides():
+        tell("--server: cannot be combined with options that override a scenario")
+        raise typer.Exit(Exit.USAGE)
+    _tell_each(request.paths, _server_line if request.server else partial(_scenario_line, overrides=overrides))
+
+
+def _scenario_line(path: Path, overrides: Overrides) -> str:
+    scenario = load_scenario(found(path), overrides=overrides)
+    warn(scenario.warnings)
+    return summary_line(scenario)
+
+
+def _server_line(path: Path) -> str:
+    sandbox, _ = read_sandbox(path, os.environ)
+    return f"{path}: {counted(len(sandbox.centers), 'trust center')} ({', '.join(sandbox.centers)})"
+
+
+def _tell_each(paths: Iterable[Path], check: Callable[[Path], str]) -> None:
+    wrong = False
+    for path in paths:
+        try:
+            line = check(path)
+        except EstsimError as error:
+            tell(str(error))
+            wrong = True
+        else:
+            with remarks():
+                say(line)
+    if wrong:
+        raise typer.Exit(Exit.USAGE)
+
+
+def summary_line(scenario: Scenario) -> str:
+    """Return in a line what a scenario runs: devices, cohorts, boot window, duration and server."""
+    windows = (
+        boot_window_s(cohort.arrivals, cohort.devices, seed=scenario.seed, cohort=cohort.index)
+        for cohort in scenario.cohorts
+    )
+    end = format_duration(scenario.duration_s)
+    server = f"against {scenario.target.url}" if scenario.target else "against the sandbox"
+    return (
+        f"{scenario.source}: {counted(scenario.devices, 'device')} in {counted(len(scenario.cohorts), 'cohort')}, "
+        f"booting within {format_duration(round(max(windows), 1))}, "
+        f"{f'until settled, at most {end}' if scenario.until_settled else f'for {end}'}, {server}"
+    )

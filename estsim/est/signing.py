@@ -1,0 +1,109 @@
+"""Signing requests and certificates of our own: the algorithm that fits a key, and the DER around the signature."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+from estsim.est.der import BIT_STRING, BOOLEAN, INTEGER, NULL, OCTET_STRING, SEQUENCE, encode
+from estsim.est.oid import encoded_oid
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+"""A key that devices, the sandbox and its CAs sign with."""
+
+_P256_BITS: Final = 256
+_P384_BITS: Final = 384
+_UTC_TIME: Final = 0x17
+_GENERALIZED_TIME: Final = 0x18
+_FIRST_GENERALIZED: Final = 2050  # RFC 5280 §4.1.2.5
+_VERSION_3: Final = bytes.fromhex("a003020102")
+_EXTENSIONS: Final = 0xA3
+_ECDSA: Final = {
+    "sha256": encode(SEQUENCE, encoded_oid("1.2.840.10045.4.3.2")),
+    "sha384": encode(SEQUENCE, encoded_oid("1.2.840.10045.4.3.3")),
+    "sha512": encode(SEQUENCE, encoded_oid("1.2.840.10045.4.3.4")),
+}
+_RSA_SHA256: Final = encode(SEQUENCE, encoded_oid("1.2.840.113549.1.1.11") + encode(NULL, b""))
+_ED25519: Final = encode(SEQUENCE, encoded_oid("1.3.101.112"))
+_ED448: Final = encode(SEQUENCE, encoded_oid("1.3.101.113"))
+
+
+def signature_hash(
+    key: CertificateIssuerPrivateKeyTypes,
+) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
+    """Return the hash that fits a key's strength; None where the algorithm brings its own (Ed25519, Ed448)."""
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
+        return None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size > _P256_BITS:
+        return hashes.SHA384() if key.key_size <= _P384_BITS else hashes.SHA512()
+    return hashes.SHA256()
+
+
+def algorithm_for(key: CertificateIssuerPrivateKeyTypes) -> bytes:
+    """Return the AlgorithmIdentifier that :func:`signed` signs with."""
+    match key:
+        case ec.EllipticCurvePrivateKey():
+            made = signature_hash(key)
+            return _ECDSA[made.name if made is not None else ""]
+        case rsa.RSAPrivateKey():
+            return _RSA_SHA256
+        case ed25519.Ed25519PrivateKey():
+            return _ED25519
+        case ed448.Ed448PrivateKey():
+            return _ED448
+    raise TypeError(f"expected a key that can sign here (got {type(key).__name__})")
+
+
+def signed(key: CertificateIssuerPrivateKeyTypes, to_be_signed: bytes) -> bytes:
+    """Return ``SEQUENCE { to be signed, AlgorithmIdentifier, BIT STRING }``, a request's shape and a certificate's."""
+    match key:
+        case ec.EllipticCurvePrivateKey():
+            signature = key.sign(to_be_signed, ec.ECDSA(signature_hash(key) or hashes.SHA256()))
+        case rsa.RSAPrivateKey():
+            signature = key.sign(to_be_signed, padding.PKCS1v15(), hashes.SHA256())
+        case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
+            signature = key.sign(to_be_signed)
+        case _:
+            raise TypeError(f"expected a key that can sign here (got {type(key).__name__})")
+    return encode(SEQUENCE, to_be_signed + algorithm_for(key) + encode(BIT_STRING, b"\x00" + signature))
+
+
+def sign_certificate(
+    key: CertificateIssuerPrivateKeyTypes,
+    *,
+    issuer_der: bytes,
+    subject_der: bytes,
+    spki: bytes,
+    serial: int,
+    not_before_s: float,
+    not_after_s: float,
+    extensions: Iterable[bytes],
+) -> bytes:
+    """Return a certificate of version 3 as DER (RFC 5280 §4.1); names, key and extensions go in as they are encoded.
+
+    Times are UNIX seconds, cut to whole ones.
+    """
+    validity = encode(SEQUENCE, _time(not_before_s) + _time(not_after_s))
+    listed = encode(_EXTENSIONS, encode(SEQUENCE, b"".join(extensions)))
+    parts = (_VERSION_3, _integer(serial), algorithm_for(key), issuer_der, validity, subject_der, spki, listed)
+    return signed(key, encode(SEQUENCE, b"".join(parts)))
+
+
+def extension(kind: str, value: bytes, *, critical: bool = False) -> bytes:
+    """Return an extension as DER, given its OID and the DER of its value."""
+    flag = encode(BOOLEAN, b"\xff") if critical else b""
+    return encode(SEQUENCE, encoded_oid(kind) + flag + encode(OCTET_STRING, value))
+
+
+def _integer(value: int) -> bytes:
+    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def _time(unix_s: float) -> bytes:
+    moment = datetime.fromtimestamp(int(unix_s), UTC)
+    if moment.year < _FIRST_GENERALIZED:
+        return encode(_UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
+    return encode(_GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode("ascii"))

@@ -1,0 +1,115 @@
+"""The files that a scenario includes: each read once, merged key by key below the keys of the file that names it.
+
+A few files that include each other many times are as much as a bomb, so there is a limit to how many are named in all.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from estsim.errors import Mistake, ScenarioError
+from estsim.scenario.document import Document, Located, Place, mapping_of, read_document
+from estsim.scenario.nodes import MOST_VALUES
+from estsim.scenario.source import excluded, is_mixed
+from estsim.scenario.variables import Variables
+from estsim.units import shown
+
+_INCLUDE: Final = "include"
+_DEEPEST: Final = 16
+MOST_INCLUDES: Final = 100  # in all the files of a scenario
+
+
+@dataclass(slots=True)
+class Inclusion:
+    """The reading of one scenario: what its files name, and what was read of them so far."""
+
+    variables: Variables
+    _read: dict[Path, Document] = field(default_factory=dict)
+    _named: int = 0
+    _values: int = 0
+
+    def document(self, path: Path, above: tuple[Path, ...] = ()) -> Document:
+        """Return a file with all that it includes; ``above`` are the files that include it, one in another."""
+        known = path.parent.resolve() / path.name  # not where a link leads to: what it names is beside the link
+        if known not in self._read:
+            self._read[known] = self._including(path, above)
+        return self._read[known]
+
+    def _including(self, path: Path, above: tuple[Path, ...]) -> Document:
+        document = read_document(path)
+        self._values += document.root.size
+        named = document.root.members.get(_INCLUDE)
+        if named is None:
+            return document
+        members = dict(document.root.members)
+        del members[_INCLUDE]
+        own = mapping_of(members)
+        below: Located | None = None
+        whole = self.variables.origin(*named, _INCLUDE)
+        for place, other in _files(document, whole, self.variables.filled_in(document, named[1], (_INCLUDE,))):
+            self._check(document, place, other, (*above, path.resolve()))
+            included = self.document(other, (*above, path.resolve()))
+            if self._values > MOST_VALUES:
+                raise _told(document, place, f"included files have more than {MOST_VALUES} values")
+            if not isinstance(included.root.value, dict):
+                raise ScenarioError([Mistake(1, 1, "", "must be a mapping", other)])
+            theirs = _in_file(included.root, other)
+            below = theirs if below is None else _over(below, theirs)
+        return Document(path, own if below is None else _over(below, own))
+
+    def _check(self, document: Document, place: Place, file: Path, above: tuple[Path, ...]) -> None:
+        """Raise ScenarioError, at the ``include``, for what is no file or too much."""
+        _check_file(document, place, file)
+        self._named += 1
+        if file.resolve() in above:
+            raise _told(document, place, "circular include")
+        if len(above) > _DEEPEST:
+            raise _told(document, place, f"includes are nested more than {_DEEPEST} deep")
+        if self._named > MOST_INCLUDES:
+            raise _told(document, place, f"exceeds the limit of {MOST_INCLUDES} includes")
+
+
+def _files(document: Document, place: Place, named: Located) -> list[tuple[Place, Path]]:
+    """Return the files of ``include``: one, or a list of which later ones count more."""
+    entries = [(place, named)] if isinstance(named.value, str) else [*named.members.values()]
+    texts = [(at, entry.value) for at, entry in entries if isinstance(entry.value, str) and entry.value]
+    if not isinstance(named.value, str | list) or len(texts) != len(entries) or not texts:
+        raise _told(document, place, f"must be a file or a list of files (got {shown(named.value)})")
+    return [(at, document.file.parent / text) for at, text in texts]
+
+
+def _check_file(document: Document, place: Place, file: Path) -> None:
+    """Raise ScenarioError, at the ``include``, for what is no file."""
+    try:
+        wrong = None if file.is_file() else "is not a file" if file.exists() else "no such file"
+    except (OSError, ValueError) as error:  # a name too long; a NUL in it, which some versions of Python raise for
+        wrong = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+    if wrong is not None:
+        name = str(file).removeprefix(f"{document.file.parent}/")
+        raise _told(document, place, f"{wrong} (got {shown(name)})")
+
+
+def _told(document: Document, place: Place, message: str) -> ScenarioError:
+    told = f"{message}{place.origin()}"
+    return ScenarioError([Mistake(place.line, place.column, _INCLUDE, told, place.file or document.file)])
+
+
+def _in_file(located: Located, file: Path) -> Located:
+    members = {
+        step: (replace(place, file=place.file or file), _in_file(member, file))
+        for step, (place, member) in located.members.items()
+    }
+    return replace(located, members=members)
+
+
+def _over(below: Located, above: Located) -> Located:
+    """Return mappings merged key by key, what is above first; anything else is replaced."""
+    members = {step: member for step, member in below.members.items() if not excluded(step, above.members)}
+    for step, (place, member) in above.members.items():
+        lower = members.get(step)
+        mixes = isinstance(member.value, dict) and lower is not None and isinstance(lower[1].value, dict)
+        if mixes and lower is not None and is_mixed(str(step), lower[1].value, member.value):
+            members[step] = (place, _over(lower[1], member))
+        else:
+            members[step] = (place, member)
+    return mapping_of(members)

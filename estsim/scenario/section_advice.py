@@ -1,0 +1,142 @@
+"""What was meant where a mapping is expected and something else came, and where an unknown key was meant to stand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from estsim.errors import UnitError
+from estsim.fields import Section
+from estsim.nearness import likeness, nearest
+from estsim.scenario.comma_advice import cut_by_comma
+from estsim.scenario.document import Location, dotted
+from estsim.scenario.foreign_keys import ours_for, unverified
+from estsim.scenario.model_walk import NAME, homes_of, keys_of
+from estsim.scenario.scalar_advice import word_meant
+from estsim.units import parse_duration, shown
+
+_SURELY_MISSPELT: Final = 0.75  # "form" for "from": likelier than a key of that name elsewhere
+_SECRET: Final = frozenset({"password"})
+
+
+def mapping_meant(section: type[BaseModel] | None, value: object) -> str:
+    """Return what to write for a value where a section is expected: ``: write {kind: manufacturer}``, or an example."""
+    if section is None or not issubclass(section, Section):
+        return ""
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        return ": remove the `-` before its keys"
+    if isinstance(value, str) and (glued := _glued(value, keys_of(section))):
+        return f": missing space after the colon, write {{{glued}}}"
+    for name in section.short_for:
+        for each in _readings(value):
+            if (written := _as_key(section, name, each)) is not None:
+                return f": write {written}"
+    if isinstance(value, str) and value in keys_of(section) and (written := _as_key(section, value, True)):
+        return f": write {written}"
+    return f" such as {section.example}" if section.example else ""
+
+
+def _glued(text: str, keys: tuple[str, ...]) -> str | None:
+    """Return ``burst: 5s`` of ``burst:5s``, which YAML takes for one text."""
+    key, colon, rest = text.partition(":")
+    return f"{key}: {shown(rest)}" if colon and rest and rest[0] != "/" and key in keys else None
+
+
+def _readings(value: object) -> tuple[object, ...]:
+    """Return a value, of a duration its whole seconds too, and as a list of one: for keys that take one of these."""
+    alone = [value] if isinstance(value, str) else value
+    try:
+        seconds = parse_duration(value)
+    except UnitError:
+        return value, alone
+    return (value, int(seconds)) if seconds.is_integer() else (value,)
+
+
+def _as_key(section: type[BaseModel], name: str, value: object) -> str | None:
+    """Return ``{kind: basic, …}`` where a section takes a value under a key, with dots where it needs more."""
+    try:
+        section.model_validate({name: value})
+    except ValidationError as error:
+        wrong = [details for details in error.errors() if details["loc"][:1] == (name,)]
+        if wrong:
+            known = str(wrong[0].get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
+            meant = word_meant(value, known) if wrong[0]["type"] in ("enum", "literal_error") else None
+            return None if meant is None else _as_key(section, name, meant)
+        return f"{{{name}: {_flow(name, value)}, …}}"
+    return f"{{{name}: {_flow(name, value)}}}"
+
+
+def _flow(name: str, value: object) -> str:
+    if name in _SECRET:
+        return "…"
+    return f"[{', '.join(map(shown, value))}]" if isinstance(value, list) else shown(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A key that its section does not have: where the section stands, in which model, and the mapping that it is in."""
+
+    key: str
+    loc: Location
+    section: type[BaseModel]
+    model: type[BaseModel]
+    mapping: Mapping[str, object]
+
+    @property
+    def beside(self) -> frozenset[str]:
+        """The keys that it stands with."""
+        return frozenset(self.mapping)
+
+    @property
+    def homes(self) -> list[Location]:
+        """The places that it belongs to."""
+        return [home for home in homes_of(self.key, self.loc, self.model, self.beside) if home != self.loc]
+
+
+def unknown_key(stray: Stray) -> str:
+    """Return the message for a key that a section does not have."""
+    key, loc, section = stray.key, stray.loc, stray.section
+    if issubclass(section, Section) and key in section.not_yet:
+        return f"'{key}' is not supported by this version yet"
+    before, colon, _ = key.partition(":")
+    if colon and before in keys_of(section):
+        return f"missing space after '{before}:'"  # what follows may be a password
+    if cut := cut_by_comma(key, stray.mapping):
+        return cut
+    if why := unverified(key):
+        return why
+    if ours := ours_for(key, keys_of(section)):
+        return f"unknown key: write {ours[1]}"
+    near = nearest(key, keys_of(section))
+    if near is not None and likeness(key, near) >= _SURELY_MISSPELT:
+        return f"unknown key (did you mean '{near}'?)"
+    if homes := stray.homes:
+        return f"unknown key: '{shown(key)}' {_belongs(homes, loc)}"
+    return f"unknown key (did you mean '{near}'?)" if near else "unknown key"
+
+
+def meant_at(stray: Stray) -> Location:
+    """Return the place of the key that an unknown key was meant to be: one slip is told once, not also as missing."""
+    key, loc, section = stray.key, stray.loc, stray.section
+    before = key.partition(":")[0]
+    if before != key and before in keys_of(section):
+        return (*loc, before)
+    if ours := ours_for(key, keys_of(section)):
+        return (*loc, ours[0])
+    near = nearest(key, keys_of(section))
+    if near is not None and likeness(key, near) >= _SURELY_MISSPELT:
+        return (*loc, near)
+    if homes := stray.homes:
+        return (*homes[0], key)
+    return (*loc, near or key)
+
+
+def _belongs(homes: list[Location], loc: Location) -> str:
+    if homes[0] == ():
+        return "belongs at the top of the file"
+    if homes[0] == (*loc, NAME):
+        return "belongs under a name of your choice"
+    within = all(home[: len(loc)] == loc for home in homes)
+    names = [dotted(home[len(loc) :] if within else home) for home in homes]
+    return f"belongs under {' or '.join(names)}"

@@ -1,0 +1,128 @@
+"""The connections that are open, by whose turn it is.
+
+So a stopping server lets go of the idle ones at once, and slow clients cannot keep the others out. A client whose turn
+it is (to shake hands, to ask, to end its request) may be cut when room is needed; one that is being served never is.
+All waits have deadlines of their own; this is about what happens long before they end.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import trio
+
+_SLOW_S: Final = 5.0  # whose turn it has been for so long may be cut; a herd's handshakes take no longer
+
+
+class WasCut(Exception):  # noqa: N818 - reads as the event it is
+    """The request of a client became whole in the very moment in which it was cut."""
+
+
+class Connections:
+    """All open connections. One more enters while there are fewer than ``limit`` whose clients are to do something."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._theirs: OrderedDict[Guest, float] = OrderedDict()  # since when it is their turn, oldest first
+        self._idle: set[trio.CancelScope] = set()
+        self._less = trio.Event()
+        self.stopping = False
+        self.open = 0
+        self._most_open = 0
+        self.cut = 0  # to make room
+
+    async def room(self) -> None:
+        """Wait until there is room for one more, made by cutting the slowest client once it is too slow."""
+        while len(self._theirs) >= self._limit:
+            slowest, since_s = next(iter(self._theirs.items()))
+            less = self._less  # for all who wait: a server may listen on several addresses
+            with trio.move_on_at(since_s + _SLOW_S) as patience:
+                await less.wait()
+            if patience.cancelled_caught and self._theirs.get(slowest) == since_s:
+                self._theirs.pop(slowest)
+                self.cut += 1
+                slowest.scope.cancel()
+
+    def enter(self) -> "Guest":
+        """Take a place, before anything is awaited; it is given back by the guest's ``stay``."""
+        guest = Guest(self)
+        self.open += 1
+        self._most_open = max(self._most_open, self.open)
+        self._theirs[guest] = trio.current_time()
+        return guest
+
+    def take_most_open(self) -> int:
+        """Return how many were open at a time since this was last asked."""
+        most, self._most_open = self._most_open, self.open
+        return most
+
+    def leave(self, guest: "Guest") -> None:
+        """Give a place back."""
+        self.open -= 1
+        self.their_turn(guest, over=True)
+
+    def stop(self) -> None:
+        """End every wait for a request, now and from now on."""
+        self.stopping = True
+        for scope in tuple(self._idle):
+            scope.cancel()
+
+    def their_turn(self, guest: "Guest", *, over: bool) -> None:
+        """Note that a client has something to do, from now on, or that it has done it."""
+        self._theirs.pop(guest, None)
+        if over:
+            self._less.set()
+            self._less = trio.Event()
+        else:
+            self._theirs[guest] = trio.current_time()
+
+    @contextmanager
+    def idling(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Hold a wait for a request to begin, for at most ``seconds`` or until the server stops."""
+        with trio.move_on_after(0.0 if self.stopping else seconds) as scope:
+            self._idle.add(scope)
+            try:
+                yield scope
+            finally:
+                self._idle.discard(scope)
+
+
+class Guest:
+    """One connection in the crowd."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self.scope = trio.CancelScope()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this is its last request: the server stops."""
+        return self._connections.stopping
+
+    @contextmanager
+    def stay(self) -> Iterator[None]:
+        """Hold the place; inside, the client may be cut, which ends the block early."""
+        try:
+            with suppress(WasCut), self.scope:
+                yield
+        finally:
+            self._connections.leave(self)
+
+    @contextmanager
+    def idle(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Hold a wait for a request to begin; where bytes come, it is the client's turn anew, to end the request."""
+        with self._connections.idling(seconds) as scope:
+            yield scope
+        self._connections.their_turn(self, over=False)
+
+    @contextmanager
+    def being_served(self) -> Iterator[None]:
+        """Hold the time in which the server has something to do; raises ``WasCut`` where it must not begin."""
+        if self.scope.cancel_called:
+            raise WasCut
+        self._connections.their_turn(self, over=True)
+        try:
+            yield
+        finally:
+            self._connections.their_turn(self, over=False)
