@@ -29,6 +29,7 @@ _CA_YEARS: Final = 20
 _YEAR_S: Final = 365 * 86_400.0
 _MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
+_TICK_S: Final = 0.02  # C's time() gives the second of the kernel's last tick, up to 10 ms behind the precise clock
 _SERIAL_BITS: Final = 158  # RFC 5280 §4.1.2.2: positive, of 20 octets at most
 _SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
 _CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
@@ -150,10 +151,11 @@ class Issuer:
     def issue(self, spki: bytes, names: Names, wall_now_s: float, *, expired: bool = False) -> IssuedCertificate:
         """Issue a client certificate, valid from the second it is made, or one whose hour was over a minute before.
 
-        ``spki`` is the public key, certified as it is encoded. A lifetime never outlasts the authority's own (RFC 5280
-        §6.1 would make it useless).
+        The second is the one that a client reads which asks for whole seconds only: in the first instants of a second
+        that is the one before, and a certificate of the new one would not be valid yet. ``spki`` is the public key,
+        certified as it is encoded. A lifetime never outlasts the authority's own (RFC 5280 §6.1 would make it useless).
         """
-        start_s = float(int(wall_now_s))
+        start_s = float(int(wall_now_s - _TICK_S))
         end_s = min(start_s + self.validity_s, self.authority.certificate.not_after_s)
         if expired:
             end_s = start_s - _MINUTE_S

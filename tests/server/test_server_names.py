@@ -11,11 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from server_sandbox import csr_for, identity_file, new_key, ours, running
 
+from estsim.est.certificate import read_certificate
 from estsim.est.csr import build_csr, read_csr
 from estsim.est.der import INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET, encode
-from estsim.server.ca import Issuer, common_name, make_authority
+from estsim.server.ca import Issuer, common_name, make_authority, spki_of
 from estsim.server.config import KeyKind
-from estsim.server.names import NamesError, requested_names
+from estsim.server.names import Names, NamesError, requested_names
 
 CHANGE_SUBJECT_NAME = bytes.fromhex("2b06010505070724")
 ECDSA_SHA256 = bytes.fromhex("2a8648ce3d040302")
@@ -93,6 +94,16 @@ def test_a_san_without_subject_is_critical() -> None:
         extensions = x509.load_der_x509_certificate(issued.der).extensions
         extension = extensions.get_extension_for_class(x509.SubjectAlternativeName)
         assert (extension.value, extension.critical) == (san, critical)
+
+
+@pytest.mark.parametrize(("now_s", "start_s"), [(1e9, 1e9 - 1), (1e9 + 0.012, 1e9 - 1), (1e9 + 0.5, 1e9)])
+def test_a_certificate_is_valid_for_a_client_that_asks_for_whole_seconds(now_s: float, start_s: float) -> None:
+    """C's time() lags by up to one tick of the kernel: it may still give the second before (RFC 5280 §4.1.2.5)."""
+    authority = make_authority("acme", KeyKind.EC_P256, now=datetime.now(UTC))
+    names = Names(common_name("m"), None)
+    issued = Issuer(authority, 60).issue(spki_of(new_key()), names, now_s)
+    certificate = read_certificate(issued.der)
+    assert (certificate.not_before_s, certificate.not_after_s) == (start_s, start_s + 60)
 
 
 def test_a_request_without_any_name_is_refused() -> None:

@@ -34,9 +34,9 @@ def line() -> Authority:
 
 
 def device(issuer: Authority, name: str = "meter-1") -> Certificate:
-    """Return a new certificate that lives for an hour from now."""
+    """Return a new certificate that lives for an hour from now: it was made within this second."""
     names = Names(common_name(name), None)
-    return read_certificate(Issuer(issuer, LIFE_S).issue(spki_of(new_key()), names, NOW_S).der)
+    return read_certificate(Issuer(issuer, LIFE_S).issue(spki_of(new_key()), names, NOW_S + 0.5).der)
 
 
 def full(certificate: Certificate, *sent: Authority, problem: str | None = None) -> Peer:
@@ -206,7 +206,7 @@ def test_a_device_is_no_authority() -> None:
     """What it has signed is not taken, though it chains to the anchor by its signatures."""
     key = new_key()
     names = Names(common_name("meter-1"), None)
-    own = read_certificate(Issuer(authority("acme"), LIFE_S).issue(spki_of(key), names, NOW_S).der)
+    own = read_certificate(Issuer(authority("acme"), LIFE_S).issue(spki_of(key), names, NOW_S + 0.5).der)
     assert not trusting(authority("acme")).takes(
         full(device(Authority(own, key)), Authority(own, key), authority("acme"))
     )
