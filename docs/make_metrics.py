@@ -1,4 +1,4 @@
-"""Write the list of ``docs/metrics.md`` from the metrics of estsim/measure/metrics.py.
+"""Write the list of ``docs/metrics.md`` from the metrics of estsim/figures/metrics.py.
 
 ``python docs/make_metrics.py`` writes it into the page; a test compares the two.
 """
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from estsim.measure.metric_kinds import RunMetric
-from estsim.measure.metrics import METRICS, SPREADS, WITHIN
+from estsim.figures.metric_kinds import RunMetric
+from estsim.figures.metrics import METRICS, SPREADS, WITHIN
 
 PAGE: Final = Path(__file__).parent / "metrics.md"
-BEGIN: Final = "<!-- metrics: made by docs/make_metrics.py from estsim/measure/metrics.py, do not edit -->"
+BEGIN: Final = "<!-- metrics: made by docs/make_metrics.py from estsim/figures/metrics.py, do not edit -->"
 END: Final = "<!-- end of metrics -->"
 
 

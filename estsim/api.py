@@ -18,20 +18,20 @@ from typing import Any, Final, Self
 import trio
 
 from estsim import arguments
-from estsim.engine.forecast import DryRun
 from estsim.engine.result import RunResult
 from estsim.engine.run import Run, RunOptions
 from estsim.errors import UsageError
+from estsim.figures.exits import Exit
+from estsim.figures.forecast import Forecast
+from estsim.figures.snapshot import RunStage, Snapshot
+from estsim.figures.summary import Summary
 from estsim.fleet.permission import require_permission
-from estsim.measure.exits import Exit
-from estsim.measure.forecast import Forecast
-from estsim.measure.reading import Table, columns_of, nested_values, stream
-from estsim.measure.reading import open_run as open_store
-from estsim.measure.report_figures import read_run
-from estsim.measure.run_reader import RunReader
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.summary import Summary
-from estsim.present.report_file import write_report
+from estsim.forecast.dry_run import DryRun
+from estsim.record.reading import Table, columns_of, nested_values, stream
+from estsim.record.reading import open_run as open_store
+from estsim.record.run_reader import RunReader
+from estsim.report.figures import read_run
+from estsim.report.file import write_report
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario as load
 from estsim.scenario.plan import Scenario

@@ -15,9 +15,9 @@ import trio
 
 import estsim
 from estsim.errors import ScenarioError, UsageError
-from estsim.measure.exits import Exit
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.present.report_file import write_report
+from estsim.figures.exits import Exit
+from estsim.figures.snapshot import RunStage, Snapshot
+from estsim.report.file import write_report
 
 ROOT: Final = Path(__file__).parents[1]
 FLEET: Final = """

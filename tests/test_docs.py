@@ -78,7 +78,7 @@ def test_the_whole_language_s_example_is_a_scenario(tmp_path: Path) -> None:
 def test_the_example_of_an_own_server_reads_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trust anchors, a manufacturer's CA, and a password from the environment."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Factory CA")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ManufacturerCA CA")])
     now = datetime.now(UTC)
     ca = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=365))

@@ -14,20 +14,26 @@ import estsim
 
 ROOT: Final = Path(estsim.__file__).parent
 
+_FIGURES: Final = frozenset({"est", "record"})
+_FLEET: Final = frozenset({"est", "load", "pki", "device", "net", "record", "figures", "scenario", "server"})
+
 # The rooms, and whom each may import besides itself and what is open to all.
 ROOMS: Final[dict[str, frozenset[str]]] = {
     "est": frozenset(),
     "load": frozenset(),
-    "device": frozenset({"est", "load"}),
-    "net": frozenset({"est"}),
-    "measure": frozenset({"est"}),
-    "server": frozenset({"est", "net", "load"}),
-    "scenario": frozenset({"est", "device", "load", "server", "measure"}),
-    "fleet": frozenset({"est", "load", "device", "net", "measure", "scenario", "server"}),
-    "engine": frozenset({"est", "load", "device", "net", "measure", "scenario", "server", "fleet"}),
-    "link": frozenset({"est", "device", "engine", "scenario", "measure", "fleet"}),
-    "locust": frozenset({"est", "load", "device", "net", "measure", "scenario", "fleet"}),
-    "present": frozenset({"measure"}),
+    "pki": frozenset({"est"}),
+    "device": frozenset({"est", "load", "pki"}),
+    "net": frozenset({"est", "pki"}),
+    "record": frozenset({"est"}),
+    "figures": _FIGURES,
+    "report": _FIGURES | {"figures"},
+    "terminal": _FIGURES | {"figures"},
+    "server": frozenset({"est", "load", "pki", "net"}),
+    "scenario": frozenset({"est", "load", "pki", "device", "server", "record", "figures"}),
+    "fleet": _FLEET,
+    "forecast": frozenset({"est", "load", "device", "record", "figures", "server", "scenario", "fleet"}),
+    "engine": _FLEET | {"fleet"},
+    "locust": _FLEET | {"fleet", "engine"},
 }
 EVERYTHING: Final = frozenset({"cli", "api", "testing", "__main__", "__init__"})  # may import all, the last when asked
 FOR_ALL: Final = frozenset(
@@ -112,15 +118,26 @@ def test_pure_rooms_know_no_clock_no_chance_and_no_wire() -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
-def test_locust_stays_in_its_room() -> None:
+def test_gevent_stays_with_the_master_and_the_users() -> None:
     """Importing locust patches the interpreter with gevent, in which trio cannot run."""
-    wrong = [each for each in FOREIGN if each.top in {"locust", "gevent"} and each.importer != "locust"]
+    of_worker = ROOT / "locust" / "worker"
+    wrong = [
+        each
+        for each in FOREIGN
+        if each.top in {"locust", "gevent"} and (each.importer != "locust" or of_worker in each.path.parents)
+    ]
     assert not wrong, "\n".join(map(str, wrong))
 
 
-def test_trio_and_the_engine_stay_out_of_locust_s_room() -> None:
-    """The other way round: nothing of trio's in a process of Locust's."""
-    wrong = [each for each in FOREIGN if each.importer == "locust" and each.top == "trio"]
+def test_trio_and_the_engine_stay_out_of_gevent_s_processes() -> None:
+    """The other way round; ``estsim worker`` is a process of trio, and nothing of Locust's knows it."""
+    of_worker = ROOT / "locust" / "worker"
+    elsewhere = [each for each in (*OURS, *FOREIGN) if each.importer == "locust" and of_worker not in each.path.parents]
+    wrong = [
+        each
+        for each in elsewhere
+        if each.top == "trio" or each.room == "engine" or each.name.startswith("estsim.locust.worker")
+    ]
     assert not wrong, "\n".join(map(str, wrong))
 
 
@@ -208,7 +225,7 @@ def test_only_the_command_line_prints_or_exits() -> None:
         ("estsim.load.arrivals", "trio httpx rich locust gevent OpenSSL pydantic"),
         ("estsim.net.transport", "trio locust gevent"),
         ("estsim.net.io_blocking", "trio locust gevent"),
-        ("estsim.locust.life", "trio locust gevent"),
+        ("estsim.locust.users.life", "trio locust gevent"),
         ("estsim.locust.user", "trio"),
     ],
 )

@@ -13,9 +13,9 @@ _READERS: Final = {
     "engine/sandbox.py",  # a run's beginning, told to its sandbox
     "fleet/clock.py",  # the beginning of a run, once
     "fleet/devices.py",  # the age of certificates made before a run, once
-    "link/worker.py",  # compared with the master's, again and again
-    "locust/worker_registry.py",  # compared with its workers', again and again
-    "locust/worker.py",  # the same in a worker of Locust's own
+    "locust/worker/worker.py",  # compared with the master's, again and again
+    "locust/master/worker_registry.py",  # compared with its workers', again and again
+    "locust/users/worker.py",  # the same in a worker of Locust's own
     "net/sockets.py",  # compared with the kernel's stamps of arrival, and bounded where they are used
     "scenario/credential_doubts.py",  # whether certificates in files are valid, once
     "server/clock.py",  # the sandbox's beginning, once

@@ -16,11 +16,11 @@ from estsim.cli.console import SizedConsole
 from estsim.cli.recorded_fleet import RecordedCohort, fleet_of
 from estsim.errors import EstsimError, UsageError
 from estsim.est.names import text_parts
-from estsim.measure.reading import enrolments_of, exchanges_of, internal_errors_of, open_run, subjects_with
-from estsim.measure.run_reader import RunReader
 from estsim.nearness import suggestion
-from estsim.present.ink import Line, Page
-from estsim.present.timeline import About, timeline
+from estsim.record.reading import enrolments_of, exchanges_of, internal_errors_of, open_run, subjects_with
+from estsim.record.run_reader import RunReader
+from estsim.terminal.ink import Line, Page
+from estsim.terminal.timeline import About, timeline
 from estsim.units import shown
 
 _USAGE: Final = 2

@@ -7,14 +7,14 @@ from typing import Final, Self
 from rich.console import Console
 
 from estsim.cli.complaints import output
-from estsim.engine.forecast import DryRun
-from estsim.engine.limits import plan_problems
 from estsim.engine.loop_monitor import tune_process
-from estsim.measure.exits import Exit
-from estsim.measure.forecast import Forecast, forecast_json
-from estsim.present.figures import clock, count
-from estsim.present.forecast import print_forecast
+from estsim.figures.exits import Exit
+from estsim.figures.forecast import Forecast, forecast_json
+from estsim.figures.text import clock, count
+from estsim.fleet.limits import plan_problems
+from estsim.forecast.dry_run import DryRun
 from estsim.scenario.plan import Scenario
+from estsim.terminal.forecast import print_forecast
 
 _QUICK_S: Final = 1.0  # what takes no longer needs no word
 _LINE_EVERY_S: Final = 5.0  # where there is no terminal to write over

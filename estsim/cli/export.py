@@ -17,9 +17,9 @@ from estsim.cli.complaints import output, tell
 from estsim.cli.console import SizedConsole
 from estsim.cli.options import choice, words_of
 from estsim.errors import EstsimError, UsageError
-from estsim.measure.export import RowFormat, percentile_texts, write_rows
-from estsim.measure.reading import Table, open_run, size_of
-from estsim.measure.run_reader import RunReader
+from estsim.record.reading import Table, open_run, size_of
+from estsim.record.run_reader import RunReader
+from estsim.report.export import RowFormat, percentile_texts, write_rows
 
 _USAGE: Final = 2
 _PATIENCE_S: Final = 1.0

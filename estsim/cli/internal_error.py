@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import typer
 
 from estsim.errors import shortage, split_bug
+from estsim.figures.exits import Exit
 from estsim.fleet.error_log import told_elsewhere
-from estsim.measure.exceptions import Secrets
-from estsim.measure.exits import Exit
+from estsim.record.exceptions import Secrets
 
 
 def tell(bug: BaseException, secrets: Secrets = None) -> Exit:

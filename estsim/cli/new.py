@@ -9,7 +9,7 @@ import typer
 
 from estsim.cli.complaints import remarks, say, tell
 from estsim.errors import ScenarioError, UnreadableFile
-from estsim.measure.exits import Exit
+from estsim.figures.exits import Exit
 from estsim.scenario.document import MOST_BYTES
 from estsim.scenario.library import found, library, question
 from estsim.scenario.naming import name_of

@@ -18,7 +18,7 @@ from estsim.cli.complaints import output, remarks, tell
 from estsim.cli.console import SizedConsole
 from estsim.cli.options import choice, words_of
 from estsim.errors import EstsimError, UsageError
-from estsim.present.ink import clean
+from estsim.figures.text import clean
 from estsim.server.approval import Approvals, HeldRequest, State
 from estsim.server.peer import EMPTY_SUBJECT
 

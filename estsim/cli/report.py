@@ -10,9 +10,9 @@ from rich.console import Console
 
 from estsim.cli.complaints import remarks, say, tell
 from estsim.errors import EstsimError, shortage
-from estsim.measure.exits import Exit
-from estsim.measure.reading import STORE
-from estsim.present.report_file import PAGE, write_report
+from estsim.figures.exits import Exit
+from estsim.record.reading import STORE
+from estsim.report.file import PAGE, write_report
 
 _PATIENCE_S: Final = 1.0
 _LARGE_BYTES: Final = 2_000_000 * 200  # some 200 bytes an exchange: of two million of them

@@ -21,17 +21,17 @@ from estsim.cli.suspension import lending_screen
 from estsim.engine.result import RunResult
 from estsim.engine.run import Run, RunOptions
 from estsim.errors import EstsimError, PreflightError, noting
+from estsim.figures.exits import Exit
+from estsim.figures.verdict import Ending
 from estsim.fleet.demands import secrets_of
 from estsim.fleet.permission import require_permission
-from estsim.measure.exits import Exit
-from estsim.measure.verdict import Ending
-from estsim.present.ink import Page
-from estsim.present.live import display_for
-from estsim.present.tables import final_tables
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 from estsim.scenario.source import Overrides
+from estsim.terminal.ink import Page
+from estsim.terminal.live import display_for
+from estsim.terminal.tables import final_tables
 
 
 def run_as_asked(request: RunRequest) -> int:

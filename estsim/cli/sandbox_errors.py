@@ -12,7 +12,7 @@ from pathlib import Path
 from estsim.cli.complaints import tell
 from estsim.errors import shortage
 from estsim.fleet.error_log import ErrorLog
-from estsim.measure.internal_errors import InternalErrors
+from estsim.record.internal_errors import InternalErrors
 
 
 class _ByKind(logging.Handler):

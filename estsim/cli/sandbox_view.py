@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.live import Live
 
 from estsim.cli.suspension import lending_screen
-from estsim.present.ink import Frame
-from estsim.present.serving import CenterFigures, ServingSnapshot, serving_view
 from estsim.server.account import Account, CenterAccount
 from estsim.server.announcement import Announcement, CenterReading
 from estsim.server.capacity import Overflow
 from estsim.server.config import SandboxConfig
 from estsim.server.issuing_config import CapacityConfig
+from estsim.terminal.ink import Frame
+from estsim.terminal.serving import CenterFigures, ServingSnapshot, serving_view
 from estsim.units import Constant, format_duration, format_rate
 
 _DRAW_S: Final = 0.5

@@ -11,8 +11,8 @@ from estsim.cli.complaints import remarks, say, tell, warn
 from estsim.cli.options import settings_of
 from estsim.cli.validate import ValidateRequest
 from estsim.errors import EstsimError, UsageError
+from estsim.figures.exits import Exit
 from estsim.load.arrivals import boot_window_s
-from estsim.measure.exits import Exit
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario

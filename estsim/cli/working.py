@@ -14,30 +14,30 @@ from estsim import __version__
 from estsim.cli.complaints import complain, tell
 from estsim.cli.internal_error import telling_bugs
 from estsim.cli.worker import PORT
-from estsim.engine.limits import raise_descriptor_limit
 from estsim.errors import EstsimError, UnitError, UsageError
 from estsim.est.signing import PrivateKey
+from estsim.figures.exits import Exit
 from estsim.fleet.assignment import Assignment
 from estsim.fleet.demands import secrets_of
 from estsim.fleet.destination import OwnDestination
+from estsim.fleet.limits import raise_descriptor_limit
 from estsim.fleet.link_secret import Secret, secret_for
 from estsim.fleet.stop_signals import insists, stop_signals
 from estsim.fleet.trust import trust_file
-from estsim.link.acts import End, Ending
-from estsim.link.peer import Peer
-from estsim.link.session import Session
-from estsim.link.socket import MasterAddress, node_name
-from estsim.link.tee import ExchangeListener
-from estsim.link.worker import Worker
-from estsim.link.worker_fleet import WorkerFleet
-from estsim.measure.exits import Exit
-from estsim.measure.internal_errors import InternalErrors, told
+from estsim.locust.worker.acts import End, Ending
+from estsim.locust.worker.peer import Peer
+from estsim.locust.worker.session import Session
+from estsim.locust.worker.socket import MasterAddress, node_name
+from estsim.locust.worker.tee import ExchangeListener
+from estsim.locust.worker.worker import Worker
+from estsim.locust.worker.worker_fleet import WorkerFleet
 from estsim.net.openssl import require_openssl
+from estsim.pki.keys import make_key
+from estsim.record.internal_errors import InternalErrors, told
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import KeyKind
 from estsim.scenario.target_url import TargetUrl, parse_url
-from estsim.server.ca import make_key
 from estsim.units import parse_duration
 
 _LAST_PORT: Final = 65_535

@@ -15,15 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from estsim.device.commands import Exchange
 from estsim.device.events import Lifetime
 from estsim.device.faults import DeviceFault
-from estsim.device.identity import (
-    Identity,
-    LoadedCredential,
-    RequestedNames,
-    StoredCredential,
-    dump_key,
-    load_credential,
-    load_key,
-)
+from estsim.device.identity import Identity, RequestedNames
 from estsim.device.password import BasicUser, without_password
 from estsim.device.policy import Names
 from estsim.device.spoilt import spoilt_body, with_another_name, with_bad_signature
@@ -42,6 +34,8 @@ from estsim.est.redirect import RedirectChain, Redirects
 from estsim.est.signing import PrivateKey
 from estsim.est.url import Origin, Place
 from estsim.est.verify import verify_issued
+from estsim.pki.credentials import LoadedCredential, StoredCredential, load_credential
+from estsim.pki.keys import dump_key, load_key
 
 
 def _any(_certificate_der: bytes) -> bool:

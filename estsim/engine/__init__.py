@@ -1,1 +1,1 @@
-"""The drivers: the trio engine that runs a fleet live, and the virtual-time driver that needs no network."""
+"""The trio driver: it runs a fleet live, in one process or in several."""

@@ -10,9 +10,9 @@ import trio
 
 from estsim.engine.sandbox import Sandbox
 from estsim.errors import EstsimError
+from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import RunClock, to_ns
 from estsim.fleet.orders import told
-from estsim.measure.recorder import Recorder
 from estsim.scenario.happenings import Happening, Mark, Retire, SandboxChange
 from estsim.units import shown
 

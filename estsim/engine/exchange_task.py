@@ -13,7 +13,7 @@ from estsim.fleet.exchange_context import Books
 from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import Sample
+from estsim.record.sample import Sample
 
 
 class ExchangeTask:

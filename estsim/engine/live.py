@@ -11,16 +11,16 @@ import trio
 from estsim.engine.loop_monitor import LoopMonitor
 from estsim.engine.timetable import Timetable
 from estsim.errors import StoreError, noting
+from estsim.figures.recorder import Recorder
+from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.fleet.clock import RunClock
 from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.records import noting_by
 from estsim.fleet.stop_signals import insists, stop_signals
-from estsim.measure.generator_totals import GeneratorTotals
-from estsim.measure.recorder import Recorder
-from estsim.measure.salvage import save
-from estsim.measure.sample import FleetReading, GeneratorReading
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.store import RunStore
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.salvage import save
+from estsim.record.sample import FleetReading, GeneratorReading
+from estsim.record.store import RunStore
 
 _WRITE_S: Final = 0.5  # acknowledged rows are at most this old, so that a kill costs less than a second
 _SHOW_S: Final = 0.5

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from estsim.figures.exits import OF_VERDICT, Exit
+from estsim.figures.summary import Summary
+from estsim.figures.summary_errors import internal_errors_summary
+from estsim.figures.verdict import Ending, Verdict
 from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.results import losing, write_summary
-from estsim.measure.exits import OF_VERDICT, Exit
-from estsim.measure.summary import Summary
-from estsim.measure.verdict import Ending, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class RunResult:
 
     def rejudged(self) -> Self:
         """Return it with the bugs of ours that were met since its summary was made, its files written anew."""
-        errors = self.log.errors.block()
+        errors = internal_errors_summary(self.log.errors)
         known = self.summary.internal_errors
         if errors.count == (known.count if known else 0):
             return self

@@ -14,7 +14,6 @@ from typing import Final
 import trio
 
 from estsim.engine.announcer import Announcer, GoAhead
-from estsim.engine.limits import local_ports, plan_problems, raise_descriptor_limit, workers_of
 from estsim.engine.live import Force, Interrupts, Live
 from estsim.engine.process_fleet import ProcessFleet
 from estsim.engine.result import RunResult
@@ -23,27 +22,28 @@ from estsim.engine.sandbox import Sandbox
 from estsim.engine.timetable import Timetable
 from estsim.engine.worker_pool import worker_pool_of
 from estsim.errors import PreflightError, UsageError, leaves, noting, shortage
+from estsim.figures.snapshot import RunStage, Snapshot
+from estsim.figures.verdict import Ending
 from estsim.fleet.assignment import assignments_of
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun
 from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.exchange_context import request_ids
+from estsim.fleet.limits import local_ports, plan_problems, raise_descriptor_limit, workers_of
 from estsim.fleet.notices import needs_approval, notices_of
 from estsim.fleet.own_processes import sandbox_ended
 from estsim.fleet.preflight import fly, passed_over
 from estsim.fleet.results import losing, make_folder, write_scenario, write_summary
 from estsim.fleet.run_books import RunBooks
 from estsim.fleet.server_access import ServerAccess
-from estsim.measure.generator_totals import GeneratorTotals
-from estsim.measure.salvage import save
-from estsim.measure.sample import FleetReading
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.store import RunStore
-from estsim.measure.verdict import Ending
 from estsim.net.client_hello import check_offer
 from estsim.net.io_trio import TRIO
 from estsim.net.loop_watch import watch_loop
 from estsim.net.openssl import require_openssl
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.salvage import save
+from estsim.record.sample import FleetReading
+from estsim.record.store import RunStore
 from estsim.scenario.plan import Scenario
 
 _SHOW_S: Final = 0.5

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from estsim.engine.sandbox import Sandbox, running_sandbox
-from estsim.fleet.factory import export_authorities
 from estsim.fleet.host import Host, Makers
+from estsim.pki.manufacturer import export_authorities
 from estsim.scenario.plan import FileAuthority, Scenario
 
 

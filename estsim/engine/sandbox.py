@@ -13,8 +13,8 @@ from pathlib import Path
 import trio
 
 from estsim.errors import UsageError
-from estsim.fleet.factory import Factory
 from estsim.fleet.sandbox_folder import CHANGE_S, POLL_S, START_S, STOP_S, OwnSandbox, SandboxFolder, sandbox_folder
+from estsim.pki.manufacturer import ManufacturerCA
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Sandbox(OwnSandbox):
 
 @asynccontextmanager
 async def running_sandbox(
-    config: str, factories: Mapping[str, Factory], *, keep_log_in: Path, label: str | None = None
+    config: str, factories: Mapping[str, ManufacturerCA], *, keep_log_in: Path, label: str | None = None
 ) -> AsyncGenerator[Sandbox, None]:
     """Start a sandbox from the text of its configuration; stop it at the end, and keep its exchange log.
 

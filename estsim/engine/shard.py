@@ -24,14 +24,14 @@ from estsim.device.commands import Command, Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import Answered, Event, PowerCut, Started, StopAsked, Woke
 from estsim.device.states import State
 from estsim.engine.exchange_task import ExchangeTask
-from estsim.engine.stations import Stations
 from estsim.engine.timer_queue import FIRST_BOOT, TimerQueue
 from estsim.errors import noting
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import RADAR_S, FleetReading
+from estsim.fleet.stations import Stations
+from estsim.record.sample import RADAR_S, FleetReading
 
 STARTS_PER_PASS: Final = 8
 WAKES_PER_PASS: Final = 64  # most of which start nothing: a power cut, an order that is kept in mind

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import trio
 
-from estsim.engine.limits import raise_descriptor_limit
 from estsim.engine.loop_monitor import LoopMonitor
 from estsim.engine.pipe import Pipe
 from estsim.engine.process_fleet import ProcessFleet
@@ -25,13 +24,14 @@ from estsim.fleet.assignment import Assignment
 from estsim.fleet.clock import RunClock
 from estsim.fleet.demands import gatherer_of, secrets_of
 from estsim.fleet.exchange_context import request_ids
+from estsim.fleet.limits import raise_descriptor_limit
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.records import noting_by
 from estsim.fleet.stop_signals import leave_to_parent
-from estsim.measure.generator_totals import GeneratorTotals
-from estsim.measure.internal_errors import InternalErrors
-from estsim.measure.worker_recorder import WorkerRecorder
-from estsim.measure.worker_report import pack
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.internal_errors import InternalErrors
+from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.worker_report import pack
 from estsim.scenario.happenings import Happening, Mark
 from estsim.scenario.plan import Scenario
 

@@ -21,16 +21,16 @@ import trio
 from estsim.engine.pipe import Pipe
 from estsim.engine.shard import DRAIN_S
 from estsim.errors import EstsimError, InternalFailure, UsageError, noting
+from estsim.figures.recorder import Recorder
 from estsim.fleet.assignment import Assignment
 from estsim.fleet.clock import RunClock
 from estsim.fleet.losses import Losses
 from estsim.fleet.own_processes import how_it_ended
 from estsim.fleet.part import Part
-from estsim.measure.generator_totals import GeneratorTotals, totals_of
-from estsim.measure.internal_errors import InternalErrors
-from estsim.measure.recorder import Recorder
-from estsim.measure.sample import FleetReading
-from estsim.measure.worker_report import unpack
+from estsim.record.generator_totals import GeneratorTotals, totals_of
+from estsim.record.internal_errors import InternalErrors
+from estsim.record.sample import FleetReading
+from estsim.record.worker_report import unpack
 from estsim.scenario.plan import Scenario
 
 _LEAD_S: Final = 0.2  # for the order to begin to reach everybody

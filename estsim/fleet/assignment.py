@@ -1,7 +1,7 @@
 """The assignment: all that a process needs to play its part of a fleet, from whoever leads the run.
 
 It goes to worker processes on this machine and to workers of a Locust master on others. Private keys go through a pipe
-on this machine only: for a worker elsewhere the leader certifies a manufacturer of its own (:meth:`Factory.branch`).
+on this machine only: for a worker elsewhere the leader certifies a manufacturer of its own (its ``branch``).
 """
 
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from estsim.device.identity import dump_key, load_key
 from estsim.errors import EstsimError, UsageError
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate
 from estsim.est.signing import PrivateKey
-from estsim.fleet.factory import Factory, belongs
 from estsim.fleet.host import Host, factory_of
 from estsim.fleet.part import WHOLE, Part
 from estsim.fleet.trust import Trust
+from estsim.pki.keys import belongs, dump_key, load_key
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.plan import FileAuthority, Scenario
 from estsim.scenario.portable import fingerprint, load_portable, portable_text
 from estsim.scenario.target_url import parse_url
@@ -39,24 +39,24 @@ class Maker:
     key: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def whole(cls, factory: Factory) -> "Maker":
+    def whole(cls, factory: ManufacturerCA) -> "Maker":
         """Return a manufacturer with its key."""
         own = factory.certificate.der
         return cls((own, *factory.chain), dump_key(factory.key))
 
     @classmethod
-    def branch(cls, factory: Factory, public_key_der: bytes, name: str, *, ends_in_s: float) -> "Maker":
+    def branch(cls, factory: ManufacturerCA, public_key_der: bytes, name: str, *, ends_in_s: float) -> "Maker":
         """Return a manufacturer below another one, for a process elsewhere that has the key, valid for so long."""
         return cls((factory.branch(public_key_der, name, ends_in_s=ends_in_s).der, *factory.chain))
 
-    def factory(self, own_key: PrivateKey | None) -> Factory:
+    def factory(self, own_key: PrivateKey | None) -> ManufacturerCA:
         """Return the manufacturer with its key, or with ``own_key``: then devices show its certificate as well."""
         certificate = read_certificate(self.certificates[0])
         if self.key is not None:
-            return Factory(certificate, load_key(self.key), self.certificates[1:])
+            return ManufacturerCA(certificate, load_key(self.key), self.certificates[1:])
         if own_key is None or not belongs(own_key, certificate):
             raise AssignmentError("received a manufacturer's certificate without its key")
-        return Factory(certificate, own_key, self.certificates)
+        return ManufacturerCA(certificate, own_key, self.certificates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Assignment:
         """Return the server and its devices' makers; authorities of files are read here. Raises UsageError."""
         authorities = CertificateAuthorities(map(read_certificate, self.anchors))
         trust = Trust(self.anchors, explicit=self.explicit, authorities=authorities if self.explicit else None)
-        factories: dict[str | None, Factory] = {
+        factories: dict[str | None, ManufacturerCA] = {
             name or None: maker.factory(own_key) for name, maker in self.makers.items()
         }
         for name, authority in scenario.authorities.items():

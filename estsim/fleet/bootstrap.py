@@ -1,7 +1,7 @@
 """What devices are born with: bootstrap credentials, certificates that they own already, and what is wrong with them.
 
-A cohort's devices get their bootstrap certificate from a manufacturer (:mod:`estsim.fleet.factory`), share the one of
-a PEM file, or find one each in a folder. Where the sandbox is ours, its issuing CA's key is too: devices that are
+A cohort's devices get their bootstrap certificate from a manufacturer (:mod:`estsim.pki.manufacturer`), share the one
+of a PEM file, or find one each in a folder. Where the sandbox is ours, its issuing CA's key is too: devices that are
 operational as the run begins own a certificate that the sandbox takes for its own.
 """
 
@@ -15,21 +15,23 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from estsim.device.faults import DeviceFault
-from estsim.device.identity import StoredCredential, dump_key
 from estsim.errors import UnitError, UsageError
 from estsim.est.pem import certificates_in_pem
 from estsim.est.signing import PrivateKey
-from estsim.fleet.factory import Factory, belongs, read_pem
 from estsim.fleet.keys import KeyRing
 from estsim.fleet.part import WHOLE, Part
 from estsim.load.choice import parted
 from estsim.load.streams import Purpose, uniform
 from estsim.net.openssl import can_read
+from estsim.pki.authority import Issuer
+from estsim.pki.credentials import StoredCredential
+from estsim.pki.extensions import SERVER_AUTH
+from estsim.pki.keys import belongs, dump_key, make_key, spki_of
+from estsim.pki.manufacturer import ManufacturerCA, read_pem
+from estsim.pki.names import Names
 from estsim.scenario.credential_files import CredentialFiles, credentials_in
 from estsim.scenario.plan import Cohort, Files, Keys, Scenario, Shared
-from estsim.server.ca import Issuer, make_key, spki_of
 from estsim.server.config import DEFAULT
-from estsim.server.names import Names
 from estsim.server.pki import read_authorities
 from estsim.units import Distribution
 
@@ -133,13 +135,13 @@ class DeviceOrigin:
 
     plan: Cohort
     keys: KeyRing
-    factory: Factory | None = None
+    factory: ManufacturerCA | None = None
     credential_files: CredentialFolder | None = None
     owned_issuer: OwnedIssuer | None = None
 
     @classmethod
     def build(
-        cls, plan: Cohort, factory: Factory | None, owned_issuer: OwnedIssuer | None, part: Part = WHOLE
+        cls, plan: Cohort, factory: ManufacturerCA | None, owned_issuer: OwnedIssuer | None, part: Part = WHOLE
     ) -> "DeviceOrigin":
         """Put it together; raises UsageError for files that cannot be used and faults that cannot be had."""
         bootstrap = plan.bootstrap
@@ -173,7 +175,7 @@ class DeviceOrigin:
     def bootstrap(self, device: int, fault: DeviceFault | None) -> StoredCredential | None:
         """Return what a device speaks as at first, with its fault."""
         if self.factory is not None and self.plan.subject is not None:  # only files have names of their own
-            return self.factory.owned_issuer(self.keys.born(), self.plan.subject(device), fault)
+            return _born_of(self.factory, self.keys.born(), self.plan.subject(device), fault)
         return self.credential_files.of(device - self.plan.first_device) if self.credential_files is not None else None
 
     def file_of(self, device: int) -> Path | None:
@@ -198,14 +200,27 @@ def _share_of(keys: Keys, part: Part) -> Keys:
     return Keys(prepare=part.share(keys.prepare), reuse=reuse)
 
 
-def _firmware(plan: Cohort, factory: Factory | None) -> CredentialFolder:
+def _born_of(
+    factory: ManufacturerCA, key: PrivateKey, subject: x509.Name, fault: DeviceFault | None
+) -> StoredCredential:
+    """Return the certificate that a device leaves the factory with, or one with an inborn fault."""
+    match fault:
+        case DeviceFault.UNKNOWN_CA:
+            return factory.stranger.issue(key, subject)
+        case DeviceFault.WRONG_EKU:
+            return factory.issue(key, subject, purpose=SERVER_AUTH)
+        case _:
+            return factory.issue(key, subject, expired=fault is DeviceFault.EXPIRED_BOOTSTRAP)
+
+
+def _firmware(plan: Cohort, factory: ManufacturerCA | None) -> CredentialFolder:
     """Mint the one certificate of a product line."""
     if factory is None:
         raise UsageError(
             f"cohorts.{plan.name}.bootstrap: a shared key requires a path, or an authority that issues its certificate"
         )
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{plan.name} firmware")])
-    return CredentialFolder(factory.owned_issuer(make_key(plan.key), name))
+    return CredentialFolder(factory.issue(make_key(plan.key), name))
 
 
 def faults_of(plan: Cohort, *, seed: int) -> Mapping[int, DeviceFault]:

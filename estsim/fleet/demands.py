@@ -2,11 +2,11 @@
 
 import os
 
+from estsim.figures.recorder import Recorder
+from estsim.figures.thresholds import Threshold, limits_of, parse_thresholds
 from estsim.fleet.link_secret import VARIABLE
-from estsim.measure.exceptions import passwords_in, secrets_in
-from estsim.measure.recorder import Recorder
-from estsim.measure.thresholds import Threshold, limits_of, parse_thresholds
-from estsim.measure.worker_recorder import WorkerRecorder
+from estsim.record.exceptions import passwords_in, secrets_in
+from estsim.record.worker_recorder import WorkerRecorder
 from estsim.scenario.plan import Scenario
 
 

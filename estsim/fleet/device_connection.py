@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 
-from estsim.device.identity import LoadedCredential
 from estsim.errors import TransportFailed, Trouble
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.est.url import Origin
 from estsim.fleet.devices import CohortRun
 from estsim.fleet.server_access import ServerAccess
-from estsim.measure.sample import Stamps
 from estsim.net.address import Endpoint
 from estsim.net.connection import TlsConnection
 from estsim.net.contexts import TlsContext
-from estsim.net.credential import Credential
 from estsim.net.http import reusable
 from estsim.net.io import Io
 from estsim.net.link import Link
@@ -21,6 +18,8 @@ from estsim.net.sockets import Close
 from estsim.net.stamps import WireStamps
 from estsim.net.tls import Resumable
 from estsim.net.transport import exchange
+from estsim.pki.credentials import Credential, LoadedCredential
+from estsim.record.sample import Stamps
 
 
 class DeviceConnection:

@@ -18,14 +18,14 @@ from estsim.errors import shortage
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.names import name_text
 from estsim.fleet.bootstrap import DeviceOrigin, OwnedCertificate, OwnedIssuer, ahead_s, faults_of
-from estsim.fleet.factory import Factory
 from estsim.fleet.keys import KeyRing
 from estsim.fleet.part import WHOLE, Part, cohort_of
 from estsim.load.arrivals import boot_times
-from estsim.measure.internal_errors import INTERNAL_ERROR
-from estsim.measure.sample import Enrolment, Impact, PollPlan
-from estsim.measure.saturation import LOST
 from estsim.net.openssl import can_read
+from estsim.pki.manufacturer import ManufacturerCA
+from estsim.record.internal_errors import INTERNAL_ERROR
+from estsim.record.sample import Enrolment, Impact, PollPlan
+from estsim.record.saturation import LOST
 from estsim.scenario.plan import Cohort, Expectation, Scenario
 from estsim.scenario.target_url import TargetUrl
 
@@ -188,7 +188,7 @@ def cohort_run(
     plan: Cohort,
     url: TargetUrl,
     authorities: CertificateAuthorities | None,
-    factory: Factory | None,
+    factory: ManufacturerCA | None,
     *,
     owned_issuer: OwnedIssuer | None = None,
     part: Part = WHOLE,

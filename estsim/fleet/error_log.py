@@ -13,8 +13,8 @@ from typing import Final
 
 from estsim import __version__
 from estsim.errors import UsageError, shortage
-from estsim.measure.exceptions import Secrets
-from estsim.measure.internal_errors import InternalErrors, told
+from estsim.record.exceptions import Secrets
+from estsim.record.internal_errors import InternalErrors, told
 
 ERRORS_LOG: Final = "errors.log"
 

@@ -10,7 +10,6 @@ from typing import Final, Protocol, Self
 
 from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation
-from estsim.device.identity import LoadedCredential
 from estsim.errors import TransportFailed, shortage
 from estsim.est.enrolment import Cause
 from estsim.est.outcome import (
@@ -30,7 +29,8 @@ from estsim.fleet.devices import Device
 from estsim.fleet.expected import finding, is_expected
 from estsim.fleet.rows import detail_of, notes_of, status_of
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import Enrolment, PollPlan, Sample, Stamps
+from estsim.pki.credentials import LoadedCredential
+from estsim.record.sample import Enrolment, PollPlan, Sample, Stamps
 
 # "A server that does not support persistent connections MUST send the "close" connection option" (§9.3), and one that
 # ends a connection SHOULD (§9.6). The request was sent again on a new connection, and this is the row of both.

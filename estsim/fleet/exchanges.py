@@ -26,7 +26,7 @@ from estsim.fleet.kept_connection import KeptConnection
 from estsim.fleet.keys import take_key
 from estsim.fleet.own_delay import note_loop_delay
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import Sample, Stamps
+from estsim.record.sample import Sample, Stamps
 
 Book = Callable[[Device, Sample, DeviceConnection], None]
 _AT_ONCE: Final = nullcontext()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from estsim.fleet.bootstrap import OwnedIssuer
 from estsim.fleet.devices import CohortRun, cohort_run
-from estsim.fleet.factory import Factory
 from estsim.fleet.part import WHOLE, Part
 from estsim.fleet.sandbox_folder import OwnSandbox
 from estsim.fleet.trust import Trust, trust_file, trust_of
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.plan import Cohort, FileAuthority, MadeAuthority, Manufacturer, Scenario, Shared, Target
 from estsim.scenario.target_url import TargetUrl
 
@@ -25,7 +25,7 @@ class Host:
     scenario: Scenario
     url: TargetUrl
     trust: Trust
-    factories: Mapping[str | None, Factory] = field(default_factory=dict)
+    factories: Mapping[str | None, ManufacturerCA] = field(default_factory=dict)
     pki: Path | None = None
 
     def cohort(self, plan: Cohort, part: Part = WHOLE) -> CohortRun:
@@ -48,7 +48,7 @@ class Makers:
     """The authorities of a scenario by name, read or made, and the servers that know their devices."""
 
     scenario: Scenario
-    factories: Mapping[str | None, Factory]
+    factories: Mapping[str | None, ManufacturerCA]
 
     @classmethod
     def of(cls, scenario: Scenario) -> "Makers":
@@ -56,7 +56,7 @@ class Makers:
         return cls(scenario, {name: factory_of(authority) for name, authority in scenario.authorities.items()})
 
     @property
-    def made(self) -> dict[str, Factory]:
+    def made(self) -> dict[str, ManufacturerCA]:
         """Those that were made for the run."""
         how = self.scenario.authorities
         return {name: each for name, each in self.factories.items() if name and isinstance(how[name], MadeAuthority)}
@@ -71,8 +71,8 @@ class Makers:
         return Host(self.scenario, sandbox.url, trust_file(sandbox.trust), factories, sandbox.pki)
 
 
-def factory_of(authority: FileAuthority | MadeAuthority) -> Factory:
+def factory_of(authority: FileAuthority | MadeAuthority) -> ManufacturerCA:
     """Read an authority's files, or make it; raises UsageError."""
     if isinstance(authority, MadeAuthority):
-        return Factory.made(authority.name)
-    return Factory.read(authority.cert, authority.key)
+        return ManufacturerCA.made(authority.name)
+    return ManufacturerCA.read(authority.cert, authority.key)

@@ -16,7 +16,7 @@ from estsim.est.enrolment import EnrolmentEnd, Goal, ImpactKind
 from estsim.fleet.clock import to_ns
 from estsim.fleet.devices import Device
 from estsim.fleet.records import Records
-from estsim.measure.sample import Enrolment, Impact
+from estsim.record.sample import Enrolment, Impact
 
 _HELPLESS: Final = frozenset({State.GAVE_UP, State.EXPIRED})  # they have no certificate to replace, and do nothing
 

@@ -7,7 +7,6 @@ certificate (docs/architecture.md, "The device").
 from functools import partial
 from math import inf
 
-from estsim.device.identity import LoadedCredential
 from estsim.fleet.device_connection import DeviceConnection
 from estsim.fleet.devices import Device
 from estsim.fleet.paths import path_of
@@ -15,6 +14,7 @@ from estsim.fleet.server_access import ServerAccess
 from estsim.net.io import Io
 from estsim.net.link import Link
 from estsim.net.tls import Resumable
+from estsim.pki.credentials import LoadedCredential
 from estsim.scenario.plan import Network
 
 

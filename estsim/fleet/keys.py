@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from estsim.device.identity import dump_key, load_key
 from estsim.est.signing import PrivateKey
 from estsim.net.io import Io
+from estsim.pki.keys import dump_key, load_key, make_key
 from estsim.scenario.plan import KeyKind, Keys
-from estsim.server.ca import make_key
 
 SLOW: Final = frozenset({KeyKind.RSA_2048, KeyKind.RSA_3072, KeyKind.RSA_4096})
 _BATCH: Final = 256  # cheap keys, 10 ms of work

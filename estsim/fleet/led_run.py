@@ -11,19 +11,19 @@ from functools import partial
 from pathlib import Path
 
 from estsim.errors import StoreError, noting
+from estsim.figures.exits import OF_VERDICT, Exit
+from estsim.figures.snapshot import RunStage, Snapshot
+from estsim.figures.summary import Summary
+from estsim.figures.verdict import Ending, Verdict
 from estsim.fleet.clock import RunClock
 from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.part import Part
 from estsim.fleet.results import losing, make_folder, write_scenario, write_summary
 from estsim.fleet.run_books import RunBooks
-from estsim.measure.exits import OF_VERDICT, Exit
-from estsim.measure.generator_totals import GeneratorTotals, totals_of
-from estsim.measure.salvage import save
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.store import RunStore
-from estsim.measure.summary import Summary
-from estsim.measure.verdict import Ending, Verdict
-from estsim.measure.worker_report import WorkerReport
+from estsim.record.generator_totals import GeneratorTotals, totals_of
+from estsim.record.salvage import save
+from estsim.record.store import RunStore
+from estsim.record.worker_report import WorkerReport
 from estsim.scenario.plan import Scenario
 
 

@@ -23,7 +23,7 @@ from estsim.fleet.impacts import Impacts
 from estsim.fleet.own_delay import is_spoilt
 from estsim.fleet.records import Records
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import Enrolment, PollPlan, Sample
+from estsim.record.sample import Enrolment, PollPlan, Sample
 
 Order = Exchange | WaitUntil | Stop
 

@@ -7,9 +7,9 @@ limit.
 from dataclasses import dataclass, field
 from typing import Final
 
+from estsim.figures.recorder import Recorder
 from estsim.fleet.part import Part
-from estsim.measure.recorder import Recorder
-from estsim.measure.saturation import LOST
+from estsim.record.saturation import LOST
 from estsim.scenario.plan import Scenario
 
 _FEW: Final = 5

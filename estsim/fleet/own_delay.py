@@ -11,8 +11,8 @@ from estsim.est.enrolment import OUT_OF_TIME, EnrolmentEnd, Goal
 from estsim.est.outcome import Failed
 from estsim.fleet.clock import RunClock
 from estsim.fleet.settled import Settled
-from estsim.measure.own_delay import SPOILS_NS
-from estsim.measure.sample import Enrolment, Stamps
+from estsim.record.own_delay import SPOILS_NS
+from estsim.record.sample import Enrolment, Stamps
 
 _GAVE_UP: Final = frozenset({EnrolmentEnd.REFUSED, EnrolmentEnd.EXHAUSTED})
 

@@ -28,9 +28,9 @@ from estsim.fleet.kept_connection import KeptConnection
 from estsim.fleet.preflight_advice import remedy, why_unknown
 from estsim.fleet.rows import detail_of
 from estsim.fleet.server_access import ServerAccess
-from estsim.measure.sample import Sample, Stamps
 from estsim.net.io import Io
 from estsim.net.source import unusable
+from estsim.record.sample import Sample, Stamps
 from estsim.scenario.plan import Target
 
 _REFUSALS: Final = frozenset({OutcomeClass.REJECTED, OutcomeClass.UNAUTHORIZED, OutcomeClass.FAILED})

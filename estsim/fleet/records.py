@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from estsim.fleet.clock import RunClock
-from estsim.measure.sample import Enrolment, GeneratorReading, Impact, Sample
+from estsim.record.sample import Enrolment, GeneratorReading, Impact, Sample
 
 
 def noting_by(clock: RunClock, records: "Records") -> Callable[[BaseException], None]:

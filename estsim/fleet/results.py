@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from estsim.errors import StoreError, UsageError
-from estsim.measure.summary import Summary
+from estsim.figures.summary import Summary
 
 
 def make_folder(results: Path, name: str, started: datetime) -> Path:

@@ -19,8 +19,8 @@ from estsim.est.outcome import (
     ServerError,
     Unauthorized,
 )
-from estsim.measure.error_kinds import reason
-from estsim.measure.sample import Sample
+from estsim.record.error_kinds import reason
+from estsim.record.sample import Sample
 
 _MOST_CHARACTERS = 500
 _OK = 200

@@ -8,22 +8,23 @@ from datetime import UTC, datetime
 
 from estsim import __version__
 from estsim.errors import UnitError
+from estsim.figures.snapshot import RunStage, Snapshot
+from estsim.figures.summary import RunFacts, Summary
+from estsim.figures.summary_builder import build_summary, summary_of_error
+from estsim.figures.summary_errors import internal_errors_summary
+from estsim.figures.thresholds import AbortWatch, Judgement
+from estsim.figures.verdict import Ending
 from estsim.fleet.demands import recorder_of, thresholds_of
 from estsim.fleet.losses import Losses
 from estsim.fleet.machine import machine_facts
 from estsim.fleet.notices import notices_of
 from estsim.fleet.offer import groups_offered
-from estsim.measure.doubled_serials import SERIAL_TWICE, Doubled, mark_doubled_serials
-from estsim.measure.generator_totals import GeneratorTotals
-from estsim.measure.sample import FleetReading
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.store import RunStore
-from estsim.measure.stored_slices import CountedSlice
-from estsim.measure.summary import RunFacts, Summary
-from estsim.measure.summary_builder import build_summary, summary_of_error
-from estsim.measure.thresholds import AbortWatch, Judgement
-from estsim.measure.verdict import Ending
 from estsim.net.openssl import openssl_version
+from estsim.record.doubled_serials import SERIAL_TWICE, Doubled, mark_doubled_serials
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.sample import FleetReading
+from estsim.record.store import RunStore
+from estsim.record.stored_slices import CountedSlice
 from estsim.scenario.credential_files import credentials_in, fingerprint_of
 from estsim.scenario.plan import Files, Scenario
 
@@ -140,13 +141,13 @@ class RunBooks:
                 thresholds=self._thresholds,
                 broken=self._broken,
                 findings=recorder.findings,
-                internal_errors=recorder.internal_errors.block(),
+                internal_errors=internal_errors_summary(recorder.internal_errors),
                 ending=ending,
                 unreachable=unreachable,
             )
         except Exception as bug:  # noqa: BLE001 - whatever it is, the run is saved
             recorder.internal_error(bug, at_ns=ended_ns)
-            return summary_of_error(facts, ending, recorder.internal_errors.block())
+            return summary_of_error(facts, ending, internal_errors_summary(recorder.internal_errors))
 
 
 def _credential_files(scenario: Scenario) -> dict[str, str]:

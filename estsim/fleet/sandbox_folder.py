@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from estsim.errors import EstsimError, InternalFailure, PreflightError, UsageError
 from estsim.fleet.error_log import ERRORS_LOG, write_private
-from estsim.fleet.factory import Factory
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.target_url import TargetUrl, parse_url
 from estsim.server.changes import CHANGED_FILE, UNWRITTEN, addressed
 
@@ -46,7 +46,7 @@ class OwnSandbox:
 
     url: TargetUrl
     trust: Path
-    factory: Factory
+    factory: ManufacturerCA
     database: Path
     pki: Path
     label: str | None = None
@@ -127,7 +127,7 @@ class SandboxFolder:
     def _folder(self) -> Path:
         return self.private / ".sandbox"
 
-    def furnish(self, config: str, factories: Mapping[str, Factory]) -> None:
+    def furnish(self, config: str, factories: Mapping[str, ManufacturerCA]) -> None:
         """Put in what it reads: its configuration, and the certificates of authorities that this names."""
         self._settings.touch(mode=0o600)
         self._settings.write_text(config, encoding="utf-8")
@@ -145,7 +145,7 @@ class SandboxFolder:
         return {
             "url": parse_url(place["url"]),
             "trust": Path(place["trust"]),
-            "factory": Factory.read(born),
+            "factory": ManufacturerCA.read(born),
             "database": self._folder / "sandbox.sqlite",
             "pki": born.parent,
             "label": label,
@@ -177,7 +177,7 @@ class SandboxFolder:
 
 
 @contextmanager
-def sandbox_folder(config: str, factories: Mapping[str, Factory]) -> Generator[SandboxFolder, None, None]:
+def sandbox_folder(config: str, factories: Mapping[str, ManufacturerCA]) -> Generator[SandboxFolder, None, None]:
     """Give a private folder for a sandbox of this configuration, gone with all that is in it at the end.
 
     ``factories`` are authorities made for the run; their certificates, not their keys, go to the sandbox. Raises

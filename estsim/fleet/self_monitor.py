@@ -6,10 +6,10 @@ from typing import Final
 
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.usage import OwnProcess
-from estsim.measure.generator_totals import GeneratorTotals
-from estsim.measure.histograms import Histogram
-from estsim.measure.sample import GeneratorReading
 from estsim.net.loop_stalls import LOOP_STALLS
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.histograms import Histogram
+from estsim.record.sample import GeneratorReading
 
 HEARTBEAT_S: Final = 0.02  # a wake-up of the loop costs some 70 µs: half a per cent of a core, in each worker
 READING_S: Final = 1.0

@@ -6,7 +6,6 @@ from functools import cached_property
 from itertools import cycle
 from typing import Final, Self
 
-from estsim.device.identity import LoadedCredential
 from estsim.est.messages import EstRequest
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun
@@ -16,6 +15,7 @@ from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVe
 from estsim.net.deadlines import Deadlines
 from estsim.net.http import Question
 from estsim.net.source import Source
+from estsim.pki.credentials import LoadedCredential
 
 _CONTEXTS_KEPT: Final = 256  # one for each trust store, chain and policy in the fleet, 24 KiB each
 

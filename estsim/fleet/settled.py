@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from estsim.device.events import Lifetime
 from estsim.est.outcome import Outcome
-from estsim.measure.sample import Stamps
+from estsim.record.sample import Stamps
 
 
 @dataclass(frozen=True, slots=True)

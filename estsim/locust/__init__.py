@@ -1,1 +1,1 @@
-"""For Locust's own processes, on gevent. Empty so far; nothing outside this room imports locust or gevent."""
+"""Under Locust: its master and its users on gevent, and ``estsim worker`` on trio, which loads neither of the two."""

@@ -15,12 +15,12 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from estsim.errors import UsageError
+from estsim.figures.exits import Exit
 from estsim.fleet.link_secret import NO_SECRET, Secret
-from estsim.locust.entrance import check_what_comes, survive_what_comes
-from estsim.locust.master import RunMaster, lead_of
+from estsim.locust.master.entrance import check_what_comes, survive_what_comes
+from estsim.locust.master.run_master import RunMaster, lead_of
 from estsim.locust.options import add_options, keep_start
-from estsim.locust.worker import FleetWorker
-from estsim.measure.exits import Exit
+from estsim.locust.users.worker import FleetWorker
 
 _LOG: Final = logging.getLogger(__name__)
 _PRESSED_IN_EARNEST: Final = 2  # times, while the run is ending
@@ -47,7 +47,7 @@ def _on_init(environment: Environment, runner: Any, web_ui: Any = None, **_: obj
         survive_what_comes(runner)
     RunMaster(environment, secret)
     if web_ui is not None:
-        from estsim.locust.web import install_tab  # noqa: PLC0415 - a headless process needs none of it
+        from estsim.locust.master.web import install_tab  # noqa: PLC0415 - a headless process needs none of it
 
         install_tab(environment)
 

@@ -1,7 +1,7 @@
 """Locust's users over time as the scenario has its devices boot, and a test that ends when the scenario is over.
 
 ``class Boots(BootCurve): pass`` in a locustfile is all; Locust asks it once a second. Its pure part is
-:mod:`estsim.locust.curve`.
+:mod:`estsim.locust.master.curve`.
 """
 
 import logging
@@ -10,8 +10,8 @@ from typing import Final
 from locust.shape import LoadTestShape
 
 from estsim.fleet.led_run import LedRun
-from estsim.locust.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
-from estsim.locust.master import lead_of
+from estsim.locust.master.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
+from estsim.locust.master.run_master import lead_of
 
 _LOG: Final = logging.getLogger(__name__)
 _HEARD_S: Final = 2.5  # workers say once a second where their devices stand: what the plan had last is in it by then

@@ -22,13 +22,13 @@ from estsim.fleet.devices import Device
 from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.rows import failure_of
 from estsim.locust import hooks  # noqa: F401 - a locustfile with a user of ours needs nothing else
-from estsim.locust.life import Life, stop_at_bug
-from estsim.locust.playable import check_playable, read_scenario
-from estsim.locust.run_context import RunContext
-from estsim.locust.start_limiter import StartLimiter
-from estsim.locust.tuning import collect_rarely
-from estsim.measure.sample import Sample
+from estsim.locust.users.life import Life, stop_at_bug
+from estsim.locust.users.playable import check_playable, read_scenario
+from estsim.locust.users.run_context import RunContext
+from estsim.locust.users.start_limiter import StartLimiter
+from estsim.locust.users.tuning import collect_rarely
 from estsim.net.io_blocking import BlockingIo
+from estsim.record.sample import Sample
 
 REQUEST_TYPE: Final = "EST"
 DRAIN_S: Final = 10.0  # what an exchange under way may still take where Locust would stop a user at once
@@ -127,7 +127,7 @@ def _context(sample: Sample) -> dict[str, Any]:
 
 def _run_context_for(environment: Environment, scenario: str | None) -> RunContext:
     """Return this process's stage for a scenario, made by the first user that asks."""
-    from estsim.locust.process_fleet import fleet_for  # noqa: PLC0415 - the run around a user is made when there is one
+    from estsim.locust.users.process_fleet import fleet_for  # noqa: PLC0415 - the run around a user is made when there is one
 
     stage: RunContext = fleet_for(environment, scenario)
     if stage not in _TUNED_FOR:

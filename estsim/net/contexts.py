@@ -15,7 +15,6 @@ from typing import Final
 from OpenSSL import SSL, crypto
 
 from estsim.est.certificate import read_certificate, read_shared_certificate
-from estsim.net.credential import Credential
 from estsim.net.groups import DEFAULT_GROUPS, set_groups
 from estsim.net.hostname import has_cmc_ra
 from estsim.net.openssl import (
@@ -27,6 +26,7 @@ from estsim.net.openssl import (
     name_client_ca,
     use_certificate,
 )
+from estsim.pki.credentials import Credential
 
 
 class Role(StrEnum):

@@ -9,7 +9,6 @@ from estsim.errors import Phase
 from estsim.net.address import Endpoint
 from estsim.net.connection import TlsConnection
 from estsim.net.contexts import TlsContext
-from estsim.net.credential import Credential
 from estsim.net.deadlines import Deadlines
 from estsim.net.io import Io
 from estsim.net.link import Link, timed_out
@@ -19,6 +18,7 @@ from estsim.net.stamps import Clock, WireStamps
 from estsim.net.tcp import connect
 from estsim.net.tls import Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
+from estsim.pki.credentials import Credential
 
 
 async def open_connection(

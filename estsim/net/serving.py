@@ -11,10 +11,10 @@ import trio
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection
 from estsim.net.contexts import TlsContext
-from estsim.net.credential import Credential
 from estsim.net.io_trio import TRIO
 from estsim.net.opening import shake_hands
 from estsim.net.stamps import Clock
+from estsim.pki.credentials import Credential
 
 
 async def serve_handshake(

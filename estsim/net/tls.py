@@ -16,12 +16,12 @@ from OpenSSL import SSL, crypto
 from estsim.errors import EstsimError, Phase
 from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate, read_shared_certificate
 from estsim.net.contexts import Role, TlsContext, TlsVersion
-from estsim.net.credential import Credential
 from estsim.net.groups import group_of_openssl
 from estsim.net.hostname import HOST_MISMATCH, check_host, has_cmc_ra, server_name
 from estsim.net.openssl import dump_certificate, session_reused, use_certificate
 from estsim.net.tls_failure import Side, TlsFailed, is_end_of_stream, tls_failure
 from estsim.net.validity import check_validity
+from estsim.pki.credentials import Credential
 
 
 class End(Enum):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from estsim.errors import UnitError
+from estsim.figures.catalogue import ThresholdError
+from estsim.figures.thresholds import parse_threshold
 from estsim.load.arrivals import boot_window_s
-from estsim.measure.catalogue import ThresholdError
-from estsim.measure.thresholds import parse_threshold
 from estsim.nearness import suggestion
 from estsim.scenario.boot_model import arrivals_of, comes_to_rest
 from estsim.scenario.bootstrap_model import BootstrapKind

@@ -35,6 +35,7 @@ from estsim.fields import (
     Text,
     TlsVersions,
 )
+from estsim.pki.keys import KeyKind
 from estsim.scenario import words
 from estsim.scenario.boot_model import BootModel
 from estsim.scenario.bootstrap_model import BootstrapKind, BootstrapModel, HttpAuthModel
@@ -48,7 +49,6 @@ from estsim.scenario.nature_model import (
     StartField,
 )
 from estsim.scenario.plan import Close
-from estsim.server.config import KeyKind
 from estsim.units import Distribution, format_duration
 
 # A million devices is the largest fleet the design speaks of; far beyond it, a slip of the finger is likelier.

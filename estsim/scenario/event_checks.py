@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from estsim.errors import UnitError
-from estsim.measure.catalogue import names
+from estsim.figures.catalogue import names
 from estsim.nearness import suggestion
 from estsim.scenario.document import Location, Step
 from estsim.scenario.event_model import EventModel, phase_span

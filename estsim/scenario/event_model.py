@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from estsim.errors import UnitError
 from estsim.fields import Duration, DurationRange, PositiveDuration, PositiveShare, Section, Text
-from estsim.measure.phases import Stretch
-from estsim.measure.snapshot import FAILURES
+from estsim.figures.snapshot import FAILURES
+from estsim.record.phases import Stretch
 from estsim.scenario.boot_model import BootModel, arrivals_of
 from estsim.scenario.happenings import (
     CohortJoin,

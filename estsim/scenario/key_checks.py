@@ -13,12 +13,13 @@ from estsim.device.policy import RenewPolicy
 from estsim.errors import UnitError
 from estsim.load.arrivals import boot_times
 from estsim.load.choice import count_of
+from estsim.pki.keys import KeyKind
 from estsim.scenario.boot_model import arrivals_of
 from estsim.scenario.cohort_model import CohortModel, RenewModel
 from estsim.scenario.event_model import WithinModel
 from estsim.scenario.parts import Finding, Parts
 from estsim.scenario.trace_file import trace_of
-from estsim.server.config import DEFAULT, KeyKind
+from estsim.server.config import DEFAULT
 
 # Keys that one core makes in a second while it runs a fleet: a fifth of what it could with nothing else to do. Keys of
 # curves are made faster than devices can enroll, by far.

@@ -19,10 +19,11 @@ from estsim.errors import Doubt
 from estsim.est.messages import BodyForm
 from estsim.est.redirect import Redirects
 from estsim.load.arrivals import Arrivals
-from estsim.measure.phases import Stretch
+from estsim.pki.keys import KeyKind
+from estsim.record.phases import Stretch
 from estsim.scenario.happenings import Happening
 from estsim.scenario.target_url import TargetUrl
-from estsim.server.config import KeyKind, SandboxConfig
+from estsim.server.config import SandboxConfig
 from estsim.units import Distribution
 
 __all__ = [

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from math import floor
 from typing import Final
 
-from estsim.measure.evidence import Limit
-from estsim.measure.support import CONFIDENCE, needed_for
-from estsim.measure.thresholds import Threshold, parse_threshold
+from estsim.figures.evidence import Limit
+from estsim.figures.support import CONFIDENCE, needed_for
+from estsim.figures.thresholds import Threshold, parse_threshold
 from estsim.scenario.document import Location
 from estsim.scenario.plan import Scenario
 from estsim.scenario.samples import Span, samples_of

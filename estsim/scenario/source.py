@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from estsim.errors import Mistake, UsageError
-from estsim.measure.thresholds import DEFAULT_THRESHOLDS
+from estsim.figures.thresholds import DEFAULT_THRESHOLDS
 from estsim.scenario.cohort_model import CohortModel
 from estsim.scenario.document import Document, Location, plain_copy
 from estsim.scenario.misplaced import reindented

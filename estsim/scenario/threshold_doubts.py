@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from estsim.measure.metric_kinds import Unit
-from estsim.measure.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_threshold
+from estsim.figures.metric_kinds import Unit
+from estsim.figures.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_threshold
 from estsim.scenario.document import Location
 from estsim.scenario.model import ScenarioModel
 from estsim.units import format_duration

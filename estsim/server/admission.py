@@ -19,9 +19,10 @@ from estsim.est.names import same_name
 from estsim.est.operations import PKCS10, Operation
 from estsim.est.signatures import public_key
 from estsim.est.transfer import TransferError, decode_body
-from estsim.server.ca import weakness_of
+from estsim.pki.keys import weakness_of
+from estsim.pki.names import Names
 from estsim.server.config import ClientsConfig, RequireCertificate
-from estsim.server.names import Names, NamesError, requested_names
+from estsim.server.names import NamesError, requested_names
 from estsim.server.peer import Peer
 from estsim.server.peer_trust import PeerTrust
 from estsim.server.policy import Request

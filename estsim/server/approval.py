@@ -20,7 +20,8 @@ from estsim.errors import EstsimError, StoreError, UsageError
 from estsim.est.csr import CSRError, CSRFacts, read_csr
 from estsim.est.general_names import alternative_names
 from estsim.est.signatures import public_key
-from estsim.server.names import Names, NamesError, requested_names
+from estsim.pki.names import Names
+from estsim.server.names import NamesError, requested_names
 from estsim.server.store import SCHEMA_VERSION
 
 _STORE: Final = "sandbox.sqlite"

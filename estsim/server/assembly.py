@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from estsim.est.certificate import Certificate
+from estsim.pki.authority import Issuer
 from estsim.server.admission import Admission
-from estsim.server.ca import Issuer
 from estsim.server.capacity import CapacityGate, SignerPool, Signers, TokenBucket
 from estsim.server.center import Manners, TrustCenter
 from estsim.server.clock import SandboxClock

@@ -19,12 +19,12 @@ from estsim.est.certs_only import encode_certs_only
 from estsim.est.messages import EstResponse
 from estsim.est.operations import CERTS_ONLY, PKCS7_MIME, Operation
 from estsim.est.transfer import encode_body
+from estsim.pki.authority import Issuer
+from estsim.pki.keys import KeyKind, make_key, spki_of
 from estsim.server import faults as faulty
 from estsim.server.admission import Admission, Application, device_named
 from estsim.server.answer import Call, Outcome
-from estsim.server.ca import Issuer, make_key, spki_of
 from estsim.server.clock import SandboxClock
-from estsim.server.config import KeyKind
 from estsim.server.draws import DrawKey, Ordinals, who_draws
 from estsim.server.fault_config import FaultKind
 from estsim.server.faults import Delivery, Fault, FaultPlan

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from estsim.est.operations import Operation
 from estsim.fields import Count, Flag, PositiveDuration, Section, Text, TlsVersions
+from estsim.pki.keys import KeyKind
 from estsim.server.capacity import Overflow
 from estsim.server.fault_config import FaultConfig, FaultKind
 from estsim.server.issuing_config import CapacityConfig, IssueConfig, IssueMode
@@ -33,17 +34,6 @@ _HEADERS_IN_USE: Final = frozenset(
     | {"transfer-encoding", "x-request-id"}
 )
 _OPERATIONS: Final = frozenset(operation.value for operation in Operation)
-
-
-class KeyKind(StrEnum):
-    """The kinds of key that the sandbox's certification authorities may have."""
-
-    EC_P256 = "ec-p256"
-    EC_P384 = "ec-p384"
-    RSA_2048 = "rsa-2048"
-    RSA_3072 = "rsa-3072"
-    RSA_4096 = "rsa-4096"
-    ED25519 = "ed25519"
 
 
 class IssuerConfig(Section):

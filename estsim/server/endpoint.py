@@ -12,9 +12,10 @@ from typing import Final
 from estsim.est.certificate import Certificate
 from estsim.net import contexts
 from estsim.net.contexts import ContextKey, Role, TlsVersion, Verify
-from estsim.net.credential import Credential
-from estsim.server.ca import make_key, make_server_certificate
-from estsim.server.config import KeyKind, RefuseAt, RequireCertificate, SandboxConfig, TrustCenterConfig
+from estsim.pki.authority import make_server_certificate
+from estsim.pki.credentials import Credential
+from estsim.pki.keys import KeyKind, make_key
+from estsim.server.config import RefuseAt, RequireCertificate, SandboxConfig, TrustCenterConfig
 from estsim.server.pki import Pki
 
 _GROUPS: Final = ("x25519", "p-256", "p-384", "p-521")  # whatever a device may come with

@@ -4,48 +4,14 @@ RFC 7030 has Subject and SubjectAltName compared, and encodings differ where tex
 that nobody could read are refused.
 """
 
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Final
-
 from estsim.est.csr import CSRFacts
-from estsim.est.der import SEQUENCE, SET, DERError, children, encode
-from estsim.est.names import name_text
+from estsim.est.der import SEQUENCE, SET, DERError, children
+from estsim.pki.names import EMPTY_NAME, Names
 from estsim.server.certifiable import check_general_names, check_name
-
-_EMPTY_NAME: Final = encode(SEQUENCE, b"")
 
 
 class NamesError(ValueError):
     """Names that cannot be certified; the text says what was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """A Subject, and the value of a SubjectAltName extension, as they are encoded."""
-
-    subject_der: bytes
-    san_der: bytes | None
-
-    @property
-    def subject(self) -> str:
-        """The Subject as text for people (RFC 4514)."""
-        return name_text(self.subject_der)
-
-    @property
-    def digest(self) -> bytes:
-        """A digest of both, by which requests for other names are told apart."""
-        return sha256(self.subject_der + b"\0" + (self.san_der or b"")).digest()
-
-    @property
-    def own(self) -> bytes:
-        """What the device is called: its Subject, its alternative names where that is empty."""
-        return self.san_der or b"" if self.san_is_critical else self.subject_der
-
-    @property
-    def san_is_critical(self) -> bool:
-        """Whether a certificate has no other name than the alternative ones (RFC 5280 §4.2.1.6)."""
-        return self.subject_der == _EMPTY_NAME
 
 
 def requested_names(facts: CSRFacts, *, renewing: bool) -> Names:
@@ -63,7 +29,7 @@ def requested_names(facts: CSRFacts, *, renewing: bool) -> Names:
         check_name(subject_der, "Subject")
     except DERError as error:
         raise NamesError(f"the names of the request cannot be read: {error}") from error
-    if subject_der == _EMPTY_NAME and san_der is None:
+    if subject_der == EMPTY_NAME and san_der is None:
         raise NamesError("expected a Subject or a SubjectAltName (got neither)")
     return Names(subject_der, san_der)
 

@@ -20,9 +20,10 @@ from estsim.est.certificate import Certificate
 from estsim.est.pem import PemError, certificates_in_pem, pem
 from estsim.est.signing import PrivateKey
 from estsim.net.openssl import can_read
-from estsim.server.ca import Authority, Issuer, common_name, kind_of, make_authority, make_key, spki_of
-from estsim.server.config import DEFAULT, IssuerConfig, KeyKind
-from estsim.server.names import Names
+from estsim.pki.authority import Authority, Issuer, make_authority
+from estsim.pki.keys import KeyKind, kind_of, make_key, spki_of
+from estsim.pki.names import Names, common_name
+from estsim.server.config import DEFAULT, IssuerConfig
 from estsim.user_files import MOST_PEM_BYTES, read_user_file
 
 _PRIVATE_DIR: Final = 0o700

@@ -88,21 +88,21 @@ def ours(_sandbox: dict[str, Any], scenario: Path, devices: int, rate: int) -> f
     sys.path.insert(0, str(Path(__file__).parent.parent / "locust"))
     from locust_kit import Boards  # noqa: PLC0415
 
-    from estsim.fleet.factory import Factory  # noqa: PLC0415
     from estsim.fleet.host import Host, factory_of  # noqa: PLC0415
     from estsim.fleet.trust import trust_file  # noqa: PLC0415
     from estsim.locust.user import EstDevice  # noqa: PLC0415
+    from estsim.pki.manufacturer import ManufacturerCA  # noqa: PLC0415
     from estsim.scenario.loader import load_scenario  # noqa: PLC0415
 
     plan = load_scenario(scenario)
     assert plan.target is not None
     assert plan.target.ca is not None
-    factories: dict[str | None, Factory] = {name: factory_of(each) for name, each in plan.authorities.items()}
+    factories: dict[str | None, ManufacturerCA] = {name: factory_of(each) for name, each in plan.authorities.items()}
     boards = Boards(Host(plan, plan.target.url, trust_file(plan.target.ca), factories))
     boards.boots_s = lambda device: boards.clock.now_s()  # type: ignore[method-assign]  # noqa: ARG005
-    play = types.ModuleType("estsim.locust.process_fleet")
+    play = types.ModuleType("estsim.locust.users.process_fleet")
     play.fleet_for = lambda _environment, _scenario: boards  # type: ignore[attr-defined]
-    sys.modules["estsim.locust.process_fleet"] = play
+    sys.modules["estsim.locust.users.process_fleet"] = play
 
     class Meter(EstDevice):
         """Any device."""

@@ -29,10 +29,10 @@ from estsim.cli.app import main as command_line
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.measure.recorder import Recorder
-from estsim.measure.sample import Enrolment, PollPlan, Sample, Stamps
-from estsim.measure.snapshot import RunStage
-from estsim.measure.store import RunStore
+from estsim.figures.recorder import Recorder
+from estsim.figures.snapshot import RunStage
+from estsim.record.sample import Enrolment, PollPlan, Sample, Stamps
+from estsim.record.store import RunStore
 
 P = ParamSpec("P")
 T = TypeVar("T")

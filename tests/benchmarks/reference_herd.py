@@ -24,7 +24,7 @@ from estsim.load.arrivals import Burst, boot_times
 from estsim.server.capacity import Overflow
 from estsim.units import Constant, format_duration, format_rate
 
-sys.path.append(str(Path(__file__).parent.parent / "engine"))  # the driver in virtual time is of the tests
+sys.path.append(str(Path(__file__).parent.parent))  # the driver in virtual time is of the tests
 
 from virtual_fleet import ServerModel, VirtualFleet, VirtualResult
 

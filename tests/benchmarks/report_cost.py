@@ -24,15 +24,15 @@ from typing import Final
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.measure.histograms import LONG, Histogram
-from estsim.measure.recorder import Recorder
-from estsim.measure.rows import ENROLMENT_COLUMNS, EXCHANGE_COLUMNS, FLEET_COLUMNS, GENERATOR_COLUMNS, SERIES_COLUMNS
-from estsim.measure.sample import Enrolment, FleetReading, GeneratorReading, PollPlan, Sample, Stamps
-from estsim.measure.slice_counts import SLICE_S, SliceCounts
-from estsim.measure.slice_packing import slice_bytes, slice_of_bytes
-from estsim.measure.store import RunStore
-from estsim.measure.stored_slices import CountedSlice, StoredSlices
-from estsim.measure.waits import BIN_NS
+from estsim.figures.recorder import Recorder
+from estsim.record.histograms import LONG, Histogram
+from estsim.record.rows import ENROLMENT_COLUMNS, EXCHANGE_COLUMNS, FLEET_COLUMNS, GENERATOR_COLUMNS, SERIES_COLUMNS
+from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, PollPlan, Sample, Stamps
+from estsim.record.slice_counts import SLICE_S, SliceCounts
+from estsim.record.slice_packing import slice_bytes, slice_of_bytes
+from estsim.record.store import RunStore
+from estsim.record.stored_slices import CountedSlice, StoredSlices
+from estsim.record.waits import BIN_NS
 
 _S: Final = 1_000_000_000
 _STRETCH_S: Final = 20

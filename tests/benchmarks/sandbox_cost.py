@@ -28,12 +28,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from enrolment_cost import bare_context, credential, enroll
 
 from estsim.net.contexts import ContextKey, Role, TlsContexts, Verify
-from estsim.net.credential import Credential
 from estsim.net.tls import TlsSession
+from estsim.pki.authority import Issuer, make_authority, make_server_certificate
+from estsim.pki.credentials import Credential
+from estsim.pki.keys import KeyKind, make_key, spki_of
+from estsim.pki.names import Names, common_name
 from estsim.scenario.target_url import parse_url
-from estsim.server.ca import Issuer, common_name, make_authority, make_key, make_server_certificate, spki_of
-from estsim.server.config import KeyKind
-from estsim.server.names import Names
 
 AT_A_TIME = 8
 WITHIN = 0.02

@@ -20,24 +20,23 @@ import trio
 
 from estsim.device.commands import WaitUntil
 from estsim.device.events import Answered, Started
-from estsim.device.identity import dump_key
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.loop_monitor import tune_process
 from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.engine.shard import Shard
+from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet, cohort_run, new_device
 from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
-from estsim.measure.recorder import Recorder
-from estsim.measure.sample import Enrolment, Sample
 from estsim.net.deadlines import Deadlines
 from estsim.net.resolver import Endpoint
+from estsim.pki.keys import dump_key, make_key
+from estsim.record.sample import Enrolment, Sample
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
-from estsim.server.ca import make_key
 from estsim.testing import deferred
 
 _HERD_AT_S = 3.0

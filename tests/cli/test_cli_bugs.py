@@ -102,7 +102,7 @@ def test_a_worker_that_ends_at_a_bug_tells_of_it_and_is_lost(tmp_path: Path) -> 
 
 def test_a_dry_run_that_meets_a_bug_is_a_line_and_a_file(tmp_path: Path) -> None:
     """There is no folder of a run then: the line names the file."""
-    bug = bug_in(tmp_path, "estsim.engine.forecast", "    module.DryRun._forecast = None")
+    bug = bug_in(tmp_path, "estsim.forecast.dry_run", "    module.DryRun._forecast = None")
     done = ran({**bug, "TMPDIR": str(tmp_path)}, "run", write_scenario(tmp_path), "--dry-run")
     assert_a_line_and_a_file(done, "TypeError: 'NoneType' object is not callable")
 
@@ -131,7 +131,7 @@ def assert_a_line_and_a_file(done: Done, message: str) -> None:
 def test_a_dashboard_that_cannot_be_drawn_gives_way_to_lines(tmp_path: Path) -> None:
     """On a terminal: the run goes on in plain lines, and says at its end that it met a bug."""
     scenario = write_scenario(tmp_path, cohort={**RENEWING, "renew": {"after": "1s", "times": 2}})
-    bug = bug_in(tmp_path, "estsim.present.dashboard", "    module.render = lambda *words, **keys: 1 / 0")
+    bug = bug_in(tmp_path, "estsim.terminal.dashboard", "    module.render = lambda *words, **keys: 1 / 0")
     code, out = on_a_terminal(bug, "run", str(scenario), "--results", str(tmp_path / "results"))
     run = results_in(tmp_path / "results")
     assert code == 1

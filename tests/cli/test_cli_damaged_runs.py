@@ -26,12 +26,12 @@ from hypothesis import strategies as st
 from estsim.cli.device_timeline import _told as story_of
 from estsim.errors import EstsimError, StoreError
 from estsim.est.outcome import NonConformance
-from estsim.measure.columns import TABLES
-from estsim.measure.export import RowFormat, write_rows
-from estsim.measure.reading import Table, open_run
-from estsim.measure.report_figures import read_run
-from estsim.measure.slice_packing import slice_bytes, slice_of_bytes
-from estsim.present.report import page
+from estsim.record.columns import TABLES
+from estsim.record.reading import Table, open_run
+from estsim.record.slice_packing import slice_bytes, slice_of_bytes
+from estsim.report.export import RowFormat, write_rows
+from estsim.report.figures import read_run
+from estsim.report.page import page
 
 DEEP: Final = "[" * 20_000 + "]" * 20_000
 CONTROLS: Final = "\x1b[31m\x00\x07\x7f\x9b\u202e"

@@ -20,7 +20,7 @@ from cli_runs import COMMAND, results_in, write_scenario
 from rich.console import Console
 
 from estsim.cli.keys import Keys, keys_in
-from estsim.present.live import LiveDisplay
+from estsim.terminal.live import LiveDisplay
 
 BUSY = {"devices": 20, "boot": {"burst": "200ms"}, "renew": {"after": "500ms"}}  # and so on until somebody stops it
 DEADLINE_S = 20.0

@@ -21,10 +21,10 @@ from cli_runs import write_scenario as write
 
 from estsim.cli.console import SizedConsole
 from estsim.errors import UsageError
+from estsim.figures.summary import read_summary
 from estsim.fleet.own_processes import how_it_ended
 from estsim.fleet.results import write_summary
 from estsim.fleet.sandbox_folder import sandbox_folder
-from estsim.measure.summary import read_summary
 
 LASTING = {"renew": {"after": "300ms"}}
 
@@ -231,7 +231,7 @@ def test_a_machine_without_processes_is_told(tmp_path: Path) -> None:
 
 def test_a_page_for_which_there_is_no_memory_leaves_the_verdict(tmp_path: Path) -> None:
     """The run went well, and has its files; the page can be made elsewhere."""
-    done, run = _short(tmp_path, "estsim.present.report", NO_MEMORY_FOR_A_PAGE)
+    done, run = _short(tmp_path, "estsim.report.page", NO_MEMORY_FOR_A_PAGE)
     assert (done.code, run.summary["verdict"]) == (0, "passed")
     assert done.mistakes == ["estsim: report.html was not created: this machine ran out of memory"]
     assert run.one("SELECT COUNT(*) FROM exchanges WHERE cause != 'preflight'") == 10

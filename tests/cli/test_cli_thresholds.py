@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cli_runs import Done, Results, assert_books_balance, at_once, estsim, results_in, write_scenario
 
-pytestmark = pytest.mark.long  # the rules themselves are in tests/measure
+pytestmark = pytest.mark.long  # the rules themselves are in tests/record
 
 SILENT = {"faults": [{"kind": "stall", "for": "60s", "match": {"operation": "simpleenroll"}}]}
 IN_SERVICE = {

@@ -11,13 +11,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-from estsim.measure.export import RowFormat, write_rows
-from estsim.measure.histograms import Histogram
-from estsim.measure.reading import Table, open_run
-from estsim.measure.report_figures import read_run
-from estsim.measure.summary import Summary
-from estsim.present.ink import Page
-from estsim.present.tables import final_tables
+from estsim.figures.summary import Summary
+from estsim.record.histograms import Histogram
+from estsim.record.reading import Table, open_run
+from estsim.report.export import RowFormat, write_rows
+from estsim.report.figures import read_run
+from estsim.terminal.ink import Page
+from estsim.terminal.tables import final_tables
 
 HERE: Final = Path(__file__).parent
 FILES: Final = ("run.sqlite", "summary.json", "scenario.yaml")

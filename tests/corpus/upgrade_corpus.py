@@ -16,10 +16,10 @@ sys.path.append(str(Path(__file__).parents[1] / "oracle"))
 from corpus_figures import HERE, names
 from oracle_replay import in_buckets, replayed
 
-from estsim.measure.report_plan import plan_of
-from estsim.measure.run_reader import RunReader
-from estsim.measure.slice_packing import slice_bytes
-from estsim.measure.store import SCHEMA_VERSION
+from estsim.record.run_reader import RunReader
+from estsim.record.slice_packing import slice_bytes
+from estsim.record.store import SCHEMA_VERSION
+from estsim.report.plan import plan_of
 
 
 def upgrade(path: Path) -> None:

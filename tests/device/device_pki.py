@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 from cryptography.x509.oid import NameOID
 
-from estsim.device.identity import StoredCredential
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.messages import EstRequest, EstResponse
+from estsim.pki.credentials import StoredCredential
 
 WALL_NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
 WALL_NOW_S: Final = WALL_NOW.timestamp()

@@ -36,7 +36,7 @@ from device_pki import (
 
 from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation, Profile
-from estsim.device.identity import Identity, RequestedNames, load_credential, load_key
+from estsim.device.identity import Identity, RequestedNames
 from estsim.device.password import BasicUser
 from estsim.device.policy import Names
 from estsim.device.states import CredentialChoice, KeyChoice
@@ -58,6 +58,8 @@ from estsim.est.outcome import (
 )
 from estsim.est.url import Origin
 from estsim.fleet.rows import detail_of
+from estsim.pki.credentials import load_credential
+from estsim.pki.keys import load_key
 
 DEVICE: Final = 7
 SECRET: Final = "opens every door"

@@ -20,26 +20,27 @@ from estsim.engine.run import Run, RunOptions
 from estsim.errors import UsageError
 from estsim.est.certificate import read_certificate
 from estsim.est.enrolment import EnrolmentEnd, Goal
+from estsim.figures.snapshot import Snapshot
 from estsim.fleet.bootstrap import CredentialFolder, DeviceOrigin, OwnedIssuer, read_credential
 from estsim.fleet.devices import cohort_run, spare_device
-from estsim.fleet.factory import Factory, export_authorities
-from estsim.measure.snapshot import Snapshot
+from estsim.pki.authority import Authority, Issuer, make_authority
+from estsim.pki.keys import make_key
+from estsim.pki.manufacturer import ManufacturerCA, export_authorities
 from estsim.scenario.credential_files import CredentialFiles
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Cohort, Files, KeyKind, Keys, NoBootstrap, Operational, Shared
 from estsim.scenario.target_url import TargetUrl
-from estsim.server.ca import Authority, Issuer, make_authority, make_key
 from estsim.units import Constant, Uniform
 
 DAY_S: Final = 86_400.0
-MAKER: Final = Factory.made("firmware")
+MAKER: Final = ManufacturerCA.made("firmware")
 RENEW_ONCE: Final = replace(renewing(after_s=0.05, times=1), enroll=ONCE.enroll)
 
 
-def pem(name: x509.Name, maker: Factory = MAKER) -> bytes:
+def pem(name: x509.Name, maker: ManufacturerCA = MAKER) -> bytes:
     """Return a device's certificate and key as a PEM file has them."""
     key = make_key(KeyKind.EC_P256)
-    made = x509.load_der_x509_certificate(maker.owned_issuer(key, name).certificate_der)
+    made = x509.load_der_x509_certificate(maker.issue(key, name).certificate_der)
     return made.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -118,7 +119,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 
 def test_a_file_s_intermediates_are_sent_and_its_root_is_not(tmp_path: Path) -> None:
     """As in TLS; of a folder's files the same chain is kept once."""
-    above = Factory.made("above").owned_issuer(make_key(KeyKind.EC_P256), subject(7)).certificate_der
+    above = ManufacturerCA.made("above").issue(make_key(KeyKind.EC_P256), subject(7)).certificate_der
     chain = x509.load_der_x509_certificate(above).public_bytes(Encoding.PEM) + MAKER.certificate_pem
     for number in range(2):
         (tmp_path / f"{number}.pem").write_bytes(pem(subject(number)) + chain)

@@ -21,20 +21,20 @@ from estsim.engine.result import RunResult
 from estsim.engine.run import Run, RunOptions
 from estsim.engine.timer_queue import TimerQueue
 from estsim.est.enrolment import EnrolmentEnd
+from estsim.figures import summary_builder as summary_module
+from estsim.figures.exits import OF_VERDICT, Exit
+from estsim.figures.recorder import Recorder
+from estsim.figures.snapshot import RunStage, Snapshot
+from estsim.figures.verdict import Verdict
 from estsim.fleet.exchange_context import ExchangeContext
 from estsim.fleet.kept_connection import KeptConnection
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.run_books import RunBooks
 from estsim.load.arrivals import Burst
-from estsim.measure import summary_builder as summary_module
-from estsim.measure.enrolment_tally import FAILURES
-from estsim.measure.exits import OF_VERDICT, Exit
-from estsim.measure.recorder import Recorder
-from estsim.measure.run_reader import RunReader
-from estsim.measure.sample import Sample
-from estsim.measure.saturation import Saturation
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.verdict import Verdict
+from estsim.record.enrolment_tally import FAILURES
+from estsim.record.run_reader import RunReader
+from estsim.record.sample import Sample
+from estsim.record.saturation import Saturation
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import NoBootstrap
 from estsim.scenario.target_url import TargetUrl

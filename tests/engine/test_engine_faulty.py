@@ -17,7 +17,7 @@ from estsim.device.states import State
 from estsim.est.enrolment import EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.fleet.factory import Factory
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.plan import Cohort, Expectation, NoBootstrap
 
 INBORN: Final = (DeviceFault.EXPIRED_BOOTSTRAP, DeviceFault.UNKNOWN_CA, DeviceFault.WRONG_EKU)
@@ -148,7 +148,7 @@ async def test_another_subject_on_renewal_is_refused_there_and_nowhere_else(tmp_
 
 async def test_an_acceptance_is_a_finding(tmp_path: Path) -> None:
     """A server that trusts the stranger: a certificate each, told with its serial, as in the server's log."""
-    maker = Factory.made("careless")
+    maker = ManufacturerCA.made("careless")
     folder = tmp_path / "trusted.pem"
     folder.write_bytes(maker.certificate_pem + maker.stranger.certificate_pem)
     async with sandbox(tmp_path / "sandbox", clients={"bootstrap_cas": [folder]}) as server:

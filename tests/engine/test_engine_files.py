@@ -14,17 +14,17 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from engine_kit import subject
 
-from estsim.device.identity import load_credential
 from estsim.errors import UsageError
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate
 from estsim.est.signing import PrivateKey
-from estsim.fleet.factory import Factory
+from estsim.figures.summary import read_summary
 from estsim.fleet.results import make_folder, write_scenario, write_summary
 from estsim.fleet.trust import system_trust, trust_file
-from estsim.measure.summary import read_summary
+from estsim.pki.credentials import load_credential
+from estsim.pki.keys import make_key
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.plan import KeyKind
-from estsim.server.ca import make_key
 
 STARTED: Final = datetime(2026, 6, 1, 12, 30, 15, tzinfo=UTC)
 
@@ -36,19 +36,19 @@ def pem_of(key: PrivateKey | x25519.X25519PrivateKey | dsa.DSAPrivateKey, passwo
 
 
 @pytest.fixture(name="maker", scope="module")
-def made() -> Factory:
+def made() -> ManufacturerCA:
     """Return a manufacturer."""
-    return Factory.made("acme")
+    return ManufacturerCA.made("acme")
 
 
 # -- the factory
 
 
 @pytest.mark.parametrize("kind", [KeyKind.EC_P256, KeyKind.EC_P384, KeyKind.ED25519, KeyKind.RSA_2048])
-def test_a_minted_certificate_verifies_against_its_maker(maker: Factory, kind: KeyKind) -> None:
+def test_a_minted_certificate_verifies_against_its_maker(maker: ManufacturerCA, kind: KeyKind) -> None:
     """For its name and key, for TLS clients, valid now; issuer and signature are the maker's."""
     key = make_key(kind)
-    credential = load_credential(maker.owned_issuer(key, subject(7)))
+    credential = load_credential(maker.issue(key, subject(7)))
     certificate = x509.load_der_x509_certificate(credential.certificate_der)
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(maker.certificate_pem))
     ours = read_certificate(credential.certificate_der)
@@ -60,66 +60,66 @@ def test_a_minted_certificate_verifies_against_its_maker(maker: Factory, kind: K
     assert certificate.not_valid_before_utc < datetime.now(UTC) < certificate.not_valid_after_utc
 
 
-def test_no_two_minted_certificates_have_one_serial(maker: Factory) -> None:
+def test_no_two_minted_certificates_have_one_serial(maker: ManufacturerCA) -> None:
     """Servers tell devices by it."""
     key = make_key(KeyKind.EC_P256)
-    minted = [read_certificate(maker.owned_issuer(key, subject(0)).certificate_der).serial for _ in range(20)]
+    minted = [read_certificate(maker.issue(key, subject(0)).certificate_der).serial for _ in range(20)]
     assert len(set(minted)) == 20
 
 
-def test_a_made_authority_is_a_ca_that_names_itself(maker: Factory) -> None:
+def test_a_made_authority_is_a_ca_that_names_itself(maker: ManufacturerCA) -> None:
     """Self-signed, at most one CA below it, its certificate to be given to a server; each is its own."""
     (certificate,) = x509.load_pem_x509_certificates(maker.certificate_pem)
     certificate.verify_directly_issued_by(certificate)
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     assert (constraints.ca, constraints.path_length) == (True, 1)
     assert "acme" in certificate.subject.rfc4514_string()
-    assert Factory.made("acme").certificate.spki != maker.certificate.spki
+    assert ManufacturerCA.made("acme").certificate.spki != maker.certificate.spki
 
 
-def test_a_manufacturer_is_read_from_two_files_or_one(maker: Factory, tmp_path: Path) -> None:
+def test_a_manufacturer_is_read_from_two_files_or_one(maker: ManufacturerCA, tmp_path: Path) -> None:
     """What it mints is the same authority's; a self-signed one is sent beside no device certificate."""
     cert, key, both = (tmp_path / name for name in ("ca.pem", "ca.key", "both.pem"))
     cert.write_bytes(maker.certificate_pem)
     key.write_bytes(pem_of(maker.key))
     both.write_bytes(cert.read_bytes() + key.read_bytes())
-    for read in (Factory.read(cert, key), Factory.read(both)):
+    for read in (ManufacturerCA.read(cert, key), ManufacturerCA.read(both)):
         assert read.certificate == maker.certificate
-        minted = read.owned_issuer(make_key(KeyKind.EC_P256), subject(1))
+        minted = read.issue(make_key(KeyKind.EC_P256), subject(1))
         assert minted.chain == ()
         issuer = x509.load_pem_x509_certificate(maker.certificate_pem)
         x509.load_der_x509_certificate(minted.certificate_der).verify_directly_issued_by(issuer)
 
 
-def test_an_intermediate_manufacturer_is_sent_along(maker: Factory, tmp_path: Path) -> None:
+def test_an_intermediate_manufacturer_is_sent_along(maker: ManufacturerCA, tmp_path: Path) -> None:
     """A server that trusts the root must be shown the way: the issuer, but not the root."""
     key = ec.generate_private_key(ec.SECP256R1())
-    intermediate = maker.owned_issuer(key, subject(99)).certificate_der
+    intermediate = maker.issue(key, subject(99)).certificate_der
     both = tmp_path / "chain.pem"
     pem = x509.load_der_x509_certificate(intermediate).public_bytes(Encoding.PEM)
     both.write_bytes(pem + maker.certificate_pem + pem_of(key))
-    assert Factory.read(both).owned_issuer(make_key(KeyKind.EC_P256), subject(1)).chain == (intermediate,)
+    assert ManufacturerCA.read(both).issue(make_key(KeyKind.EC_P256), subject(1)).chain == (intermediate,)
 
 
-def test_a_missing_file_is_named(maker: Factory, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(maker: ManufacturerCA, tmp_path: Path) -> None:
     """Whichever of the two it is."""
     cert = tmp_path / "ca.pem"
     with pytest.raises(UsageError, match=r"ca\.pem: cannot be read: No such file"):
-        Factory.read(cert, tmp_path / "ca.key")
+        ManufacturerCA.read(cert, tmp_path / "ca.key")
     cert.write_bytes(maker.certificate_pem)
     with pytest.raises(UsageError, match=r"ca\.key: cannot be read: No such file"):
-        Factory.read(cert, tmp_path / "ca.key")
+        ManufacturerCA.read(cert, tmp_path / "ca.key")
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
-        Factory.read(tmp_path)
+        ManufacturerCA.read(tmp_path)
 
 
-def test_a_certificate_file_that_holds_none_is_named(maker: Factory, tmp_path: Path) -> None:
+def test_a_certificate_file_that_holds_none_is_named(maker: ManufacturerCA, tmp_path: Path) -> None:
     """It, and not the sound key beside it."""
     cert, key = tmp_path / "ca.pem", tmp_path / "ca.key"
     cert.write_text("no PEM")
     key.write_bytes(pem_of(maker.key))
     with pytest.raises(UsageError) as caught:
-        Factory.read(cert, key)
+        ManufacturerCA.read(cert, key)
     assert str(caught.value).startswith(f"{cert}: expected")
 
 
@@ -158,18 +158,18 @@ def old_key() -> bytes:
     ],
 )
 def test_a_key_that_cannot_be_used_is_named(
-    maker: Factory, tmp_path: Path, content: Callable[[], bytes], reason: str
+    maker: ManufacturerCA, tmp_path: Path, content: Callable[[], bytes], reason: str
 ) -> None:
     """With what was expected and what came, and nothing of the key."""
     cert, key = tmp_path / "ca.pem", tmp_path / "ca.key"
     cert.write_bytes(maker.certificate_pem)
     key.write_bytes(content())
     with pytest.raises(UsageError) as caught:
-        Factory.read(cert, key)
+        ManufacturerCA.read(cert, key)
     assert str(caught.value).startswith(f"{key}: {reason}")
 
 
-def test_a_key_on_a_curve_that_nobody_supports_is_named(maker: Factory, tmp_path: Path) -> None:
+def test_a_key_on_a_curve_that_nobody_supports_is_named(maker: ManufacturerCA, tmp_path: Path) -> None:
     """A manufacturer of long ago may have one; it is the user's to mend, not a bug of ours."""
     cert, key = tmp_path / "ca.pem", tmp_path / "ca.key"
     cert.write_bytes(maker.certificate_pem)
@@ -179,13 +179,13 @@ def test_a_key_on_a_curve_that_nobody_supports_is_named(maker: Factory, tmp_path
         pytest.skip("this machine's openssl makes no such key")
     key.write_bytes(made.stdout)
     with pytest.raises(UsageError) as caught:
-        Factory.read(cert, key)
+        ManufacturerCA.read(cert, key)
     assert str(caught.value).startswith(f"{key}: ")
 
 
-def test_a_private_key_shows_in_no_repr(maker: Factory) -> None:
+def test_a_private_key_shows_in_no_repr(maker: ManufacturerCA) -> None:
     """Neither the maker's nor the device's."""
-    credential = maker.owned_issuer(make_key(KeyKind.EC_P256), subject(1))
+    credential = maker.issue(make_key(KeyKind.EC_P256), subject(1))
     assert "key_der" not in repr(credential)
     assert "PRIVATE" not in repr(maker)
 
@@ -193,9 +193,9 @@ def test_a_private_key_shows_in_no_repr(maker: Factory) -> None:
 # -- trust
 
 
-def test_trust_is_read_from_pem(maker: Factory, tmp_path: Path) -> None:
+def test_trust_is_read_from_pem(maker: ManufacturerCA, tmp_path: Path) -> None:
     """Each certificate an anchor, explicit, and the authorities for what is issued."""
-    other = Factory.made("other")
+    other = ManufacturerCA.made("other")
     path = tmp_path / "ca.pem"
     path.write_bytes(maker.certificate_pem + other.certificate_pem)
     trust = trust_file(path)
@@ -222,7 +222,9 @@ def test_trust_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: cannot be read: {why}"
 
 
-def test_the_system_s_trust_is_the_web_s(monkeypatch: pytest.MonkeyPatch, maker: Factory, tmp_path: Path) -> None:
+def test_the_system_s_trust_is_the_web_s(
+    monkeypatch: pytest.MonkeyPatch, maker: ManufacturerCA, tmp_path: Path
+) -> None:
     """Implicit: it says nothing about who may issue device certificates. A machine without any says what to do."""
     path = tmp_path / "web.pem"
     path.write_bytes(maker.certificate_pem)
@@ -237,7 +239,7 @@ def test_the_system_s_trust_is_the_web_s(monkeypatch: pytest.MonkeyPatch, maker:
 
 
 def test_what_the_library_warns_of_in_the_system_s_trust_is_trusted_without_a_word(
-    monkeypatch: pytest.MonkeyPatch, maker: Factory, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, maker: ManufacturerCA, tmp_path: Path
 ) -> None:
     """A root with a negative serial number, as old ones have: OpenSSL takes it, and no warning of Python's is seen."""
     der = maker.certificate.der

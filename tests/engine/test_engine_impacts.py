@@ -8,7 +8,7 @@ from estsim.device.policy import EnrollPolicy, Fetch, RenewPolicy, RetryPolicy
 from estsim.est.enrolment import EnrolmentEnd, ImpactKind
 from estsim.est.outcome import Outcome, Rejected
 from estsim.fleet.clock import NS_PER_S
-from estsim.measure.sample import Impact
+from estsim.record.sample import Impact
 
 DARK = PowerCut(keeps_key=False, keeps_pending=False)
 REJECTED = Rejected(403, "no")

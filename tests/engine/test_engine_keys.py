@@ -12,11 +12,11 @@ import trio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from engine_kit import Server, cohort, sandbox
 
-from estsim.device.identity import load_key
 from estsim.engine.keys import prepare_keys
 from estsim.est.signing import PrivateKey
 from estsim.fleet.keys import KeyRing, take_key
 from estsim.net.io_trio import TRIO
+from estsim.pki.keys import load_key
 from estsim.scenario.plan import KeyKind, Keys, NoBootstrap
 
 MS: Final = 1_000_000

@@ -30,11 +30,11 @@ from estsim.est.outcome import (
     ServerError,
 )
 from estsim.fleet.clock import NS_PER_S, to_ns
-from estsim.fleet.factory import Factory
 from estsim.fleet.ledger import Ledger, _book_wait
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import Enrolment, Sample, Stamps
-from estsim.server.ca import make_key
+from estsim.pki.keys import make_key
+from estsim.pki.manufacturer import ManufacturerCA
+from estsim.record.sample import Enrolment, Sample, Stamps
 from estsim.testing import deferred
 from estsim.units import Constant, Uniform
 
@@ -66,7 +66,7 @@ class Life:
     command: Command | None = None
 
     def __post_init__(self) -> None:
-        made = rig(closed_port(), NOWHERE, Factory.made("m"), cohort(1, self.policy))
+        made = rig(closed_port(), NOWHERE, ManufacturerCA.made("m"), cohort(1, self.policy))
         (self.device,) = made.fleet.devices
         self.ledger = Ledger(self.witness, made.clock)
 
@@ -269,8 +269,8 @@ def test_a_search_that_is_retired_ends_so() -> None:
 
 def test_a_certificate_is_described_and_never_its_key() -> None:
     """Serial, issuer, subject, end and the hash of the public key, for whoever holds a row against the CA's list."""
-    factory = Factory.made("m")
-    credential = factory.owned_issuer(make_key(cohort().key), subject(3))
+    factory = ManufacturerCA.made("m")
+    credential = factory.issue(make_key(cohort().key), subject(3))
     issued = Issued(read_certificate(credential.certificate_der))
     theirs = x509.load_der_x509_certificate(credential.certificate_der)
     life = Life(ONCE)

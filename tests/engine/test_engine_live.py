@@ -21,14 +21,14 @@ from estsim.engine import live as live_module
 from estsim.engine.live import Interrupts, Live
 from estsim.engine.loop_monitor import LoopMonitor
 from estsim.errors import StoreError
+from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.fleet.clock import RunClock
 from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.self_monitor import HEARTBEAT_S, suspended_ns
 from estsim.load.arrivals import Even
-from estsim.measure.run_reader import RunReader
-from estsim.measure.sample import GeneratorReading
-from estsim.measure.snapshot import RunStage, Snapshot
-from estsim.measure.store import RunStore
+from estsim.record.run_reader import RunReader
+from estsim.record.sample import GeneratorReading
+from estsim.record.store import RunStore
 from estsim.scenario.plan import NoBootstrap
 
 NS: Final = 1_000_000_000

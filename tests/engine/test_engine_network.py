@@ -31,14 +31,14 @@ from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import cohort_run
-from estsim.fleet.factory import Factory
 from estsim.fleet.paths import path_of
 from estsim.fleet.preflight import fly
-from estsim.measure.sample import Sample, Stamps
 from estsim.net import vanished
 from estsim.net.contexts import TlsVersion
 from estsim.net.io_trio import TRIO
 from estsim.net.shaping import STRUCK, Blow
+from estsim.pki.manufacturer import ManufacturerCA
+from estsim.record.sample import Sample, Stamps
 from estsim.scenario.plan import Close, Cohort, Network, NoBootstrap, Tls
 from estsim.server import listener
 from estsim.server.announcement import Announcement
@@ -538,7 +538,7 @@ async def test_a_power_cut_loses_the_session_under_way_too(tmp_path: Path) -> No
 # -- the chain beside the certificate
 
 
-def authority(name: str, parent: Factory | None = None) -> Factory:
+def authority(name: str, parent: ManufacturerCA | None = None) -> ManufacturerCA:
     """Make a manufacturer's authority, below another one where given."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -556,7 +556,7 @@ def authority(name: str, parent: Factory | None = None) -> Factory:
     signer = parent.key if parent else key
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     signed = read_certificate(certificate.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER))
-    return Factory(signed, key, (signed.der,) if parent else ())
+    return ManufacturerCA(signed, key, (signed.der,) if parent else ())
 
 
 @pytest.mark.parametrize("send_chain", [True, False])

@@ -36,12 +36,12 @@ from estsim.est.outcome import (
 )
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, cohort_run
-from estsim.fleet.factory import Factory
 from estsim.fleet.preflight import Preflight, fly, passed_over
 from estsim.fleet.preflight_advice import remedy, why_unknown
 from estsim.fleet.trust import Trust, trust_file
 from estsim.net.deadlines import Deadlines
 from estsim.net.io_trio import TRIO
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.plan import (
     Bootstrap,
     Cohort,
@@ -63,7 +63,7 @@ NOWHERE_URL: Final = TargetUrl("est.invalid", 443)
 async def flown(
     url: TargetUrl,
     trust: Trust,
-    factory: Factory | None,
+    factory: ManufacturerCA | None,
     *plans: Cohort,
     answer_s: float = 5.0,
     ids: bool = True,
@@ -80,7 +80,7 @@ async def flown(
 def others(flight: Preflight, *plans: Cohort, expect: tuple[Expectation, ...]) -> str | None:
     """Return what is said of cohorts that it was not tried with."""
     whole = replace(scenario(*plans), expect=expect)
-    return passed_over([cohort_run(whole, plan, NOWHERE_URL, None, Factory.made("m")) for plan in plans], flight)
+    return passed_over([cohort_run(whole, plan, NOWHERE_URL, None, ManufacturerCA.made("m")) for plan in plans], flight)
 
 
 async def flown_to(server: Server, *plans: Cohort) -> Preflight:
@@ -141,7 +141,7 @@ async def test_a_device_with_a_file_of_its_own_is_named_by_it(tmp_path: Path) ->
 async def test_where_all_are_to_be_refused_a_refusal_is_as_planned(tmp_path: Path) -> None:
     """A server that was reached and refuses them fails no preflight, unless it is too early for that."""
     async with sandbox(tmp_path) as server:
-        stranger = Factory.made("stranger")
+        stranger = ManufacturerCA.made("stranger")
         flight = await flown(server.url, server.trust, stranger, STRANGE, expect=(GRAY,))
         early = await flown(server.url, server.trust, stranger, STRANGE, expect=(replace(GRAY, from_s=5.0),))
     flight.check(TARGET)
@@ -230,7 +230,7 @@ def test_an_authority_made_for_the_run_is_one_that_no_server_knows(
 async def test_a_server_refuses_devices_of_an_authority_made_for_the_run(tmp_path: Path) -> None:
     """And the preflight says that it had to."""
     async with sandbox(tmp_path) as server:
-        flight = await flown(server.url, server.trust, Factory.made("mfg"), cohort(1, FETCHING, bootstrap=MADE))
+        flight = await flown(server.url, server.trust, ManufacturerCA.made("mfg"), cohort(1, FETCHING, bootstrap=MADE))
     with pytest.raises(PreflightError) as caught:
         flight.check(TARGET, ELSEWHERE)
     first, tried, why = str(caught.value).splitlines()
@@ -289,7 +289,7 @@ async def test_a_name_that_nobody_knows_is_told_by_phase() -> None:
 async def test_a_server_that_is_not_trusted_is_told(tmp_path: Path, policy: Policy) -> None:
     """With the reason of the check that failed."""
     path = tmp_path / "other.pem"
-    path.write_bytes(Factory.made("other").certificate_pem)
+    path.write_bytes(ManufacturerCA.made("other").certificate_pem)
     async with sandbox(tmp_path / "s") as server:
         flight = await flown(server.url, trust_file(path), server.factory, cohort(1, policy))
     with pytest.raises(PreflightError, match=r"failed in phase handshake: .*(issuer|self-signed|self signed)"):
@@ -299,7 +299,7 @@ async def test_a_server_that_is_not_trusted_is_told(tmp_path: Path, policy: Poli
 async def test_a_manufacturer_that_the_server_does_not_trust_is_told(tmp_path: Path) -> None:
     """TLS 1.3 says so only after the handshake, in the phase in which the alert comes."""
     async with sandbox(tmp_path) as server:
-        flight = await flown(server.url, server.trust, Factory.made("stranger"), cohort(1, FETCHING))
+        flight = await flown(server.url, server.trust, ManufacturerCA.made("stranger"), cohort(1, FETCHING))
     with pytest.raises(PreflightError, match=r"failed in phase (handshake|send|wait): .*unknown.ca"):
         flight.check(TARGET)
 

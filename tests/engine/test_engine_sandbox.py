@@ -23,8 +23,8 @@ from engine_kit import DEADLINE_S, cohort, rig, until
 from estsim.device.policy import Policy
 from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.errors import PreflightError
-from estsim.fleet.factory import Factory
 from estsim.fleet.trust import trust_file
+from estsim.pki.manufacturer import ManufacturerCA
 
 PASSWORD: Final = "correct horse battery staple"
 KEY: Final = "PRIVATE KEY"
@@ -62,7 +62,7 @@ def private_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @asynccontextmanager
-async def sandboxed(config: str, results: Path, **factories: Factory) -> AsyncIterator[Sandbox]:
+async def sandboxed(config: str, results: Path, **factories: ManufacturerCA) -> AsyncIterator[Sandbox]:
     """Run a sandbox within the deadline."""
     with trio.fail_after(DEADLINE_S):
         async with running_sandbox(config, factories, keep_log_in=results) as sandbox:
@@ -124,7 +124,7 @@ async def test_it_serves_a_fleet_and_leaves_its_log(tmp_path: Path, temporary: P
 
 async def test_authorities_of_the_run_are_given_without_their_keys(tmp_path: Path, temporary: Path) -> None:
     """The configuration names them; devices that they made may enroll."""
-    maker = Factory.made("mfg-2026")
+    maker = ManufacturerCA.made("mfg-2026")
     config = "clients: {bootstrap_cas: [mfg-2026]}\n"
     async with sandboxed(config, tmp_path, **{"mfg-2026": maker}) as sandbox:
         given = only_folder_in(temporary) / "mfg-2026"

@@ -15,7 +15,7 @@ from estsim.est.der import BIT_STRING, NULL, OCTET_STRING, SEQUENCE, encode
 from estsim.est.oid import encoded_oid
 from estsim.est.signatures import key_identifier, signature_algorithm
 from estsim.est.signing import extension, sign_certificate
-from estsim.server.ca import common_name
+from estsim.pki.names import common_name
 
 NOW_S = 1_780_000_000.0
 NAME = common_name("CA")

@@ -12,21 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import crypto
 
-from estsim.device.identity import dump_key, load_credential
 from estsim.errors import UsageError
 from estsim.fleet.assignment import Assignment, AssignmentError, Maker, assignments_of
-from estsim.fleet.factory import Factory
 from estsim.fleet.host import Host
 from estsim.fleet.part import Part
 from estsim.fleet.trust import Trust
+from estsim.pki.credentials import load_credential
+from estsim.pki.keys import dump_key, make_key
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import KeyKind
 from estsim.scenario.portable import portable_text
-from estsim.server.ca import make_key
 
 QUICKSTART = load_scenario(found(Path("quickstart")))
-MAKER = Factory.made("maker")
+MAKER = ManufacturerCA.made("maker")
 ROOT = MAKER.certificate.der
 
 
@@ -57,7 +57,7 @@ def test_a_worker_elsewhere_makes_devices_without_anybody_s_key() -> None:
     assert dump_key(own) not in packed
     factory = Assignment.unpacked(msgpack.unpackb(packed)).host(QUICKSTART, own_key=own).factories["mfg"]
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "meter-1")])
-    device = load_credential(factory.owned_issuer(make_key(KeyKind.EC_P256), name))
+    device = load_credential(factory.issue(make_key(KeyKind.EC_P256), name))
     branch = x509.load_der_x509_certificate(device.chain[0])
     x509.load_der_x509_certificate(device.certificate_der).verify_directly_issued_by(branch)
     branch.verify_directly_issued_by(x509.load_der_x509_certificate(ROOT))

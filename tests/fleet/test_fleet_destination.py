@@ -8,8 +8,8 @@ import pytest
 
 from estsim.fleet.assignment import Assignment, AssignmentError
 from estsim.fleet.destination import OwnDestination
-from estsim.fleet.factory import Factory
 from estsim.fleet.trust import Trust, trust_file
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.target_url import parse_url
 
@@ -23,7 +23,7 @@ def own(
     folder: Path, url: str | None = OWN, *, option: str | None = None, trust: Trust | None = None
 ) -> OwnDestination:
     """Return what a worker's scenario and options say; without a URL the scenario has a sandbox."""
-    (folder / "ca.pem").write_bytes(Factory.made("own").certificate_pem)
+    (folder / "ca.pem").write_bytes(ManufacturerCA.made("own").certificate_pem)
     target = {"target": {"url": url, "trust": {"ca": "ca.pem"}}} if url else {"sandbox": {}}
     path = folder / "fleet.yaml"
     cohorts = {"meters": {"devices": 1, "boot": {"burst": "1s"}, "bootstrap": {"kind": "none"}}}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from estsim.fleet.error_log import ErrorLog
-from estsim.measure.internal_errors import InternalErrors
+from estsim.record.internal_errors import InternalErrors
 
 
 def test_there_is_none_where_nothing_was_met(tmp_path: Path) -> None:

@@ -10,17 +10,17 @@ import pytest
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
+from estsim.figures.exits import Exit
+from estsim.figures.summary import FleetSummary
+from estsim.figures.verdict import Ending
 from estsim.fleet.demands import gatherer_of
 from estsim.fleet.led_run import LedRun
 from estsim.fleet.offsets import Offsets
 from estsim.fleet.part import Part
-from estsim.measure.exits import Exit
-from estsim.measure.generator_totals import GeneratorTotals
-from estsim.measure.sample import Enrolment, FleetReading, Sample, Stamps
-from estsim.measure.summary import FleetSummary
-from estsim.measure.verdict import Ending
-from estsim.measure.worker_recorder import WorkerRecorder
-from estsim.measure.worker_report import pack, unpack
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.sample import Enrolment, FleetReading, Sample, Stamps
+from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.worker_report import pack, unpack
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 

@@ -10,9 +10,9 @@ from estsim.est.outcome import Failed, Outcome, Rejected
 from estsim.fleet.clock import RunClock
 from estsim.fleet.own_delay import is_spoilt, note_loop_delay
 from estsim.fleet.settled import Settled
-from estsim.measure.sample import Enrolment, Stamps
 from estsim.net import loop_stalls
 from estsim.net.loop_stalls import LoopStalls
+from estsim.record.sample import Enrolment, Stamps
 
 MS = 1_000_000
 S = 1_000_000_000

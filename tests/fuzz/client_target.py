@@ -30,20 +30,20 @@ from fuzz_report import LogKeeper, Report
 from hostile_tls import TLS_ROOT, TlsServers
 from memory_wire import MemorySocket
 
+from estsim.figures.snapshot import RunStage
+from estsim.figures.verdict import Ending
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, cohort_run
 from estsim.fleet.keys import KeyRing
 from estsim.fleet.run_books import RunBooks
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
-from estsim.measure.generator_totals import GeneratorTotals
-from estsim.measure.run_reader import RunReader
-from estsim.measure.snapshot import RunStage
-from estsim.measure.store import RunStore
-from estsim.measure.verdict import Ending
 from estsim.net.address import Endpoint
 from estsim.net.deadlines import Deadlines
 from estsim.net.resolver import SHARED
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.run_reader import RunReader
+from estsim.record.store import RunStore
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import KeyKind, Keys, Scenario
 

@@ -49,7 +49,7 @@ from estsim.fleet.rows import detail_of, status_of
 from estsim.net.hostname import check_host, has_cmc_ra
 from estsim.net.http import HttpExchange, Question
 from estsim.net.stamps import WireStamps
-from estsim.server.ca import weakness_of
+from estsim.pki.keys import weakness_of
 from estsim.server.names import NamesError, requested_names
 
 _WALL_S: Final = NOW.timestamp()

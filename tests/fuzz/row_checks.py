@@ -8,8 +8,8 @@ from fuzz_report import text_problems
 
 from estsim.est.outcome import OutcomeClass, RetryAfterForm
 from estsim.est.retry_after import LONGEST_S
-from estsim.measure.rows import exchange_row, sample_of
-from estsim.measure.sample import Enrolment, Sample
+from estsim.record.rows import exchange_row, sample_of
+from estsim.record.sample import Enrolment, Sample
 
 _PARTS: Final = ("service_ns", "told_ns", "device_ns", "backoff_ns", "client_ns", "generator_ns")
 _TOLERANCE_NS: Final = 1_000_000

@@ -16,9 +16,9 @@ from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.kept_connection import KeptConnection
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.server_access import ServerAccess
-from estsim.measure.sample import Sample
 from estsim.net.address import Address, Endpoint, KnownAddresses
 from estsim.net.io import Deadline, Io
+from estsim.record.sample import Sample
 
 T = TypeVar("T")
 Cut = Callable[[], Awaitable[None]]

@@ -23,7 +23,7 @@ from estsim.fleet.ledger import Ledger
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.orders import orders_of
 from estsim.fleet.server_access import ServerAccess
-from estsim.locust.life import Life
+from estsim.locust.users.life import Life
 
 HERE: Final = Path(__file__).parent
 DRIVERS: Final = ("trio", "threads", "gevent")

@@ -25,9 +25,9 @@ def main() -> None:
     """Play it."""
     place = locust_kit.Place.unpacked(sys.argv[1])
     boards = locust_kit.Boards(place.host(place.plan()))
-    play = types.ModuleType("estsim.locust.process_fleet")
+    play = types.ModuleType("estsim.locust.users.process_fleet")
     play.fleet_for = lambda _environment, _scenario: boards  # type: ignore[attr-defined]
-    sys.modules["estsim.locust.process_fleet"] = play
+    sys.modules["estsim.locust.users.process_fleet"] = play
     environment = Environment(user_classes=[Meter])
     requests: list[dict[str, object]] = []
     environment.events.request.add_listener(  # type: ignore[no-untyped-call]  # Locust says no types here

@@ -9,18 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from estsim.device.states import State
+from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet
 from estsim.fleet.exchange_context import request_ids
-from estsim.fleet.factory import Factory
 from estsim.fleet.host import Host
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.orders import Order, orders_of
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
-from estsim.measure.recorder import Recorder
-from estsim.measure.sample import Enrolment, Sample
+from estsim.pki.manufacturer import ManufacturerCA
+from estsim.record.sample import Enrolment, Sample
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 from estsim.scenario.target_url import parse_url
@@ -65,7 +65,7 @@ class Place:
         if not self.manufacturer:
             return Host(scenario, url, trust)
         pki = Path(self.manufacturer)
-        return Host(scenario, url, trust, {None: Factory.read(pki)}, pki.parent)
+        return Host(scenario, url, trust, {None: ManufacturerCA.read(pki)}, pki.parent)
 
 
 class Rows(Recorder):
@@ -133,7 +133,7 @@ async def serving(text: str, folder: Path) -> AsyncIterator[Place]:
 
 @dataclass(eq=False)
 class Boards:
-    """A stage (:class:`estsim.locust.run_context.RunContext`) of one process that plays the whole fleet."""
+    """A stage (:class:`estsim.locust.users.run_context.RunContext`) of one process that plays the whole fleet."""
 
     host: Host
     rows: Rows = field(init=False)

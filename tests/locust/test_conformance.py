@@ -17,9 +17,9 @@ from locust_kit import Row, Story, serving
 
 from estsim.device.commands import Exchange
 from estsim.device.events import Answered, Event
-from estsim.engine.forecast import DryRun, _Device
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.outcome import OutcomeClass
+from estsim.forecast.dry_run import DryRun, _Device
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 

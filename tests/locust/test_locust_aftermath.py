@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from estsim.figures.summary import read_summary
 from estsim.fleet.led_run import LedEnd
-from estsim.locust.aftermath import make_page, tell_end
-from estsim.measure.summary import read_summary
+from estsim.locust.master.aftermath import make_page, tell_end
 
 
 def test_a_page_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ ANYBODY_S: Final = """
 import gevent
 from locust import User, task
 
-from estsim.locust.master import lead_of
+from estsim.locust.master.run_master import lead_of
 from estsim.locust.user import EstDevice
 
 
@@ -87,7 +87,7 @@ def test_a_worker_that_cannot_make_its_devices_tells_the_master(
         "        def make(self):\n            raise KeyError('a bug')\n"
         "    module.LocustFleet = Broken"
     )
-    monkeypatch.setenv("PYTHONPATH", bug_in(tmp_path, "estsim.locust.process_fleet", patch)["PYTHONPATH"])
+    monkeypatch.setenv("PYTHONPATH", bug_in(tmp_path, "estsim.locust.users.process_fleet", patch)["PYTHONPATH"])
     options = (*in_processes(2), "--run-time", "8s")
     done = locust(tmp_path, "--scenario", fleet(tmp_path, 8, sandbox={}), *options)
     (run,) = runs_in(tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estsim.fleet.boots import AHEAD_S
-from estsim.locust.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
+from estsim.locust.master.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 

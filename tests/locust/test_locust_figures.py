@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estsim.locust.figures import ABSENT, bars, figures, seconds, trimmed
-from estsim.locust.page import CALM_S, LIVELY_S, page
-from estsim.measure.snapshot import DeferralSnapshot, Quantiles, RunStage, Snapshot
+from estsim.figures.snapshot import DeferralSnapshot, Quantiles, RunStage, Snapshot
+from estsim.locust.master.figures import ABSENT, bars, figures, seconds, trimmed
+from estsim.locust.master.page import CALM_S, LIVELY_S, page
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 

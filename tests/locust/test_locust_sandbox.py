@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from estsim.errors import PreflightError, UsageError
-from estsim.fleet.factory import Factory
-from estsim.locust.sandbox import Sandbox, start
+from estsim.locust.master.sandbox import Sandbox, start
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
 
@@ -34,7 +34,7 @@ def a_scenario(tmp_path: Path) -> Scenario:
 @pytest.fixture(name="sandbox")
 def a_sandbox(scenario: Scenario, tmp_path: Path) -> Iterator[Sandbox]:
     """Run its sandbox."""
-    sandbox = start(scenario, {"mfg": Factory.made("mfg")}, keep_log_in=tmp_path)
+    sandbox = start(scenario, {"mfg": ManufacturerCA.made("mfg")}, keep_log_in=tmp_path)
     yield sandbox
     sandbox.stop()
 

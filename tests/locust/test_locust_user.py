@@ -154,11 +154,11 @@ def test_a_user_without_a_run_says_so_and_stops(tmp_path: Path) -> None:
         "from locust import User, task\n"
         "from estsim.errors import UsageError\n"
         "from estsim.locust.user import EstDevice\n\n"
-        'play = types.ModuleType("estsim.locust.process_fleet")\n\n'
+        'play = types.ModuleType("estsim.locust.users.process_fleet")\n\n'
         "def fleet_for(environment, scenario):\n"
         '    raise UsageError("no run here")\n\n'
         "play.fleet_for = fleet_for\n"
-        'sys.modules["estsim.locust.process_fleet"] = play\n\n'
+        'sys.modules["estsim.locust.users.process_fleet"] = play\n\n'
         "class Meter(EstDevice):\n    fixed_count = 1\n\n"
         'class Other(User):\n    @task\n    def rest(self):\n        print("resting")\n        gevent.sleep(60)\n'
     )

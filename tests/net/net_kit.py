@@ -18,7 +18,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from estsim.errors import EstsimError
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
-from estsim.net.credential import Credential
 from estsim.net.deadlines import Deadlines
 from estsim.net.http import ANSWER, HttpExchange, Question, WireAnswer
 from estsim.net.io_trio import TRIO
@@ -30,6 +29,7 @@ from estsim.net.shaping import Path
 from estsim.net.source import Source
 from estsim.net.tls import Resumable, TlsSession
 from estsim.net.transport import exchange
+from estsim.pki.credentials import Credential
 
 CONTEXTS = TlsContexts()
 TLS12 = (TlsVersion.TLS_1_2, TlsVersion.TLS_1_2)

@@ -33,7 +33,6 @@ from estsim.net.address import Endpoint
 from estsim.net.blocking_resolver import BlockingResolver
 from estsim.net.connection import TlsConnection
 from estsim.net.contexts import TlsVersion
-from estsim.net.credential import Credential
 from estsim.net.deadlines import Deadlines
 from estsim.net.http import LARGEST_BODY_BYTES, Question, WireAnswer, reusable
 from estsim.net.io import run_through
@@ -44,6 +43,7 @@ from estsim.net.sockets import Close
 from estsim.net.stamps import WireStamps
 from estsim.net.tls import Resumable
 from estsim.net.transport import exchange
+from estsim.pki.credentials import Credential
 
 T = TypeVar("T")
 

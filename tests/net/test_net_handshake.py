@@ -24,10 +24,10 @@ from net_kit import (
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import RefuseAt, TlsVersion, Verify
-from estsim.net.credential import Credential
 from estsim.net.openssl import verify_reason
 from estsim.net.tls import ForeignSession, Resumable
 from estsim.net.tls_failure import Side, TlsFailed
+from estsim.pki.credentials import Credential
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 VERSIONS = pytest.mark.parametrize("versions", [TLS12, TLS13], ids=["1.2", "1.3"])

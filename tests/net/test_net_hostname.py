@@ -5,8 +5,8 @@ from cryptography import x509
 from net_kit import WORLD, make_credential
 
 from estsim.est.certificate import Certificate, read_certificate
-from estsim.net.credential import Credential
 from estsim.net.hostname import check_host, has_cmc_ra, is_ip_literal, reference_name, server_name
+from estsim.pki.credentials import Credential
 
 
 def read(credential: Credential) -> Certificate:

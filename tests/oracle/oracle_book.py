@@ -12,16 +12,16 @@ from oracle_exchanges import ExchangeCounts, fill_tallies
 from oracle_queries import BUCKETS, FLEET, RunQueries, apart, bucket, number_of
 
 from estsim.est.operations import Operation
-from estsim.measure.blocks import Blocks
-from estsim.measure.book import OperationBlocks
-from estsim.measure.deferral import Scope, Scopes
-from estsim.measure.enrolment_tally import DEFAULT_WITHIN_S
-from estsim.measure.histograms import Histogram
-from estsim.measure.phases import WARMUP, judged_s, phase_at
-from estsim.measure.report_plan import StoredPlan
-from estsim.measure.slice_counts import SLICE_S
-from estsim.measure.tally import Tally, total_of
-from estsim.measure.thresholds import limits_of
+from estsim.figures.deferral import Scope, Scopes
+from estsim.figures.thresholds import limits_of
+from estsim.record.blocks import Blocks
+from estsim.record.book import OperationBlocks
+from estsim.record.enrolment_tally import DEFAULT_WITHIN_S
+from estsim.record.histograms import Histogram
+from estsim.record.phases import WARMUP, judged_s, phase_at
+from estsim.record.slice_counts import SLICE_S
+from estsim.record.tally import Tally, total_of
+from estsim.report.plan import StoredPlan
 
 _EVENT: Final = "event"
 

@@ -13,9 +13,9 @@ from oracle_queries import BINS, BUCKETS, FLEET, apart, bucket, is_warmup, numbe
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfterForm
-from estsim.measure.histograms import LONG
-from estsim.measure.phases import Stretch
-from estsim.measure.waits import BIN_NS, HTTP_DATE_TOLERANCE_US
+from estsim.record.histograms import LONG
+from estsim.record.phases import Stretch
+from estsim.record.waits import BIN_NS, HTTP_DATE_TOLERANCE_US
 
 # How two numbers are packed into one: the first times this, plus the second. See BUCKETS and BINS as well.
 WAITS_PACK: Final = 1_000_000_000  # told and kept waits, in tenths of a second

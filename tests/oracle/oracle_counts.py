@@ -19,17 +19,17 @@ from oracle_own_delay import read_own_delays
 from oracle_queries import FAILED, FLEET, RunQueries
 
 from estsim.est.enrolment import Goal
-from estsim.measure.ages import Ages
-from estsim.measure.blocks import Blocks
-from estsim.measure.deferral import Scope
-from estsim.measure.error_kinds import ErrorKinds
-from estsim.measure.histograms import Histogram
-from estsim.measure.reading import open_run
-from estsim.measure.report_counts import SpentTime
-from estsim.measure.report_figures import RunReport, read_run
-from estsim.measure.report_plan import StoredPlan, plan_of
-from estsim.measure.report_tallies import StoredCounts, counts_of
-from estsim.measure.tally import Tally
+from estsim.figures.deferral import Scope
+from estsim.record.ages import Ages
+from estsim.record.blocks import Blocks
+from estsim.record.error_kinds import ErrorKinds
+from estsim.record.histograms import Histogram
+from estsim.record.reading import open_run
+from estsim.record.report_counts import SpentTime
+from estsim.record.tally import Tally
+from estsim.report.figures import RunReport, read_run
+from estsim.report.plan import StoredPlan, plan_of
+from estsim.report.tallies import StoredCounts, counts_of
 
 _NS: Final = 1_000_000_000
 

@@ -11,14 +11,14 @@ from typing import Final
 from oracle_queries import BINS, BUCKETS, RunQueries, apart, bucket, number_of, phase_number
 
 from estsim.est.enrolment import EnrolmentEnd, Goal
-from estsim.measure.ages import Within
-from estsim.measure.book import ends_of
-from estsim.measure.enrolment_tally import CUT_BY_US, FAILURES, PARTS, EnrolmentTally
-from estsim.measure.histograms import LONG, Histogram
-from estsim.measure.phases import Stretch
-from estsim.measure.report_counts import SpentTime
-from estsim.measure.slice_counts import SLICE_S
-from estsim.measure.waits import BIN_NS
+from estsim.record.ages import Within
+from estsim.record.book import ends_of
+from estsim.record.enrolment_tally import CUT_BY_US, FAILURES, PARTS, EnrolmentTally
+from estsim.record.histograms import LONG, Histogram
+from estsim.record.phases import Stretch
+from estsim.record.report_counts import SpentTime
+from estsim.record.slice_counts import SLICE_S
+from estsim.record.waits import BIN_NS
 
 _MS_NS: Final = 1_000_000
 _ENDS: Final = ("", *EnrolmentEnd)  # none of an open one

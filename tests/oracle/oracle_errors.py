@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from oracle_queries import FAILED, FLEET, RunQueries, is_warmup
 
-from estsim.measure.error_kinds import MAX_LISTED, ErrorKind, ErrorKinds
-from estsim.measure.phases import Stretch
+from estsim.record.error_kinds import MAX_LISTED, ErrorKind, ErrorKinds
+from estsim.record.phases import Stretch
 
 
 def errors_of(store: RunQueries, phases: Sequence[Stretch]) -> ErrorKinds:

@@ -23,11 +23,11 @@ from oracle_queries import BINS, BUCKETS, FLEET, RunQueries
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.measure.histograms import LATENCY, Histogram
-from estsim.measure.nested import non_conformances_of
-from estsim.measure.phases import WARMUP
-from estsim.measure.tally import OperationTally, Tally
-from estsim.measure.waits import ABSURD_S
+from estsim.record.histograms import LATENCY, Histogram
+from estsim.record.nested import non_conformances_of
+from estsim.record.phases import WARMUP
+from estsim.record.tally import OperationTally, Tally
+from estsim.record.waits import ABSURD_S
 
 _USUAL: Final = 10_000  # rows, in which the usual kinds of handshakes are seen
 

@@ -9,10 +9,10 @@ from typing import Final
 from oracle_enrolments import FIRST
 from oracle_queries import FLEET, RunQueries
 
-from estsim.measure.own_delay import LEAST_NS
-from estsim.measure.phases import Stretch, phase_at
-from estsim.measure.rows import ENROLMENT_COLUMNS, EXCHANGE_COLUMNS, enrolment_of, sample_of
-from estsim.measure.tally import Tally
+from estsim.record.own_delay import LEAST_NS
+from estsim.record.phases import Stretch, phase_at
+from estsim.record.rows import ENROLMENT_COLUMNS, EXCHANGE_COLUMNS, enrolment_of, sample_of
+from estsim.record.tally import Tally
 
 _OF_EXCHANGE: Final = "MAX(0, started_ns - MAX(intended_ns, ready_ns)) + loop_delay_ns"
 _OF_ENROLMENT: Final = "MAX(0, generator_ns) + loop_delay_ns"

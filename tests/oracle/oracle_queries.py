@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Any, Final
 
 from estsim.est.outcome import OutcomeClass
-from estsim.measure.columns import TABLES, of_reports
-from estsim.measure.error_kinds import without_ids
-from estsim.measure.nested import Misfit, non_conformances_of
-from estsim.measure.phases import WARMUP, Stretch
-from estsim.measure.rows import Row
-from estsim.measure.run_reader import RunReader
+from estsim.record.columns import TABLES, of_reports
+from estsim.record.error_kinds import without_ids
+from estsim.record.nested import Misfit, non_conformances_of
+from estsim.record.phases import WARMUP, Stretch
+from estsim.record.rows import Row
+from estsim.record.run_reader import RunReader
 
 FLEET: Final = "FROM exchanges WHERE cause != 'preflight'"
 FAILED: Final = ", ".join(f"'{kind.value}'" for kind in OutcomeClass if kind.is_failure)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from estsim.est.enrolment import Cause
-from estsim.measure.first_certificates import FirstCertificateOnce
-from estsim.measure.histograms import Histogram
-from estsim.measure.report_plan import StoredPlan
-from estsim.measure.run_reader import RunReader
-from estsim.measure.slice_counts import CountedSlices, SliceCounts, SliceKey
-from estsim.measure.thresholds import limits_of
+from estsim.figures.thresholds import limits_of
+from estsim.record.first_certificates import FirstCertificateOnce
+from estsim.record.histograms import Histogram
+from estsim.record.run_reader import RunReader
+from estsim.record.slice_counts import CountedSlices, SliceCounts, SliceKey
+from estsim.report.plan import StoredPlan
 
 
 def replayed(run: RunReader, plan: StoredPlan) -> dict[SliceKey, SliceCounts]:

@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from estsim.errors import StoreError
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal, ImpactKind
 from estsim.est.outcome import OutcomeClass
-from estsim.measure.phases import Stretch
-from estsim.measure.recorder import Recorder
-from estsim.measure.sample import Enrolment, FleetReading, Impact, Sample
-from estsim.measure.store import RunStore
-from estsim.measure.worker_recorder import WorkerRecorder
-from estsim.measure.worker_report import pack, unpack
+from estsim.figures.recorder import Recorder
+from estsim.record.phases import Stretch
+from estsim.record.sample import Enrolment, FleetReading, Impact, Sample
+from estsim.record.store import RunStore
+from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.worker_report import pack, unpack
 
 _TESTS = Path(__file__).parents[1]
-sys.path.extend(str(_TESTS / folder) for folder in ("corpus", "measure"))
+sys.path.extend(str(_TESTS / folder) for folder in ("corpus",))
 
 from corpus_figures import names, unpacked  # noqa: E402 - from where the path says
-from measure_builders import COHORTS, S, a_sample, enrolments, samples  # noqa: E402 - from where the path says
 from oracle_counts import differences  # noqa: E402 - from where the path says
+from record_builders import COHORTS, S, a_sample, enrolments, samples  # noqa: E402 - from where the path says
 
 PHASES = (Stretch("warmup", 0.0, 30.0), Stretch("steady", 30.0, 150.0))
 _FAULT = "CREATE TEMP TRIGGER fault AFTER INSERT ON tallies BEGIN SELECT RAISE(FAIL, 'no disk'); END"
@@ -144,11 +144,11 @@ sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from threading import Thread
 from test_oracle_counts import PHASES, a_life, introduce
-from measure_builders import COHORTS
-from estsim.measure.recorder import Recorder
-from estsim.measure.store import RunStore
-from estsim.measure.worker_recorder import WorkerRecorder
-from estsim.measure.worker_report import pack, unpack
+from record_builders import COHORTS
+from estsim.figures.recorder import Recorder
+from estsim.record.store import RunStore
+from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.worker_report import pack, unpack
 rng, led, other = random.Random(7), Recorder(cohorts=COHORTS, phases=PHASES), WorkerRecorder(phases=PHASES)
 store, writer = RunStore(Path(sys.argv[1])), None
 introduce(store, PHASES)
@@ -182,7 +182,7 @@ def a_life(rng: random.Random, recorder: Recorder | WorkerRecorder, number: int,
 @pytest.mark.parametrize("seed", range(6))
 def test_a_run_that_is_killed_at_any_moment(seed: int, tmp_path: Path) -> None:
     """Between two batches, or in the middle of one: figures and rows are of the same moment."""
-    path, folders = tmp_path / "run.sqlite", [str(Path(__file__).parent), str(_TESTS / "measure")]
+    path, folders = tmp_path / "run.sqlite", [str(Path(__file__).parent), str(_TESTS)]
     with subprocess.Popen([sys.executable, "-c", _RUN, path, *folders], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert next(run.stdout) == "begun\n"

@@ -13,14 +13,14 @@ from estsim.errors import ScenarioError, UnitError
 from estsim.est.pem import pem
 from estsim.est.signing import PrivateKey
 from estsim.fleet.bootstrap import CredentialFolder
-from estsim.fleet.factory import Factory
+from estsim.pki.keys import make_key
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario import credential_files
 from estsim.scenario.credential_files import credentials_in
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import KeyKind, Shared
-from estsim.server.ca import make_key
 
-MAKER: Final = Factory.made("acme")
+MAKER: Final = ManufacturerCA.made("acme")
 
 
 def _pem_of(key: PrivateKey | x25519.X25519PrivateKey, password: bytes = b"") -> bytes:
@@ -32,7 +32,7 @@ def _pair() -> tuple[bytes, bytes]:
     """Return a certificate and its key, in PEM."""
     key = make_key(KeyKind.EC_P256)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "device")])
-    return pem(MAKER.owned_issuer(key, name).certificate_der), _pem_of(key)
+    return pem(MAKER.issue(key, name).certificate_der), _pem_of(key)
 
 
 def _load(folder: Path, bootstrap: str, devices: int = 2) -> Shared:
@@ -135,7 +135,7 @@ def test_a_certificate_that_tls_refuses_is_a_mistake_of_its_file(
 ) -> None:
     """Of all devices in one file or two, and of each in a folder; OpenSSL is asked, as it will be in the run."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "device")])
-    certificate = pem(MAKER.owned_issuer(key, name).certificate_der)
+    certificate = pem(MAKER.issue(key, name).certificate_der)
     born = tmp_path / "born"
     born.mkdir()
     (born / "a.pem").write_bytes(certificate + _pem_of(key))

@@ -6,7 +6,7 @@ import pytest
 
 from estsim.errors import ScenarioError
 from estsim.load.arrivals import Burst, Even, Poisson, Ramp, Steps
-from estsim.measure.phases import Stretch
+from estsim.record.phases import Stretch
 from estsim.scenario.happenings import (
     CohortJoin,
     Happening,

@@ -12,7 +12,7 @@ from _pytest.mark.structures import ParameterSet
 from linear import Reader, assert_linear
 
 from estsim.errors import EstsimError, ScenarioError, UnitError, UsageError
-from estsim.measure.thresholds import parse_threshold
+from estsim.figures.thresholds import parse_threshold
 from estsim.scenario import document
 from estsim.scenario.document import MOST_BYTES, parse_document
 from estsim.scenario.loader import load_scenario

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from estsim.errors import ScenarioError
-from estsim.fleet.factory import Factory
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.library import found, library
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import HttpAuth, Scenario
@@ -30,7 +30,7 @@ cohorts:
 
 def _secret(folder: Path) -> Scenario:
     file = folder / "fleet.yaml"
-    (folder / "root.pem").write_bytes(Factory.made("root").certificate_pem)
+    (folder / "root.pem").write_bytes(ManufacturerCA.made("root").certificate_pem)
     file.write_text(_SECRET, encoding="utf-8")
     return load_scenario(file)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from estsim.errors import ScenarioError
-from estsim.fleet.factory import Factory
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.sandbox_file import read_sandbox
 
 USERS = 'clients:\n  users:\n    meter: {password: "${SRV_PASSWORD}"}\n'
@@ -30,7 +30,7 @@ def test_variables_are_filled_in_everywhere(tmp_path: Path) -> None:
         "    clients: {bootstrap_cas: ['${CA}'], users: {meter: {password: '${SRV_PASSWORD}'}}}\n"
     )
     environment = {"SEED": "7", "RATE": "20", "CA": "mfg.pem", "SRV_PASSWORD": "0123"}
-    (tmp_path / "mfg.pem").write_bytes(Factory.made("mfg").certificate_pem)
+    (tmp_path / "mfg.pem").write_bytes(ManufacturerCA.made("mfg").certificate_pem)
     config, written = read_sandbox(_written(tmp_path, text), environment)
     center = config.centers["default"]
     assert (config.seed, config.base64) == (7, "wrapped")

@@ -20,8 +20,8 @@ from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.certs_only import read_certs_only
 from estsim.est.csr import build_csr
 from estsim.est.signing import PrivateKey
+from estsim.pki.names import common_name
 from estsim.server.announcement import Announcement
-from estsim.server.ca import common_name
 from estsim.server.config import SandboxConfig
 from estsim.server.http import Limits
 from estsim.server.run import Watchers, serve

@@ -19,10 +19,10 @@ from test_server_names import SAN, changing
 from estsim.errors import StoreError, UsageError
 from estsim.est.csr import build_csr, read_csr
 from estsim.est.signing import PrivateKey
+from estsim.pki.keys import KeyKind, make_key
+from estsim.pki.names import common_name
 from estsim.server import approval
 from estsim.server.approval import Approvals, HeldRequest, State
-from estsim.server.ca import common_name, make_key
-from estsim.server.config import KeyKind
 from estsim.server.names import requested_names
 from estsim.server.policy import Decision, Pending, Request
 from estsim.server.store import SCHEMA_VERSION, Exchange, PendingRow, Store

@@ -12,11 +12,11 @@ from estsim.est.csr import build_csr, read_csr, subject_asked_for
 from estsim.est.messages import EstRequest
 from estsim.est.operations import Operation
 from estsim.est.transfer import encode_body
+from estsim.pki.authority import Issuer, make_authority
+from estsim.pki.keys import KeyKind, make_key, spki_of
+from estsim.pki.names import Names, common_name
 from estsim.server.admission import Application, device_named
-from estsim.server.ca import Issuer, common_name, make_authority, make_key, spki_of
-from estsim.server.config import KeyKind
 from estsim.server.draws import DrawKey, Ordinals, who_draws
-from estsim.server.names import Names
 from estsim.server.peer import Peer
 from estsim.server.policy import Request
 

@@ -22,10 +22,12 @@ from estsim.est.operations import CERTS_ONLY, Operation
 from estsim.est.outcome import Deferred, Issued, Malformed, Outcome, RetryAfter, RetryAfterForm, ServerError
 from estsim.est.reading import read_response
 from estsim.est.transfer import PEM_ARMOUR, TransferError, decode_body, encode_body
+from estsim.pki.authority import Issuer, make_authority
+from estsim.pki.keys import KeyKind, spki_of
+from estsim.pki.names import Names, common_name
 from estsim.scenario.subjects import compile_subject
 from estsim.server.attributes import spellings
-from estsim.server.ca import Issuer, common_name, make_authority, spki_of
-from estsim.server.config import KeyKind, SandboxConfig
+from estsim.server.config import SandboxConfig
 from estsim.server.connections import Connections
 from estsim.server.draws import DrawKey
 from estsim.server.fault_config import FaultConfig, FaultKind
@@ -40,7 +42,6 @@ from estsim.server.faults import (
     spoil,
 )
 from estsim.server.http import HttpConnection, Limits, Wire
-from estsim.server.names import Names
 from estsim.server.peer import Peer
 from estsim.server.refused import text_response
 from estsim.server.service import EstService

@@ -15,11 +15,12 @@ from server_sandbox import Running, csr_for, identity_file, new_key, running
 
 from estsim.errors import UsageError
 from estsim.est.pem import pem
-from estsim.server.ca import Authority, Issuer, common_name, make_authority, spki_of
-from estsim.server.config import KeyKind, SandboxConfig
+from estsim.pki.authority import Authority, Issuer, make_authority
+from estsim.pki.keys import KeyKind, spki_of
+from estsim.pki.names import Names, common_name
+from estsim.server.config import SandboxConfig
 from estsim.server.http import Limits
 from estsim.server.listener import bind
-from estsim.server.names import Names
 from estsim.server.run import serve
 
 

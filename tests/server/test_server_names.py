@@ -14,9 +14,10 @@ from server_sandbox import csr_for, identity_file, new_key, ours, running
 from estsim.est.certificate import read_certificate
 from estsim.est.csr import build_csr, read_csr
 from estsim.est.der import INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET, encode
-from estsim.server.ca import Issuer, common_name, make_authority, spki_of
-from estsim.server.config import KeyKind
-from estsim.server.names import Names, NamesError, requested_names
+from estsim.pki.authority import Issuer, make_authority
+from estsim.pki.keys import KeyKind, spki_of
+from estsim.pki.names import Names, common_name
+from estsim.server.names import NamesError, requested_names
 
 CHANGE_SUBJECT_NAME = bytes.fromhex("2b06010505070724")
 ECDSA_SHA256 = bytes.fromhex("2a8648ce3d040302")

@@ -374,7 +374,7 @@ def requested_names_of(der: bytes) -> None:
     facts = read_csr(der)
     if facts.public_key_der != spki_of(ec_key()):
         from estsim.est.signatures import public_key  # noqa: PLC0415
-        from estsim.server.ca import weakness_of  # noqa: PLC0415
+        from estsim.pki.keys import weakness_of  # noqa: PLC0415
 
         weakness = weakness_of(public_key(facts.public_key_der))
         if weakness is not None:

@@ -9,10 +9,11 @@ from server_sandbox import csr_for, new_key
 from estsim.est.certificate import Certificate, read_certificate, serial_text
 from estsim.est.csr import read_csr
 from estsim.est.operations import Operation
+from estsim.pki.authority import Authority, Issuer, make_authority
+from estsim.pki.keys import KeyKind, spki_of
+from estsim.pki.names import Names, common_name
 from estsim.server.admission import Admission, identity_of
-from estsim.server.ca import Authority, Issuer, common_name, make_authority, spki_of
-from estsim.server.config import ClientsConfig, KeyKind
-from estsim.server.names import Names
+from estsim.server.config import ClientsConfig
 from estsim.server.peer import Acquaintances, Peer, read_peer
 from estsim.server.peer_trust import PeerTrust
 from estsim.server.refused import Refused

@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from estsim.errors import UsageError
-from estsim.server.config import IssuerConfig, KeyKind
+from estsim.pki.keys import KeyKind
+from estsim.server.config import IssuerConfig
 from estsim.server.pki import open_pki, read_certificates
 
 

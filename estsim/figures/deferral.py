@@ -1,0 +1,163 @@
+"""The figures of a scope (the whole run, or one cohort): from counts to what docs/metrics.md defines.
+
+A scope adds to a tally what the tally cannot know: how many devices there are and when the run ended. Summary and
+thresholds both read from here, so that one name has one value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from estsim.est.enrolment import EnrolmentEnd, Goal, ImpactKind
+from estsim.figures.incidence import Incidence, Share, incidence_in
+from estsim.figures.synchrony import Synchrony, resync_s, synchrony_of
+from estsim.record.blocks import Blocks
+from estsim.record.book import BlocksByOperation
+from estsim.record.tally import Tally
+from estsim.record.waits import Polls
+
+FAMILIES: Final[Mapping[str, Goal | ImpactKind]] = {  # whose incidence each is
+    "enrolled_within": Goal.ENROLL,
+    "renewed_within": Goal.RENEW,
+    "recovered_within": ImpactKind.RECOVERY,
+    "replaced_within": ImpactKind.REPLACEMENT,
+}
+_LEAST_UNFINISHED_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A tally with what it takes to read it: its devices (by state, where known) and the end of the run."""
+
+    tally: Tally
+    devices: int
+    ended_ns: int
+    states: Mapping[str, int] = field(default_factory=dict)
+    blocks: BlocksByOperation = field(default_factory=dict)  # for confidence intervals
+    events_s: tuple[float, ...] = ()  # when something stirred the fleet
+    ends: Blocks = field(default_factory=Blocks)  # of enrolments, 1 for one that failed
+
+    @property
+    def expected_refusals(self) -> int:
+        """Enrolments that ended without a certificate, as the plan had it."""
+        return self.tally.enrolment_tally.expected
+
+    @property
+    def synchrony(self) -> Synchrony:
+        """Whether the polls march in step, over the whole of it."""
+        return synchrony_of(self.tally.polls.bins, self.period_s) or Synchrony()
+
+    @property
+    def resync_s(self) -> float | None:
+        """How long it took, after the worst event, until the polls no longer marched in step."""
+        return resync_s(self.tally.polls.bins, self.period_s, self.events_s)
+
+    @property
+    def failures(self) -> float | None:
+        """Share of enrolments that failed among those that ended by themselves; those we cut are neither.
+
+        Refusals that were expected are outside. It is 0 where none was begun, and None where none has ended.
+        """
+        enrolment_tally = self.tally.enrolment_tally
+        return _ratio(enrolment_tally.failures, enrolment_tally.concluded) if enrolment_tally.sought else 0.0
+
+    @property
+    def unfinished_after_s(self) -> float:
+        """The age from which an open enrolment is unfinished: twice the longest told wait, and 10 s at least."""
+        longest = self.tally.told.histogram
+        return max(_LEAST_UNFINISHED_S, 2 * (longest.scaled(longest.max, 1.0) or 0.0))
+
+    @property
+    def unfinished_count(self) -> int:
+        """Enrolments that are open at the end and older than that."""
+        return self.tally.enrolment_tally.open_longer_than(self.unfinished_after_s, self.ended_ns)
+
+    @property
+    def unfinished(self) -> float:
+        """Share of the enrolments begun that are unfinished; 0 where none was begun."""
+        return _ratio(self.unfinished_count, self.tally.enrolment_tally.sought) or 0.0
+
+    @property
+    def exchanges_per_certificate(self) -> float | None:
+        """All exchanges that asked for a certificate, over the certificates they brought."""
+        return _ratio(self.tally.certificate_exchanges, self.tally.certificates)
+
+    @property
+    def wasted_share(self) -> float | None:
+        """Share of polls that were answered by another deferral."""
+        return _ratio(self.tally.polls.wasted, self.tally.polls.count)
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Of polls that were not early: share that got the certificate."""
+        return _ratio(self.tally.polls.hits, self.tally.polls.due)
+
+    @property
+    def period_s(self) -> int | None:
+        """The period T of the told waits, if they have one."""
+        return self.tally.told.period_s()
+
+    @property
+    def peak_to_mean(self) -> float | None:
+        """The busiest second of polls over the mean, from first to last poll."""
+        return _peak_to_mean(self.tally.polls)
+
+    @property
+    def expired_while_waiting(self) -> int:
+        """Enrolments in which the device's certificate passed its notAfter."""
+        return self.tally.enrolment_tally.ended[EnrolmentEnd.EXPIRED]
+
+    @property
+    def fairness(self) -> float | None:
+        """Jain's index of the devices' times to a first certificate, open ones at their age."""
+        return self.tally.enrolment_tally.fairness(self.ended_ns)
+
+    @property
+    def time_to_certificate(self) -> Incidence:
+        """Time to certificate, with what was open at the end as censored; in milliseconds."""
+        return incidence_in(self.tally.enrolment_tally, self.ended_ns)
+
+    def drain_s(self, share: float = 1.0) -> float | None:
+        """Time from the first boot until ``share`` of the devices had their first certificate; null if not yet.
+
+        Devices that were refused as planned are not waited for.
+        """
+        enrolment_tally = self.tally.enrolment_tally
+        return enrolment_tally.drain_s(self.devices - enrolment_tally.expected_devices, share)
+
+    def within(self, family: str, limit_s: float) -> Share | None:
+        """Return the share that had a certificate within a time, of a family of ``..._within.D``."""
+        return incidence_in(self.tally.enrolment_tally, self.ended_ns, FAMILIES[family]).at(round(limit_s * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """A run in all its scopes: the whole of it, each cohort, and each phase with the cohorts in it."""
+
+    run: Scope
+    cohorts: Mapping[str, Scope] = field(default_factory=dict)
+    phases: Mapping[str, "Scopes"] = field(default_factory=dict)
+    lasted_s: float = 0.0  # how much time is in its figures
+
+    def per_s(self, count: int) -> float | None:
+        """Return what came in this time as a rate; None of no time."""
+        return round(count / self.lasted_s, 3) if self.lasted_s > 0 else None
+
+    def of(self, *, cohort: str | None, phase: str | None) -> Scope:
+        """Return the scope of a cohort and a phase; None is all of them."""
+        within = self if phase is None else self.phases[phase]
+        return within.run if cohort is None else within.cohorts[cohort]
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _peak_to_mean(polls: Polls) -> float | None:
+    if not polls.bins:
+        return None
+    seconds: dict[int, int] = {}
+    for key, count in polls.bins.items():
+        seconds[key // 10] = seconds.get(key // 10, 0) + count
+    span = max(seconds) - min(seconds) + 1
+    return max(seconds.values()) * span / polls.count

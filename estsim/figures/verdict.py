@@ -1,0 +1,48 @@
+"""The verdict of a run: one word, the first that applies."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from estsim.figures.thresholds import Judgement
+from estsim.record.saturation import Saturation
+
+
+class Verdict(StrEnum):
+    """What a run came to, in one word."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SATURATED = "saturated"
+    UNREACHABLE = "unreachable"
+    ABORTED = "aborted"
+    ERROR = "error"
+
+
+class Ending(StrEnum):
+    """How a run ended, before any threshold is asked."""
+
+    FINISHED = "finished"
+    UNREACHABLE = "unreachable"
+    ABORTED = "aborted"
+    ERROR = "error"  # of ours, that left nothing to go on with
+
+
+def verdict_of(
+    ending: Ending,
+    saturation: Saturation | None,
+    judgements: Iterable[Judgement],
+    findings: Sequence[str] = (),
+    *,
+    has_errors: bool = False,
+) -> Verdict:
+    """Return the verdict, the first that applies: figures of a saturated generator are not judged the server's."""
+    if ending is Ending.ABORTED:
+        return Verdict.ABORTED
+    if ending is Ending.UNREACHABLE:
+        return Verdict.UNREACHABLE
+    if ending is Ending.ERROR or has_errors:
+        return Verdict.ERROR
+    if saturation is not None:
+        return Verdict.SATURATED
+    held = all(judgement.passed for judgement in judgements) and not findings
+    return Verdict.PASSED if held else Verdict.FAILED

@@ -1,0 +1,1 @@
+"""The process that leads a run under Locust, on gevent: the master, or the one process of a local run."""

@@ -1,0 +1,41 @@
+"""What a scenario has happen beside its devices, under Locust: marks told, the sandbox changed.
+
+The twin of :mod:`estsim.engine.announcer`. Nobody is at a terminal to press Enter: Locust has it.
+"""
+
+import gevent
+
+from estsim.errors import EstsimError, noting
+from estsim.fleet.led_run import LedRun
+from estsim.fleet.orders import told
+from estsim.locust.master.sandbox import Sandbox
+from estsim.scenario.happenings import Mark, Retire, SandboxChange, What
+from estsim.units import shown
+
+
+def play_events(run: LedRun, sandbox: Sandbox | None) -> None:
+    """Let the events happen, each at its time: a greenlet's work."""
+    for happening in run.scenario.events:
+        gevent.sleep(max(0.0, happening.at_s - run.clock.now_s()))
+        with noting(run.note):
+            text = _done(happening.what, sandbox)
+            stirs = not isinstance(happening.what, Mark | Retire | SandboxChange)
+            at_ns = max(0, run.clock.now_ns())
+            run.books.recorder.mark(at_ns, text, kind="event" if stirs else "mark", stirs=stirs)
+
+
+def _done(what: What, sandbox: Sandbox | None) -> str:
+    """Do what is not a device's to do, and return it in a line."""
+    match what:
+        case SandboxChange(changes):
+            words = ", ".join(f"{key}: {shown(value)}" for key, value in changes.items())
+            assert sandbox is not None  # noqa: S101 - checked as the scenario was read
+            try:
+                sandbox.change(changes)
+            except EstsimError as error:
+                return f"the sandbox refused {words}: {error}"
+            return f"sandbox {words}"
+        case Mark(text, wait_for_enter=True):
+            return f"{text} (no terminal to confirm with Enter; continued)"
+        case _:
+            return told(what)

@@ -1,0 +1,1 @@
+"""The processes of Locust, on gevent, in which users play devices."""

@@ -1,0 +1,1 @@
+"""Keys, names and certificates of our own, for the sandbox and for devices: CAs, manufacturers, credentials."""

@@ -1,0 +1,1 @@
+"""What happened, once: samples, tallies, the recorder of a process, and the store with rows and tallies."""

@@ -1,0 +1,191 @@
+"""Internal errors: exceptions that nobody in estsim meant to raise, so bugs of ours, as bounded values that merge.
+
+Errors of one type from one place are one *kind*: it is counted, and its traceback is kept once. An exception becomes
+text here and nowhere else (:mod:`estsim.record.exceptions`). Taking note of one never fails: a bug that cannot be
+described is counted all the same. Of a machine that has run out of something, which is no bug, what and when is kept.
+"""
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+from estsim.errors import SHORTAGES, leaves, shortage
+from estsim.record.exceptions import MAX_TRACE, Secrets, described, line_of, traced
+from estsim.units import counted
+
+INTERNAL_ERROR: Final = "internal_error"  # the state of the devices that one stopped, and the mark of a kind of them
+MAX_KINDS: Final = 20  # a bug is one or two; whoever raises a thousand kinds has one cause
+_MAX_LEAVES: Final = 16  # exceptions of one group
+_NUMBERS: Final = 8  # devices that are named
+
+
+@dataclass(slots=True)
+class InternalError:
+    """One kind of internal error; ``devices`` are those that it stopped, ``numbers`` the first of them."""
+
+    error: str
+    place: str
+    trace: str
+    first_ns: int
+    count: int = 0
+    devices: int = 0
+    numbers: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        return f"{self.error} at {self.place}"
+
+    def strike(self, device: int | None) -> None:
+        """Count it once more; ``device`` is the one that it stopped, if any."""
+        self.count += 1
+        if device is not None:
+            self.devices += 1
+            self.numbers = (*self.numbers, device)[:_NUMBERS]
+
+    def add(self, other: "InternalError") -> None:
+        """Add what another process counted of this kind."""
+        self.first_ns = min(self.first_ns, other.first_ns)
+        self.count += other.count
+        self.devices += other.devices
+        self.numbers = (*self.numbers, *other.numbers)[:_NUMBERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What was noted of an exception: its kind in two words, and whether it was the first of it."""
+
+    error: str
+    place: str
+    is_new: bool
+
+
+@dataclass(slots=True)
+class InternalErrors:
+    """All internal errors of a run, or of a part of it."""
+
+    secrets: Secrets = None
+    kinds: dict[tuple[str, str], InternalError] = field(default_factory=dict)
+    unlisted: int = 0  # errors of kinds beyond those that are kept
+    shortages: dict[str, int] = field(default_factory=dict)  # what the machine ran out of, and when first
+    _devices: set[int] = field(default_factory=set)
+    _devices_elsewhere: int = 0
+
+    def __bool__(self) -> bool:
+        return self.count > 0 or bool(self.shortages)
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self.unlisted + sum(kind.count for kind in [*self.kinds.values()])
+
+    @property
+    def devices(self) -> int:
+        """How many devices they stopped, each once."""
+        return len(self._devices) + self._devices_elsewhere
+
+    def note(self, error: BaseException, *, at_ns: int, device: int | None = None) -> list[Noted]:
+        """Take note of an exception, or of each in a group. Never raises."""
+        noted = []
+        bugs = [leaf for leaf in islice(leaves(error), _MAX_LEAVES) if not self._is_shortage(leaf, at_ns)]
+        is_struck = bool(bugs) and device is not None and device not in self._devices
+        if is_struck and device is not None:
+            self._devices.add(device)
+        for leaf in bugs:
+            name, place = described(leaf)
+            kind = self.kinds.get((name, place))
+            is_new = kind is None and len(self.kinds) < MAX_KINDS
+            if kind is None and is_new:
+                kind = self.kinds[name, place] = InternalError(name, place, traced(leaf, self.secrets), at_ns)
+            if kind is None:
+                self.unlisted += 1
+            else:
+                kind.strike(device if is_struck else None)
+            is_struck = False
+            noted.append(Noted(name, place, is_new))
+        return noted
+
+    def _is_shortage(self, error: BaseException, at_ns: int) -> bool:
+        what = shortage(error)
+        if what is not None:
+            self.shortages.setdefault(what, at_ns)
+        return what is not None
+
+    def merge(self, other: "InternalErrors") -> list[InternalError]:
+        """Add what another process noted; returns the kinds that are new here."""
+        new = []
+        self._devices_elsewhere += other.devices
+        self.unlisted += other.unlisted
+        for what, at_ns in other.shortages.items():
+            self.shortages.setdefault(what, at_ns)
+        for key, theirs in other.kinds.items():
+            ours = self.kinds.get(key)
+            if ours is not None:
+                ours.add(theirs)
+            elif len(self.kinds) < MAX_KINDS:
+                self.kinds[key] = InternalError(theirs.error, theirs.place, theirs.trace, theirs.first_ns)
+                self.kinds[key].add(theirs)
+                new.append(self.kinds[key])
+            else:
+                self.unlisted += theirs.count
+        return new
+
+    # -- what is said of them
+
+    def log(self, version: str) -> str:
+        """Return the text of errors.log: ASCII, and at most some 180 KB, whatever happened."""
+        found = [*self.kinds.values()]
+        further = f" ({self.unlisted} of other kinds)" if self.unlisted else ""
+        what = f"{counted(self.count, 'internal error')} of {counted(len(found), 'kind')}{further}"
+        lines = [
+            f"estsim {version}: {what}; {counted(self.devices, 'device')} stopped.",
+            "These are bugs in estsim, not in the server. Please report them and attach this file.",
+        ]
+        for number, kind in enumerate(found, start=1):
+            numbers = ", ".join(map(str, kind.numbers))
+            more = ", ..." if kind.devices > len(kind.numbers) else ""
+            who = f"; stopped {counted(kind.devices, 'device')}: {numbers}{more}" if kind.devices else ""
+            times = "once" if kind.count == 1 else f"{kind.count} times, first"
+            lines += ["", f"[{number}] {kind}", f"{times} at {kind.first_ns / 1e9:.3f} s of the run{who}", kind.trace]
+        return "\n".join(lines) + "\n"
+
+    # -- between processes
+
+    def packed(self) -> list[Any]:
+        """Return it as plain lists."""
+        kinds = [
+            [kind.error, kind.place, kind.trace, kind.first_ns, kind.count, kind.devices, list(kind.numbers)]
+            for kind in self.kinds.values()
+        ]
+        return [self.unlisted, self.devices, kinds, [*self.shortages.items()]]
+
+    @classmethod
+    def unpacked(cls, packed: Any) -> "InternalErrors":  # noqa: ANN401 - what msgpack brings
+        """Read what another process packed, within the bounds of our own; raises ValueError or TypeError."""
+        unlisted, devices, kinds, short = packed
+        found = cls(unlisted=_whole(unlisted), _devices_elsewhere=_whole(devices))
+        found.shortages = {str(what): int(at_ns) for what, at_ns in short if what in SHORTAGES}
+        for error, place, trace, first_ns, count, struck, numbers in islice(kinds, MAX_KINDS):
+            name, where = line_of(str(error)), line_of(str(place))
+            text = "\n".join(line_of(line) for line in str(trace)[:MAX_TRACE].split("\n"))[:MAX_TRACE]
+            found.kinds[name, where] = InternalError(
+                name,
+                where,
+                text,
+                int(first_ns),
+                _whole(count),
+                _whole(struck),
+                tuple(_whole(number) for number in numbers[:_NUMBERS]),
+            )
+        return found
+
+
+def told(count: int, devices: int, first: str) -> str:
+    """Return the sentence for people; ``first`` is the first kind, in a line."""
+    struck = f"{counted(devices, 'device')} stopped, the others continued" if devices else "no device was stopped"
+    return f"internal error of estsim: {first}{f' and {count - 1} more' if count > 1 else ''}; {struck}"
+
+
+def _whole(number: Any) -> int:  # noqa: ANN401 - what msgpack brings
+    if not isinstance(number, int) or not 0 <= number < 1 << 53:
+        raise ValueError("expected a count")
+    return number

@@ -1,0 +1,209 @@
+"""The run store: one SQLite file, written a batch at a time from the writer's thread, readable after any death.
+
+WAL with synchronous NORMAL: a commit survives the death of the process at once (kill -9), and of the machine up to the
+last checkpoint. `RunStore` has one connection and writes one batch at a time; it may be called from any thread, one at
+a time. `run_reader` reads it. Foreign errors become `StoreError`.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from estsim.record.rows import (
+    ENROLMENT_COLUMNS,
+    EXCHANGE_COLUMNS,
+    FLEET_COLUMNS,
+    GENERATOR_COLUMNS,
+    IMPACT_COLUMNS,
+    INTERNAL_ERROR_COLUMNS,
+    MARK_COLUMNS,
+    SERIES_COLUMNS,
+    FleetStates,
+    Row,
+    SeriesDelta,
+    enrolment_row,
+    exchange_row,
+    fleet_row,
+    generator_row,
+    impact_row,
+    internal_error_row,
+    mark_row,
+    series_row,
+)
+from estsim.record.sample import Enrolment, GeneratorReading, Impact, InternalErrorRow, MarkRow, Sample
+from estsim.record.sqlite_errors import mapped
+from estsim.record.stored_slices import TALLY_COLUMNS, CountedSlice, StoredSlices
+
+_T = TypeVar("_T")
+Rows = Mapping[str, Sequence[Row]]  # by table
+
+COLUMNS: Final = {
+    "exchanges": EXCHANGE_COLUMNS,
+    "enrolments": ENROLMENT_COLUMNS,
+    "series": SERIES_COLUMNS,
+    "generator": GENERATOR_COLUMNS,
+    "fleet": FLEET_COLUMNS,
+    "marks": MARK_COLUMNS,
+    "internal_errors": INTERNAL_ERROR_COLUMNS,
+    "impacts": IMPACT_COLUMNS,
+}
+ROW_OF: Final[Mapping[str, Callable[[Any], Row]]] = {
+    "exchanges": exchange_row,
+    "enrolments": enrolment_row,
+    "series": series_row,
+    "generator": generator_row,
+    "fleet": fleet_row,
+    "marks": mark_row,
+    "internal_errors": internal_error_row,
+    "impacts": impact_row,
+}
+_ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
+APPLICATION_ID: Final = 0x45535453  # "ESTS", so that a foreign file is told from ours
+SCHEMA_VERSION: Final = 7
+
+_SCHEMA: Final = f"""
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE exchanges (id INTEGER PRIMARY KEY, {", ".join(EXCHANGE_COLUMNS)});
+CREATE TABLE enrolments ({", ".join(ENROLMENT_COLUMNS)}, PRIMARY KEY (cohort, device, number));
+CREATE TABLE series ({", ".join(SERIES_COLUMNS)});
+CREATE TABLE generator ({", ".join(GENERATOR_COLUMNS)});
+CREATE TABLE fleet ({", ".join(FLEET_COLUMNS)});
+CREATE TABLE marks ({", ".join(MARK_COLUMNS)});
+CREATE TABLE internal_errors ({", ".join(INTERNAL_ERROR_COLUMNS)});
+CREATE TABLE impacts ({", ".join(IMPACT_COLUMNS)}, PRIMARY KEY (cohort, device, kind, since_ns));
+CREATE TABLE tallies ({", ".join(TALLY_COLUMNS)}, PRIMARY KEY (slice, cohort, phase));
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is to be written next, in the objects that the loop handed over; rows are made where it is written."""
+
+    exchanges: list[Sample] = field(default_factory=list)
+    enrolments: dict[tuple[str, int, int], Enrolment] = field(default_factory=dict)
+    series: list[SeriesDelta] = field(default_factory=list)
+    generator: list[GeneratorReading] = field(default_factory=list)
+    fleet: list[FleetStates] = field(default_factory=list)
+    marks: list[MarkRow] = field(default_factory=list)
+    internal_errors: list[InternalErrorRow] = field(default_factory=list)
+    impacts: dict[tuple[str, int, str, int], Impact] = field(default_factory=dict)
+    ready: list[Rows] = field(default_factory=list)  # of worker processes, made there
+    counted: list[CountedSlice] = field(default_factory=list)  # of all of them
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, part.name) for part in fields(self))
+
+    def extend(self, later: "Batch") -> None:
+        """Put a batch that came later behind this one."""
+        self.exchanges.extend(later.exchanges)
+        self.enrolments.update(later.enrolments)
+        self.series.extend(later.series)
+        self.generator.extend(later.generator)
+        self.fleet.extend(later.fleet)
+        self.marks.extend(later.marks)
+        self.internal_errors.extend(later.internal_errors)
+        self.impacts.update(later.impacts)
+        self.ready.extend(later.ready)
+        self.counted.extend(later.counted)
+
+    def keep_open_ones(self) -> None:
+        """Keep what is open as it stands, apart: it may end while its row is made, and was not counted as ended."""
+        for key, enrolment in self.enrolments.items():
+            if enrolment.end is None:
+                self.enrolments[key] = Enrolment(*_ENROLMENT_FIELDS(enrolment))
+        for where, impact in self.impacts.items():
+            if impact.end is None:
+                self.impacts[where] = replace(impact)
+
+    def rows(self) -> Rows:
+        """Return the rows of what is not ready made."""
+        return {table: [*map(make, self.members(table))] for table, make in ROW_OF.items()}
+
+    def members(self, table: str) -> Iterable[Any]:
+        """Return what is to be rows of a table."""
+        # Some are written when they begin and again when they end: the later row replaces the earlier.
+        members = getattr(self, table)
+        return members.values() if isinstance(members, dict) else members
+
+
+class RunStore:
+    """The store of a run that is being written; close it to leave one self-contained file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._slices = StoredSlices()
+        with mapped(path):
+            self._connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.executescript(_SCHEMA)
+            except sqlite3.Error:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch, whole or not at all; raises StoreError, after which the same batch may be tried again."""
+        self.write_rows([*batch.ready, batch.rows()], batch.counted)
+
+    def write_rows(self, parts: Iterable[Rows], counted: Iterable[CountedSlice] = ()) -> None:
+        """Write rows and what was counted of them, all or none; raises StoreError."""
+        with self._transaction() as connection:
+            for rows in parts:
+                for table, columns in COLUMNS.items():
+                    connection.executemany(_insert(table, columns), rows.get(table, ()))
+            self._slices.add(connection, counted)
+
+    def put(self, **facts: str) -> None:
+        """Write facts of the run, all or none, replacing earlier ones."""
+        with self._transaction() as connection:
+            connection.executemany(_insert("run", ("key", "value")), facts.items())
+
+    def amend(self, work: Callable[[sqlite3.Connection], _T], counted: Callable[[_T], Iterable[CountedSlice]]) -> _T:
+        """Do something with all that has been written, and count it, whole or not at all; raises StoreError."""
+        with self._transaction() as connection:
+            found = work(connection)
+            self._slices.add(connection, counted(found))
+            return found
+
+    def close(self) -> None:
+        """Fold the log into the file and close it. A second call does nothing.
+
+        The finished file is an ordinary one: reading it leaves nothing beside it. Raises StoreError where the disk has
+        no room to fold; then the log stays beside the file, which is closed, and complete with it.
+        """
+        with mapped(self.path), closing(self._connection), suppress(sqlite3.ProgrammingError):  # closed before
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with mapped(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._slices.forget()
+                if self._connection.in_transaction:  # a full disk rolls back by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of ours

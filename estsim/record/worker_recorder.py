@@ -1,0 +1,147 @@
+"""The worker recorder: what a worker process counts and keeps between two worker reports to whoever leads the run.
+
+It takes what a :class:`~estsim.figures.recorder.Recorder` takes, on the event loop, and adds up nothing over the run:
+that is done once, where the worker reports of all workers come together (:meth:`Recorder.merge`).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from estsim.errors import Trouble
+from estsim.est.enrolment import Cause
+from estsim.record.enrolment_tally import DEFAULT_WITHIN_S
+from estsim.record.first_certificates import FirstCertificateOnce
+from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.internal_errors import InternalErrors
+from estsim.record.phases import Stretch
+from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, Impact, InternalErrorRow, Sample
+from estsim.record.saturation import SaturationWatch
+from estsim.record.series_rows import SeriesRows
+from estsim.record.slice_counts import CountedSlices
+from estsim.record.waits import BIN_NS
+from estsim.record.worker_report import WorkerReport
+
+
+class WorkerRecorder:
+    """Counts and keeps what a worker's part of the fleet does, until it is taken."""
+
+    def __init__(
+        self,
+        *,
+        within_s: Iterable[float] = DEFAULT_WITHIN_S,
+        max_lag_s: float = 0.02,
+        max_cpu: float = 0.9,
+        phases: Sequence[Stretch] = (),
+        secrets: frozenset[str] = frozenset(),
+    ) -> None:
+        self._secrets = secrets
+        self._counted = CountedSlices(within_s, phases, max_lag_s=max_lag_s)
+        self._limits = (max_lag_s, max_cpu)
+        self._watch = SaturationWatch(max_lag_s=max_lag_s, max_cpu=max_cpu)
+        self._first_certificates = FirstCertificateOnce()
+        self._series = SeriesRows()
+        self._fleet: FleetReading | None = None
+        self._sent = 0
+        self._noticed: set[str] = set()
+        self._worker_report = self._empty()
+
+    def exchange(self, sample: Sample) -> None:
+        """Record an exchange that ended; preflight is kept and counted nowhere."""
+        worker_report = self._worker_report
+        worker_report.batch.exchanges.append(sample)
+        if sample.cause is Cause.PREFLIGHT:
+            return
+        stamps = sample.stamps
+        self._counted.at(sample.cohort, intended_ns=stamps.intended_ns, now_ns=stamps.ended_ns).exchange(sample)
+        lag_ns = stamps.schedule_lag_ns
+        worker_report.pace.exchange(sample)
+        self._watch.exchange(stamps.started_ns, lag_ns)
+        if sample.trouble is Trouble.GENERATOR:
+            self._watch.out_of(stamps.ended_ns, sample.detail)
+        if sample.poll is not None and worker_report.first_poll is None:
+            worker_report.first_poll = stamps.started_ns // BIN_NS
+        self._series.exchange(sample)
+
+    def enrolment_began(self, enrolment: Enrolment) -> None:
+        """Record that a certificate is sought."""
+        self.enrolment_open(enrolment)
+        begun_ns = enrolment.intended_ns
+        self._counted.at(enrolment.cohort, intended_ns=begun_ns, now_ns=begun_ns).tally.enrolment_began(enrolment)
+        self._series.began(enrolment)
+
+    def enrolment_ended(self, enrolment: Enrolment) -> None:
+        """Record how a search ended; ``ended_ns`` and ``end`` must be set."""
+        self.enrolment_open(enrolment)
+        first = self._first_certificates.is_first(enrolment)
+        counts = self._counted.at(enrolment.cohort, intended_ns=enrolment.intended_ns, now_ns=enrolment.ended_ns or 0)
+        counts.enrolment_ended(enrolment, first=first)
+        self._series.ended(enrolment)
+
+    def enrolment_open(self, enrolment: Enrolment) -> None:
+        """Write a search as it stands."""
+        key = (enrolment.cohort, enrolment.device, enrolment.number)
+        self._worker_report.batch.enrolments[key] = enrolment
+
+    def impact_began(self, impact: Impact) -> None:
+        """Record that an event struck a device."""
+        self._keep_impact(impact)
+        since_ns = impact.since_ns
+        self._counted.at(impact.cohort, intended_ns=since_ns, now_ns=since_ns).tally.impact_began(impact)
+
+    def impact_ended(self, impact: Impact) -> None:
+        """Record that a device has come through, or will not; ``ended_ns`` and ``end`` must be set."""
+        self._keep_impact(impact)
+        counts = self._counted.at(impact.cohort, intended_ns=impact.since_ns, now_ns=impact.ended_ns or 0)
+        counts.tally.impact_ended(impact)
+
+    def _keep_impact(self, impact: Impact) -> None:
+        self._worker_report.batch.impacts[impact.cohort, impact.device, impact.kind, impact.since_ns] = impact
+
+    def fleet(self, reading: FleetReading) -> None:
+        """Take note of where this part of the fleet stands."""
+        self._fleet = reading
+
+    def generator(self, reading: GeneratorReading) -> None:
+        """Record what the generator says of itself."""
+        self._watch.reading(reading)
+        self._worker_report.readings.append(reading)
+
+    def finding(self, at_ns: int, text: str) -> None:
+        """Take note of a device that the server ought to have refused and accepted."""
+        self._worker_report.findings.append((at_ns, text))
+
+    def internal_error(
+        self, error: BaseException, *, at_ns: int, device: int | None = None, cohort: str | None = None
+    ) -> None:
+        """Take note of a bug of ours; ``device`` is the one that it stopped, if any."""
+        worker_report = self._worker_report
+        for noted in worker_report.internal_errors.note(error, at_ns=at_ns, device=device):
+            worker_report.batch.internal_errors.append(
+                InternalErrorRow(at_ns, device, cohort, noted.error, noted.place)
+            )
+
+    def notice(self, at_ns: int, text: str) -> None:
+        """Take note of what a reader of the figures has to know, once for each text."""
+        if text not in self._noticed:
+            self._noticed.add(text)
+            self._worker_report.notices.append((at_ns, text))
+
+    def take_report(self, totals: GeneratorTotals | None = None) -> WorkerReport:
+        """Return what has come since the worker report before and begin a new one; ``totals`` make it the last."""
+        worker_report = self._worker_report
+        self._sent += 1
+        worker_report.number = self._sent
+        worker_report.batch.series.extend(self._series.take())
+        worker_report.batch.keep_open_ones()
+        worker_report.counted = self._counted.take()
+        worker_report.fleet = self._fleet
+        worker_report.watch = self._watch
+        worker_report.totals = totals
+        self._watch = self._watch.successor()
+        self._worker_report = self._empty()
+        return worker_report
+
+    def _empty(self) -> WorkerReport:
+        max_lag_s, max_cpu = self._limits
+        return WorkerReport(
+            watch=SaturationWatch(max_lag_s=max_lag_s, max_cpu=max_cpu), internal_errors=InternalErrors(self._secrets)
+        )

@@ -1,0 +1,158 @@
+"""The view of the cohorts: a line for each, so that one that fares worse stands out.
+
+Eleven states become four groups: ``waiting`` for a certificate (fetching, enrolling, deferred), ``operational``
+(renewing too), in ``trouble`` (backing off, expired, gave up, stopped by a bug of ours) and ``off`` (retired too).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.style import Style
+
+from estsim.figures.snapshot import CohortSnapshot, Snapshot
+from estsim.figures.text import compact, count, duration, milliseconds, percent, ratio, short_count
+from estsim.terminal.ink import ALARM, PLAIN, QUIET, STRONG, Line, ink, left, right, title
+
+_WIDE_FROM: Final = 110
+_NAME: Final = 26  # at most
+_LEAST_BAR: Final = 20
+_WIDEST_BAR: Final = 60
+_COMPACT: Final = 6  # cells of a column with its gap, below which a count needs a prefix
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """States that are told together, their mark in the bar, and what the legend calls them."""
+
+    name: str
+    states: frozenset[str]
+    mark: str
+    style: Style
+    legend: str
+
+
+_OPERATIONAL: Final = _Group(
+    "oper.", frozenset({"operational", "renewing"}), "█", Style(color="green"), "operational, renewing"
+)
+_TROUBLE: Final = _Group(
+    "trouble",
+    frozenset({"backing_off", "expired", "gave_up", "internal_error"}),
+    "!",
+    ALARM,
+    "backing off, expired, gave up",
+)
+_OFF: Final = _Group("off", frozenset({"off", "retired"}), "·", QUIET, "off, retired")
+_WAITING: Final = _Group("wait", frozenset(), "░", Style(color="yellow"), "fetching, enrolling, deferred")  # the others
+_ELSEWHERE: Final = _OPERATIONAL.states | _TROUBLE.states | _OFF.states
+_LEGEND: Final = "wait: awaiting a certificate · trouble: backing off, expired, gave up"
+_BAR: Final = (_OPERATIONAL, _WAITING, _TROUBLE, _OFF)
+
+
+def in_group(cohort: CohortSnapshot, group: _Group) -> int:
+    """Return how many devices of a cohort are in a group of states."""
+    states = {name.lower(): number for name, number in cohort.states.items()}
+    if group is _WAITING:
+        return sum(number for name, number in states.items() if name not in _ELSEWHERE)
+    return sum(states.get(name, 0) for name in group.states)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column's heading, its width on a narrow and on a wide terminal, what it shows, and whether that is bad."""
+
+    head: str
+    narrow: int
+    wide: int
+    value: Callable[[CohortSnapshot, int], str]
+    alarm: Callable[[CohortSnapshot], bool] = lambda _: False
+
+
+def _counted(of: Callable[[CohortSnapshot], int]) -> Callable[[CohortSnapshot, int], str]:
+    def value(cohort: CohortSnapshot, width: int) -> str:
+        return compact(of(cohort)) if width <= _COMPACT else short_count(of(cohort), width - 1)
+
+    return value
+
+
+def _troubled(cohort: CohortSnapshot) -> int:
+    return in_group(cohort, _TROUBLE)
+
+
+_COLUMNS: Final = (
+    _Column("wait", 6, 8, _counted(lambda cohort: in_group(cohort, _WAITING))),
+    _Column("oper.", 6, 8, _counted(lambda cohort: in_group(cohort, _OPERATIONAL))),
+    _Column("trouble", 8, 9, _counted(_troubled), lambda cohort: _troubled(cohort) > 0),
+    _Column("off", 6, 8, _counted(lambda cohort: in_group(cohort, _OFF))),
+    _Column("reqs", 6, 10, _counted(lambda cohort: cohort.requests)),
+    _Column("certs", 6, 10, _counted(lambda cohort: cohort.certificates)),
+    _Column("fail", 5, 7, lambda cohort, _: percent(cohort.failures), lambda cohort: (cohort.failures or 0) > 0),
+    _Column("cert", 6, 8, lambda cohort, _: ratio(cohort.exchanges_per_certificate)),
+    _Column("p99", 6, 9, lambda cohort, _: milliseconds(cohort.response_ms.p99)),
+    _Column("p50", 6, 9, lambda cohort, _: duration(cohort.time_to_certificate_s.p50)),
+    _Column("p99", 6, 8, lambda cohort, _: duration(cohort.time_to_certificate_s.p99)),
+)
+# What stands over so many of the columns.
+_OVER: Final = (("devices by state", 4), ("", 3), ("exch/", 1), ("resp.", 1), ("cert. time", 2))
+
+
+def cohorts_view(snapshot: Snapshot, width: int, height: int) -> list[Line]:
+    """Return the view, ``height`` lines high; its last line explains the groups."""
+    wide = width >= _WIDE_FROM
+    widths = [column.wide if wide else column.narrow for column in _COLUMNS]
+    name_width = min(width - sum(widths), _NAME)
+    bar_width = min(width - sum(widths) - name_width - 3, _WIDEST_BAR)
+    if bar_width < _LEAST_BAR:
+        bar_width = 0
+    rows = max(1, height - 4)
+    cohorts = snapshot.cohorts
+    shown = cohorts if len(cohorts) <= rows else cohorts[: rows - 1]
+    lines = [
+        title("COHORTS", [count(len(cohorts)) if cohorts else "none yet"], width),
+        *_heads(name_width, widths),
+        *(_row(cohort, name_width, widths, bar_width) for cohort in shown),
+    ]
+    if len(cohorts) > len(shown):
+        lines.append([ink(left(f" {len(cohorts) - len(shown)} more cohorts not shown", width), STRONG)])
+    return [*lines, *[[]] * (height - 1 - len(lines)), _legend(width, marks=bool(bar_width))]
+
+
+def _heads(name_width: int, widths: Sequence[int]) -> list[Line]:
+    over, at = " " * name_width, 0
+    for text, columns in _OVER:
+        over += right(text, sum(widths[at : at + columns]))
+        at += columns
+    names = [right(column.head, width) for column, width in zip(_COLUMNS, widths, strict=True)]
+    return [[ink(over, QUIET)], [ink(f" {left('cohort', name_width - 1)}{''.join(names)}", QUIET)]]
+
+
+def _row(cohort: CohortSnapshot, name_width: int, widths: Sequence[int], bar_width: int) -> Line:
+    line = [ink(f" {left(cohort.name, name_width - 1)}", STRONG)]
+    for column, width in zip(_COLUMNS, widths, strict=True):
+        line.append(ink(right(column.value(cohort, width), width), ALARM if column.alarm(cohort) else PLAIN))
+    return [*line, ink("   "), *_states(cohort, bar_width)] if bar_width else line
+
+
+def _states(cohort: CohortSnapshot, width: int) -> Line:
+    """Return the fleet of a cohort as a bar, a mark of its own for each group of states."""
+    numbers = [in_group(cohort, group) for group in _BAR]
+    total = sum(numbers)
+    if total <= 0:
+        return []
+    line: Line = []
+    so_far = drawn = 0
+    for group, number in zip(_BAR, numbers, strict=True):
+        so_far += number
+        end = round(so_far * width / total)
+        line.append(ink(group.mark * (end - drawn), group.style))
+        drawn = end
+    return line
+
+
+def _legend(width: int, *, marks: bool) -> Line:
+    if not marks:
+        return [ink(left(_LEGEND, width), QUIET)]
+    line: Line = []
+    for group in _BAR:
+        line += [ink(f" {group.mark} ", group.style), ink(f"{group.legend}  ", QUIET)]
+    return line

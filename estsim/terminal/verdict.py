@@ -1,0 +1,64 @@
+"""The verdict of a run and the thresholds that it rests on, as lines."""
+
+from typing import Final
+
+from rich.style import Style
+
+from estsim.figures.summary import Summary
+from estsim.figures.summary_thresholds import ThresholdSummary
+from estsim.figures.text import clean
+from estsim.figures.thresholds import NOT_JUDGED
+from estsim.figures.verdict_text import HELD, headline, standing, verdict_sentence
+from estsim.terminal.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, Line, ink, left, title, width_of, wrap
+
+_PASSED: Final = Style(bold=True, reverse=True, color="green")
+_FAILED: Final = Style(bold=True, reverse=True, color="red")
+_VOID: Final = Style(bold=True, reverse=True, color="yellow")
+_BADGES: Final = {"passed": _PASSED, "failed": _FAILED, "error": _FAILED, "unreachable": _FAILED}
+_MARKS: Final = {HELD: GOOD, NOT_JUDGED: CAUTION}
+
+
+def verdict(summary: Summary, width: int) -> list[Line]:
+    """Return the verdict as one sentence behind a badge."""
+    word = summary.verdict
+    badge = ink(f" {headline(word)} ", _BADGES.get(word, _VOID))
+    indent = width_of([badge]) + 1
+    said = [line for part in verdict_sentence(summary).splitlines() for line in wrap(clean(part), width - indent - 1)]
+    first, *others = said or [""]
+    return [[badge, ink(f" {first}")], *([ink(" " * indent + line)] for line in others)]
+
+
+def thresholds(summary: Summary, width: int) -> list[Line]:
+    """Return the table of thresholds: how it went, the expression, what it was or why it was not judged."""
+    judged = summary.thresholds
+    if not judged:
+        return []
+    word = summary.verdict
+    marks = [standing(entry, word) for entry in judged]
+    longest = max(len(entry.expression) for entry in judged)
+    column = min(longest + 3, width // 2)
+    edge = max(map(len, marks)) + 3
+    thin = sum(bool(entry.passed) and entry.is_thin for entry in judged)
+    besides = [
+        f", {number} {what}" for number, what in ((thin, "thin"), (marks.count(NOT_JUDGED), NOT_JUDGED)) if number
+    ]
+    lines = [title("THRESHOLDS", [f"{marks.count(HELD)} of {len(judged)} passed{''.join(besides)}"], width)]
+    for entry, mark in zip(judged, marks, strict=True):
+        lines += _threshold(entry, mark, edge=edge, column=column, width=width)
+    return lines
+
+
+def _threshold(entry: ThresholdSummary, mark: str, *, edge: int, column: int, width: int) -> list[Line]:
+    """Return one threshold; a long expression gets a line of its own, a long reason is folded under itself."""
+    expression = clean(entry.expression)
+    reason = clean(entry.why) or "no reason given"
+    if mark == NOT_JUDGED:
+        reason = reason.removeprefix(NOT_JUDGED).removeprefix(": ")
+    why = wrap(reason, width - edge - column)
+    style = QUIET if mark == HELD else PLAIN
+    head = ink(f" {left(mark, edge - 1)}", _MARKS.get(mark, ALARM))
+    rest: list[Line] = [[ink(" " * (edge + column)), ink(line, style)] for line in why]
+    if len(expression) >= column:
+        folded = wrap(expression, width - edge)
+        return [[head, ink(folded[0])], *([ink(" " * edge + line)] for line in folded[1:]), *rest]
+    return [[head, ink(left(expression, column)), ink(why[0], style)], *rest[1:]]
