@@ -26,7 +26,6 @@ from estsim.figures.forecast import Forecast
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.figures.summary import Summary
 from estsim.fleet.permission import require_permission
-from estsim.forecast.dry_run import DryRun
 from estsim.record.reading import Table, columns_of, nested_values, stream
 from estsim.record.reading import open_run as open_store
 from estsim.record.run_reader import RunReader
@@ -36,6 +35,7 @@ from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario as load
 from estsim.scenario.plan import Scenario
 from estsim.scenario.source import Overrides
+from estsim.virtual.dry_run import DryRun
 
 __all__ = [
     "FinishedRun",

@@ -31,7 +31,7 @@ ROOMS: Final[dict[str, frozenset[str]]] = {
     "server": frozenset({"est", "load", "pki", "net"}),
     "scenario": frozenset({"est", "load", "pki", "device", "server", "record", "figures"}),
     "fleet": _FLEET,
-    "forecast": frozenset({"est", "load", "device", "record", "figures", "server", "scenario", "fleet"}),
+    "virtual": frozenset({"est", "load", "device", "record", "figures", "server", "scenario", "fleet"}),
     "engine": _FLEET | {"fleet"},
     "locust": _FLEET | {"fleet", "engine"},
 }

@@ -1,7 +1,7 @@
 """The virtual-time driver: the fleet's machines against a model of the server, with no network and no clock.
 
 Exchanges take no time, so what remains is what waiting and capacity do to a fleet: the oracle of the herd tests. It
-drives the very machine that the live engine drives. A dry run does so for a whole scenario: estsim.forecast.dry_run.
+drives the very machine that the live engine drives. A dry run does so for a whole scenario: estsim.virtual.dry_run.
 """
 
 from collections.abc import Iterable

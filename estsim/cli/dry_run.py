@@ -12,9 +12,9 @@ from estsim.figures.exits import Exit
 from estsim.figures.forecast import Forecast, forecast_json
 from estsim.figures.text import clock, count
 from estsim.fleet.limits import plan_problems
-from estsim.forecast.dry_run import DryRun
 from estsim.scenario.plan import Scenario
 from estsim.terminal.forecast import print_forecast
+from estsim.virtual.dry_run import DryRun
 
 _QUICK_S: Final = 1.0  # what takes no longer needs no word
 _LINE_EVERY_S: Final = 5.0  # where there is no terminal to write over

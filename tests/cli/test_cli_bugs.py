@@ -102,7 +102,7 @@ def test_a_worker_that_ends_at_a_bug_tells_of_it_and_is_lost(tmp_path: Path) -> 
 
 def test_a_dry_run_that_meets_a_bug_is_a_line_and_a_file(tmp_path: Path) -> None:
     """There is no folder of a run then: the line names the file."""
-    bug = bug_in(tmp_path, "estsim.forecast.dry_run", "    module.DryRun._forecast = None")
+    bug = bug_in(tmp_path, "estsim.virtual.dry_run", "    module.DryRun._forecast = None")
     done = ran({**bug, "TMPDIR": str(tmp_path)}, "run", write_scenario(tmp_path), "--dry-run")
     assert_a_line_and_a_file(done, "TypeError: 'NoneType' object is not callable")
 

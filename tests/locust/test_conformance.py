@@ -19,9 +19,9 @@ from estsim.device.commands import Exchange
 from estsim.device.events import Answered, Event
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.outcome import OutcomeClass
-from estsim.forecast.dry_run import DryRun, _Device
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
+from estsim.virtual.dry_run import DryRun, _Device
 
 ENROLL, RENEW, CACERTS = "simpleenroll", "simplereenroll", "cacerts"
 DEFER_TWICE: Final = {"mode": "deferred", "delay": "1500ms", "retry_after": {"kind": "fixed", "seconds": 1}}

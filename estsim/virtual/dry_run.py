@@ -27,16 +27,16 @@ from estsim.fleet.bootstrap import faults_of
 from estsim.fleet.orders import orders_of, told
 from estsim.fleet.paths import path_of
 from estsim.fleet.stations import Stations
-from estsim.forecast.books import FleetOverTime, ForecastBooks
-from estsim.forecast.buckets import Buckets
-from estsim.forecast.needs import needs_of
-from estsim.forecast.notes import assumptions_of, left_out
-from estsim.forecast.server import ServerModel, model_of
 from estsim.load.arrivals import boot_times
 from estsim.load.streams import Purpose, uniform
 from estsim.scenario.happenings import SandboxChange
 from estsim.scenario.plan import Close, Cohort, HttpAuth, NoBootstrap, Scenario
 from estsim.units import format_duration
+from estsim.virtual.books import FleetOverTime, ForecastBooks
+from estsim.virtual.buckets import Buckets
+from estsim.virtual.needs import needs_of
+from estsim.virtual.notes import assumptions_of, left_out
+from estsim.virtual.server import ServerModel, model_of
 
 SERVICE_S: Final = 0.02  # of an exchange with a server that is not busy
 MOST_STEPS: Final = 20_000_000  # some minutes; a million devices that enroll and renew once take six million

@@ -15,9 +15,6 @@ from estsim.device.faults import DeviceFault
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
 from estsim.figures.forecast import Forecast, busiest
 from estsim.fleet.limits import BOOTS_PER_CORE_PER_S
-from estsim.forecast.books import MOST_POINTS
-from estsim.forecast.buckets import Buckets
-from estsim.forecast.dry_run import SERVICE_S, DryRun
 from estsim.load.arrivals import Burst, Even, boot_times
 from estsim.scenario.happenings import (
     CohortJoin,
@@ -45,6 +42,9 @@ from estsim.scenario.plan import (
 from estsim.server.capacity import Overflow
 from estsim.server.config import SandboxConfig
 from estsim.units import Constant, Uniform
+from estsim.virtual.books import MOST_POINTS
+from estsim.virtual.buckets import Buckets
+from estsim.virtual.dry_run import SERVICE_S, DryRun
 
 _METERS = Touched(("meters",))
 _HERD = Policy(enroll=EnrollPolicy(cacerts=Fetch.NEVER), renew=RenewPolicy(times=0), deferral=PATIENT)

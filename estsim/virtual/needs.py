@@ -18,9 +18,9 @@ from estsim.fleet.limits import (
     workers_of,
 )
 from estsim.fleet.usage import memory_available_bytes
-from estsim.forecast.books import ForecastBooks
 from estsim.record.saturation import WINDOW_S
 from estsim.scenario.plan import Scenario
+from estsim.virtual.books import ForecastBooks
 
 _MIB: Final = 1 << 20
 _MS_PER_ENROLMENT: Final = 1000 / BOOTS_PER_CORE_PER_S
