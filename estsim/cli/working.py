@@ -8,7 +8,6 @@ from typing import Final
 
 import trio
 import typer
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim import __version__
 from estsim.cli.complaints import complain, tell
@@ -32,7 +31,7 @@ from estsim.locust.worker.tee import ExchangeListener
 from estsim.locust.worker.worker import Worker
 from estsim.locust.worker.worker_fleet import WorkerFleet
 from estsim.net.openssl import require_openssl
-from estsim.pki.keys import make_key
+from estsim.pki.keys import make_key, spki_of
 from estsim.record.internal_errors import InternalErrors, told
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
@@ -131,7 +130,7 @@ class _Casting:
     @property
     def public_key(self) -> bytes:
         """What the master certifies."""
-        return self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return spki_of(self.key)
 
     async def __call__(self, assignment: Assignment, offset_s: float, heard: ExchangeListener) -> WorkerFleet:
         """Make them; raises EstsimError where they cannot be had here."""

@@ -5,9 +5,7 @@ from hashlib import blake2b
 from typing import Final
 
 from estsim.device.faults import DeviceFault
-from estsim.est.der import SEQUENCE, SET, element, encode
-from estsim.est.oid import encoded_oid
-from estsim.est.text import UTF8_STRING
+from estsim.est.der import SEQUENCE, SET, UTF8_STRING, element, encode, encoded_oid
 from estsim.est.transfer import encode_body
 
 _OVERSIZED_BYTES: Final = 768 * 1024  # 1 MiB in base64; a CSR with RSA-4096 and a hundred names is under 8 KiB

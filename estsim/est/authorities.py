@@ -1,7 +1,7 @@
-"""CA certificates as trust: which of them may issue, found once, and the chain of a certificate below them.
+"""CA certificates as trust: which of them may issue, and the chain of a certificate below them.
 
-An anchor's own signature is not checked (RFC 5280 §6.1: a trust anchor is a name and a key). It only tells a root from
-a link certificate of the same name (OldWithNew, NewWithOld: RFC 4210 §4.4), and for that an old hash will do.
+An anchor's own signature is not checked for trust (RFC 5280 §6.1: a trust anchor is a name and a key). It only tells a
+root from a link certificate of the same name (OldWithNew, NewWithOld: RFC 4210 §4.4), for which an old hash will do.
 """
 
 from collections.abc import Iterable
@@ -11,9 +11,10 @@ from typing import Final
 from estsim.est.certificate import Certificate
 from estsim.est.issuer_search import IssuerKey, IssuerSearch, refusal_of
 from estsim.est.names import name_value
-from estsim.est.signatures import KeyUnreadable, has_signed, public_key, signature_algorithm
+from estsim.est.public_keys import KeyUnreadable, public_key
+from estsim.est.signatures import has_signed, signature_algorithm
 
-_REMEMBERED_CHAINS: Final = 256  # a certificate is verified, then becomes a credential: both ask for its chain
+_REMEMBERED_CHAINS: Final = 256  # a certificate is verified, then presented: both need its chain
 _REMEMBERED_AUTHORITIES: Final = 32
 _LEAF_CHECKS: Final = 80  # of one certificate, in checks with P-256: 5 ms, on the event loop
 
@@ -26,8 +27,8 @@ def is_root(certificate: Certificate) -> bool:
     """
     if not certificate.is_self_issued:
         return False
-    said = certificate.extensions
-    if said.authority_key is not None and said.subject_key not in (None, said.authority_key):
+    extensions = certificate.extensions
+    if extensions.authority_key is not None and extensions.subject_key not in (None, extensions.authority_key):
         return False
     if signature_algorithm(certificate.algorithm_der).verify is None:
         return True
@@ -39,7 +40,7 @@ def is_root(certificate: Certificate) -> bool:
 
 
 def newest_root_first(certificates: Iterable[Certificate]) -> tuple[Certificate, ...]:
-    """Return the certificates with the self-signed root that is valid longest in front, the rest as they came."""
+    """Return the certificates, the self-signed root that is valid longest first, the rest in their order."""
     given = tuple(certificates)
     roots = [certificate for certificate in given if is_root(certificate)]
     if not roots:
@@ -51,10 +52,10 @@ def newest_root_first(certificates: Iterable[Certificate]) -> tuple[Certificate,
 class CertificateAuthorities:
     """An immutable set of CA certificates as trust: explicit anchors, and path material trusted only through them.
 
-    Two sets of the same certificates are equal. Path material that chains to no anchor is passed over, and told by
-    ``unchained``. An anchor that is no self-signed root ends a chain only where no other anchor issued it.
-    ``older_roots`` are trusted where no anchor leads to a certificate: :meth:`is_older` tells. ``most_checks`` bounds
-    the signatures that are checked on the way.
+    Two sets of the same certificates are equal. Path material that chains to no anchor is not trusted and is listed in
+    ``unchained``. An anchor that is not a self-signed root ends a chain only where no other anchor issued it.
+    ``older_roots`` are trusted for certificates that no anchor leads to (:meth:`is_older`). ``most_checks`` limits
+    the signatures that are checked in the search.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class CertificateAuthorities:
         self.unchained = tuple((each, self._why_unchained(each)) for each in left)
 
     def _trust(self, certificates: list[Certificate], anchors: list[Certificate]) -> list[Certificate]:
-        """Trust anchors, and what they have issued of the certificates; return what is left."""
+        """Trust anchors, and those of the certificates that they issued; return the others."""
         if not anchors:
             return certificates
         for anchor in anchors:
@@ -93,11 +94,11 @@ class CertificateAuthorities:
         return self._remembered(certificate)
 
     def is_older(self, root: Certificate) -> bool:
-        """Whether a root is one that is trusted besides the newest, for what no anchor leads to."""
+        """Whether a root is one of the older ones, trusted besides the newest."""
         return root in self._older
 
     def why_not(self, certificate: Certificate) -> str:
-        """Say why a certificate has no chain: how it is signed, or which issuer was looked for."""
+        """Say why a certificate has no chain: its signature algorithm, or its issuer."""
         return refusal_of(certificate) or self._why_unchained(certificate)
 
     def __eq__(self, other: object) -> bool:
@@ -111,15 +112,13 @@ class CertificateAuthorities:
         besides = f", {older} older roots" if older else ""
         return f"<CertificateAuthorities {anchors} anchors, {material} for paths{besides}>"
 
-    # -- chains
-
     def _find_chain(self, certificate: Certificate) -> tuple[Certificate, ...] | None:
         by_name, name = self._search.by_name, name_value(certificate.issuer_der)
         keys = by_name.get(name, [])
         checks_left = _LEAF_CHECKS
         for key in _likely_first(keys, certificate):
             if key.has_signed(certificate):
-                if keys[0] is not key:  # the one that issues now is asked first from now on; threads may do it at once
+                if keys[0] is not key:  # the key that issues now is tried first from now on; safe for threads
                     by_name[name] = [key, *(other for other in keys if other is not key)]
                 return key.holders[0].chain
             checks_left -= key.cost
@@ -141,7 +140,7 @@ class CertificateAuthorities:
 
 
 def _likely_first(keys: list[IssuerKey], certificate: Certificate) -> list[IssuerKey]:
-    """Return keys with those in front that the certificate's AuthorityKeyIdentifier means."""
+    """Return keys, those that the certificate's AuthorityKeyIdentifier names first."""
     return sorted(keys, key=lambda key: not key.may_have_signed(certificate))
 
 
@@ -149,9 +148,9 @@ def _likely_first(keys: list[IssuerKey], certificate: Certificate) -> list[Issue
 def authorities_of(certificates: tuple[Certificate, ...]) -> CertificateAuthorities:
     """Return the trust that an answer to cacerts makes: its newest root, the others for paths (RFC 7030 §4.1.3).
 
-    Other roots, without a link certificate from the newest, lead to what is issued below them all the same: several
-    servers send several chains. Without a root, which the answer should hold, each certificate is an anchor.
-    Remembered, because a fleet is told the same.
+    Other roots, without a link certificate from the newest, are trusted too: several servers send several chains.
+    Without a root, which the answer should contain, each certificate is an anchor. Cached, because a whole fleet
+    receives the same answer.
     """
     ordered = newest_root_first(certificates)
     if not ordered or not is_root(ordered[0]):

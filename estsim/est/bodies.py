@@ -21,7 +21,7 @@ from estsim.est.outcome import (
     NonConformance,
     Outcome,
 )
-from estsim.est.signatures import KeyUnreadable, is_same_key, public_key
+from estsim.est.public_keys import KeyUnreadable, is_same_key, public_key
 from estsim.est.transfer import TransferError, decode_body
 
 Notes = tuple[NonConformance, ...]
@@ -38,13 +38,13 @@ _WRONG_TYPE: Final = {
     operation: NonConformance("wrong content type", operation.spec.section) for operation in Operation
 }
 _SIMPLE: Final = frozenset({Operation.SIMPLEENROLL, Operation.SIMPLEREENROLL})
-_REMEMBERED_BODIES: Final = 32  # of up to 1 MiB each, and there are hardly more trust centers in a run
-_TOLD: Final = 3  # cases of one oddity
+_REMEMBERED_BODIES: Final = 32  # of up to 1 MiB each; a run hardly meets more trust centers
+_MOST_CASES: Final = 3  # of one oddity in a detail
 _LONGEST_CASE: Final = 300  # characters
 
 
 def read_body(operation: Operation, body: bytes, public_key_der: bytes | None = None) -> tuple[Outcome, Notes]:
-    """Read the body of a 200; ``public_key_der`` tells the issued certificate from others that came with it."""
+    """Read the body of a 200; ``public_key_der`` picks the issued certificate out of several."""
     if operation is Operation.CACERTS:
         return _read_ca_certificates(body)
     if operation is Operation.CSRATTRS:
@@ -97,7 +97,7 @@ def is_remembered(operation: Operation, body: bytes) -> bool:
 
 
 def _read_ca_certificates(body: bytes) -> tuple[Outcome, Notes]:
-    """Read CA certificates, once for a whole fleet that gets the same bytes. Threads may be here at the same time."""
+    """Read CA certificates, once for a whole fleet that receives the same bytes. Safe for threads."""
     known = _remembered.get(body)
     if known is None:
         known = _remembered[body] = _judge_ca_certificates(body)
@@ -107,10 +107,7 @@ def _read_ca_certificates(body: bytes) -> tuple[Outcome, Notes]:
 
 
 def _judge_ca_certificates(body: bytes) -> tuple[Outcome, Notes]:
-    """Read CA certificates.
-
-    One that cannot be used is set aside and told: the others are as good as they are.
-    """
+    """Read CA certificates; one that cannot be used is left out and noted."""
     section = Operation.CACERTS.spec.section
     try:
         certificates, unreadable, notes = _read_certificates(body)
@@ -129,7 +126,7 @@ def _judge_ca_certificates(body: bytes) -> tuple[Outcome, Notes]:
 
 
 def _path_notes(certificates: tuple[Certificate, ...]) -> Notes:
-    """Return what the set lacks: "the current root CA certificate", and all that a path to it needs."""
+    """Note what the set lacks: "the current root CA certificate", and what every path to it needs."""
     if not is_root(certificates[0]):
         return (NO_ROOT,)
     lacking = [f"{each.subject}: {why}" for each, why in authorities_of(certificates).unchained if not is_root(each)]
@@ -137,7 +134,7 @@ def _path_notes(certificates: tuple[Certificate, ...]) -> Notes:
 
 
 def _oddities(certificates: Iterable[Certificate]) -> Notes:
-    """Return what is odd about certificates, each rule once, with those that break it."""
+    """Return each rule that certificates break, once, with the certificates that break it."""
     found: dict[NonConformance, list[str]] = {}
     for certificate in certificates:
         for odd in certificate.oddities:
@@ -154,14 +151,14 @@ def _wrong_key(certificate: Certificate) -> str | None:
 
 
 def _some(cases: Iterable[str]) -> str:
-    """Return a few cases as text, and how many more there are."""
-    told = list(cases)
-    more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
-    return "; ".join(_shortened(case) for case in told[:_TOLD]) + more
+    """Return the first cases as text, and how many more there are."""
+    listed = list(cases)
+    more = f"; and {len(listed) - _MOST_CASES} more" if len(listed) > _MOST_CASES else ""
+    return "; ".join(_shortened(case) for case in listed[:_MOST_CASES]) + more
 
 
 def _shortened(case: str) -> str:
-    """Cut a text that names of a stranger's may make long."""
+    """Cut a text that foreign names may make long."""
     return case if len(case) <= _LONGEST_CASE else f"{case[: _LONGEST_CASE - 1]}…"
 
 
@@ -215,7 +212,7 @@ def _read_csr_attributes(body: bytes) -> tuple[Outcome, Notes]:
 
 
 def _csr_attribute_tags(der: bytes) -> list[int] | None:
-    """Return the tags of the entries, or None where it is not CSR attributes."""
+    """Return the tags of the entries, or None for another structure."""
     tag, start, end = element(der, 0)
     if tag != SEQUENCE or end != len(der):
         return None

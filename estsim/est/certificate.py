@@ -1,12 +1,11 @@
 """A foreign certificate, read once into a value of ours (RFC 5280 §4.1).
 
-The one place that looks into a peer's certificate. The library's own object reads lazily and raises late: an odd policy
-text, met at a renewal, must not end what OpenSSL takes. So the DER is walked here, what estsim needs is taken out, and
-what breaks a rule without being in the way is noted as an oddity. What cannot be read at all is a
-:class:`CertificateUnreadable` that names the part.
+The only place that reads a peer's certificate. The library's object reads lazily and raises late: an odd policy text
+must not fail a renewal that OpenSSL accepts. So the DER is walked here, and a rule that is broken without harm is noted
+as an oddity. A certificate that cannot be read is a :class:`CertificateUnreadable` that names the part.
 
 On the path of every enrolment: one pass over the bytes; names, times and extensions that many certificates share are
-remembered.
+cached.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from estsim.errors import EstsimError
-from estsim.est.der import BIT_STRING, INTEGER, SEQUENCE, DERError, ber_end, children, element, from_ber
+from estsim.est.der import BIT_STRING, INTEGER, SEQUENCE, DERError, Span, ber_end, children, element, from_ber
 from estsim.est.extensions import NONE, Extensions, read_extensions
 from estsim.est.names import name_text, read_name, same_name
 from estsim.est.outcome import NonConformance
@@ -35,15 +34,13 @@ _UNIQUE_IDS: Final = (0x81, 0x82, 0xA1, 0xA2)
 _EXTENSIONS: Final = 0xA3
 _V3: Final = 2
 _SERIAL_OCTETS: Final = 20
-_MOST_SERIAL_OCTETS: Final = 1024  # OpenSSL takes any; nobody's has more
+_MOST_SERIAL_OCTETS: Final = 1024  # OpenSSL accepts any length
 _SHOWN_SERIAL_DIGITS: Final = 80
 _EMPTY_NAME: Final = b"\x30\x00"
 
-Span = tuple[int, int, int, int]  # tag, start, content start, end
-
 
 class CertificateUnreadable(EstsimError):  # noqa: N818 - says what it is
-    """A certificate of which a part that is needed cannot be read."""
+    """A certificate of which a needed part cannot be read."""
 
     def __init__(self, part: str, why: str) -> None:
         self.part = part
@@ -58,10 +55,10 @@ def serial_text(serial: int) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Certificate:
-    """What estsim needs of a certificate, in the encoding it came in; two of the same bytes are equal.
+    """What estsim needs of a certificate, in its original encoding; two of the same bytes are equal.
 
     ``tbs`` is what the issuer signed, ``spki`` the SubjectPublicKeyInfo, ``algorithm_der`` the AlgorithmIdentifier of
-    the signature. Times are UNIX seconds. ``oddities`` are the rules that it breaks while it can be used.
+    the signature. Times are UNIX seconds. ``oddities`` are the rules that it breaks without being unusable.
     """
 
     der: bytes
@@ -87,7 +84,7 @@ class Certificate:
 
     @property
     def is_ca(self) -> bool:
-        """Whether BasicConstraints say that it is a CA's."""
+        """Whether BasicConstraints say that it is a CA certificate."""
         return self.extensions.is_ca
 
     @property
@@ -102,7 +99,7 @@ class Certificate:
 
     @property
     def serial_hex(self) -> str:
-        """The serial number in hexadecimal, what is beyond 80 digits left out."""
+        """The serial number in hexadecimal, at most 80 digits."""
         digits = serial_text(self.serial)
         return digits if len(digits) <= _SHOWN_SERIAL_DIGITS else f"{digits[:_SHOWN_SERIAL_DIGITS]}…"
 
@@ -120,7 +117,7 @@ class Certificate:
 def read_certificate(der: bytes) -> Certificate:
     """Read a certificate; raises :class:`CertificateUnreadable`.
 
-    One in BER, which OpenSSL takes, is read from its re-encoding; what its issuer signed stays as it came.
+    BER, which OpenSSL accepts, is read from its re-encoding; ``tbs`` stays as sent.
     """
     try:
         return _Reading(der).certificate()
@@ -136,12 +133,12 @@ def read_certificate(der: bytes) -> Certificate:
 
 @lru_cache(maxsize=256)
 def read_shared_certificate(der: bytes) -> Certificate:
-    """Read a certificate that many will show: a server's, a CA's. Remembered; raises as :func:`read_certificate`."""
+    """Read a certificate that many peers show, a server's or a CA's. Cached; raises as :func:`read_certificate`."""
     return read_certificate(der)
 
 
 def _from_ber(der: bytes) -> bytes | None:
-    """Return BER as DER, None where it is none or DER already."""
+    """Return BER as DER, None where it is neither, or DER already."""
     try:
         reencoded = from_ber(der)
     except DERError:
@@ -150,7 +147,7 @@ def _from_ber(der: bytes) -> bytes | None:
 
 
 class _Reading:
-    """One pass over a certificate. ``part`` is what is being read, for the message where that fails."""
+    """One pass over a certificate; ``_part`` is what is being read, for the error message."""
 
     def __init__(self, der: bytes) -> None:
         self._der = der
@@ -240,7 +237,7 @@ class _Reading:
         return times_s[0], times_s[1]
 
     def _key(self, span: Span) -> bytes:
-        """Return the SubjectPublicKeyInfo; whether the key in it is a usable one is asked when it is used."""
+        """Return the SubjectPublicKeyInfo; whether its key is usable is checked when it is used."""
         self._part = "public key"
         parts = children(self._der, span[2], span[3])
         if span[0] != SEQUENCE or [part[0] for part in parts] != [SEQUENCE, BIT_STRING]:
@@ -261,14 +258,14 @@ class _Reading:
         return found
 
     def _all_oddities(self, *, ber: bool) -> tuple[NonConformance, ...]:
-        """Return what was odd, each rule once."""
+        """Return the broken rules, each once."""
         if not (ber or self._oddities):
             return ()
         return tuple(dict.fromkeys((*((NOT_DER,) if ber else ()), *self._oddities)))
 
 
 def _first_child(ber: bytes) -> bytes:
-    """Return the first element of what a BER element holds, as it is encoded."""
+    """Return the first element in a BER element, as encoded."""
     length = ber[1]
     start = 2 + (length & 0x7F if length & 0x80 else 0)
     return ber[start : ber_end(ber, start)]

@@ -1,7 +1,7 @@
 """certs-only messages: CMS SignedData that carries certificates and signs nothing (RFC 5272 §4.1, RFC 5652 §5.1).
 
-The envelope is walked and written here: it is a tenth of the library's cost, says where a message is BER, and leaves
-the library's warning about that out of the process. Certificates go in and come out as DER.
+Read and written here at a tenth of the library's cost; BER is noted instead of warned about. Certificates go in and
+come out as DER.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from estsim.est.der import (
     SEQUENCE,
     SET,
     DERError,
+    Span,
     children,
     element,
     encode,
@@ -32,7 +33,7 @@ _EXPLICIT_0: Final = 0xA0
 
 
 class CertsOnlyError(EstsimError):
-    """Bytes that are no certs-only message."""
+    """Bytes that are not a certs-only message."""
 
 
 def encode_certs_only(certificates: Iterable[bytes]) -> bytes:
@@ -84,9 +85,9 @@ def _read(der: bytes) -> tuple[tuple[bytes, ...], tuple[NonConformance, ...]]:
 
 
 def _certificates(
-    der: bytes, choices: list[tuple[int, int, int, int]], notes: tuple[NonConformance, ...]
+    der: bytes, choices: list[Span], notes: tuple[NonConformance, ...]
 ) -> tuple[tuple[bytes, ...], tuple[NonConformance, ...]]:
-    """Return the certificates of a CertificateSet, whose other choices (attribute certificates) are passed over."""
+    """Return the certificates of a CertificateSet; its other choices (attribute certificates) are skipped."""
     plain = tuple(der[start:end] for tag, start, _, end in choices if tag == SEQUENCE)
     if len(plain) != len(choices) and NOT_ONLY_CERTIFICATES not in notes:
         notes = (*notes, NOT_ONLY_CERTIFICATES)

@@ -1,4 +1,4 @@
-"""HTTP authentication as a device needs it: a 401's challenges read, Basic answered (RFC 9110 §11, RFC 7617)."""
+"""HTTP authentication for devices: reading a 401's challenges and answering Basic (RFC 9110 §11, RFC 7617)."""
 
 import re
 from base64 import b64encode
@@ -14,7 +14,7 @@ _SCHEME: Final = re.compile(rf"({_WORD})(?:[ \t]+([A-Za-z0-9._~+/-]+=*)(?=[ \t]*
 _SEPARATORS: Final = re.compile(r"[ \t,]*")
 _MOST_CHARACTERS: Final = 8192  # of a field, which may have 64 KiB
 _MOST_PARTS: Final = 256  # challenges and parameters, of all fields together
-_SHOWN: Final = 20  # characters of a scheme that nobody knows
+_SHOWN: Final = 20  # characters of an unknown scheme
 _MOST_SHOWN: Final = 4  # schemes
 _PREFERENCE: Final = ("digest", "basic")  # RFC 9110 §11.6.1: "the most secure scheme" that both understand
 
@@ -34,10 +34,10 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a device has to answer challenges with: schemes in lower case.
+    """How a device can answer challenges; schemes are in lower case.
 
-    ``can_answer`` are those that it has a user and a password for and may use here; ``used`` is the one by which the
-    request said them already; ``why_not`` says why it may use none here, where it otherwise could.
+    ``can_answer`` are those for which it has a user and password and may use them here; ``used`` is the one that the
+    request has used already; ``why_not`` says why it must not use its password here.
     """
 
     can_answer: frozenset[str] = frozenset()
@@ -47,11 +47,11 @@ class Login:
 
 NO_LOGIN: Final = Login()
 SCHEMES: Final = {"basic": "Basic"}
-"""The schemes that estsim has, as they are written."""
+"""The schemes that estsim supports, as they are written."""
 
 
 def read_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
-    """Read the challenges of all WWW-Authenticate fields; stops at what is not one, and never raises."""
+    """Read the challenges of all WWW-Authenticate fields, up to the first that is malformed; never raises."""
     challenges: list[Challenge] = []
     left = _MOST_PARTS
     for field_value in values:
@@ -71,14 +71,14 @@ def read_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
 
 
 def choose_challenge(challenges: Iterable[Challenge], can_answer: frozenset[str]) -> Challenge | None:
-    """Return the challenge to answer: the strongest whose scheme the device can answer, None where there is none."""
+    """Return the strongest challenge that the device can answer, or None."""
     answerable = [challenge for challenge in challenges if challenge.scheme in can_answer]
     rank = {scheme: place for place, scheme in enumerate(_PREFERENCE)}
     return min(answerable, key=lambda challenge: rank.get(challenge.scheme, len(rank)), default=None)
 
 
 def why_not_answered(challenges: Sequence[Challenge], login: Login) -> str:
-    """Say why a 401 is the end of it, and what would help."""
+    """Say why a 401 is final, and what would help."""
     if login.used is not None:
         return f"the server rejected this user and password ({SCHEMES[login.used]})"
     if not challenges:
@@ -98,6 +98,6 @@ def basic_authorization(user: str, password: str) -> str:
 
 
 def _skip(value: str, at: int) -> int:
-    """Return the offset of the next character that separates nothing."""
+    """Return the offset of the next character that is not a separator."""
     found = _SEPARATORS.match(value, at)
     return at if found is None else found.end()

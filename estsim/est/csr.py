@@ -1,61 +1,173 @@
-"""Certification requests (PKCS#10, RFC 2986): building them, checking them, and the raw parts that are compared.
+"""Certification requests (PKCS#10, RFC 2986): building them, and reading them strictly.
 
-RFC 7030 §4.2.2 has Subject and SubjectAltName of a re-enrolment "identical" to the certificate's: the encodings are
-compared, so a PrintableString is not the UTF8String of the same text. So names go into a request as the DER they are,
-be they a scenario's or those of the certificate in hand, and come out of one as they were signed.
+RFC 7030 §4.2.2 requires Subject and SubjectAltName of a re-enrolment to be "identical" to the certificate's. Encodings
+are compared: a PrintableString is not the UTF8String of the same text. So names are DER, into a request and out of it.
+
+Errors name the part of the request. Nothing ambiguous is guessed at: of two extensionRequest attributes one would be
+certified and the other not.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.errors import EstsimError
-from estsim.est.csr_attributes import (
-    CHALLENGE_PASSWORD,
-    CHANGE_SUBJECT_NAME,
-    EXTENSION_REQUEST,
-    SUBJECT_ALT_NAME,
-    read_attributes,
-    read_challenge_password,
-    read_requested_extensions,
-)
 from estsim.est.der import (
     BIT_STRING,
+    BOOLEAN,
     INTEGER,
     OBJECT_IDENTIFIER,
     OCTET_STRING,
     SEQUENCE,
     SET,
+    UTF8_STRING,
     DERError,
+    Span,
     children,
+    dotted,
     element,
     encode,
     expect,
+    is_string,
+    oid,
+    read_string,
+    typed,
 )
-from estsim.est.signatures import KeyUnreadable, has_signed, public_key, signature_algorithm
+from estsim.est.public_keys import KeyUnreadable, check_public_key, encoded_key, public_key
+from estsim.est.signatures import has_signed, signature_algorithm
 from estsim.est.signing import signed
-from estsim.est.spki import check_public_key
-from estsim.est.text import UTF8_STRING
+
+EXTENSION_REQUEST: Final = oid("1.2.840.113549.1.9.14")
+CHALLENGE_PASSWORD: Final = oid("1.2.840.113549.1.9.7")
+CHANGE_SUBJECT_NAME: Final = oid("1.3.6.1.5.5.7.7.36")  # RFC 6402 §2.8
+SUBJECT_ALT_NAME: Final = oid("2.5.29.17")
+
+_MICROSOFTS: Final = oid("1.3.6.1.4.1.311.2.1.14")  # Windows' own OID for an extensionRequest
+_NAMES: Final = {
+    EXTENSION_REQUEST: "extensionRequest",
+    CHALLENGE_PASSWORD: "challengePassword",
+    CHANGE_SUBJECT_NAME: "ChangeSubjectName",
+}
+_MOST: Final = 256  # attributes, extensions: a request has a handful
+_MOST_OID_OCTETS: Final = 63  # as the cryptography library has it
+_MOST_PASSWORD: Final = 255  # RFC 2985 §5.4.1
+
+
+def read_attributes(source: bytes, start: int, end: int) -> dict[bytes, Span]:
+    """Return the value of each known attribute; raises :class:`DERError` that names the part."""
+    found: dict[bytes, Span] = {}
+    before = b""
+    for tag, at, content, after in at_most(source, start, end, _MOST, "attributes"):
+        parts = children(source, content, after) if tag == SEQUENCE else []
+        if [part[0] for part in parts] != [OBJECT_IDENTIFIER, SET]:
+            raise DERError("attributes: expected a type and a SET of values (RFC 2986 §4.1)")
+        kind = source[parts[0][2] : parts[0][3]]
+        kind = EXTENSION_REQUEST if kind == _MICROSOFTS else kind
+        name = _NAMES.get(kind) or _dotted("attributes", kind)
+        if kind in found:
+            raise DERError(f"attributes: {name} appears twice (RFC 9908 §3.2, RFC 2985 §5.4)")
+        if parts[1][2] == parts[1][3]:
+            raise DERError(f"attribute {name}: expected a value, got none (RFC 2986 §4.1)")
+        if kind in _NAMES:
+            values = children(source, *parts[1][2:])
+            if len(values) != 1:
+                raise DERError(f"attribute {name}: expected one value, got {len(values)} (RFC 2985 §5.4)")
+            found[kind] = values[0]
+        encoded = source[at:after]
+        if encoded < before:
+            raise DERError("attributes: expected a SET in the order of DER (X.690 §11.6)")
+        before = encoded
+    return found
+
+
+def read_requested_extensions(source: bytes, value: Span) -> dict[bytes, bytes]:
+    """Return the values of the requested extensions, by OID; raises :class:`DERError` that names the part."""
+    tag, _, start, end = value
+    if tag != SEQUENCE:
+        raise DERError("attribute extensionRequest: expected Extensions (RFC 2985 §5.4.2)")
+    found: dict[bytes, bytes] = {}
+    for kind, _, content, after in at_most(source, start, end, _MOST, "extensions"):
+        misshapen = "extensionRequest: expected an Extension that begins with its OID (RFC 5280 §4.1)"
+        if kind != SEQUENCE:
+            raise DERError(misshapen)
+        identifier, value_parts = typed(source, content, after, misshapen)
+        name = "subjectAltName" if identifier == SUBJECT_ALT_NAME else _dotted("extensionRequest", identifier)
+        if identifier in found:  # RFC 5280 §4.2: "MUST NOT include more than one instance of a particular extension"
+            raise DERError(f"extension {name} appears twice (RFC 5280 §4.2)")
+        found[identifier] = _extension_value(source, value_parts, name)
+    return found
+
+
+def read_challenge_password(source: bytes, value: Span) -> str:
+    """Return the text of a challengePassword, a DirectoryString; raises :class:`DERError`."""
+    tag, _, start, end = value
+    text, sound = read_string(tag, source[start:end]) if is_string(tag) else ("", False)
+    if not sound or len(text) > _MOST_PASSWORD:
+        raise DERError(
+            f"attribute challengePassword: expected a string of at most {_MOST_PASSWORD} characters (RFC 2985 §5.4.1)"
+        )
+    return text
+
+
+def at_most(source: bytes, start: int, end: int, most: int, what: str) -> Iterator[Span]:
+    """Yield the elements between two offsets; more than ``most`` raise :class:`DERError`."""
+    at = start
+    for _ in range(most):
+        if at == end:
+            return
+        tag, content, after = element(source, at)
+        if after > end:
+            raise DERError(f"{what}: an element extends past the end of its container")
+        yield tag, at, content, after
+        at = after
+    if at != end:
+        raise DERError(f"{what}: expected at most {most}")
+
+
+def is_oid(content: bytes) -> bool:
+    """Whether content octets are an OID in DER: no arc has a leading zero octet (X.690 §8.19.2)."""
+    if not content or len(content) > _MOST_OID_OCTETS or content[-1] & 0x80 or content[0] == 0x80:  # noqa: PLR2004
+        return False
+    return not any(octet == 0x80 and not before & 0x80 for before, octet in pairwise(content))  # noqa: PLR2004
+
+
+def _extension_value(source: bytes, parts: list[Span], name: str) -> bytes:
+    """Read ``critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING``."""
+    if len(parts) > 1:
+        critical = parts.pop(0)
+        if critical[0] != BOOLEAN or source[critical[2] : critical[3]] != b"\xff":
+            raise DERError(f"extension {name}: expected critical to be TRUE or left out (X.690 §11.5)")
+    if len(parts) != 1 or parts[0][0] != OCTET_STRING:
+        raise DERError(f"extension {name}: expected its value in an OCTET STRING")
+    return source[parts[0][2] : parts[0][3]]
+
+
+def _dotted(where: str, content: bytes) -> str:
+    if not is_oid(content):
+        raise DERError(f"{where}: expected an OID (got {content[:32].hex() or 'nothing'})")
+    return dotted(content)
+
 
 _ATTRIBUTES: Final = 0xA0
 _VERSION_1: Final = encode(INTEGER, b"\x00")
 
 
 class CSRError(EstsimError):
-    """Bytes that are no certification request, or one whose signature proves no possession of the key."""
+    """Bytes that are not a certification request, or one without proof of possession of its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class CSRFacts:
-    """What a request asks for, in the encoding it came in; ``san_der`` is the value of the extension (GeneralNames)."""
+    """What a request asks for, as encoded in it; ``san_der`` is the value of the extension (GeneralNames)."""
 
     subject_der: bytes
     san_der: bytes | None
     public_key_der: bytes  # SubjectPublicKeyInfo
     challenge_password: str | None
-    change_subject_name: bytes | None  # the value of the attribute, None where it is not there
+    change_subject_name: bytes | None  # the value of the attribute
 
 
 def build_csr(
@@ -70,7 +182,7 @@ def build_csr(
     ``san_der`` is the value of the extension. RFC 2986 §4.1: ``CertificationRequestInfo ::= SEQUENCE { version,
     subject, subjectPKInfo, [0] attributes }``.
     """
-    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    spki = encoded_key(key.public_key())
     attributes = sorted(
         ([] if san_der is None else [_attribute(EXTENSION_REQUEST, _extensions(san_der))])
         + ([] if challenge_password is None else [_attribute(CHALLENGE_PASSWORD, _utf8(challenge_password))])
@@ -120,7 +232,7 @@ def read_csr(der: bytes) -> CSRFacts:
 
 
 def subject_asked_for(der: bytes) -> bytes | None:
-    """Return the Subject of a request, whose signature is not looked at; None where it cannot be read."""
+    """Return the Subject of a request without checking its signature; None where it cannot be read."""
     try:
         _, start, end = element(der, 0)
         (_, asked, _, asked_end), *_ = children(der, start, end)
@@ -131,8 +243,8 @@ def subject_asked_for(der: bytes) -> bytes | None:
     return der[asked:asked_end][subject[1] : subject[3]]
 
 
-def _octets(der: bytes, signature: tuple[int, int, int, int]) -> bytes:
-    """Return what a BIT STRING of whole octets holds, nothing where it is none."""
+def _octets(der: bytes, signature: Span) -> bytes:
+    """Return the content of a BIT STRING of whole octets, empty for any other."""
     return der[signature[2] + 1 : signature[3]] if der[signature[2] : signature[2] + 1] == b"\x00" else b""
 
 

@@ -1,25 +1,25 @@
-"""The words of an enrolment's life that the device speaks and the measurement records."""
+"""The vocabulary of an enrolment, shared by devices and records: goals, causes, ends, impacts of events."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Goal(StrEnum):
-    """What certificate is sought: a first one, or the next one."""
+    """Whether the first certificate is sought or the next one."""
 
     ENROLL = "enroll"
     RENEW = "renew"
 
 
 class ImpactKind(StrEnum):
-    """What an event did to a device: it lost its power, and that is back; or it was told to replace its certificate."""
+    """What an event did to a device: its power returned, or it has to replace its certificate."""
 
     RECOVERY = "recovery"
     REPLACEMENT = "replacement"
 
 
 class Cause(StrEnum):
-    """What an exchange was born of; only ``plan`` is open loop, ``preflight`` stays outside all metrics."""
+    """Why an exchange was made; only ``plan`` is open loop, and ``preflight`` is outside all metrics."""
 
     PLAN = "plan"
     CHAIN = "chain"

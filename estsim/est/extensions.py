@@ -1,7 +1,7 @@
-"""The extensions of a certificate that estsim looks at (RFC 5280 §4.2), each read on its own.
+"""The extensions of a certificate that estsim uses (RFC 5280 §4.2), each read on its own.
 
-One that is doubled or cannot be read is noted and passed over: it leaves the others, and the certificate, as good as
-they are. Most are the same in all certificates of a CA, so each encoding is read once and remembered.
+A duplicate or unreadable one is noted and skipped; the others and the certificate stay usable. Most are the same in all
+certificates of a CA, so each encoding is read once and cached.
 """
 
 from dataclasses import dataclass, field, replace
@@ -16,13 +16,16 @@ from estsim.est.der import (
     OCTET_STRING,
     SEQUENCE,
     DERError,
+    Span,
     children,
+    dotted,
     expect,
+    is_string,
+    oid,
+    read_string,
 )
-from estsim.est.general_names import read_general_names
-from estsim.est.oid import dotted, oid
+from estsim.est.names import read_general_names
 from estsim.est.outcome import NonConformance
-from estsim.est.text import is_string, read_string
 
 DOUBLED_EXTENSION: Final = NonConformance("duplicate extension", "RFC 5280 §4.2")
 UNREADABLE_EXTENSION: Final = NonConformance("unreadable extension", "RFC 5280 §4.2")
@@ -43,12 +46,10 @@ _CONSTRUCTED: Final = 0x20
 _MOST_DEPTH: Final = 16
 _MOST_PATH: Final = 1_000_000
 
-Span = tuple[int, int, int, int]  # tag, start, content start, end
-
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """What the extensions say. ``purposes`` are the OIDs of ExtendedKeyUsage, None where there is none."""
+    """The values of the extensions. ``purposes`` are the OIDs of ExtendedKeyUsage, None without one."""
 
     san_der: bytes | None = None
     is_ca: bool = False
@@ -61,7 +62,7 @@ class Extensions:
 
 @dataclass(frozen=True, slots=True)
 class _Extension:
-    """One extension: which, what it sets of :class:`Extensions`, what is odd about it."""
+    """One extension: its OID, the fields of :class:`Extensions` that it sets, the rules that it breaks."""
 
     kind: bytes
     says: dict[str, object] = field(default_factory=dict)
@@ -72,7 +73,7 @@ NONE: Final = Extensions()
 
 
 def read_extensions(source: bytes, start: int, end: int) -> Extensions:
-    """Read ``[3] EXPLICIT Extensions``, given its content; raises :class:`DERError` where it is no sequence of them."""
+    """Read the content of ``[3] EXPLICIT Extensions``; raises :class:`DERError` where it is not a sequence of them."""
     holder = children(source, start, end)
     if len(holder) != 1 or holder[0][0] != SEQUENCE:
         raise DERError("expected a SEQUENCE of extensions")
@@ -138,7 +139,7 @@ def _purposes(value: bytes) -> dict[str, object]:
 
 
 def _alternative_names(value: bytes) -> dict[str, object]:
-    return {"san_der": value}  # raw, whatever it holds: it is compared and asked for again as it is
+    return {"san_der": value}  # raw: it is compared and requested again as it is
 
 
 _READERS: Final = {
@@ -163,7 +164,7 @@ def _oddities(kind: bytes, value: bytes) -> tuple[NonConformance, ...]:
 
 
 def _names_of(value: bytes) -> tuple[str, ...] | None:
-    """Return the entries of a SubjectAltName that cannot be read, None where it is none at all."""
+    """Return the unreadable entries of a SubjectAltName, None where it has none at all."""
     try:
         names = read_general_names(value)
     except DERError:
@@ -172,7 +173,7 @@ def _names_of(value: bytes) -> tuple[str, ...] | None:
 
 
 def _is_sound(source: bytes, start: int, end: int, depth: int) -> bool:
-    """Whether every string in a value is of its type; raises :class:`DERError` where it is no DER."""
+    """Whether every string in a value is valid for its type; raises :class:`DERError` where it is not DER."""
     if depth > _MOST_DEPTH:
         raise DERError(f"nested deeper than {_MOST_DEPTH} levels")
     sound = True

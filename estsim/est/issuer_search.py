@@ -1,8 +1,8 @@
-"""The search for what is trusted through CA certificates: names, keys and who has signed whom.
+"""The search for CA certificates that chain to an anchor: names, keys and who has signed whom.
 
-Time is bounded in what a stranger sends. Issuers are looked up by name, and by key identifier where there is one; a
-signature is checked against each key of the issuer's name at most once, and what the checks cost in all is bounded.
-The bound is not met by certificates with key identifiers, nor by chains that come in order, root first or root last.
+Its time is bounded, as the certificates are foreign. Issuers are looked up by name, and by key identifier where there
+is one; a signature is checked against each key of the issuer's name at most once, and the total cost of the checks is
+limited. Certificates with key identifiers, and chains in order (root first or last), never reach the limit.
 """
 
 from bisect import insort
@@ -16,20 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from estsim.est.certificate import ALGORITHMS_DIFFER, Certificate
 from estsim.est.names import name_value
-from estsim.est.signatures import (
-    KeyUnreadable,
-    check_cost,
-    has_signed,
-    key_identifier,
-    public_key,
-    signature_algorithm,
-)
+from estsim.est.public_keys import KeyUnreadable, check_cost, key_identifier, public_key
+from estsim.est.signatures import has_signed, signature_algorithm
 
 _CHECKS: Final = 256  # about 16 ms, besides one for each candidate: a chain of one name, of 22 in any order
 
 
 def refusal_of(certificate: Certificate) -> str | None:
-    """Say why a certificate is not accepted for how it is signed, whoever did; None where it may be."""
+    """Say why a certificate is refused for its signature algorithm, or None."""
     if ALGORITHMS_DIFFER in certificate.oddities:
         return "its two signature algorithm fields differ (RFC 5280 §4.1.1.2)"
     return signature_algorithm(certificate.algorithm_der).refusal
@@ -39,8 +33,8 @@ def refusal_of(certificate: Certificate) -> str | None:
 class Authority:
     """A trusted issuer. ``below`` says how many CAs may follow it (pathLenConstraint, RFC 5280 §4.2.1.9).
 
-    Of several for one key the least ``rank`` is used: one that leads to an anchor before one that leads to an older
-    root, then the shortest chain.
+    Of several for one key the lowest ``rank`` is used: chains to an anchor before chains to an older root, then the
+    shortest chain.
     """
 
     certificate: Certificate
@@ -63,7 +57,7 @@ class Authority:
 class IssuerKey:
     """A name with one of its keys; ``holders`` are the trusted certificates of both, by rank.
 
-    ``cost`` is what it takes to check a signature by this key, in checks with P-256.
+    ``cost`` is that of checking a signature by this key, in checks with P-256.
     """
 
     key: PublicKeyTypes
@@ -72,7 +66,7 @@ class IssuerKey:
     holders: list[Authority] = field(default_factory=list)
 
     def may_have_signed(self, certificate: Certificate) -> bool:
-        """Whether the certificate's AuthorityKeyIdentifier, if it has one, means this key."""
+        """Whether the certificate's AuthorityKeyIdentifier, if any, names this key."""
         wanted = certificate.extensions.authority_key
         return wanted is None or wanted in self.identifiers
 
@@ -84,7 +78,7 @@ class IssuerKey:
 
 
 class _Group:
-    """Candidates of one issuer name and one AuthorityKeyIdentifier; those that were taken are skipped at no cost."""
+    """Candidates of one issuer name and one AuthorityKeyIdentifier; those that were taken are skipped in one step."""
 
     def __init__(self) -> None:
         self.certificates: list[Certificate] = []
@@ -92,7 +86,7 @@ class _Group:
         self._tried: set[int] = set()
 
     def is_first_try(self, at: int) -> bool:
-        """Whether no key has been tried on a candidate yet; from now on one has."""
+        """Whether this is the first key tried on a candidate; notes the try."""
         is_first = at not in self._tried
         self._tried.add(at)
         return is_first
@@ -111,7 +105,7 @@ class _Group:
         return len(self._next) == len(self.certificates)
 
     def likely_below(self, at: int) -> Iterator[tuple["_Group", int]]:
-        """Yield where a chain most likely goes on below a candidate: after it, or before it if that is taken."""
+        """Yield where a chain most likely continues below a candidate: after it, or before it if that is taken."""
         for near in (at + 1, at - 1):
             if 0 <= near < len(self.certificates) and near not in self._next:
                 yield self, near
@@ -125,7 +119,7 @@ class _Group:
             at = self._skip(at + 1)
 
     def _skip(self, at: int) -> int:
-        """Return the first place from ``at`` on that was not taken; the way there is shorter the next time."""
+        """Return the first place from ``at`` on that was not taken, with path compression."""
         path = []
         while at in self._next:
             path.append(at)
@@ -137,16 +131,16 @@ class _Group:
 
 @dataclass(slots=True, eq=False)
 class _Tries:
-    """What one key is tried on: groups of candidates with places in them, found when their turn comes."""
+    """The candidates that one key is tried on: groups and places in them, found lazily."""
 
     key: IssuerKey
     places: Iterator[tuple[_Group, int]]
 
 
 class IssuerSearch:
-    """What is trusted so far: ``by_name`` has the keys of each name, ``passed_over`` why a name is of no use.
+    """The issuers trusted so far: ``by_name`` has the keys of each name, ``passed_over`` why a name is unusable.
 
-    A signature of each candidate is checked anyway; ``most_checks`` bounds all further checks, in checks with P-256.
+    One signature of each candidate is always checked; ``most_checks`` limits all further checks, in checks with P-256.
     """
 
     def __init__(self, most_checks: int | None = None) -> None:
@@ -160,15 +154,15 @@ class IssuerSearch:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether the checks did not suffice."""
+        """Whether the limit was reached."""
         return self._left <= 0
 
     def trust_anchor(self, certificate: Certificate, *, is_older: bool) -> None:
-        """Trust a certificate as an issuer; one whose key cannot be read issues nothing that could be checked."""
+        """Trust a certificate as an issuer; one with an unreadable key is passed over."""
         self._trust(Authority(certificate, None, _allowed_below(certificate), (is_older, 0)))
 
     def _trust(self, authority: Authority) -> IssuerKey | None:
-        """Take an issuer, and return its key; None where that cannot be read."""
+        """Add an issuer and return its key; None where that cannot be read."""
         certificate = authority.certificate
         name = name_value(certificate.subject_der)
         identifier = certificate.extensions.subject_key
@@ -212,7 +206,7 @@ class IssuerSearch:
         return [each for each in given if each in left or refusal_of(each) is not None]
 
     def _plan(self, name: object, key: IssuerKey) -> None:
-        """Let a key be tried on all candidates of its name, those that may be meant for it first."""
+        """Schedule a key for all candidates of its name, the likely ones first."""
         if name in self._groups:
             self._later.append(_Tries(key, self._likely(name, (None, *key.identifiers))))
             self._last.append(_Tries(key, self._unlikely(name, key)))
@@ -223,7 +217,7 @@ class IssuerSearch:
                 yield from ((group, at) for at in group.places())
 
     def _unlikely(self, name: object, key: IssuerKey) -> Iterator[tuple[_Group, int]]:
-        """Yield what names other keys; groups of which nothing is left are forgotten on the way."""
+        """Yield candidates that name other keys; empty groups are removed on the way."""
         groups = self._groups.get(name, {})
         for identifier, group in list(groups.items()):
             if identifier is not None and identifier not in key.identifiers:
@@ -246,14 +240,14 @@ class IssuerSearch:
             if not group.is_first_try(at):
                 self._left -= tries.key.cost
             if tries.key.has_signed(candidate):
-                self._left += tries.key.cost  # one that finds something is never too many
+                self._left += tries.key.cost  # a check that succeeds costs nothing
                 group.take(at)
                 new = self._take(candidate, tries.key)
                 if new is not None and candidate.is_self_issued and new.may_have_signed(candidate):
                     descent.append(_Tries(new, group.likely_below(at)))
 
     def _take(self, candidate: Certificate, key: IssuerKey) -> IssuerKey | None:
-        """Take a certificate that a trusted key has signed as an issuer, if it may be one; return its key."""
+        """Add a certificate signed by a trusted key as an issuer, if it may be one; return its key."""
         if not candidate.is_ca:
             self.passed_over[name_value(candidate.subject_der)] = "it is not a CA certificate"
             return None

@@ -12,12 +12,12 @@ from estsim.est.transfer import encode_body
 LARGE_BODY_BYTES: Final = 4096
 LARGE_HEAD_FIELDS: Final = 512
 
-# RFC 9110 §10.1.5, and §12.5.3: what is coded would have to be decoded, and every body here is base64 already.
+# RFC 9110 §10.1.5 and §12.5.3. No content coding: every body here is base64 already.
 _EVERY_REQUEST: Final = (("User-Agent", f"estsim/{__version__}"), ("Accept-Encoding", "identity"))
 
 
 class BodyForm(StrEnum):
-    """How the base64 of a request's body is written: of two known servers each refuses the other's form."""
+    """How the base64 of a request's body is written: each of two known servers refuses the other's form."""
 
     WRAPPED = "wrapped"
     ONELINE = "oneline"
@@ -50,7 +50,7 @@ class EstResponse:
 
     @property
     def is_large(self) -> bool:
-        """Whether judging it may take more than 5 ms of CPU: a dozen CA certificates whose signatures are checked."""
+        """Whether reading it may take more than 5 ms of CPU, as a dozen CA certificates with their signatures do."""
         return len(self.body) > LARGE_BODY_BYTES or len(self.headers) > LARGE_HEAD_FIELDS
 
 
@@ -66,7 +66,7 @@ def build_request(
 ) -> EstRequest:
     """Build the request of an operation; ``body_der`` goes with POST and only there.
 
-    Content-Transfer-Encoding means nothing since RFC 8951 §3, but servers were seen to ask for it.
+    Content-Transfer-Encoding means nothing since RFC 8951 §3, but some servers require it.
     """
     if label in OPERATION_NAMES:
         raise UsageError(f"a label must not be the name of an operation (got {label!r}; RFC 7030 §3.2.2)")

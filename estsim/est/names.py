@@ -1,21 +1,32 @@
-"""Distinguished names as they are encoded: their text for people, and whether two of them are the same name.
+"""Distinguished names and GeneralNames: their text for people, and whether two names are the same.
 
-Total over foreign bytes. The text is that of RFC 4514, safe for a terminal; what is no string is told as ``#hex``.
-Names are compared by value (RFC 5280 §7.1): a CA that writes a PrintableString where the request had a UTF8String means
-the same name, and so does one that changes case or doubles a space. The one place for both.
+Distinguished names are compared by value (RFC 5280 §7.1): string type, case and repeated spaces do not count. Their
+text is that of RFC 4514, safe for a terminal, with ``#hex`` for what is not a string. GeneralNames (§4.2.1.6) are read
+entry by entry, so that a malformed one does not spoil the others.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 from unicodedata import normalize
 
-from estsim.est.der import OBJECT_IDENTIFIER, SEQUENCE, SET, DERError, children, element
-from estsim.est.oid import dotted, oid
+from estsim.est.der import (
+    OBJECT_IDENTIFIER,
+    SET,
+    DERError,
+    children,
+    dotted,
+    expect,
+    is_string,
+    oid,
+    read_string,
+    sequence,
+    typed,
+)
 from estsim.est.outcome import NonConformance
-from estsim.est.text import is_string, read_string
 
 TEXT_NOT_OF_ITS_TYPE: Final = NonConformance("name text invalid for its string type", "RFC 5280 §4.1.2.4")
 COUNTRY_OF_TWO_LETTERS: Final = NonConformance("country not two letters", "RFC 5280 Appendix A.1")
@@ -36,14 +47,14 @@ _COUNTRY_LETTERS: Final = 2
 _PART: Final = re.compile(r"(?:[^,\\]|\\.)+", re.DOTALL)
 _ESCAPED: Final = frozenset('"+,;<>\\')  # RFC 4514 §2.4
 _MOST_CHARACTERS: Final = 1000  # of a name's text; rows, logs and screens show it
-_REMEMBERED: Final = 512  # a fleet has few issuers; a device's own name is asked for some times in a row
+_REMEMBERED: Final = 512  # a fleet has few issuers; a device's own name is read several times in a row
 
 Attribute = tuple[bytes, int, bytes]  # OID, tag and content of the value
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name taken apart: its RDNs in the order they are encoded. ``value`` is equal for names that are the same."""
+    """A distinguished name: its RDNs in the order of the encoding. ``value`` is equal for the same name."""
 
     rdns: tuple[tuple[Attribute, ...], ...]
     value: tuple[frozenset[tuple[bytes, str | bytes]], ...]
@@ -52,28 +63,25 @@ class Name:
     @property
     def text(self) -> str:
         """The name as RFC 4514 writes it, last RDN first, at most 1000 characters."""
-        told = ",".join(reversed(self.parts()))
-        return told if len(told) <= _MOST_CHARACTERS else f"{told[:_MOST_CHARACTERS]}…"
+        text = ",".join(reversed(self.parts()))
+        return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
     def parts(self, called: Mapping[bytes, str] | None = None) -> list[str]:
-        """Return each RDN as text, in the order of the encoding; ``called`` are other names of attributes, by OID."""
+        """Return each RDN as text, in the order of the encoding; ``called`` renames attributes, by OID."""
         return ["+".join(_attribute_text(each, called or _SHORT) for each in rdn) for rdn in self.rdns]
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def read_name(name_der: bytes) -> Name:
-    """Take a Name apart; raises :class:`DERError` where it is none."""
-    tag, start, end = element(name_der, 0)
-    if tag != SEQUENCE or end != len(name_der):
-        raise DERError("expected a Name")
-    rdns = tuple(_rdn(name_der, kind, at, after) for kind, _, at, after in children(name_der, start, end))
+    """Read a Name; raises :class:`DERError`."""
+    rdns = tuple(_rdn(name_der, kind, at, after) for kind, _, at, after in sequence(name_der, "a Name"))
     oddities: list[NonConformance] = []
     value = tuple(frozenset(_value(attribute, oddities) for attribute in rdn) for rdn in rdns)
     return Name(rdns, value, tuple(dict.fromkeys(oddities)))
 
 
 def name_text(name_der: bytes) -> str:
-    """Return a name's text, whatever the bytes are."""
+    """Return a name's text; total over bytes."""
     try:
         return read_name(name_der).text
     except DERError:
@@ -81,17 +89,17 @@ def name_text(name_der: bytes) -> str:
 
 
 def text_parts(text: str) -> frozenset[str]:
-    """Return the RDNs of a name's text, as they are written there: what :func:`name_text` returns, taken apart."""
+    """Return the RDNs of what :func:`name_text` returned, as they are written there."""
     return frozenset(part[0] for part in _PART.finditer(text))
 
 
 def same_name(one_der: bytes, other_der: bytes) -> bool:
-    """Whether two names are the same by value; what is no name is the same as its like only."""
+    """Whether two names are the same by value; what is not a name is compared byte for byte."""
     return one_der == other_der or name_value(one_der) == name_value(other_der)
 
 
 def name_value(name_der: bytes) -> object:
-    """Return what names that are the same have in common, to look them up by."""
+    """Return a key that is equal for names that are the same."""
     try:
         return read_name(name_der).value
     except DERError:
@@ -107,18 +115,16 @@ def _rdn(source: bytes, tag: int, start: int, end: int) -> tuple[Attribute, ...]
 
 
 def _attribute(source: bytes, start: int, end: int) -> Attribute:
-    parts = children(source, start, end)
-    if len(parts) < 2 or parts[0][0] != OBJECT_IDENTIFIER:  # noqa: PLR2004 - type and value
-        raise DERError("expected an AttributeTypeAndValue")
-    kind, value = parts[:2]
-    return source[kind[2] : kind[3]], value[0], source[value[2] : value[3]]
+    kind, values = typed(source, start, end, "expected an AttributeTypeAndValue")
+    expect(bool(values), "an AttributeTypeAndValue")
+    return kind, values[0][0], source[values[0][2] : values[0][3]]
 
 
 def _value(attribute: Attribute, oddities: list[NonConformance]) -> tuple[bytes, str | bytes]:
-    """Return what is compared of an attribute: its text without case and needless space, or the bytes of no string.
+    """Return what is compared of an attribute: its text without case and extra spaces, or bytes for a non-string.
 
     RFC 5280 §7.1: "caseIgnoreMatch" after the LDAP StringPrep profile (RFC 4518), which maps by NFKC and takes leading,
-    trailing and repeated spaces for insignificant. As OpenSSL has it, for every string type and not only the two.
+    trailing and repeated spaces for insignificant. As in OpenSSL, this applies to every string type.
     """
     kind, tag, content = attribute
     if not is_string(tag):
@@ -145,7 +151,7 @@ def _attribute_text(attribute: Attribute, called: Mapping[bytes, str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape a value as RFC 4514 §2.4 says, and besides it what a terminal must not see."""
+    """Escape a value by RFC 4514 §2.4, and also what is unsafe for a terminal."""
     if text.isalnum():
         return text
     last = len(text) - 1
@@ -157,3 +163,98 @@ def _escaped(text: str) -> str:
         else "".join(f"\\{octet:02X}" for octet in character.encode("utf-8", "surrogatepass"))
         for at, character in enumerate(text)
     )
+
+
+_MAIL: Final = 0x81
+DNS_NAME: Final = 0x82
+DIRECTORY_NAME: Final = 0xA4
+_URI: Final = 0x86
+IP_ADDRESS: Final = 0x87
+_REGISTERED: Final = 0x88
+_OTHER: Final = 0xA0
+_EXPLICIT_0: Final = 0xA0
+RARE_KINDS: Final = (0xA3, 0xA5)  # x400Address and ediPartyName, which few programs can read
+_STRUCTURES: Final = {DIRECTORY_NAME: "dirname", _REGISTERED: "rid", _OTHER: "other"}
+_TEXTS: Final = {_MAIL: "email", DNS_NAME: "dns", _URI: "uri"}
+_ADDRESS_OCTETS: Final = (4, 16)
+_SPACE: Final = 0x20
+_DELETE: Final = 0x7F
+_MOST_ENTRY_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class AlternativeNames:
+    """The readable entries of a SubjectAltName; ``unreadable`` are the others, as text."""
+
+    dns: tuple[bytes, ...] = ()
+    addresses: tuple[bytes, ...] = ()
+    texts: tuple[str, ...] = ()  # every entry in order, as kind:value
+    unreadable: tuple[str, ...] = ()
+
+
+NO_NAMES: Final = AlternativeNames()
+
+
+@lru_cache(maxsize=512)
+def read_general_names(der: bytes) -> AlternativeNames:
+    """Read a SubjectAltName's value; raises :class:`DERError` where it is not a SEQUENCE."""
+    dns: list[bytes] = []
+    addresses: list[bytes] = []
+    texts: list[str] = []
+    unreadable: list[str] = []
+    for kind, _, at, after in sequence(der, "GeneralNames"):
+        content = der[at:after]
+        text, sound = _entry(kind, content)
+        texts.append(text)
+        if not sound:
+            unreadable.append(text)
+        elif kind == DNS_NAME:
+            dns.append(content)
+        elif kind == IP_ADDRESS:
+            addresses.append(content)
+    return AlternativeNames(tuple(dns), tuple(addresses), tuple(texts), tuple(unreadable))
+
+
+def alternative_names(der: bytes | None) -> AlternativeNames:
+    """Return what can be read of a SubjectAltName; empty without one."""
+    try:
+        return NO_NAMES if der is None else read_general_names(der)
+    except DERError:
+        return NO_NAMES
+
+
+def _entry(kind: int, content: bytes) -> tuple[str, bool]:
+    """Return an entry as text, and whether it is valid for its kind."""
+    if kind in _TEXTS:
+        return f"{_TEXTS[kind]}:{_shown(content)}", _is_plain(content)
+    if kind == IP_ADDRESS:
+        sound = len(content) in _ADDRESS_OCTETS
+        return f"ip:{ip_address(content) if sound else '#' + content[: _MOST_ENTRY_CHARACTERS // 2].hex()}", sound
+    try:
+        if kind == DIRECTORY_NAME:
+            return f"dirname:{read_name(content).text}", True
+        if kind == _REGISTERED:
+            return f"rid:{dotted(content)}", True
+        if kind == _OTHER:
+            return f"other:{_other_name(content)}", True
+    except DERError:
+        return f"{_STRUCTURES[kind]}:#{content[: _MOST_ENTRY_CHARACTERS // 2].hex()}", False
+    return f"[{kind & 0x1F}]:#{content[: _MOST_ENTRY_CHARACTERS // 2].hex()}", kind in RARE_KINDS
+
+
+def _other_name(content: bytes) -> str:
+    """Read the content of ``OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }``."""
+    parts = children(content, 0, len(content))
+    expect([part[0] for part in parts] == [OBJECT_IDENTIFIER, _EXPLICIT_0], "an OtherName")
+    value = content[parts[1][2] : parts[1][3]]
+    return f"{dotted(content[parts[0][2] : parts[0][3]])}={value[: _MOST_ENTRY_CHARACTERS // 2].hex()}"
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether an IA5String is non-empty ASCII without control characters and spaces."""
+    return bool(content) and content.isascii() and not any(octet <= _SPACE or octet == _DELETE for octet in content)
+
+
+def _shown(content: bytes) -> str:
+    text = content[:_MOST_ENTRY_CHARACTERS].decode("latin-1")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -14,7 +14,7 @@ CERTS_ONLY: Final = f"{PKCS7_MIME}; smime-type=certs-only"
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """What the RFCs say of an operation."""
+    """What the RFCs specify for an operation."""
 
     method: str
     sends: str | None  # the media type of the request's body; None without one
@@ -34,7 +34,7 @@ class Operation(StrEnum):
 
     @property
     def spec(self) -> OperationSpec:
-        """What the RFCs say of it."""
+        """What the RFCs specify for it."""
         return _SPECS[self]
 
     @property
@@ -44,7 +44,7 @@ class Operation(StrEnum):
 
     @property
     def seeks_certificate(self) -> bool:
-        """Whether the answer may be a certificate, so that a 202 is a deferral and not an oddity (§4.2.3)."""
+        """Whether the answer may be a certificate, so that a 202 means a deferral (§4.2.3)."""
         return _SPECS[self].sends is not None
 
 

@@ -1,4 +1,4 @@
-"""What an exchange came to: one closed set of values for everything a server may do.
+"""The outcome of an exchange: one closed set of values for everything a server may do.
 
 A server's misbehaviour is data. ``OutcomeClass`` names the ten classes that every request falls into exactly one of
 (METRICS: requests is the sum of the ten).
@@ -31,7 +31,7 @@ class OutcomeClass(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether it counts as a failure: neither a success, nor a deferral, nor a step, nor cut by us."""
+        """Whether it counts as a failure, which success, deferral, a challenge and our own cut are not."""
         return self in _FAILURES
 
 
@@ -60,7 +60,7 @@ class RetryAfterForm(StrEnum):
 class RetryAfter:
     """A Retry-After as read: ``wait_s`` ≥ 0 from the answer on, or None where none could be read.
 
-    ``past`` marks a date that had gone by, which reads as a wait of 0.
+    ``past`` marks a date in the past, which is a wait of 0.
     """
 
     wait_s: float | None
@@ -97,7 +97,7 @@ class NoCSRAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate. ``others`` is what came beside it, which RFC 7030 §4.2.3 does not allow for."""
+    """A certificate. ``others`` came with it, which RFC 7030 §4.2.3 does not allow."""
 
     certificate: "Certificate | None"  # None only where there is no network: the virtual-time server
     others: "tuple[Certificate, ...]" = ()
@@ -125,7 +125,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """Load shed: 503 or 429, in the words of the server or of what stands before it."""
+    """Load shed: 503 or 429, with the text of the server or a proxy."""
 
     retry_after: RetryAfter = NO_RETRY_AFTER
     status: int = 503
@@ -146,7 +146,7 @@ class Challenged:
 class Redirected:
     """A redirect that is followed; a second exchange goes to ``location``.
 
-    Its class is that of a challenge: a step on the way, neither a success nor a failure.
+    Its class is that of a challenge: neither a success nor a failure.
     """
 
     status: int
@@ -164,7 +164,7 @@ class Unauthorized:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The server will not: a 4xx, a 501, a redirect that is not followed."""
+    """The server refuses: a 4xx, a 501, a redirect that is not followed."""
 
     status: int
     detail: str
@@ -173,7 +173,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """The server broke: a 5xx but 501 and 503."""
+    """The server failed: a 5xx other than 501 and 503."""
 
     status: int
     detail: str
@@ -191,7 +191,7 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No whole answer came; ``alert`` is the TLS alert's name where there was one, ``advice`` says what would help."""
+    """No complete answer came; ``alert`` is the name of a TLS alert, ``advice`` says what would help."""
 
     phase: Phase
     trouble: Trouble
@@ -203,7 +203,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """We cut it ourselves: a power cut, a stop. Never the server's."""
+    """We cut the exchange ourselves, for a power cut or a stop; never the server's fault."""
 
     why: str
     kind: ClassVar[OutcomeClass] = OutcomeClass.ABANDONED
@@ -232,7 +232,7 @@ Outcome = (
 class NonConformance:
     """A rule that an answer broke while it could still be used, with the section that states the rule.
 
-    ``detail`` says of one case what was met; it is for people, and cases of one rule are counted together.
+    ``detail`` describes one case for people; cases of one rule are counted together.
     """
 
     rule: str

@@ -1,8 +1,8 @@
 """What a response means: the table of outcomes (RFC 7030 §3.2, §4).
 
-Responses are judged by status, never by content type; what breaks a rule but can be used is noted beside the outcome.
-:func:`read_response` is total: whatever came gives a :class:`Reading`. Whether an issued certificate is the one that
-was asked for is :mod:`estsim.est.verify`'s question.
+Responses are judged by status, never by content type; a usable response that breaks a rule is noted with the outcome.
+:func:`read_response` is total: any response gives a :class:`Reading`. Whether an issued certificate is the one that was
+requested is checked in :mod:`estsim.est.verify`.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ _NO_CODING: Final = frozenset({"", "identity"})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a response came to, and the rules that it broke on the way."""
+    """The outcome of a response, and the rules that it broke."""
 
     outcome: Outcome
     non_conformances: tuple[NonConformance, ...] = ()
@@ -67,10 +67,10 @@ def read_response(
     redirected: Callable[[int, str | None], Outcome] = refused,
     public_key_der: bytes | None = None,
 ) -> Reading:
-    """Say what a response came to: the table of outcomes, total over statuses, headers and bodies.
+    """Return the outcome of a response; total over statuses, headers and bodies.
 
     ``deferral_statuses`` may add 206 to 202; ``redirected`` reads a redirect's status and Location; ``public_key_der``
-    is the request's key, which tells the issued certificate from extra ones.
+    is the request's key, which picks the issued certificate out of several.
     """
     coding = response.header("content-encoding")
     if coding is not None and coding.strip().lower() not in _NO_CODING:
@@ -96,8 +96,9 @@ def read_response(
         case 401:
             return _read_challenge(response, login)
         case 429 | 503:
-            told = _retry_after(response, wall_now_s)
-            return Reading(Overloaded(told, response.status, _detail(response)), _unreadable_notes(told))
+            retry_after = _retry_after(response, wall_now_s)
+            overloaded = Overloaded(retry_after, response.status, _detail(response))
+            return Reading(overloaded, _unreadable_notes(retry_after))
         case 204 | 404 | 501 if operation is Operation.CSRATTRS:
             return Reading(NoCSRAttributes())
         case 204:
@@ -109,7 +110,7 @@ def read_response(
 
 
 def _read_created(operation: Operation, response: EstResponse, public_key_der: bytes | None) -> Reading:
-    """Read a 201, as a server was seen to answer: the certificate in it is as good as a 200's.
+    """Read a 201, which one server sends: its certificate is used like a 200's.
 
     RFC 7030 §4.2.3: "If the enrollment is successful, the server response MUST contain an HTTP 200 response code".
     """
@@ -121,13 +122,13 @@ def _read_created(operation: Operation, response: EstResponse, public_key_der: b
 
 
 def _as_if_not_coded(response: EstResponse) -> EstResponse:
-    """Return a response without its content coding, and without what then are no words for people."""
+    """Return a response without its content coding; a body for people is dropped, as it is not text."""
     headers = tuple(header for header in response.headers if header[0] != "content-encoding")
     return replace(response, headers=headers, body=response.body if response.status in _WITH_CONTENT else b"")
 
 
 def _coded(reading: Reading, status: int, coding: str) -> Reading:
-    """Tell of a content coding that nobody asked for: where it is only said, the content can still be used."""
+    """Note an unrequested content coding; content that was not really coded can still be used."""
     name = readable(coding.encode("latin-1", "replace"))
     outcome = reading.outcome
     if status in _WITH_CONTENT and isinstance(outcome, Malformed):
@@ -136,7 +137,7 @@ def _coded(reading: Reading, status: int, coding: str) -> Reading:
 
 
 def _read_by_class(operation: Operation, response: EstResponse) -> Reading:
-    """Read the statuses that mean no more than their class."""
+    """Read a status that means no more than its class."""
     status = response.status
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return Reading(Rejected(status, _join("not implemented", words_of(response.body))))
@@ -160,27 +161,27 @@ def _read_deferral(
 ) -> Reading:
     """Read a 202, or a 206 that may stand for one (§4.2.3).
 
-    One portal documents deferral as 206. It is one only where the scenario lists it and the answer cannot be a part
-    of something: with Retry-After, without Content-Range.
+    One portal documents deferral as 206. It counts only where the scenario lists it and the response cannot be partial
+    content: with Retry-After, without Content-Range.
     """
     status, section = response.status, operation.spec.section
     if not operation.seeks_certificate:
         return Reading(Malformed(f"status {status}, but {operation.value} cannot be deferred", section))
-    told = _retry_after(response, wall_now_s)
+    retry_after = _retry_after(response, wall_now_s)
     if status == HTTPStatus.ACCEPTED:
-        missing = (NO_RETRY_AFTER_SENT,) if told.form is RetryAfterForm.MISSING else ()
-        return Reading(Deferred(told, status), missing + _unreadable_notes(told))
+        missing = (NO_RETRY_AFTER_SENT,) if retry_after.form is RetryAfterForm.MISSING else ()
+        return Reading(Deferred(retry_after, status), missing + _unreadable_notes(retry_after))
     if (
         status not in deferral_statuses
-        or told.form is RetryAfterForm.MISSING
+        or retry_after.form is RetryAfterForm.MISSING
         or response.header("content-range") is not None
     ):
         return Reading(Malformed("status 206 (Partial Content), which is not a deferral here", section))
-    return Reading(Deferred(told, status), (STATUS_206, *_unreadable_notes(told)))
+    return Reading(Deferred(retry_after, status), (STATUS_206, *_unreadable_notes(retry_after)))
 
 
 def _read_challenge(response: EstResponse, login: Login) -> Reading:
-    """Read a 401: challenged where the device can answer, else unauthorized (also what a POP mismatch was seen as)."""
+    """Read a 401: challenged where the device can answer, else unauthorized (as some servers report a POP mismatch)."""
     challenges = read_challenges(value for name, value in response.headers if name == "www-authenticate")
     chosen = choose_challenge(challenges, login.can_answer)
     if chosen is not None:
@@ -194,8 +195,8 @@ def _retry_after(response: EstResponse, wall_now_s: float) -> RetryAfter:
     return read_retry_after(response.header("retry-after"), date=response.header("date"), wall_now_s=wall_now_s)
 
 
-def _unreadable_notes(told: RetryAfter) -> Notes:
-    return (UNREADABLE_RETRY_AFTER,) if told.form is RetryAfterForm.UNREADABLE else ()
+def _unreadable_notes(retry_after: RetryAfter) -> Notes:
+    return (UNREADABLE_RETRY_AFTER,) if retry_after.form is RetryAfterForm.UNREADABLE else ()
 
 
 def _rejected(response: EstResponse) -> Rejected:
@@ -204,9 +205,9 @@ def _rejected(response: EstResponse) -> Rejected:
 
 
 def _detail(response: EstResponse) -> str:
-    """Return the server's first words, or the status's name where it had none."""
-    if said := words_of(response.body):
-        return said
+    """Return the start of the server's text, or the status's name without one."""
+    if words := words_of(response.body):
+        return words
     try:
         return HTTPStatus(response.status).phrase
     except ValueError:

@@ -1,6 +1,6 @@
 """Redirects of one exchange: which of them are followed, and where to (RFC 7030 §3.2.1, RFC 9110 §15.4).
 
-RFC 7030: "the client MUST follow" within the origin, and "redirections to other web origins" need its user's leave and
+RFC 7030: "the client MUST follow" within the origin; "redirections to other web origins" need the user's consent and
 "the full set of checks" again.
 """
 
@@ -15,7 +15,7 @@ MOST_REDIRECTS: Final = 5  # in a row; curl takes 50, and no EST service needs t
 
 _ANY_METHOD: Final = frozenset({307, 308})
 _OF_A_GET: Final = frozenset({301, 302})  # RFC 9110 §15.4.2: "a user agent MAY change the request method"
-_OTHERS: Final = frozenset({300, 303, 305})  # which name a place too
+_OTHERS: Final = frozenset({300, 303, 305})  # these have a Location too
 
 
 class Redirects(StrEnum):
@@ -27,7 +27,7 @@ class Redirects(StrEnum):
 
 
 class RedirectChain:
-    """Where the requests of one exchange go: ``home`` at first, then wherever the redirects followed have led."""
+    """Where the requests of one exchange go: to ``home`` first, then where the redirects lead."""
 
     __slots__ = ("_home", "_is_get", "_policy", "_visited", "place")
 
@@ -40,11 +40,11 @@ class RedirectChain:
 
     @property
     def is_home(self) -> bool:
-        """Whether the next request goes to the origin that the scenario names."""
+        """Whether the next request goes to the scenario's own origin."""
         return self.place.origin == self._home.origin
 
     def read(self, status: int, location: str | None) -> Redirected | Rejected:
-        """Read a redirect and go where it leads, or say why it is not followed."""
+        """Follow a redirect, or say why it is not followed."""
         to = None if location is None else read_location(location, self.place)
         why_not = self._why_not(status, to)
         if to is None or why_not is not None:
@@ -72,7 +72,7 @@ class RedirectChain:
 
 
 def refused(status: int, location: str | None, why: str | None = None) -> Rejected:
-    """Return a redirect that is not followed; of those that are none (304, say) only the status."""
+    """Return the outcome of a redirect that is not followed; a 304 and its like is only a status."""
     if location is None and status not in _ANY_METHOD | _OF_A_GET | _OTHERS:
         return Rejected(status, "")
     shown = "nowhere: no Location header" if location is None else readable(location.encode("latin-1", "replace"))

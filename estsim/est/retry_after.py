@@ -1,7 +1,7 @@
 """Retry-After in all its forms: seconds, and the three forms of an HTTP-date (RFC 9110 §10.2.3, §5.6.7).
 
-Total: whatever a server writes gives a :class:`RetryAfter`. A date is read against the server's own ``Date`` where
-there is one, so that a wrong clock on either side does not change the wait.
+Total: any value gives a :class:`RetryAfter`. A date is compared with the server's own ``Date`` where there is one, so
+that a wrong clock on either side does not change the wait.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Final
 from estsim.est.outcome import NO_RETRY_AFTER, RetryAfter, RetryAfterForm
 
 LONGEST_S: Final = 2.0**31
-"""What a longer wait is cut to: RFC 9111 §1.2.2 has a cache do the same with delta-seconds that overflow."""
+"""The longest wait; RFC 9111 §1.2.2 limits delta-seconds likewise."""
 
 _UNREADABLE: Final = RetryAfter(None, RetryAfterForm.UNREADABLE)
 _SECONDS: Final = re.compile(r"[0-9]+")
@@ -26,7 +26,7 @@ _FAR_FUTURE_YEARS: Final = 50
 def read_retry_after(value: str | None, *, date: str | None, wall_now_s: float) -> RetryAfter:
     """Read a Retry-After; ``date`` is the answer's Date header, ``wall_now_s`` (UNIX seconds) stands in for it.
 
-    A date that has gone by reads as a wait of 0: repeat now.
+    A date in the past is a wait of 0.
     """
     if value is None:
         return NO_RETRY_AFTER
@@ -36,8 +36,8 @@ def read_retry_after(value: str | None, *, date: str | None, wall_now_s: float) 
     until_s = read_http_date(value, wall_now_s=wall_now_s)
     if until_s is None:
         return _UNREADABLE
-    told_s = None if date is None else read_http_date(date, wall_now_s=wall_now_s)
-    wait_s = until_s - (wall_now_s if told_s is None else told_s)
+    server_now_s = None if date is None else read_http_date(date, wall_now_s=wall_now_s)
+    wait_s = until_s - (wall_now_s if server_now_s is None else server_now_s)
     return RetryAfter(min(max(wait_s, 0.0), LONGEST_S), RetryAfterForm.HTTP_DATE, past=wait_s < 0)
 
 
@@ -66,7 +66,7 @@ def _year_of_two_digits(year: int, wall_now_s: float) -> int:
     """Return the year that two digits mean.
 
     RFC 9110 §5.6.7: a date "that appears to be more than 50 years in the future" means "the most recent year in the
-    past that had the same last two digits". The library turns at 1969 instead, whatever the date of today.
+    past that had the same last two digits". The library assumes 1969 to 2068 instead, whatever today's date.
     """
     this_year = datetime.fromtimestamp(wall_now_s, UTC).year
     year += this_year - this_year % _CENTURY

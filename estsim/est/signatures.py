@@ -1,34 +1,33 @@
-"""Signature algorithms by table: which there are, which are not accepted and why, and whether a signature verifies.
+"""Signature algorithms by table: which are known, which are refused and why, and whether a signature verifies.
 
-Certificates and requests are held against their signer's key here, by the raw bytes that were signed. MD5 and SHA-1 are
-refused by name (RFC 6151, RFC 8996 §4 and its like; the field has left them), so that nobody is told that a signature
-is wrong when only its hash is old.
+Signatures are verified over the raw bytes that were signed. MD5 and SHA-1 are refused by name (RFC 6151, RFC 8996 §4),
+so that a signature with an old hash is not reported as wrong.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha1
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from estsim.est.der import INTEGER, OBJECT_IDENTIFIER, SEQUENCE, DERError, children, element, expect
-from estsim.est.oid import dotted, oid
+from estsim.est.der import (
+    INTEGER,
+    SEQUENCE,
+    DERError,
+    Span,
+    children,
+    dotted,
+    element,
+    expect,
+    oid,
+    typed,
+)
+from estsim.est.public_keys import LIBRARY_ERRORS
 
-LIBRARY_ERRORS: Final = (ValueError, TypeError, UnsupportedAlgorithm, OverflowError, Warning)
-"""What the library raises on keys that a hostile or careless peer may send; warnings where they are made errors."""
-
-_MOST_RSA_BITS: Final = 16_384  # OpenSSL's own limit (OPENSSL_RSA_MAX_MODULUS_BITS)
-_MOST_EXPONENT_BITS: Final = 64  # its limit for large keys: a longer one makes a verification as dear as a signature
-_RSA_BITS_AS_P256: Final = 4096
-_CURVE_COST: Final = {"secp256r1": 1, "secp224r1": 2}
-_OTHER_CURVE_COST: Final = 8  # P-384; others take a third to twice as much
-_OTHER_KEY_COST: Final = 3  # Ed448; Ed25519 takes half
 _EXPLICIT_0: Final = 0xA0
 _REMEMBERED: Final = 256
 
@@ -38,7 +37,7 @@ Verify = Callable[[Any, bytes, bytes], object]  # of key, signature and what was
 
 @dataclass(frozen=True, slots=True)
 class SignatureAlgorithm:
-    """How a signature is made. ``refused`` names what is not accepted of it, ``verify`` is None where it is unknown."""
+    """How a signature is made. ``refused`` names the part that is not accepted; ``verify`` is None if unknown."""
 
     name: str
     key_types: tuple[type, ...] = ()
@@ -47,7 +46,7 @@ class SignatureAlgorithm:
 
     @property
     def refusal(self) -> str | None:
-        """Why no certificate or request signed so is accepted, None where it may be."""
+        """Why certificates and requests with this algorithm are refused, or None."""
         if self.refused is not None:
             return f"signed with {self.refused}, which is not accepted"
         return None if self.verify is not None else f"signed with {self.name}, which is not supported"
@@ -55,21 +54,20 @@ class SignatureAlgorithm:
 
 @lru_cache(maxsize=_REMEMBERED)
 def signature_algorithm(algorithm_der: bytes) -> SignatureAlgorithm:
-    """Read an AlgorithmIdentifier; total: what is not known, or is none, comes back as such."""
+    """Read an AlgorithmIdentifier; total: an unknown or unreadable one is returned as such."""
     try:
         tag, start, end = element(algorithm_der, 0)
-        parts = children(algorithm_der, start, end)
-        expect(tag == SEQUENCE and bool(parts) and parts[0][0] == OBJECT_IDENTIFIER, "an AlgorithmIdentifier")
-        kind = algorithm_der[parts[0][2] : parts[0][3]]
+        expect(tag == SEQUENCE, "an AlgorithmIdentifier")
+        kind, parameters = typed(algorithm_der, start, end, "expected an AlgorithmIdentifier")
         if kind == _RSA_PSS:
-            return _pss(algorithm_der, parts)
+            return _pss(algorithm_der, parameters)
         return _ALGORITHMS.get(kind) or SignatureAlgorithm(f"the algorithm {dotted(kind)}")
     except (DERError, IndexError):
         return SignatureAlgorithm("an algorithm that cannot be read")
 
 
 def has_signed(key: PublicKeyTypes, algorithm_der: bytes, signature: bytes, signed: bytes) -> bool:
-    """Whether a key made a signature, be its algorithm accepted or not; false where nobody here can tell."""
+    """Whether a key made a signature, accepted algorithm or not; false where it cannot be checked."""
     algorithm = signature_algorithm(algorithm_der)
     if algorithm.verify is None or not isinstance(key, algorithm.key_types):
         return False
@@ -78,52 +76,6 @@ def has_signed(key: PublicKeyTypes, algorithm_der: bytes, signature: bytes, sign
     except (InvalidSignature, *LIBRARY_ERRORS):
         return False
     return True
-
-
-def check_cost(key: PublicKeyTypes) -> int:
-    """Return about how much CPU it takes to check a signature by a key: 1 is P-256, 64 µs where this was measured."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return max(1, (key.key_size // _RSA_BITS_AS_P256) ** 2)
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return _CURVE_COST.get(key.curve.name, _OTHER_CURVE_COST)
-    return _OTHER_KEY_COST
-
-
-class KeyUnreadable(ValueError):  # noqa: N818 - says what it is
-    """A public key that cannot be used; the text says why."""
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def public_key(spki: bytes) -> PublicKeyTypes:
-    """Load a SubjectPublicKeyInfo; raises :class:`KeyUnreadable`."""
-    try:
-        key = load_der_public_key(spki)
-    except LIBRARY_ERRORS as error:
-        raise KeyUnreadable(str(error).partition(": Error")[0] or type(error).__name__) from error
-    if isinstance(key, rsa.RSAPublicKey):
-        exponent_bits = key.public_numbers().e.bit_length()
-        if key.key_size > _MOST_RSA_BITS or exponent_bits > _MOST_EXPONENT_BITS:
-            raise KeyUnreadable(
-                f"RSA of {key.key_size} bits with an exponent of {exponent_bits} bits is too expensive to use"
-            )
-    return key
-
-
-def is_same_key(spki: bytes, other_spki: bytes) -> bool:
-    """Whether two keys are equal though their encodings may differ: a CA may write its own (RSA without NULL)."""
-    if spki == other_spki:
-        return True
-    try:
-        return public_key(spki) == public_key(other_spki)
-    except KeyUnreadable:
-        return False
-
-
-def key_identifier(spki: bytes) -> bytes:
-    """Return the identifier that a key has where nothing else is said: RFC 5280 §4.2.1.2, method (1)."""
-    _, start, end = element(spki, 0)
-    _, _, at, after = children(spki, start, end)[1]
-    return sha1(spki[at + 1 : after], usedforsecurity=False).digest()
 
 
 def _rsa(name: str, made: Hash, refused: str | None = None) -> SignatureAlgorithm:
@@ -215,12 +167,12 @@ _DEFAULT_SALT_OCTETS: Final = 20
 _MOST_SALT_OCTETS: Final = 2048  # a modulus of 16384 bits
 
 
-def _pss(source: bytes, parts: list[tuple[int, int, int, int]]) -> SignatureAlgorithm:
+def _pss(source: bytes, parameters: list[Span]) -> SignatureAlgorithm:
     """Read ``RSASSA-PSS-params`` (RFC 4055 §3.1); what is left out means SHA-1 and a salt of 20 octets."""
     hash_oid = mask_oid = _SHA1_OID
     salt_octets = _DEFAULT_SALT_OCTETS
-    if len(parts) > 1:
-        for tag, _, start, end in children(source, *parts[1][2:]):
+    if parameters:
+        for tag, _, start, end in children(source, *parameters[0][2:]):
             inner = children(source, start, end)[0]
             content = children(source, *inner[2:]) if inner[0] == SEQUENCE else []
             if tag == _EXPLICIT_0:
@@ -241,7 +193,7 @@ def _pss(source: bytes, parts: list[tuple[int, int, int, int]]) -> SignatureAlgo
     return SignatureAlgorithm(f"RSA-PSS with {known[0]}", (rsa.RSAPublicKey,), verify, refused)
 
 
-def _mask_hash(source: bytes, content: list[tuple[int, int, int, int]]) -> bytes:
+def _mask_hash(source: bytes, content: list[Span]) -> bytes:
     """Return the hash of ``maskGenAlgorithm``, which is MGF1 or unknown."""
     if len(content) < 2 or source[content[0][2] : content[0][3]] != _MGF1:  # noqa: PLR2004 - OID and parameters
         return b""

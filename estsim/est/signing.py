@@ -1,24 +1,20 @@
-"""Signing requests and certificates of our own: the algorithm that fits a key, and the DER around the signature."""
+"""Signing our own requests and certificates: the algorithm for a key, and the DER around the signature."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
-from estsim.est.der import BIT_STRING, BOOLEAN, INTEGER, NULL, OCTET_STRING, SEQUENCE, encode
-from estsim.est.oid import encoded_oid
+from estsim.est.der import BIT_STRING, BOOLEAN, INTEGER, NULL, OCTET_STRING, SEQUENCE, encode, encoded_oid
+from estsim.est.validity import encoded_time
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 """A key that devices, the sandbox and its CAs sign with."""
 
 _P256_BITS: Final = 256
 _P384_BITS: Final = 384
-_UTC_TIME: Final = 0x17
-_GENERALIZED_TIME: Final = 0x18
-_FIRST_GENERALIZED: Final = 2050  # RFC 5280 §4.1.2.5
 _VERSION_3: Final = bytes.fromhex("a003020102")
 _EXTENSIONS: Final = 0xA3
 _ECDSA: Final = {
@@ -58,7 +54,7 @@ def algorithm_for(key: CertificateIssuerPrivateKeyTypes) -> bytes:
 
 
 def signed(key: CertificateIssuerPrivateKeyTypes, to_be_signed: bytes) -> bytes:
-    """Return ``SEQUENCE { to be signed, AlgorithmIdentifier, BIT STRING }``, a request's shape and a certificate's."""
+    """Return ``SEQUENCE { to be signed, AlgorithmIdentifier, BIT STRING }``, as of a request or certificate."""
     match key:
         case ec.EllipticCurvePrivateKey():
             signature = key.sign(to_be_signed, ec.ECDSA(signature_hash(key) or hashes.SHA256()))
@@ -82,11 +78,11 @@ def sign_certificate(
     not_after_s: float,
     extensions: Iterable[bytes],
 ) -> bytes:
-    """Return a certificate of version 3 as DER (RFC 5280 §4.1); names, key and extensions go in as they are encoded.
+    """Return a v3 certificate as DER (RFC 5280 §4.1), of encoded names, key and extensions.
 
     Times are UNIX seconds, cut to whole ones.
     """
-    validity = encode(SEQUENCE, _time(not_before_s) + _time(not_after_s))
+    validity = encode(SEQUENCE, encoded_time(not_before_s) + encoded_time(not_after_s))
     listed = encode(_EXTENSIONS, encode(SEQUENCE, b"".join(extensions)))
     parts = (_VERSION_3, _integer(serial), algorithm_for(key), issuer_der, validity, subject_der, spki, listed)
     return signed(key, encode(SEQUENCE, b"".join(parts)))
@@ -100,10 +96,3 @@ def extension(kind: str, value: bytes, *, critical: bool = False) -> bytes:
 
 def _integer(value: int) -> bytes:
     return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
-
-
-def _time(unix_s: float) -> bytes:
-    moment = datetime.fromtimestamp(int(unix_s), UTC)
-    if moment.year < _FIRST_GENERALIZED:
-        return encode(_UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
-    return encode(_GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode("ascii"))

@@ -1,7 +1,7 @@
 """The transfer encoding of every EST body: base64 of DER, both ways (RFC 8951 §3).
 
 Content-Transfer-Encoding and its value are ignored, as RFC 8951 says. Reading is tolerant of white space and of PEM
-armour; writing gives lines of 64, because a server was seen to refuse anything else, or one line, because a client was.
+armour. Writing gives lines of 64 characters or one line: some peers accept only one of them.
 """
 
 import binascii
@@ -59,7 +59,7 @@ def decode_body(body: bytes) -> tuple[bytes, tuple[NonConformance, ...]]:
 def _armoured(body: bytes) -> bytes:
     """Return what the first PEM armour holds; raises :class:`TransferError`.
 
-    The first dashes after a BEGIN line have to be its END line: so each byte is looked at once, whatever came.
+    The first dashes after a BEGIN line have to be its END line, so the search is linear.
     """
     begin = _BEGIN.search(body)
     if begin is not None:

@@ -1,6 +1,6 @@
-"""URLs as EST meets them: what a host and a path may be (RFC 3986), and where a Location leads (RFC 9110 §10.2.2).
+"""URLs in EST: valid hosts and paths (RFC 3986), and the target of a Location (RFC 9110 §10.2.2).
 
-Pure and total: what a server writes is a place to go to, or None.
+Pure and total: a Location gives a place, or None.
 """
 
 import re
@@ -37,7 +37,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a request goes: an origin, and path and query as they are written."""
+    """Where a request goes: an origin, and path and query as written."""
 
     origin: Origin
     target: str
@@ -47,17 +47,17 @@ class Place:
 
 
 def is_segment(text: str) -> bool:
-    """Say whether a text is one segment of a path that names something: not empty, and no ``.`` or ``..``."""
+    """Whether a text is one non-empty segment of a path, and not ``.`` or ``..``."""
     return bool(_SEGMENT.fullmatch(text)) and text not in {".", ".."}
 
 
 def is_path(text: str) -> bool:
-    """Say whether a text is a path that begins with a slash."""
+    """Whether a text is a path that begins with a slash."""
     return bool(_PATH.fullmatch(text))
 
 
 def is_host(text: str) -> bool:
-    """Say whether a text is a host name in ASCII, an IPv4 address, or an IPv6 address without its brackets."""
+    """Whether a text is a host name in ASCII, an IPv4 address, or an IPv6 address without brackets."""
     if ":" in text:
         try:
             IPv6Address(text)
@@ -69,7 +69,7 @@ def is_host(text: str) -> bool:
 
 
 def read_location(location: str, at: Place) -> Place | None:
-    """Return where a Location leads, seen from the request that it answers; None for what is no https URL."""
+    """Return where a Location leads, relative to the request that it answers; None if it is not an https URL."""
     if len(location) > _LONGEST_LOCATION or not _CHARACTERS.fullmatch(location):
         return None
     if _HAS_AUTHORITY.match(location) and not _HTTPS.match(location):

@@ -1,6 +1,6 @@
-"""A certificate's validity as UNIX seconds, and what is odd about how it is written (RFC 5280 §4.1.2.5).
+"""The times of a certificate's validity, between DER and UNIX seconds (RFC 5280 §4.1.2.5).
 
-Read more leniently than RFC 5280 allows, as CAs are seen to write: without seconds, with an offset, with fractions.
+Reading accepts what CAs were seen to write and RFC 5280 forbids: no seconds, an offset, fractions; it notes which.
 """
 
 import re
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from estsim.est.der import DERError
+from estsim.est.der import DERError, encode
 from estsim.est.outcome import NonConformance
 
 ODD_TIME: Final = NonConformance("time without seconds or Z", "RFC 5280 §4.1.2.5")
@@ -44,3 +44,11 @@ def read_time(tag: int, content: bytes) -> tuple[float, NonConformance | None]:
         return unix_s, ODD_TIME
     early = tag == _GENERALIZED_TIME and year < _FIRST_GENERALIZED
     return unix_s, EARLY_GENERALIZED_TIME if early else None
+
+
+def encoded_time(unix_s: float) -> bytes:
+    """Return UNIX seconds, cut to whole ones, as a Time."""
+    moment = datetime.fromtimestamp(int(unix_s), UTC)
+    if moment.year < _FIRST_GENERALIZED:
+        return encode(_UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
+    return encode(_GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode("ascii"))

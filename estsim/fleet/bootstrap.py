@@ -16,7 +16,6 @@ from cryptography.x509.oid import NameOID
 
 from estsim.device.faults import DeviceFault
 from estsim.errors import UnitError, UsageError
-from estsim.est.pem import certificates_in_pem
 from estsim.est.signing import PrivateKey
 from estsim.fleet.keys import KeyRing
 from estsim.fleet.part import WHOLE, Part
@@ -27,8 +26,9 @@ from estsim.pki.authority import Issuer
 from estsim.pki.credentials import StoredCredential
 from estsim.pki.extensions import SERVER_AUTH
 from estsim.pki.keys import belongs, dump_key, make_key, spki_of
-from estsim.pki.manufacturer import ManufacturerCA, read_pem
+from estsim.pki.manufacturer import ManufacturerCA
 from estsim.pki.names import Names
+from estsim.pki.pem import certificates_in_pem, read_pem
 from estsim.scenario.credential_files import CredentialFiles, credentials_in
 from estsim.scenario.plan import Cohort, Files, Keys, Scenario, Shared
 from estsim.server.config import DEFAULT

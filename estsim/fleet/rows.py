@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from estsim.est.name_changes import NAMES_DIFFER
 from estsim.est.outcome import (
     Abandoned,
     Challenged,
@@ -19,6 +18,7 @@ from estsim.est.outcome import (
     ServerError,
     Unauthorized,
 )
+from estsim.est.verify import NAMES_DIFFER
 from estsim.record.error_kinds import reason
 from estsim.record.sample import Sample
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from estsim.errors import UsageError
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import CertificateUnreadable, read_certificate
-from estsim.est.pem import PemError, certificates_in_pem
-from estsim.net.openssl import can_read
-from estsim.user_files import MOST_PEM_BYTES, read_user_file
+from estsim.net.openssl import can_read, require_readable
+from estsim.pki.pem import certificates_in_pem, read_pem
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,8 @@ def trust_of(ca: Path | None) -> Trust:
 
 def trust_file(path: Path) -> Trust:
     """Trust the certificates of a PEM file; raises UsageError where it cannot be read or holds none."""
-    content = read_user_file(path, most_bytes=MOST_PEM_BYTES)
-    try:
-        certificates = certificates_in_pem(content)
-    except PemError as error:
-        raise UsageError(f"{path}: expected certificates in PEM: {error}") from error
-    for number, certificate in enumerate(certificates, start=1):
-        if not can_read(certificate.der):
-            raise UsageError(f"{path}: certificate {number} ({certificate.subject}) cannot be read by OpenSSL")
+    certificates = read_pem(path, certificates_in_pem, "certificates")
+    require_readable(path, certificates)
     anchors = tuple(certificate.der for certificate in certificates)
     return Trust(anchors, explicit=True, authorities=CertificateAuthorities(certificates))
 

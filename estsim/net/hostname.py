@@ -21,8 +21,8 @@ from service_identity.hazmat import (
 )
 
 from estsim.est.certificate import Certificate
-from estsim.est.general_names import AlternativeNames, alternative_names
-from estsim.est.oid import oid
+from estsim.est.der import oid
+from estsim.est.names import AlternativeNames, alternative_names
 
 HOST_MISMATCH: Final = 62  # X509_V_ERR_HOSTNAME_MISMATCH, for a check that OpenSSL does not make for us
 

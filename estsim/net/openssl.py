@@ -6,13 +6,16 @@ OpenSSL takes. The functions of OpenSSL behind them are reached here and nowhere
 is told by :func:`require_openssl` at the start of a run, not by an ``AttributeError`` in the middle of it.
 """
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi as _ffi
 from OpenSSL._util import lib as _lib
 
-from estsim.errors import EstsimError
+from estsim.errors import EstsimError, UsageError
+from estsim.est.certificate import Certificate
 
 # A stale entry in the error queue makes older OpenSSL take a healthy read for a failed one.
 LOWEST_OPENSSL: Final = 0x40000000
@@ -91,6 +94,13 @@ def can_read(der: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def require_readable(path: Path, certificates: Iterable[Certificate]) -> None:
+    """Refuse a file with a certificate that OpenSSL cannot read; raises UsageError."""
+    for number, certificate in enumerate(certificates, start=1):
+        if not can_read(certificate.der):
+            raise UsageError(f"{path}: certificate {number} ({certificate.subject}) cannot be read by OpenSSL")
 
 
 def dump_certificate(certificate: crypto.X509) -> bytes:

@@ -1,1 +1,1 @@
-"""Keys, names and certificates of our own, for the sandbox and for devices: CAs, manufacturers, credentials."""
+"""Our own keys, names and certificates, for the sandbox and for devices: CAs, manufacturers, credentials, PEM."""

@@ -1,7 +1,7 @@
-"""Certification authorities of our own: their certificates, and the device certificates that they issue (RFC 5280).
+"""Our own certification authorities: their certificates, and the device certificates that they issue (RFC 5280).
 
-Pure of files and of trio; keys and certificates are held in memory. Who may have a certificate, and when, is decided
-elsewhere. Issuing is on the path of every enrolment, so all that does not change is put into a template beforehand.
+No files and no trio; keys and certificates are in memory. Who may have a certificate, and when, is decided elsewhere.
+Issuing is on the path of every enrolment, so what does not change is encoded once beforehand.
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,10 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.der import SEQUENCE, encode
-from estsim.est.signatures import key_identifier, public_key
+from estsim.est.public_keys import encoded_key, key_identifier, public_key
 from estsim.est.signing import PrivateKey, extension, sign_certificate
 from estsim.pki.extensions import (
     CLIENT_AUTH,
@@ -48,7 +47,7 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificate:
-    """A certificate that was just issued: its DER, its serial number, and its validity in UNIX seconds."""
+    """A new certificate: its DER, its serial number, and its validity in UNIX seconds."""
 
     der: bytes
     serial: int
@@ -63,7 +62,7 @@ def make_authority(
     key = make_key(kind)
     spki = spki_of(key)
     identifier = key_identifier(spki)
-    subject_der = common_name(f"{name} {identifier[:3].hex()}")  # CAs of two sandboxes never share a name
+    subject_der = common_name(f"{name} {identifier[:3].hex()}")  # no two sandboxes have a CA of the same name
     der = sign_certificate(
         parent.key if parent else key,
         issuer_der=parent.certificate.subject_der if parent else subject_der,
@@ -87,13 +86,13 @@ def make_server_certificate(
 ) -> Certificate:
     """Issue a TLS server certificate for host names and IP addresses.
 
-    It names no CRL and no OCSP responder: a client would go and fetch it (seen with strongSwan).
+    It names no CRL or OCSP responder: some clients would fetch it (strongSwan).
     """
     der = sign_certificate(
         issuer.key,
         issuer_der=issuer.certificate.subject_der,
         subject_der=common_name("estsim sandbox"),
-        spki=public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        spki=encoded_key(public_key),
         serial=serial_number(),
         not_before_s=now.timestamp() - _MINUTE_S,
         not_after_s=min(now.timestamp() + 2 * _YEAR_S, issuer.certificate.not_after_s),
@@ -107,7 +106,7 @@ def make_server_certificate(
 
 
 class Issuer:
-    """Issues device certificates under one authority, all living equally long."""
+    """Issues device certificates under one authority, all with the same lifetime."""
 
     def __init__(self, authority: Authority, validity_s: float) -> None:
         self.authority = authority
@@ -118,11 +117,11 @@ class Issuer:
         self.is_slow = isinstance(key, rsa.RSAPrivateKey) and key.key_size > _MIN_RSA_BITS  # signing over 1 ms
 
     def issue(self, spki: bytes, names: Names, wall_now_s: float, *, expired: bool = False) -> IssuedCertificate:
-        """Issue a client certificate, valid from the second it is made, or one whose hour was over a minute before.
+        """Issue a client certificate, valid from this second on, or one that ``expired`` a minute ago after an hour.
 
-        The second is the one that a client reads which asks for whole seconds only: in the first instants of a second
-        that is the one before, and a certificate of the new one would not be valid yet. ``spki`` is the public key,
-        certified as it is encoded. A lifetime never outlasts the authority's own (RFC 5280 §6.1 would make it useless).
+        This second is that of a client's clock with whole seconds, which in the first instants of a second still shows
+        the one before. ``spki`` is certified as it is encoded. No certificate outlasts the authority's own (RFC 5280
+        §6.1).
         """
         start_s = float(int(wall_now_s - _TICK_S))
         end_s = min(start_s + self.validity_s, self.authority.certificate.not_after_s)

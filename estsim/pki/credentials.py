@@ -1,4 +1,4 @@
-"""What an endpoint proves itself with: a certificate and its private key, in memory only."""
+"""Credentials: a certificate and its private key, in memory only."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,9 @@ from estsim.pki.keys import load_key
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A leaf certificate as DER, with its key. The chain above it belongs to the context, whose key names it.
+    """A leaf certificate as DER, with its key. The chain above it belongs to the TLS context.
 
-    Sessions are kept apart by the certificate: it is whom they were made as.
+    TLS sessions are kept apart by the certificate, as a session belongs to the identity that made it.
     """
 
     certificate_der: bytes
@@ -28,7 +28,7 @@ class StoredCredential:
 
 @dataclass(frozen=True, slots=True)
 class LoadedCredential:
-    """The same with its key loaded, for the length of an exchange; the certificate stays as TLS presents it."""
+    """A stored credential with its key loaded, for the duration of an exchange."""
 
     certificate_der: bytes
     key: PrivateKey = field(repr=False)

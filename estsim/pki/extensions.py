@@ -1,14 +1,13 @@
-"""The extensions that certificates of our own carry (RFC 5280 §4.2.1), as DER, and their serial numbers."""
+"""The extensions of our own certificates (RFC 5280 §4.2.1), as DER, and their serial numbers."""
 
 from functools import cache
 from ipaddress import ip_address
 from secrets import randbits
 from typing import Final
 
-from estsim.est.der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, SEQUENCE, encode
-from estsim.est.general_names import DNS_NAME, IP_ADDRESS
-from estsim.est.oid import encoded_oid
-from estsim.est.signatures import key_identifier
+from estsim.est.der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, SEQUENCE, encode, encoded_oid
+from estsim.est.names import DNS_NAME, IP_ADDRESS
+from estsim.est.public_keys import key_identifier
 from estsim.est.signing import extension
 
 CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
@@ -22,7 +21,7 @@ def serial_number() -> int:
 
 
 def end_entity(issuer_spki: bytes, purpose: str) -> tuple[bytes, ...]:
-    """Return the extensions that all end entity certificates of an authority for one purpose have."""
+    """Return the extensions common to an authority's end entity certificates for one purpose."""
     return (
         basic_constraints(ca=False, path_length=None),
         extended_key_usage(purpose),
@@ -37,7 +36,7 @@ def extended_key_usage(purpose: str) -> bytes:
 
 
 def basic_constraints(*, ca: bool, path_length: int | None) -> bytes:
-    """Return BasicConstraints (§4.2.1.9); ``path_length`` None leaves the length open."""
+    """Return BasicConstraints (§4.2.1.9); ``path_length`` None sets no limit."""
     flag = encode(BOOLEAN, b"\xff") if ca else b""  # DER leaves a default out
     length = b"" if path_length is None else encode(INTEGER, bytes((path_length,)))
     return extension("2.5.29.19", encode(SEQUENCE, flag + length), critical=True)

@@ -1,4 +1,4 @@
-"""Private keys: their kinds, how they are made, how they are kept in memory, and which can be certified."""
+"""Private keys: their kinds, how they are made and kept in memory, and which public keys may be certified."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -9,12 +9,11 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_der_private_key,
 )
 
 from estsim.est.certificate import Certificate
-from estsim.est.signatures import public_key
+from estsim.est.public_keys import encoded_key, public_key
 from estsim.est.signing import PrivateKey
 
 _MIN_RSA_BITS: Final = 2048
@@ -56,11 +55,11 @@ def kind_of(key: PrivateKey) -> KeyKind:
 
 def spki_of(key: PrivateKey) -> bytes:
     """Return a key's public part as SubjectPublicKeyInfo."""
-    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return encoded_key(key.public_key())
 
 
 def belongs(key: PrivateKey, certificate: Certificate) -> bool:
-    """Whether a private key is a certificate's; raises ValueError where the certificate's cannot be read."""
+    """Whether a private key matches a certificate; raises ValueError where the certificate's key cannot be read."""
     return key.public_key() == public_key(certificate.spki)
 
 
@@ -70,7 +69,7 @@ def dump_key(key: PrivateKey) -> bytes:
 
 
 def load_key(der: bytes) -> PrivateKey:
-    """Return the private key of PKCS #8 DER that :func:`dump_key` made, so it is not checked again."""
+    """Load PKCS #8 DER that :func:`dump_key` made, without checking the key again."""
     key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, PrivateKey):
         raise TypeError(f"expected a key type supported for devices (got {type(key).__name__})")

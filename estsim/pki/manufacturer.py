@@ -1,37 +1,30 @@
-"""A manufacturer: the authority that issues each device's bootstrap certificate, in memory."""
+"""The manufacturer CA, which issues the bootstrap certificates of devices, in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import time
-from typing import Final, TypeVar
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_der_public_key,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_private_key
 
 from estsim.errors import UsageError
 from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.der import BIT_STRING, encode
-from estsim.est.pem import certificates_in_pem, pem
+from estsim.est.public_keys import encoded_key
 from estsim.est.signing import PrivateKey, extension, sign_certificate
 from estsim.pki.credentials import StoredCredential
 from estsim.pki.extensions import CLIENT_AUTH, basic_constraints, extended_key_usage, serial_number
-from estsim.pki.keys import belongs, dump_key
+from estsim.pki.keys import belongs, dump_key, spki_of
 from estsim.pki.names import common_name
-from estsim.user_files import MOST_PEM_BYTES, read_user_file
-
-T = TypeVar("T")
+from estsim.pki.pem import certificates_in_pem, pem, read_pem
 
 _DAY_S: Final = 86_400.0
-_BACKDATED_S: Final = 3600.0  # devices were made before they boot, and clocks differ
+_BACKDATED_S: Final = 3600.0  # devices are made before they boot, and clocks differ
 _VALIDITY_S: Final = 3650 * _DAY_S
 _EXPIRED_SINCE_S: Final = 30 * _DAY_S
 _KEY_CERT_SIGN: Final = encode(BIT_STRING, b"\x02\x04")  # bit 5, and two bits unused
@@ -40,7 +33,7 @@ _PUBLIC_FILE: Final = 0o644
 
 @dataclass(frozen=True)
 class ManufacturerCA:
-    """A manufacturer's CA certificate with its key; ``chain`` is what a device sends beside its own certificate."""
+    """A manufacturer's CA certificate with its key; ``chain`` is what a device sends after its own certificate."""
 
     certificate: Certificate
     key: PrivateKey
@@ -52,16 +45,15 @@ class ManufacturerCA:
         key = ec.generate_private_key(ec.SECP256R1())
         subject_der = common_name(f"estsim manufacturer {name}")
         return cls(
-            _sign(key, subject_der, subject_der, _spki(key.public_key()), basic_constraints(ca=True, path_length=1)),
+            _sign(key, subject_der, subject_der, spki_of(key), basic_constraints(ca=True, path_length=1)),
             key,
         )
 
     def branch(self, public_key_der: bytes, name: str, *, ends_in_s: float) -> Certificate:
-        """Certify a manufacturer below this one, whose key is elsewhere; ``public_key_der`` is its public part.
+        """Certify a subordinate manufacturer by its public key; its private key stays on another machine.
 
-        Its devices show this certificate beside their own: who trusts this manufacturer trusts them, and no private
-        key has travelled. It may certify devices, no further manufacturers, and clients of TLS only, while it is valid.
-        Raises UsageError for what is no public key.
+        Its devices send this certificate with their own, so a server that trusts this manufacturer trusts them. It may
+        certify TLS clients only, and no further CAs. Raises UsageError where ``public_key_der`` is not a public key.
         """
         try:
             key = load_der_public_key(public_key_der)
@@ -76,7 +68,7 @@ class ManufacturerCA:
             + extension("2.5.29.15", _KEY_CERT_SIGN, critical=True)
             + extended_key_usage(CLIENT_AUTH)
         )
-        return _sign(self.key, issuer_der, common_name(name), _spki(key), extensions, ends_in_s=ends_in_s)
+        return _sign(self.key, issuer_der, common_name(name), encoded_key(key), extensions, ends_in_s=ends_in_s)
 
     @classmethod
     def read(cls, cert: Path, key: Path | None = None) -> "ManufacturerCA":
@@ -97,18 +89,18 @@ class ManufacturerCA:
 
     @cached_property
     def stranger(self) -> "ManufacturerCA":
-        """Another manufacturer, that no server has heard of."""
+        """Another manufacturer, unknown to every server."""
         return ManufacturerCA.made("unknown")
 
     def issue(
         self, key: PrivateKey, subject: x509.Name, *, purpose: str = CLIENT_AUTH, expired: bool = False
     ) -> StoredCredential:
-        """Issue the certificate that a device leaves the factory with; ``purpose`` is its extended key usage."""
+        """Issue a device's bootstrap certificate; ``purpose`` is its extended key usage."""
         certificate = _sign(
             self.key,
             self.certificate.subject_der,
             subject.public_bytes(),
-            _spki(key.public_key()),
+            spki_of(key),
             extended_key_usage(purpose),
             ends_in_s=-_EXPIRED_SINCE_S if expired else _VALIDITY_S,
         )
@@ -116,10 +108,7 @@ class ManufacturerCA:
 
 
 def export_authorities(factories: Mapping[str, ManufacturerCA], folder: Path) -> None:
-    """Write the certificate of each authority as a PEM file of its name, for a server's trust; raises UsageError.
-
-    Keys stay in memory.
-    """
+    """Write each authority's certificate to ``NAME.pem``, for a server's trust; raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, factory in factories.items():
@@ -152,16 +141,3 @@ def _sign(
             extensions=(extensions,),
         )
     )
-
-
-def _spki(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def read_pem(path: Path, load: Callable[[bytes], T], what: str) -> T:
-    """Load something from a PEM file; raises UsageError, or UnreadableFile, that name the file."""
-    content = read_user_file(path, most_bytes=MOST_PEM_BYTES)
-    try:
-        return load(content)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"{path}: expected {what} in PEM: {error}") from error

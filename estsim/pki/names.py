@@ -1,20 +1,18 @@
-"""The names that a certificate of our own carries, as they are encoded."""
+"""The names in our own certificates, as encoded."""
 
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from estsim.est.der import SEQUENCE, SET, encode
+from estsim.est.der import SEQUENCE, SET, UTF8_STRING, encode, encoded_oid
 from estsim.est.names import name_text
-from estsim.est.oid import encoded_oid
-from estsim.est.text import UTF8_STRING
 
 EMPTY_NAME: Final = encode(SEQUENCE, b"")
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """A Subject, and the value of a SubjectAltName extension, as they are encoded."""
+    """A Subject, and the value of a SubjectAltName extension, as encoded."""
 
     subject_der: bytes
     san_der: bytes | None
@@ -26,17 +24,17 @@ class Names:
 
     @property
     def digest(self) -> bytes:
-        """A digest of both, by which requests for other names are told apart."""
+        """A digest of both, equal for requests of the same names."""
         return sha256(self.subject_der + b"\0" + (self.san_der or b"")).digest()
 
     @property
     def own(self) -> bytes:
-        """What the device is called: its Subject, its alternative names where that is empty."""
+        """The device's own name: its Subject, or its alternative names where that is empty."""
         return self.san_der or b"" if self.san_is_critical else self.subject_der
 
     @property
     def san_is_critical(self) -> bool:
-        """Whether a certificate has no other name than the alternative ones (RFC 5280 §4.2.1.6)."""
+        """Whether a certificate has alternative names only (RFC 5280 §4.2.1.6)."""
         return self.subject_der == EMPTY_NAME
 
 

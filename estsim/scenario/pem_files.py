@@ -2,20 +2,21 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, load_certificate
 from OpenSSL.crypto import Error as CannotLoad
 
 from estsim.errors import UnitError, UnreadableFile
 from estsim.est.certificate import Certificate
-from estsim.est.pem import PemError, certificates_in_pem
-from estsim.est.signatures import KeyUnreadable, public_key
+from estsim.est.public_keys import KeyUnreadable, public_key
 from estsim.est.signing import PrivateKey
+from estsim.pki.keys import spki_of
+from estsim.pki.pem import PemError, certificates_in_pem
 from estsim.scenario.unreadable import unreadable
 from estsim.user_files import MOST_PEM_BYTES, read_user_file
 
@@ -64,13 +65,13 @@ def public_key_in(path: Path) -> bytes:
         raise UnitError(f"contains a private key of an unsupported kind (got {path})") from error
     if not isinstance(key, PrivateKey):
         raise UnitError(f"must contain an EC, RSA or Ed25519 key, not a {type(key).__name__} (got {path})")
-    return _spki(key.public_key())
+    return spki_of(key)
 
 
 def is_key_of(spki: bytes, certificate: Certificate) -> bool:
     """Whether a public key is a certificate's, however the certificate has it encoded."""
     try:
-        return spki == certificate.spki or spki == _spki(public_key(certificate.spki))
+        return spki == certificate.spki or public_key(spki) == public_key(certificate.spki)
     except KeyUnreadable as error:
         raise UnitError(f"contains a certificate whose public key cannot be read: {error}") from error
 
@@ -87,10 +88,6 @@ def _reason(error: SSL.Error) -> str:
     """Return OpenSSL's words, as ``ee key too small``: an error holds (library, function, reason) for each entry."""
     entries = error.args[0] if error.args else ()
     return str(entries[-1][-1]) if entries else "no reason given"
-
-
-def _spki(key: Any) -> bytes:  # noqa: ANN401 - cryptography's public keys have no common type with this method
-    return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _content(path: Path) -> bytes:

@@ -17,7 +17,7 @@ from estsim.est.csr import CSRFacts, read_csr, subject_asked_for
 from estsim.est.messages import EstRequest
 from estsim.est.names import same_name
 from estsim.est.operations import PKCS10, Operation
-from estsim.est.signatures import public_key
+from estsim.est.public_keys import public_key
 from estsim.est.transfer import TransferError, decode_body
 from estsim.pki.keys import weakness_of
 from estsim.pki.names import Names

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from estsim.errors import EstsimError, StoreError, UsageError
 from estsim.est.csr import CSRError, CSRFacts, read_csr
-from estsim.est.general_names import alternative_names
-from estsim.est.signatures import public_key
+from estsim.est.names import alternative_names
+from estsim.est.public_keys import public_key
 from estsim.pki.names import Names
 from estsim.server.names import NamesError, requested_names
 from estsim.server.store import SCHEMA_VERSION

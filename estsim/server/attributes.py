@@ -7,8 +7,8 @@ from typing import Final
 
 from cryptography.x509.oid import NameOID
 
+from estsim.est.der import oid
 from estsim.est.names import read_name
-from estsim.est.oid import oid
 
 ATTRIBUTES: Final = {
     "CN": NameOID.COMMON_NAME,

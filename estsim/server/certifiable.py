@@ -7,20 +7,27 @@ lives. What only some readers take is refused, too, such as a dNSName with a spa
 import re
 from typing import Final
 
-from estsim.est.csr_attributes import at_most, is_oid
-from estsim.est.der import NULL, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, DERError, children, element
-from estsim.est.general_names import DNS_NAME, IP_ADDRESS
-from estsim.est.oid import dotted
-from estsim.est.text import (
+from estsim.est.csr import at_most, is_oid
+from estsim.est.der import (
     BMP_STRING,
     IA5_STRING,
+    NULL,
     NUMERIC_STRING,
+    OBJECT_IDENTIFIER,
+    OCTET_STRING,
     PRINTABLE_STRING,
+    SEQUENCE,
+    SET,
     TELETEX_STRING,
     UNIVERSAL_STRING,
     UTF8_STRING,
+    DERError,
+    children,
+    dotted,
+    element,
     read_string,
 )
+from estsim.est.names import DNS_NAME, IP_ADDRESS
 
 _STRINGS: Final = {
     UTF8_STRING: "UTF8String",

@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives import serialization
 
 from estsim.errors import UsageError
 from estsim.est.certificate import Certificate
-from estsim.est.pem import PemError, certificates_in_pem, pem
 from estsim.est.signing import PrivateKey
-from estsim.net.openssl import can_read
+from estsim.net.openssl import require_readable
 from estsim.pki.authority import Authority, Issuer, make_authority
 from estsim.pki.keys import KeyKind, kind_of, make_key, spki_of
 from estsim.pki.names import Names, common_name
+from estsim.pki.pem import PemError, certificates_in_pem, pem
 from estsim.server.config import DEFAULT, IssuerConfig
 from estsim.user_files import MOST_PEM_BYTES, read_user_file
 
@@ -112,9 +112,7 @@ def read_certificates(path: Path) -> tuple[Certificate, ...]:
         certificates = certificates_in_pem(content)
     except PemError as error:
         raise UsageError(f"{path}: expected CA certificates in PEM ({error})") from error
-    for number, certificate in enumerate(certificates, start=1):
-        if not can_read(certificate.der):
-            raise UsageError(f"{path}: certificate {number} ({certificate.subject}) cannot be read by OpenSSL")
+    require_readable(path, certificates)
     return certificates
 
 

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.est.authorities import CertificateAuthorities, authorities_of, is_root, newest_root_first
 from estsim.est.certificate import Certificate, read_certificate
-from estsim.est.der import BIT_STRING, NULL, OCTET_STRING, SEQUENCE, encode
-from estsim.est.oid import encoded_oid
-from estsim.est.signatures import key_identifier, signature_algorithm
+from estsim.est.der import BIT_STRING, NULL, OCTET_STRING, SEQUENCE, encode, encoded_oid
+from estsim.est.public_keys import key_identifier
+from estsim.est.signatures import signature_algorithm
 from estsim.est.signing import extension, sign_certificate
 from estsim.pki.names import common_name
 

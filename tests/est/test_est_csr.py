@@ -20,8 +20,7 @@ from estsim.est.csr import (
     build_csr,
     read_csr,
 )
-from estsim.est.der import BIT_STRING, NULL, SEQUENCE, children, element, encode
-from estsim.est.oid import encoded_oid
+from estsim.est.der import BIT_STRING, NULL, SEQUENCE, children, element, encode, encoded_oid
 
 SAN = x509.SubjectAlternativeName([x509.DNSName("meter-1.example"), x509.RFC822Name("m@example.com")])
 NAME_DER = name("meter-1").public_bytes()

@@ -8,8 +8,15 @@ from hypothesis import strategies as st
 
 from estsim.est.der import OBJECT_IDENTIFIER, SEQUENCE, SET, DERError, encode
 from estsim.est.extensions import read_extensions
-from estsim.est.general_names import alternative_names, read_general_names
-from estsim.est.names import name_text, name_value, read_name, same_name, text_parts
+from estsim.est.names import (
+    alternative_names,
+    name_text,
+    name_value,
+    read_general_names,
+    read_name,
+    same_name,
+    text_parts,
+)
 
 BYTES = st.binary(max_size=24)
 TAGS = st.sampled_from(

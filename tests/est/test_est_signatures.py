@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estsim.est.der import INTEGER, NULL, SEQUENCE, encode
-from estsim.est.oid import encoded_oid
-from estsim.est.signatures import KeyUnreadable, has_signed, is_same_key, public_key, signature_algorithm
+from estsim.est.der import INTEGER, NULL, SEQUENCE, encode, encoded_oid
+from estsim.est.public_keys import KeyUnreadable, is_same_key, public_key
+from estsim.est.signatures import has_signed, signature_algorithm
 
 SIGNED = b"what is signed"
 EXPLICIT = (0xA0, 0xA1, 0xA2)

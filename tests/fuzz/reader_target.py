@@ -25,10 +25,9 @@ from estsim.est.certs_only import CertsOnlyError, read_certs_only
 from estsim.est.challenge import Login
 from estsim.est.csr import CSRError, read_csr
 from estsim.est.der import DERError, from_ber
-from estsim.est.general_names import alternative_names
 from estsim.est.issuer_search import refusal_of
 from estsim.est.messages import EstResponse
-from estsim.est.names import name_text, name_value, read_name, same_name
+from estsim.est.names import alternative_names, name_text, name_value, read_name, same_name
 from estsim.est.operations import Operation
 from estsim.est.outcome import (
     CACertificates,
@@ -40,9 +39,8 @@ from estsim.est.outcome import (
     Outcome,
     OutcomeClass,
 )
-from estsim.est.pem import PemError, certificates_in_pem
+from estsim.est.public_keys import public_key
 from estsim.est.reading import read_response
-from estsim.est.signatures import public_key
 from estsim.est.transfer import TransferError, decode_body
 from estsim.est.verify import verify_issued
 from estsim.fleet.rows import detail_of, status_of
@@ -50,6 +48,7 @@ from estsim.net.hostname import check_host, has_cmc_ra
 from estsim.net.http import HttpExchange, Question
 from estsim.net.stamps import WireStamps
 from estsim.pki.keys import weakness_of
+from estsim.pki.pem import PemError, certificates_in_pem
 from estsim.server.names import NamesError, requested_names
 
 _WALL_S: Final = NOW.timestamp()

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from estsim.errors import ScenarioError, UnitError
-from estsim.est.pem import pem
 from estsim.est.signing import PrivateKey
 from estsim.fleet.bootstrap import CredentialFolder
 from estsim.pki.keys import make_key
 from estsim.pki.manufacturer import ManufacturerCA
+from estsim.pki.pem import pem
 from estsim.scenario import credential_files
 from estsim.scenario.credential_files import credentials_in
 from estsim.scenario.loader import load_scenario

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.est.der import BIT_STRING, BOOLEAN, INTEGER, NULL, OCTET_STRING, SEQUENCE, SET, encode
-from estsim.est.oid import encoded_oid as oid
+from estsim.est.der import encoded_oid as oid
 
 UTF8, NUMERIC, PRINTABLE, TELETEX, IA5, VISIBLE, UNIVERSAL, BMP = 0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A, 0x1C, 0x1E
 EMAIL, DNS, URI, IP, REGISTERED, OTHER, DIRECTORY = 0x81, 0x82, 0x86, 0x87, 0x88, 0xA0, 0xA4

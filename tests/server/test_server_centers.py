@@ -11,7 +11,7 @@ from server_sandbox import Response, Running, csr_for, identity_file, new_key, r
 from test_server_listener import alert_of, issued_by, manufacturer
 
 from estsim.est.certs_only import read_certs_only
-from estsim.est.pem import pem
+from estsim.pki.pem import pem
 
 TWO: dict[str, Any] = {
     "trust_centers": {

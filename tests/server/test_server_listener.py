@@ -14,10 +14,10 @@ from cryptography import x509
 from server_sandbox import Running, csr_for, identity_file, new_key, running
 
 from estsim.errors import UsageError
-from estsim.est.pem import pem
 from estsim.pki.authority import Authority, Issuer, make_authority
 from estsim.pki.keys import KeyKind, spki_of
 from estsim.pki.names import Names, common_name
+from estsim.pki.pem import pem
 from estsim.server.config import SandboxConfig
 from estsim.server.http import Limits
 from estsim.server.listener import bind

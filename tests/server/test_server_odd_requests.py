@@ -61,8 +61,8 @@ from estsim.est.certificate import read_certificate
 from estsim.est.certs_only import read_certs_only
 from estsim.est.csr import CSRError, read_csr
 from estsim.est.der import OCTET_STRING, encode
-from estsim.est.general_names import read_general_names
-from estsim.est.oid import encoded_oid as oid
+from estsim.est.der import encoded_oid as oid
+from estsim.est.names import read_general_names
 from estsim.est.transfer import decode_body
 from estsim.server.names import NamesError, requested_names
 
@@ -373,7 +373,7 @@ def requested_names_of(der: bytes) -> None:
     """Read a request as far as a sandbox does; sizes and kinds of key are looked at behind that."""
     facts = read_csr(der)
     if facts.public_key_der != spki_of(ec_key()):
-        from estsim.est.signatures import public_key  # noqa: PLC0415
+        from estsim.est.public_keys import public_key  # noqa: PLC0415
         from estsim.pki.keys import weakness_of  # noqa: PLC0415
 
         weakness = weakness_of(public_key(facts.public_key_der))

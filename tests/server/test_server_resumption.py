@@ -11,7 +11,7 @@ import trio
 from server_sandbox import DEADLINE_S, Running, csr_for, new_key, running
 from test_server_listener import issued_by, manufacturer
 
-from estsim.est.pem import pem
+from estsim.pki.pem import pem
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 

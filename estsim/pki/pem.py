@@ -1,13 +1,17 @@
-"""Certificates in PEM (RFC 7468), as users have them in files: text around them, several labels, any line length."""
+"""PEM (RFC 7468) as users have it in files: with text around it, several labels and any line length."""
 
 import binascii
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
 
-from estsim.errors import EstsimError
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from estsim.errors import EstsimError, UsageError
 from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate
 from estsim.est.der import DERError, element
 from estsim.est.transfer import encode_body
+from estsim.user_files import MOST_PEM_BYTES, read_user_file
 
 _BEGIN: Final = b"-----BEGIN "
 _END: Final = b"-----END "
@@ -16,7 +20,7 @@ _LABELS: Final = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")  
 
 
 class PemError(EstsimError, ValueError):
-    """A text without certificates in PEM, or with one that cannot be read; says which."""
+    """A text that holds no certificate in PEM, or one that cannot be read; the message says which."""
 
 
 def certificates_in_pem(content: bytes) -> tuple[Certificate, ...]:
@@ -25,10 +29,10 @@ def certificates_in_pem(content: bytes) -> tuple[Certificate, ...]:
     for number, armoured in enumerate(_blocks(content), start=1):
         try:
             der = binascii.a2b_base64(armoured.translate(None, b"\r\n \t"), strict_mode=True)
-            certificates.append(read_certificate(der[: element(der, 0)[2]]))  # a trusted one says more behind it
-        except (binascii.Error, DERError) as error:
-            raise PemError(f"certificate {number} cannot be read: {error}") from error
-        except CertificateUnreadable as error:
+            certificates.append(
+                read_certificate(der[: element(der, 0)[2]])
+            )  # OpenSSL's trust settings follow a TRUSTED CERTIFICATE
+        except (binascii.Error, DERError, CertificateUnreadable) as error:
             raise PemError(f"certificate {number} cannot be read: {error}") from error
     if not certificates:
         raise PemError("no certificate found")
@@ -42,7 +46,7 @@ def pem(der: bytes) -> bytes:
 
 
 def _blocks(content: bytes) -> Iterator[bytes]:
-    """Yield what stands between the lines of armour; each byte is looked at a fixed number of times."""
+    """Yield what stands between the lines of armour; in linear time."""
     at = content.find(_BEGIN)
     while at >= 0:
         label_end = content.find(_DASHES, at + len(_BEGIN))
@@ -52,3 +56,15 @@ def _blocks(content: bytes) -> Iterator[bytes]:
         if content[at + len(_BEGIN) : label_end] in _LABELS:
             yield content[label_end + len(_DASHES) : end]
         at = content.find(_BEGIN, end)
+
+
+T = TypeVar("T")
+
+
+def read_pem(path: Path, load: Callable[[bytes], T], what: str) -> T:
+    """Return what ``load`` makes of a PEM file; raises UsageError or UnreadableFile, which name the file."""
+    content = read_user_file(path, most_bytes=MOST_PEM_BYTES)
+    try:
+        return load(content)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{path}: expected {what} in PEM: {error}") from error
