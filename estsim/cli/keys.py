@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Final
 
+from estsim.terminal.dashboard import View
 from estsim.terminal.live import Display, LiveDisplay
-from estsim.terminal.viewing import View
 
 _VIEWS: Final = {view.key.encode(): view for view in View}
 # What arrows and function keys send (ECMA-48 §5.4), which has digits in it.

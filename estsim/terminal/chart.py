@@ -1,13 +1,15 @@
-"""Charts of block characters: columns over sixty seconds, bars of a share, the axis under them."""
+"""Charts of block characters: columns over sixty seconds with their figures and axis, and bars of a share."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from rich.style import Style
 
-from estsim.terminal.ink import PLAIN, QUIET, Line, ink
+from estsim.terminal.ink import PLAIN, QUIET, STRONG, Line, ink, left, right
 
 SECONDS: Final = 60
+GUTTER: Final = 20  # cells at the left of a chart, for its figures
+VALUE: Final = 7  # cells of a figure there
 
 _COLUMN: Final = " ▁▂▃▄▅▆▇█"
 _ZERO: Final = "."
@@ -15,11 +17,32 @@ _EIGHTHS: Final = 8
 _TICK_EVERY: Final = 10
 
 
-def columns(values: Sequence[int], *, height: int, cells: int, style: Style) -> list[Line]:
-    """Return a column chart of sixty values, ``height`` lines high, each column ``cells`` wide.
+def chart(
+    values: Sequence[int],
+    figures: Sequence[tuple[str, str]],
+    *,
+    height: int,
+    cells: int,
+    style: Style,
+) -> list[Line]:
+    """Return a column chart with its figures at the left, the main one first; those beyond ``height`` are left out."""
+    lines = []
+    for row, columns_ in enumerate(columns(values, height=height, cells=cells, style=style)):
+        label, value = figures[row] if row < len(figures) else ("", "")
+        first = row == 0
+        text = [
+            ink(f" {left(label, GUTTER - VALUE - 3)}", PLAIN if first else QUIET),
+            ink(f"{right(value, VALUE)}  ", STRONG if first else QUIET),
+        ]
+        lines.append([*text, *columns_])
+    return lines
 
-    The highest value fills the height. Whatever is above zero shows at least an eighth of a cell; zeros are a
-    dotted base line, and seconds that have no value yet (at the left, where there are fewer than sixty) stay blank.
+
+def columns(values: Sequence[int], *, height: int, cells: int, style: Style) -> list[Line]:
+    """Return a column chart of the last sixty values, ``height`` lines high, each column ``cells`` wide.
+
+    The highest value fills the height. Anything above zero shows at least an eighth of a cell; zeros are a
+    dotted base line; with fewer than sixty values, the columns at the left stay blank.
     """
     shown = values[-SECONDS:]
     top = max(shown, default=0)
@@ -35,7 +58,7 @@ def columns(values: Sequence[int], *, height: int, cells: int, style: Style) -> 
 
 
 def _base_line(drawn: str, style: Style) -> Line:
-    """Dot the gaps of the lowest line, quietly."""
+    """Return the lowest line of a chart, its gaps dotted."""
     line: Line = []
     start = 0
     for end in range(1, len(drawn) + 1):
@@ -47,7 +70,7 @@ def _base_line(drawn: str, style: Style) -> Line:
 
 
 def bar(share: float, width: int, style: Style = PLAIN) -> Line:
-    """Return a horizontal bar on a quiet track, to half a cell; only 0 is empty and only 1 is full."""
+    """Return a horizontal bar to half a cell; only a share of 0 is empty and only 1 is full."""
     halves = round(min(max(share, 0.0), 1.0) * width * 2)
     if share > 0:
         halves = max(halves, 1)
@@ -59,6 +82,6 @@ def bar(share: float, width: int, style: Style = PLAIN) -> Line:
 
 
 def axis(labels: Sequence[str], *, cells: int) -> Line:
-    """Return the axis of a chart of sixty columns, with a label at each tenth second."""
+    """Return the axis below a chart and its figures, with a label at every tenth column."""
     room = _TICK_EVERY * cells
-    return [ink("".join(f"┴{label}".ljust(room, "─") for label in labels), QUIET)]
+    return [ink(" " * GUTTER), ink("".join(f"┴{label}".ljust(room, "─") for label in labels), QUIET)]

@@ -1,6 +1,6 @@
-"""A dry run in the terminal: the load it would offer over time, what it takes of this machine, what would become of it.
+"""The page of a forecast: the offered load over time, the resources that it needs, and the expected outcome.
 
-The same ink and charts as the dashboard's. Nothing here was measured, and it says so.
+It states that nothing was measured.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,8 @@ from estsim.figures.forecast import Forecast, Need, summed
 from estsim.figures.metrics import DRAIN, PERIOD, POLLS, SYNCHRONISATION, WASTED_SHARE
 from estsim.figures.text import clean, count, duration, moment, percent, quantity, ratio, short_count, words
 from estsim.record.saturation import WINDOW_S
-from estsim.terminal.chart import SECONDS, axis, columns
+from estsim.terminal.chart import GUTTER, SECONDS, VALUE, axis, columns
+from estsim.terminal.figure_grid import folded, pairs
 from estsim.terminal.ink import (
     ALARM,
     CAUTION,
@@ -27,21 +28,18 @@ from estsim.terminal.ink import (
     WAKE_UPS,
     Line,
     Page,
+    hanging,
     ink,
     left,
+    page_of,
+    page_width,
     right,
     title,
-    trimmed,
     width_of,
     wrap,
 )
-from estsim.terminal.labelled import folded, pairs
 from estsim.units import format_duration
 
-_WIDEST: Final = 110
-_NARROWEST: Final = 80
-_GUTTER: Final = 20  # of a chart, for its figures
-_VALUE: Final = 7
 _HEIGHT: Final = 3
 _TICKS: Final = 6
 _MOST_EVENTS: Final = 12
@@ -51,13 +49,13 @@ _IN_SERVICE: Final = ("operational", "renewing")
 
 
 def print_forecast(console: Console, forecast: Forecast) -> None:
-    """Print the pages to the console, its width respected."""
+    """Print the page, at the width of the console."""
     console.print(forecast_page(forecast, width=console.width), soft_wrap=True)
 
 
 def forecast_page(forecast: Forecast, *, width: int) -> Page:
     """Return a forecast for a terminal of the width."""
-    width = min(max(width, _NARROWEST), _WIDEST)
+    width = page_width(width)
     panes = [
         _head(forecast, width),
         _load(forecast, width),
@@ -65,24 +63,19 @@ def forecast_page(forecast: Forecast, *, width: int) -> Page:
         _needs(forecast.needs, width),
         _notes(forecast, width),
     ]
-    lines: list[Line] = []
-    for pane in filter(None, panes):
-        lines += [[], *map(trimmed, pane)]
-    return Page([*lines, []])
+    return page_of(panes)
 
 
 def _head(forecast: Forecast, width: int) -> list[Line]:
-    """Return what this is: no run, of what, against what."""
+    """Return scenario, fleet and end of the dry run, and the server that was assumed."""
     if forecast.settled and forecast.ended_s < forecast.duration_s:
         end = f"settled after {_lasting(forecast.ended_s)} of at most {_lasting(forecast.duration_s)}"
     else:
         end = f"{_lasting(forecast.ended_s)}, {'settled' if forecast.settled else 'not settled'}"
-    badge = ink(" DRY RUN ", Style(bold=True, reverse=True))
     fleet = f"{forecast.scenario}: {quantity(forecast.devices, 'device')}, {end}"
-    words = f"{fleet}. No device was started, nothing was measured."
-    indent = width_of([badge])
-    first, *others = wrap(clean(words), width - indent - 1)
-    lines: list[Line] = [[badge, ink(f" {first}")], *([ink(" " * (indent + 1) + line)] for line in others)]
+    text = f"{fleet}. No device was started, nothing was measured."
+    head = [ink(" DRY RUN ", Style(bold=True, reverse=True)), ink(" ")]
+    lines = hanging(head, wrap(clean(text), width - width_of(head)))
     return [*lines, *folded("server", forecast.server, width - 1)]
 
 
@@ -91,15 +84,12 @@ def _lasting(seconds: float) -> str:
 
 
 def _at(forecast: Forecast, at_s: float | None) -> str:
-    """Return a moment as the axis has it."""
+    """Return a time in the format of the axis."""
     return moment(at_s, within_s=SECONDS * _column_s(forecast))
 
 
-# -- the load over time
-
-
 def _load(forecast: Forecast, width: int) -> list[Line]:
-    """Return a chart for each operation, polls apart, the fleet in service, the axis, and the events under it."""
+    """Return a chart for each operation, for polls and for operational devices, and the axis with the events below."""
     column_s = _column_s(forecast)
     wide = f"1 column = {format_duration(column_s)}"
     lines = [title("OFFERED LOAD", [quantity(forecast.load.exchanges, "exchange"), wide], width)]
@@ -109,11 +99,11 @@ def _load(forecast: Forecast, width: int) -> list[Line]:
         lines += _chart("polls", forecast.load.polls, forecast, column_s, WAKE_UPS)
     lines += _service_chart(forecast, column_s)
     ticks = [moment(tick * SECONDS // _TICKS * column_s, within_s=SECONDS * column_s) for tick in range(_TICKS)]
-    return [*lines, [ink(" " * _GUTTER), *axis(ticks, cells=1)], *_events(forecast, column_s, width)]
+    return [*lines, axis(ticks, cells=1), *_events(forecast, column_s, width)]
 
 
 def _column_s(forecast: Forecast) -> int:
-    """Return how many seconds a column stands for, so that sixty hold the run."""
+    """Return the seconds of a column, so that sixty columns hold the run."""
     last_s = max([forecast.ended_s, *(at_s for at_s, _ in forecast.events if at_s <= forecast.duration_s)])
     least = max(1, ceil((int(last_s) + 1) / SECONDS))
     return next((seconds for seconds in _SECONDS_A_COLUMN if seconds >= least), ceil(least / _DAY_S) * _DAY_S)
@@ -125,14 +115,14 @@ def _chart(name: str, counts: Mapping[int, int], forecast: Forecast, column_s: i
     total, peak = sum(counts.values()), max(counts.values(), default=0)
     figures = (
         (name, ""),
-        ("total", short_count(total, _VALUE)),
-        ("peak /s", short_count(peak, _VALUE)),
+        ("total", short_count(total, VALUE)),
+        ("peak /s", short_count(peak, VALUE)),
     )
     return _drawn(figures, values, style)
 
 
 def _service_chart(forecast: Forecast, column_s: int) -> list[Line]:
-    """Return the devices that have a certificate and power, over time."""
+    """Return a chart of the devices with a certificate and power, over time."""
     values: dict[int, int] = {}
     for point in forecast.fleet:
         values[int(point.at_s) // column_s] = sum(point.states.get(state, 0) for state in _IN_SERVICE)
@@ -142,26 +132,25 @@ def _service_chart(forecast: Forecast, column_s: int) -> list[Line]:
         drawn.append(last)
     figures = (
         ("operational", ""),
-        ("at the end", short_count(drawn[-1], _VALUE)),
-        ("of devices", short_count(forecast.devices, _VALUE)),
+        ("at the end", short_count(drawn[-1], VALUE)),
+        ("of devices", short_count(forecast.devices, VALUE)),
     )
     return _drawn(figures, drawn, CERTIFICATES)
 
 
 def _drawn(figures: tuple[tuple[str, str], ...], values: list[int], style: Style) -> list[Line]:
-    """Return a chart beside its figures; unlike the dashboard's, time begins at its left edge."""
+    """Return a chart with its figures; unlike the dashboard's, it begins at its left edge."""
     lines = []
     for row, (blank, *drawn) in enumerate(columns(values, height=_HEIGHT, cells=1, style=style)):
         label, value = figures[row]
-        style_of = PLAIN if row == 0 else QUIET
-        text = left(f" {label}", _GUTTER - 2) if not value else left(f" {label}", _GUTTER - _VALUE - 2)
-        number = [ink(right(value, _VALUE), QUIET)] if value else []
-        lines.append([ink(text, style_of), *number, ink("  "), *drawn, blank])
+        text = left(f" {label}", GUTTER - 2) if not value else left(f" {label}", GUTTER - VALUE - 2)
+        number = [ink(right(value, VALUE), QUIET)] if value else []
+        lines.append([ink(text, PLAIN if row == 0 else QUIET), *number, ink("  "), *drawn, blank])
     return lines
 
 
 def _events(forecast: Forecast, column_s: int, width: int) -> list[Line]:
-    """Return the places of events under the axis, numbered, and what happens there."""
+    """Return the numbers of the events at their places below the axis, and the list of them."""
     if not forecast.events:
         return []
     cells = [" "] * SECONDS
@@ -169,15 +158,12 @@ def _events(forecast: Forecast, column_s: int, width: int) -> list[Line]:
         column = int(at_s) // column_s
         if column < SECONDS:
             cells[column] = str(number) if number < 10 else "+"  # noqa: PLR2004 - one cell
-    lines: list[Line] = [[ink(left(" events", _GUTTER)), ink("".join(cells), CAUTION)]]
+    lines: list[Line] = [[ink(left(" events", GUTTER)), ink("".join(cells), CAUTION)]]
     for number, (at_s, what) in enumerate(forecast.events[:_MOST_EVENTS], start=1):
         head = f" {right(str(number), 2)}  {left(_at(forecast, at_s), 10)}"
         lines.append([ink(head, CAUTION), ink(left(what, width - len(head)))])
     more = len(forecast.events) - _MOST_EVENTS
     return [*lines, [ink(f"     and {more} more", QUIET)]] if more > 0 else lines
-
-
-# -- figures, needs, notes
 
 
 def _figures(forecast: Forecast, width: int) -> list[Line]:
@@ -204,7 +190,7 @@ def _figures(forecast: Forecast, width: int) -> list[Line]:
 
 
 def _needs(needs: tuple[Need, ...], width: int) -> list[Line]:
-    """Return what the plan takes beside what the machine has: in words, and why."""
+    """Return each resource: required, available, and why."""
     lacking = [need for need in needs if not need.is_met]
     verdict = (
         "this machine has enough" if not lacking else f"insufficient {' and '.join(need.what for need in lacking)}"
@@ -232,8 +218,7 @@ def _notes(forecast: Forecast, width: int) -> list[Line]:
     )
     lines = [title("NOTES", [], width)]
     for note in (*forecast.assumptions, *forecast.notes, judged):
-        first, *others = wrap(clean(note), width - 4) or [""]
-        lines += [[ink(f" - {first}")], *([ink(f"   {line}")] for line in others)]
+        lines += hanging([ink(" - ")], wrap(clean(note), width - 4))
     return lines
 
 

@@ -1,33 +1,34 @@
 """The overview: fleet, rates, latency, deferral, errors and the generator, each in its place.
 
-More room becomes taller charts, the last window beside the whole run, a table of outcomes and, from 127 columns on, a
-second column.
+Larger terminals get taller charts, the last window below the whole run, a table of outcomes and, from 127 columns on,
+a second column.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from estsim.figures.snapshot import OperationFigures, Snapshot
-from estsim.terminal.chart import SECONDS
+from estsim.figures.text import quantity
+from estsim.terminal.chart import GUTTER, SECONDS
 from estsim.terminal.deferral import deferral
+from estsim.terminal.errors import errors
 from estsim.terminal.fleet import ROWS as FLEET_ROWS
 from estsim.terminal.fleet import TALL_ROWS as TALL_FLEET_ROWS
 from estsim.terminal.fleet import fleet
 from estsim.terminal.generator import ROWS as GENERATOR_ROWS
 from estsim.terminal.generator import WIDTH as GENERATOR_WIDTH
-from estsim.terminal.generator import errors, generator
+from estsim.terminal.generator import generator
 from estsim.terminal.ink import Line, beside
 from estsim.terminal.latency import latency, outcomes
-from estsim.terminal.throughput import GUTTER, throughput
+from estsim.terminal.throughput import throughput
 
 _SIDE_WIDTH: Final = GENERATOR_WIDTH
 _MOST_OPERATIONS: Final = 5
 _TALLEST_CHART: Final = 12
-_BLANK: Final[Line] = []
 
 
 def overview(snapshot: Snapshot, width: int, height: int) -> list[Line]:
-    """Return the view, ``height`` lines high; a little more where there are many operations and too little room."""
+    """Return the view, ``height`` lines high; slightly higher with many operations on a small terminal."""
     cells = (width - _SIDE_WIDTH - 2 - GUTTER) // SECONDS
     if cells >= 1:
         return _two_columns(snapshot, width, height, cells=cells)
@@ -35,7 +36,7 @@ def overview(snapshot: Snapshot, width: int, height: int) -> list[Line]:
 
 
 class _Room:
-    """Lines that are still to be spent."""
+    """The lines that are left to share out."""
 
     __slots__ = ("left",)
 
@@ -43,13 +44,13 @@ class _Room:
         self.left = max(0, left)
 
     def take(self, wanted: int) -> int:
-        """Take what is wanted, or what is left of it."""
+        """Take the lines wanted, or all that are left."""
         taken = min(max(wanted, 0), self.left)
         self.left -= taken
         return taken
 
     def take_all_of(self, wanted: int) -> int:
-        """Take what is wanted, or nothing."""
+        """Take the lines wanted, or none."""
         return self.take(wanted) if self.left >= wanted else 0
 
 
@@ -95,10 +96,10 @@ def _least_measured(operations: Sequence[OperationFigures]) -> int:
 def _measured(
     snapshot: Snapshot, width: int, room: _Room, *, cells: int, more_gaps: int
 ) -> tuple[list[list[Line]], int]:
-    """Return throughput, latency, outcomes and deferral, and the gap between panes, spending the room on them.
+    """Return throughput, latency, outcomes and deferral, and the gap between panes.
 
-    The order of the spending is the order of worth: a radar that shows a herd's shape first, then charts of two
-    lines, then air, then the last window, then outcomes, and last taller charts.
+    The room goes by priority: a radar tall enough for the shape of a herd, charts of two lines, gaps, the last window,
+    outcomes, taller charts.
     """
     operations = _shown(snapshot)
     radar = 1 + room.take(2)
@@ -113,7 +114,16 @@ def _measured(
     room.take(3 * growth)
     room.left += spare_errors
     panes = [
-        throughput(snapshot, width, heights=(rates, rates), cells=cells, axes=axes),
+        throughput(
+            snapshot.requests_per_s,
+            snapshot.certificates_per_s,
+            width,
+            elapsed_s=snapshot.elapsed_s,
+            notes=[quantity(snapshot.requests, "request"), quantity(snapshot.certificates, "certificate")],
+            height=rates,
+            cells=cells,
+            axes=axes,
+        ),
         latency(operations, width, window=snapshot.window if recent else None),
     ]
     if outcome_lines:
@@ -123,9 +133,9 @@ def _measured(
 
 
 def _stack(panes: Sequence[list[Line]], *, gap: int) -> list[Line]:
-    """Return the panes one below the other."""
+    """Return the panes below each other."""
     lines: list[Line] = []
     for pane in panes:
-        lines += [_BLANK] * gap if lines else []
+        lines += [[]] * gap if lines else []
         lines += pane
     return lines

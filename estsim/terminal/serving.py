@@ -1,50 +1,45 @@
-"""The live view of the sandbox: one moment of serving as a picture of exactly the terminal's size.
+"""The live view of the sandbox, drawn to exactly the terminal's size.
 
-A pure function of the snapshot and the size, in the style of :mod:`estsim.terminal.dashboard`: legible at 80 by 24
-cells, below which it is cropped; more room becomes taller charts, more reasons and above all more of the exchanges
-served. What stands where depends on the size and the number of trust centers alone, so nothing moves from one picture
-to the next.
+It is a pure function of the snapshot and the size, as :mod:`estsim.terminal.dashboard`. Larger terminals get taller
+charts, more reasons and above all more exchanges. The layout depends on the size and the number of trust centers only,
+so nothing moves from one frame to the next.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from rich.style import Style
-
-from estsim.figures.text import ABSENT, clean, clock, count, short_count
-from estsim.terminal.chart import SECONDS, axis
-from estsim.terminal.dashboard import LEAST_HEIGHT, LEAST_WIDTH
+from estsim.figures.text import clean, clock, count, short_count
+from estsim.terminal.chart import GUTTER, SECONDS
 from estsim.terminal.ink import (
     ALARM,
+    BADGE,
+    BANNER,
     CAUTION,
-    CERTIFICATES,
     GOOD,
+    LEAST_HEIGHT,
+    LEAST_WIDTH,
     QUIET,
-    REQUESTS,
     STRONG,
     Frame,
     Line,
     cut,
+    fitting,
     ink,
     left,
     right,
+    screen_of,
     spread,
     title,
     width_of,
 )
-from estsim.terminal.serving_panes import CenterFigures, tables_in, trust_centers
-from estsim.terminal.throughput import GUTTER, chart
+from estsim.terminal.throughput import throughput
+from estsim.terminal.trust_centers import CenterFigures, tables_in, trust_centers
 
 __all__ = ["CenterFigures", "ServingSnapshot", "serving_view"]
 
-_BADGE: Final = Style(bold=True, reverse=True, color="cyan")
-_BANNER: Final = Style(bold=True, reverse=True, color="red")
-_LABELS: Final = ("-60s", "-50s", "-40s", "-30s", "-20s", "-10s")
 _VALUE: Final = 7
 _REASON_COUNT: Final = 6
-_SHORT_PIECE: Final = 11  # of a word that the end of a line cut, its ellipsis included
+_SHORT_PIECE: Final = 11  # of a word cut by the end of the line, with its ellipsis
 _FRAME_ROWS: Final = 3 + 1  # the header and the keys
 _LEAST_BODY: Final = 10  # throughput, refusals and exchanges, below which trust centers share a line
 _AIRY_BODY: Final = 24
@@ -67,13 +62,13 @@ class ServingSnapshot:
     centers: tuple[CenterFigures, ...]  # in the order of the configuration
     refusals: tuple[tuple[str, int], ...]  # reason and count, most frequent first
     recent: tuple[str, ...]  # exchanges served, newest last
-    trouble: str | None  # the sentence that says what is wrong with the sandbox itself, while it is so
+    trouble: str | None  # what is wrong with the sandbox itself
     stopping: bool
-    directory: str = "DIR"  # as one would type it after ``estsim pending list``
+    directory: str = "DIR"  # the argument of ``estsim pending list``
 
 
 def serving_view(snapshot: ServingSnapshot, *, width: int, height: int) -> Frame:
-    """Return the picture: ``height`` lines of ``width`` cells, whatever the snapshot holds."""
+    """Return the frame: ``height`` lines of ``width`` cells, whatever the snapshot holds."""
     full_width, full_height = max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT)
     tables = tables_in(full_width)
     most = _LEAST_BODY + (full_height - LEAST_HEIGHT) // 2
@@ -82,21 +77,26 @@ def serving_view(snapshot: ServingSnapshot, *, width: int, height: int) -> Frame
     lines = header(snapshot, full_width)
     for pane in (
         centers,
-        throughput(snapshot, full_width, rows=rows.chart, axes=rows.axis),
+        throughput(
+            snapshot.requests_per_s,
+            snapshot.certificates_per_s,
+            full_width,
+            elapsed_s=snapshot.elapsed_s,
+            height=rows.chart,
+            cells=max(1, (full_width - GUTTER) // SECONDS),
+            axes=rows.axis,
+            dashes=True,
+        ),
         refusals(snapshot, full_width, rows=rows.refusals),
         exchanges(snapshot, full_width, rows=rows.exchanges),
     ):
         lines += [*pane, *[_BLANK] * rows.gap]
-    lines[full_height - 1 :] = [keys(snapshot, full_width)]
-    if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-        note = f" {width}x{height} is too small: the view needs {LEAST_WIDTH}x{LEAST_HEIGHT}"
-        lines[max(height - 1, 0) :] = [[ink(cut(note, width), CAUTION)]]
-    return Frame(lines, width=width, height=height)
+    return screen_of(lines, keys(snapshot, full_width), width=width, height=height)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """How many lines each part of the body has."""
+    """The lines of each part of the body."""
 
     chart: int
     axis: bool
@@ -106,7 +106,7 @@ class _Rows:
 
     @classmethod
     def of(cls, body: int) -> Self:
-        """Share out the lines between the trust centers and the keys; the exchanges get what the others leave."""
+        """Divide the lines between the trust centers and the keys; the exchanges get what the others leave."""
         gap = int(body >= _AIRY_BODY)
         chart_rows = min((body + 4) // 10, _TALLEST_CHART)
         axes = body >= 2 * _LEAST_BODY
@@ -116,14 +116,14 @@ class _Rows:
 
 
 def header(snapshot: ServingSnapshot, width: int) -> list[Line]:
-    """Return three lines: where it serves and for how long, its connections, and what is wrong, else a blank."""
+    """Return three lines: URL and uptime, connections, and what is wrong with the sandbox, else a blank."""
     symbol, word, style = ("◐", "stopping", CAUTION) if snapshot.stopping else ("●", "serving", GOOD)
     state = [ink(f"{symbol} {word}", style), ink(f"  {clock(snapshot.elapsed_s)} ", STRONG)]
-    badge = ink(" estsim ", _BADGE)
+    badge = ink(" estsim ", BADGE)
     url = cut(snapshot.url, width - width_of([badge, *state]) - 2)
     trouble = _BLANK
     if snapshot.trouble is not None:
-        trouble = [ink(f" ▲ ERROR: {left(snapshot.trouble, width - 10)}", _BANNER)]
+        trouble = [ink(f" ▲ ERROR: {left(snapshot.trouble, width - 10)}", BANNER)]
     return [spread([badge, ink(f" {url}", STRONG)], state, width), _connections(snapshot), trouble]
 
 
@@ -139,52 +139,28 @@ def _connections(snapshot: ServingSnapshot) -> Line:
     return line
 
 
-def throughput(snapshot: ServingSnapshot, width: int, *, rows: int, axes: bool) -> list[Line]:
-    """Return the pane of requests and certificates per second, each chart ``rows`` high, and their axis."""
-    cells = max(1, (width - GUTTER) // SECONDS)
-    seconds = math.ceil(max(1, min(SECONDS, snapshot.elapsed_s)))  # before the start there was nothing to count
-    lines = [title("THROUGHPUT", ["last 60 s"], width)]
-    for label, all_values, style in (
-        ("requests/s", snapshot.requests_per_s, REQUESTS),
-        ("certs/s", snapshot.certificates_per_s, CERTIFICATES),
-    ):
-        values = all_values[-seconds:]
-        lines += chart(values, _rates(label, values), height=rows, cells=cells, style=style)
-    return [*lines, [ink(" " * GUTTER), *axis(_LABELS, cells=cells)]] if axes else lines
-
-
-def _rates(label: str, values: Sequence[int]) -> list[tuple[str, str]]:
-    """Return the last second's rate under its name, then what explains it; dashes where no second is over yet."""
-    if not values:
-        return [(label, ABSENT), ("peak", ABSENT), ("mean", ABSENT)]
-    rates = ((label, values[-1]), ("peak", max(values)), ("mean", sum(values) / len(values)))
-    return [(name, short_count(rate, _VALUE)) for name, rate in rates]
-
-
 def refusals(snapshot: ServingSnapshot, width: int, *, rows: int) -> list[Line]:
-    """Return the pane: the most frequent reasons; the last line sums up those that found none, or stays blank."""
+    """Return the pane: the most frequent reasons; the last line sums up the others, or stays blank."""
     reasons = snapshot.refusals
+    shown, rest = fitting(reasons, rows)
+    others = [(f"other reasons ({len(rest)})", sum(number for _, number in rest))] if rest else []
     total = sum(number for _, number in reasons)
-    shown = list(reasons if len(reasons) <= rows else reasons[: rows - 1])
-    if len(reasons) > len(shown):
-        rest = total - sum(number for _, number in shown)
-        shown.append((f"other reasons ({len(reasons) - len(shown)})", rest))
     lines = [title("REFUSALS BY REASON", [count(total) if reasons else "none yet"], width)]
-    for reason, number in shown:
+    for reason, number in (*shown, *others):
         figure = right(short_count(number, _REASON_COUNT), _REASON_COUNT)
         lines.append([ink(f" {figure} ", ALARM), ink(_shortened(reason, width - _REASON_COUNT - 2))])
     return [*lines, *[_BLANK] * (1 + rows - len(lines))]
 
 
 def exchanges(snapshot: ServingSnapshot, width: int, *, rows: int) -> list[Line]:
-    """Return the pane: the last exchanges served, newest last, with blank lines below until there are enough."""
+    """Return the pane: the last exchanges served, newest last, padded with blank lines."""
     lines = [title("EXCHANGES", ["newest last"] if snapshot.recent else ["none yet"], width)]
     lines += [[ink(f" {_shortened(line, width - 1)}")] for line in snapshot.recent[-rows:]]
     return [*lines, *[_BLANK] * (1 + rows - len(lines))]
 
 
 def _shortened(text: str, width: int) -> str:
-    """Return the text cut to the width, after a whole word unless much of a long one (a serial) can be kept."""
+    """Return the text cut to the width, at the end of a word unless much of a long one (a serial) can be kept."""
     short = cut(text, width)
     whole, _, piece = short.rpartition(" ")
     if short == clean(text) or not whole.strip() or len(piece) > _SHORT_PIECE:
@@ -193,7 +169,7 @@ def _shortened(text: str, width: int) -> str:
 
 
 def keys(snapshot: ServingSnapshot, width: int) -> Line:
-    """Return the last line: how to stop it, and how to see what waits for a person."""
+    """Return the last line: how to stop the sandbox, and how to list what awaits approval."""
     if snapshot.stopping:
         return [ink(cut(" Finishing current exchanges · press Ctrl-C again to quit now", width), CAUTION)]
     awaiting = sum(center.awaiting_approval for center in snapshot.centers)

@@ -1,6 +1,6 @@
-"""Whether the fleet marches in step: the length R of the mean vector of its polls, and where in the period they fall.
+"""Whether the polls of the fleet are in step: R as a gauge, and the polls folded on the period T.
 
-The words are for reading across a room; docs/metrics.md has the definitions.
+docs/metrics.md has the definitions.
 """
 
 import math
@@ -13,10 +13,9 @@ from rich.style import Style
 from estsim.figures.metrics import BURSTINESS, FANO, LAG_CORRELATION, PERIOD
 from estsim.figures.snapshot import DeferralSnapshot
 from estsim.figures.text import ABSENT, compact, ratio, short_count
-from estsim.terminal.chart import SECONDS, axis, bar
+from estsim.terminal.chart import SECONDS, VALUE, axis, bar, chart
 from estsim.terminal.figure_grid import grid, rows_of
 from estsim.terminal.ink import ALARM, CAUTION, GOOD, QUIET, STRONG, Line, ink, left, right, title
-from estsim.terminal.throughput import GUTTER, chart
 from estsim.terminal.waits import seconds_mark
 
 IN_STEP: Final = 0.7
@@ -28,8 +27,7 @@ _WIDEST_GAUGE: Final = 60
 _NAME: Final = 14
 _WORD: Final = 8
 _WHOLE_FROM: Final = 99.5
-_VALUE: Final = 7
-_FINE: Final = 1000
+_PARTS: Final = 1000  # of a count
 
 
 def in_words(synchronisation: float | None) -> str:
@@ -43,12 +41,12 @@ _STYLES: Final = {"in step": ALARM, "loose": CAUTION, "spread": GOOD, ABSENT: QU
 
 
 def synchrony_rows(width: int) -> int:
-    """Return how many lines the pane takes."""
+    """Return the number of lines of the pane."""
     return 3 + rows_of(3, width)
 
 
 def synchrony(moment: DeferralSnapshot, width: int) -> list[Line]:
-    """Return the pane: R of the last window and of the run as gauges in words, then what else tells of a herd."""
+    """Return the pane: R of the last window and of the run as gauges, then the other signs of a herd."""
     period = ABSENT if moment.period_s is None else seconds_mark(moment.period_s)
     return [
         title("SYNCHRONY", [f"{PERIOD.label} {period}"], width),
@@ -66,7 +64,7 @@ def synchrony(moment: DeferralSnapshot, width: int) -> list[Line]:
 
 
 def _short(value: float | None) -> str:
-    """Return a plain figure in five cells."""
+    """Return a plain figure in at most five cells."""
     return ratio(value) if value is None or not abs(value) >= _WHOLE_FROM else compact(value)
 
 
@@ -84,27 +82,27 @@ def _gauge(name: str, value: float | None, width: int) -> Line:
 
 
 def rhythm(moment: DeferralSnapshot, *, height: int, cells: int, axes: bool) -> list[Line]:
-    """Return the polls of the last window folded on the period, stretched over sixty columns."""
+    """Return a chart of the polls of the last window, folded on the period and stretched to sixty columns."""
     period = moment.period_s
-    polls = short_count(sum(moment.rhythm), _VALUE) if moment.rhythm else ABSENT
+    polls = short_count(sum(moment.rhythm), VALUE) if moment.rhythm else ABSENT
     figures = [("rhythm", polls), (f"of T {seconds_mark(period)}" if period else "", "")]
     lines = chart(stretched(moment.rhythm), figures, height=height, cells=cells, style=_RHYTHM)
     if axes:
         marks = [seconds_mark(period * at / _LABELS) if period else "" for at in range(_LABELS)]
-        lines.append([ink(" " * GUTTER), *axis(marks, cells=cells)])
+        lines.append(axis(marks, cells=cells))
     return lines
 
 
 def stretched(bins: Sequence[int]) -> list[int]:
-    """Return bins of any number on sixty columns, each with its share of the bins that it covers; in thousandths."""
+    """Return bins of any number on sixty columns, each with its share of the bins that it covers, in thousandths."""
     if not bins:
         return []
     sums = [0, *accumulate(bins)]
 
     def up_to(column: int) -> int:
         whole, rest = divmod(column * len(bins), SECONDS)
-        part = bins[whole] * rest * _FINE // SECONDS if rest else 0
-        return sums[whole] * _FINE + part
+        part = bins[whole] * rest * _PARTS // SECONDS if rest else 0
+        return sums[whole] * _PARTS + part
 
     edges = [up_to(column) for column in range(SECONDS + 1)]
     return [after - before for before, after in pairwise(edges)]

@@ -1,19 +1,21 @@
-"""The tables printed once a run is over, made of summary.json's figures (docs/running.md).
+"""The tables printed at the end of a run, from the figures of summary.json (docs/running.md).
 
-The verdict comes first, in words; then what it rests on; last where everything else is. Figures that a run could not
-give show as a dash. Tables fit the width, reasons and lists are folded, and paths are left whole for copying.
+The verdict comes first, in words, then what it rests on; the results folder comes last. Missing figures show as a dash.
+Tables fit the width: reasons and lists are folded. Paths are left whole for copying.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from rich.style import Style
+
 from estsim.figures.metric_kinds import Place
 from estsim.figures.metric_text import metric_text
 from estsim.figures.metrics import EXCHANGES, PUNCTUALITY, RETRY_AFTER, TIME_TO_CERTIFICATE, WITHIN, shown_in
-from estsim.figures.phase_text import rate
+from estsim.figures.phase_text import cells, rate, whole_run
 from estsim.figures.snapshot import OperationFigures, Quantiles
-from estsim.figures.summary import FleetSummary, RunFacts, Summary
+from estsim.figures.summary import FleetSummary, PhaseSummary, Summary
 from estsim.figures.summary_deferral import DeferralSummary, NonConformanceSummary, TimeToCertificate
 from estsim.figures.summary_errors import ErrorSummary
 from estsim.figures.summary_generator import GeneratorSummary, SaturationSummary
@@ -21,57 +23,64 @@ from estsim.figures.text import PARTS, clean, count, duration, mebibytes, millis
 from estsim.figures.verdict_text import WRONGLY_ISSUED, internal_errors
 from estsim.record.error_kinds import OTHERS, reason
 from estsim.record.statistic import Level, Statistic
-from estsim.terminal.ink import ALARM, QUIET, STRONG, Line, Page, ink, left, right, title, trimmed, wrap
-from estsim.terminal.labelled import LABEL, folded, pairs
+from estsim.terminal.figure_grid import LABEL, folded, pairs
+from estsim.terminal.ink import (
+    ALARM,
+    PLAIN,
+    QUIET,
+    STRONG,
+    Line,
+    Page,
+    hanging,
+    ink,
+    left,
+    page_of,
+    page_width,
+    right,
+    title,
+    wrap,
+)
 from estsim.terminal.latency import latency
-from estsim.terminal.phases import phases
 from estsim.terminal.verdict import thresholds, verdict
 
-_WIDEST: Final = 110
-_NARROWEST: Final = 80
 _ERRORS: Final = 10  # kinds that are shown
-_ERROR: Final = 10  # cells of how often it was met
+_COUNT: Final = 10  # cells of the count of an error
 _ERROR_LINES: Final = 4
 _QUANTILES: Final[tuple[Level, ...]] = ("p50", "p90", "p99", "max")
+_NAME: Final = 15  # cells of the name of a phase
+_COLUMNS: Final = (("length", 9), ("requests", 12), ("requests/s", 12), ("certificates", 14), ("certificates/s", 16))
+_REPORT_THEM: Final = "please report them with errors.log"
 _AT_LOW_RATES: Final = "CPU per enrolment is higher at low rates: an idle event loop also uses CPU"
 
 
 def final_tables(summary: Summary, *, results: Path | None, width: int, report: Path | None = None) -> Page:
     """Return the tables of a run for a terminal of the width; ``results`` is its folder, ``report`` the page in it."""
-    width = min(max(width, _NARROWEST), _WIDEST)
+    width = page_width(width)
     head = [verdict(summary, width), thresholds(summary, width)]
     end = _results(summary, results, report, width)
-    if summary.verdict == "unreachable":  # nothing was measured, and tables of nothing would hide why
-        return _page([*head, end])
+    if summary.verdict == "unreachable":  # nothing was measured, and empty tables would hide why
+        return page_of([*head, end])
     operations = _operations(summary)
     panes = [
         *head,
         [*latency(operations, width), *_error_bar(summary, width)] if operations else [],
         _outcomes(operations, width),
         _errors(summary, operations, width),
-        phases(summary),
+        _phases(summary),
         _certificates(summary, width),
         _deferral(summary.deferral, width),
-        _findings(summary, width),
-        _internal_errors(summary, width),
-        _notices(summary.run, width),
+        _paragraphs("FINDINGS", [f"the server {WRONGLY_ISSUED}"], summary.certificates.findings, width, style=ALARM),
+        _paragraphs("INTERNAL ERRORS", [_REPORT_THEM], internal_errors(summary), width, style=ALARM),
+        _paragraphs("NOTICES", [], summary.run.notices, width),
         _generator(summary.generator, summary.run.workers, width),
         _fleet(summary.fleet, width),
         end,
     ]
-    return _page(panes)
-
-
-def _page(panes: Sequence[list[Line]]) -> Page:
-    """Return panes below each other, those without lines left out."""
-    lines: list[Line] = []
-    for pane in filter(None, panes):
-        lines += [[], *map(trimmed, pane)]
-    return Page([*lines, []])
+    return page_of(panes)
 
 
 def _operations(summary: Summary) -> tuple[OperationFigures, ...]:
-    """Return those operations that were asked for at all."""
+    """Return the operations that had requests."""
     return tuple(
         OperationFigures(
             operation=name,
@@ -86,11 +95,12 @@ def _operations(summary: Summary) -> tuple[OperationFigures, ...]:
 
 
 def _error_bar(summary: Summary, width: int) -> list[Line]:
-    """Return what of each service time may be the generator's own event loop."""
-    told = summary.generator.error_bar
-    if told is None:
+    """Return the event-loop delay, the error bar of every service time."""
+    found = summary.generator.error_bar
+    if found is None:
         return []
-    return folded("service error bar", f"event-loop delay {told[0]} {milliseconds(told[1])}", width)
+    level, delay_ms = found
+    return folded("service error bar", f"event-loop delay {level} {milliseconds(delay_ms)}", width)
 
 
 def _quantiles(times: Statistic) -> Quantiles:
@@ -98,7 +108,7 @@ def _quantiles(times: Statistic) -> Quantiles:
 
 
 def _outcomes(operations: Sequence[OperationFigures], width: int) -> list[Line]:
-    """Return what the requests came to, in words; classes that did not occur are left out."""
+    """Return the requests of each operation by class, in words; classes that did not occur are left out."""
     if not operations:
         return []
     lines = [title("REQUESTS", [count(sum(figures.requests for figures in operations))], width)]
@@ -109,7 +119,7 @@ def _outcomes(operations: Sequence[OperationFigures], width: int) -> list[Line]:
 
 
 def _errors(summary: Summary, operations: Sequence[OperationFigures], width: int) -> list[Line]:
-    """Return the most frequent failures, each with its reason folded under itself; the last line has the others."""
+    """Return the most frequent failures with their reasons folded; the last entry sums up the others."""
     kinds = summary.errors
     if not kinds:
         return []
@@ -131,9 +141,25 @@ def _reason(error: ErrorSummary) -> str:
 
 
 def _error(number: int, reason_: str, width: int) -> list[Line]:
-    first, *others = wrap(clean(reason_), width - _ERROR - 2)[:_ERROR_LINES]
-    head = [ink(f" {right(count(number), _ERROR - 2)}", ALARM), ink(f"  {first}")]
-    return [head, *([ink(" " * (_ERROR + 1) + line)] for line in others)]
+    head = [ink(f" {right(count(number), _COUNT - 2)}", ALARM), ink("  ")]
+    return hanging(head, wrap(clean(reason_), width - _COUNT - 2)[:_ERROR_LINES])
+
+
+def _phases(summary: Summary) -> list[Line]:
+    """Return a row for each phase and one for the whole run; nothing for a run without phases."""
+    found = summary.phases
+    if not found:
+        return []
+    head = [ink(left("PHASES", _NAME), STRONG), *(ink(right(name, width), QUIET) for name, width in _COLUMNS)]
+    return [head, *(_row(name, phase) for name, phase in found.items()), _row("whole run", whole_run(summary))]
+
+
+def _row(name: str, phase: PhaseSummary) -> Line:
+    figures = [
+        ink(right(cell, width), STRONG if heading.endswith("/s") else PLAIN)
+        for cell, (heading, width) in zip(cells(phase), _COLUMNS, strict=True)
+    ]
+    return [ink(f" {left(name, _NAME - 1)}"), *figures]
 
 
 def _certificates(summary: Summary, width: int) -> list[Line]:
@@ -161,7 +187,7 @@ def _certificates(summary: Summary, width: int) -> list[Line]:
 
 
 def _times(label: str, times: Statistic) -> Line:
-    """Return the quantiles of a block in seconds; one that was not reached says how long it is at least."""
+    """Return the quantiles of a statistic in seconds; one that was not reached shows its lower bound."""
     line = [ink(f" {left(label, LABEL)}")]
     for name in _QUANTILES:
         open_end = times.open_end_s(name) if isinstance(times, TimeToCertificate) else None
@@ -171,17 +197,17 @@ def _times(label: str, times: Statistic) -> Line:
 
 
 def _deferral(source: DeferralSummary, width: int) -> list[Line]:
-    """Return the figures of the deferrals; where nobody was deferred, that is all there is to say."""
+    """Return the figures of the deferrals, or that there were none."""
     costs = f"{metric_text(EXCHANGES, source)} {EXCHANGES.label}"
     broken = _non_conformance(source.non_conformance, width)
-    told = source.retry_after_s
-    if not told.count and not source.polls:
-        nobody = ["no deferrals"] if source.polls == 0 else []
-        return [title("DEFERRAL", [costs, *nobody], width), *broken]
+    retry_after = source.retry_after_s
+    if not retry_after.count and not source.polls:
+        none = ["no deferrals"] if source.polls == 0 else []
+        return [title("DEFERRAL", [costs, *none], width), *broken]
     figures = [(metric.label, metric_text(metric, source)) for metric in shown_in(Place.TABLES)]
     return [
         title("DEFERRAL", [costs], width),
-        _times(RETRY_AFTER.label, told),
+        _times(RETRY_AFTER.label, retry_after),
         _times(PUNCTUALITY.label, source.punctuality_s),
         *pairs(figures, width),
         *broken,
@@ -196,33 +222,16 @@ def _non_conformance(source: Mapping[str, NonConformanceSummary], width: int) ->
     return lines
 
 
-def _findings(summary: Summary, width: int) -> list[Line]:
-    findings = summary.certificates.findings
-    if not findings:
+def _paragraphs(
+    name: str, notes: Sequence[str], texts: Sequence[str], width: int, *, style: Style = PLAIN
+) -> list[Line]:
+    """Return a pane of texts folded to the width, those with a style indented; nothing without texts."""
+    if not texts:
         return []
-    lines = [title("FINDINGS", [f"the server {WRONGLY_ISSUED}"], width)]
-    for finding in findings:
-        lines += [[ink(f"  {line}", ALARM)] for line in wrap(clean(finding), width - 3)]
-    return lines
-
-
-def _internal_errors(summary: Summary, width: int) -> list[Line]:
-    found = internal_errors(summary)
-    if not found:
-        return []
-    lines = [title("INTERNAL ERRORS", ["please report them with errors.log"], width)]
-    for error in found:
-        lines += [[ink(f"  {line}", ALARM)] for line in wrap(clean(error), width - 3)]
-    return lines
-
-
-def _notices(run: RunFacts, width: int) -> list[Line]:
-    """Return what a reader of the figures has to know of the plan."""
-    if not run.notices:
-        return []
-    lines = [title("NOTICES", [], width)]
-    for notice in run.notices:
-        lines += [[ink(f" {line}")] for line in wrap(clean(notice), width - 2)]
+    indent = " " if style is PLAIN else "  "
+    lines = [title(name, notes, width)]
+    for text in texts:
+        lines += [[ink(f"{indent}{line}", style)] for line in wrap(clean(text), width - 1 - len(indent))]
     return lines
 
 
@@ -246,7 +255,7 @@ def _generator(source: GeneratorSummary, workers: int | None, width: int) -> lis
 
 
 def _highest_lag(lag: Statistic, saturation: SaturationSummary | None) -> tuple[str, str]:
-    """Return the lag that the verdict quotes; else the p99, or of a short run the largest."""
+    """Return the lag that the verdict quotes, else the p99, else (in a short run) the largest."""
     if saturation is not None and saturation.lag_ms is not None:
         return "highest schedule lag", f"{milliseconds(saturation.lag_ms)} at {_window(saturation)}"
     shown: Level = "max" if lag.p99 is None else "p99"
@@ -258,7 +267,7 @@ def _window(saturation: SaturationSummary) -> str:
 
 
 def _per_enrolment(source: GeneratorSummary) -> str:
-    """Return the CPU of an enrolment beside the rate that it was measured at."""
+    """Return the CPU of an enrolment with the rate at which it was measured."""
     cost, at_rate = milliseconds(source.cpu_per_enrolment_ms), source.enrolments_per_s
     return cost if at_rate is None else f"{cost} at {rate(at_rate)}/s"
 

@@ -1,4 +1,4 @@
-"""The verdict of a run and the thresholds that it rests on, as lines."""
+"""The verdict of a finished run, and its table of thresholds."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from estsim.figures.summary_thresholds import ThresholdSummary
 from estsim.figures.text import clean
 from estsim.figures.thresholds import NOT_JUDGED
 from estsim.figures.verdict_text import HELD, headline, standing, verdict_sentence
-from estsim.terminal.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, Line, ink, left, title, width_of, wrap
+from estsim.terminal.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, Line, hanging, ink, left, title, width_of, wrap
 
 _PASSED: Final = Style(bold=True, reverse=True, color="green")
 _FAILED: Final = Style(bold=True, reverse=True, color="red")
@@ -19,17 +19,15 @@ _MARKS: Final = {HELD: GOOD, NOT_JUDGED: CAUTION}
 
 
 def verdict(summary: Summary, width: int) -> list[Line]:
-    """Return the verdict as one sentence behind a badge."""
+    """Return the verdict in sentences behind a badge."""
     word = summary.verdict
-    badge = ink(f" {headline(word)} ", _BADGES.get(word, _VOID))
-    indent = width_of([badge]) + 1
-    said = [line for part in verdict_sentence(summary).splitlines() for line in wrap(clean(part), width - indent - 1)]
-    first, *others = said or [""]
-    return [[badge, ink(f" {first}")], *([ink(" " * indent + line)] for line in others)]
+    head = [ink(f" {headline(word)} ", _BADGES.get(word, _VOID)), ink(" ")]
+    room = width - width_of(head) - 1
+    return hanging(head, [line for part in verdict_sentence(summary).splitlines() for line in wrap(clean(part), room)])
 
 
 def thresholds(summary: Summary, width: int) -> list[Line]:
-    """Return the table of thresholds: how it went, the expression, what it was or why it was not judged."""
+    """Return the thresholds: the result of each, its expression, and its value or why it was not judged."""
     judged = summary.thresholds
     if not judged:
         return []
@@ -39,17 +37,16 @@ def thresholds(summary: Summary, width: int) -> list[Line]:
     column = min(longest + 3, width // 2)
     edge = max(map(len, marks)) + 3
     thin = sum(bool(entry.passed) and entry.is_thin for entry in judged)
-    besides = [
-        f", {number} {what}" for number, what in ((thin, "thin"), (marks.count(NOT_JUDGED), NOT_JUDGED)) if number
-    ]
-    lines = [title("THRESHOLDS", [f"{marks.count(HELD)} of {len(judged)} passed{''.join(besides)}"], width)]
+    exceptions = ((thin, "thin"), (marks.count(NOT_JUDGED), NOT_JUDGED))
+    more = "".join(f", {number} {what}" for number, what in exceptions if number)
+    lines = [title("THRESHOLDS", [f"{marks.count(HELD)} of {len(judged)} passed{more}"], width)]
     for entry, mark in zip(judged, marks, strict=True):
         lines += _threshold(entry, mark, edge=edge, column=column, width=width)
     return lines
 
 
 def _threshold(entry: ThresholdSummary, mark: str, *, edge: int, column: int, width: int) -> list[Line]:
-    """Return one threshold; a long expression gets a line of its own, a long reason is folded under itself."""
+    """Return one threshold; a long expression gets its own line, a long reason is folded."""
     expression = clean(entry.expression)
     reason = clean(entry.why) or "no reason given"
     if mark == NOT_JUDGED:
@@ -57,8 +54,6 @@ def _threshold(entry: ThresholdSummary, mark: str, *, edge: int, column: int, wi
     why = wrap(reason, width - edge - column)
     style = QUIET if mark == HELD else PLAIN
     head = ink(f" {left(mark, edge - 1)}", _MARKS.get(mark, ALARM))
-    rest: list[Line] = [[ink(" " * (edge + column)), ink(line, style)] for line in why]
     if len(expression) >= column:
-        folded = wrap(expression, width - edge)
-        return [[head, ink(folded[0])], *([ink(" " * edge + line)] for line in folded[1:]), *rest]
-    return [[head, ink(left(expression, column)), ink(why[0], style)], *rest[1:]]
+        return [*hanging([head], wrap(expression, width - edge)), *hanging([ink(" " * (edge + column))], why, style)]
+    return hanging([head, ink(left(expression, column))], why, style)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.style import Style
 
-from estsim.terminal.chart import axis, bar, columns
+from estsim.terminal.chart import GUTTER, axis, bar, columns
 from estsim.terminal.ink import Line, width_of
 
 COUNTS = st.lists(st.integers(min_value=0, max_value=10**9), max_size=70)
@@ -47,5 +47,5 @@ def test_a_bar_is_empty_only_at_nothing_and_full_only_at_all(share: float, width
 def test_an_axis_has_a_label_at_each_tenth_second() -> None:
     """Where the column of that second begins."""
     (text,) = texts([axis(("now", "+10s", "+20s", "+30s", "+40s", "+50s"), cells=2)])
-    assert len(text) == 120
-    assert text.index("+10s") == 21
+    assert len(text) == GUTTER + 120
+    assert text.index("+10s") == GUTTER + 21

@@ -22,21 +22,17 @@ from estsim.figures.snapshot import (
     Snapshot,
     WindowSnapshot,
 )
-from estsim.terminal.cohorts_view import cohorts_view
-from estsim.terminal.dashboard import render
-from estsim.terminal.deferral import deferral
-from estsim.terminal.deferral_view import deferral_view
-from estsim.terminal.errors_view import errors_view
-from estsim.terminal.fleet import fleet
-from estsim.terminal.footer import footer
+from estsim.figures.text import quantity
+from estsim.terminal.dashboard import View, Viewing, footer, render
+from estsim.terminal.deferral import deferral, deferral_view
+from estsim.terminal.errors import errors, errors_view
+from estsim.terminal.fleet import cohorts_view, fleet
 from estsim.terminal.generator import WIDTH as GENERATOR_WIDTH
-from estsim.terminal.generator import errors, generator
-from estsim.terminal.header import header, saturation_banner
+from estsim.terminal.generator import generator
+from estsim.terminal.header import header, marks, saturation_banner
 from estsim.terminal.ink import width_of
 from estsim.terminal.latency import latency, outcomes
-from estsim.terminal.marks import marks
 from estsim.terminal.throughput import throughput
-from estsim.terminal.viewing import View, Viewing
 
 SIZES = [(80, 24), (100, 30), (127, 24), (200, 60)]
 NOTHING = Quantiles()
@@ -366,7 +362,16 @@ def test_no_pane_draws_more_than_its_width(snapshot: Snapshot, viewing: Viewing)
             *saturation_banner(snapshot, 80),
             *marks(snapshot, 80),
             *fleet(snapshot, 80),
-            *throughput(snapshot, 80, heights=(2, 1), cells=1, axes=True),
+            *throughput(
+                snapshot.requests_per_s,
+                snapshot.certificates_per_s,
+                80,
+                elapsed_s=snapshot.elapsed_s,
+                notes=[quantity(snapshot.requests, "request"), quantity(snapshot.certificates, "certificate")],
+                height=2,
+                cells=1,
+                axes=True,
+            ),
             *latency(snapshot.operations, 80, window=snapshot.window),
             *outcomes(snapshot.operations, 80),
             *deferral(snapshot, 80, height=3, cells=1),

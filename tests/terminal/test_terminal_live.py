@@ -21,8 +21,8 @@ from rich.console import Console
 
 from estsim.device.states import State
 from estsim.figures.snapshot import OperationFigures, Quantiles, RunStage, Snapshot
+from estsim.terminal.dashboard import View
 from estsim.terminal.live import LineDisplay, LiveDisplay, display_for, line
-from estsim.terminal.viewing import View
 
 SNAPSHOT = Snapshot(
     name="quickstart",

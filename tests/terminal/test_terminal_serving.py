@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from estsim.terminal.chart import GUTTER, SECONDS
 from estsim.terminal.ink import width_of
 from estsim.terminal.serving import (
     CenterFigures,
@@ -20,9 +21,9 @@ from estsim.terminal.serving import (
     keys,
     refusals,
     serving_view,
-    throughput,
 )
-from estsim.terminal.serving_panes import tables_in, trust_centers
+from estsim.terminal.throughput import throughput
+from estsim.terminal.trust_centers import tables_in, trust_centers
 
 SIZES = [(80, 24), (100, 30), (140, 45), (200, 60)]
 
@@ -351,7 +352,19 @@ def test_no_pane_draws_more_than_its_room(snapshot: ServingSnapshot, width: int)
     panes = [
         (3, header(snapshot, width)),
         (5 * tables_in(width), trust_centers(snapshot.centers, width, rows=4)),
-        (4, throughput(replace(snapshot, elapsed_s=1e6), width, rows=1, axes=True)),
+        (
+            4,
+            throughput(
+                snapshot.requests_per_s,
+                snapshot.certificates_per_s,
+                width,
+                elapsed_s=1e6,
+                height=1,
+                cells=(width - GUTTER) // SECONDS,
+                axes=True,
+                dashes=True,
+            ),
+        ),
         (4, refusals(snapshot, width, rows=3)),
         (6, exchanges(snapshot, width, rows=5)),
         (1, [keys(snapshot, width)]),

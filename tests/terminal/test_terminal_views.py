@@ -18,9 +18,8 @@ from estsim.figures.snapshot import (
     WindowSnapshot,
 )
 from estsim.figures.text import compact
-from estsim.terminal.dashboard import render
+from estsim.terminal.dashboard import View, Viewing, render
 from estsim.terminal.synchrony import in_words, stretched
-from estsim.terminal.viewing import View, Viewing
 from estsim.terminal.waits import Scale, scale_of
 
 SIZES = [(80, 24), (100, 30), (127, 40), (200, 60)]

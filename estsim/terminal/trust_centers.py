@@ -1,7 +1,7 @@
-"""The trust centers of a serving sandbox as a table: what each has done so far, and what waits in it now.
+"""The trust centers of a running sandbox as a table: what each has done so far, and what waits now.
 
-Columns and rows have their places by the size of the terminal and the number of trust centers, never by the figures,
-so that nothing moves from one picture to the next.
+The size of the terminal and the number of trust centers decide the layout, never the figures, so nothing moves from one
+frame to the next.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from estsim.terminal.ink import CAUTION, PLAIN, QUIET, STRONG, Line, cut, ink, l
 
 _VALUE: Final = 9  # cells of a count
 _FIGURE: Final = 10  # cells of a column, its gap included
-_NOW: Final = 6  # cells between what was and what is now, where they share a line
+_NOW: Final = 6  # cells between the two parts of a line
 _CAPACITY: Final = 22
 _LABEL: Final = 20
 _WIDEST_LABEL: Final = 32
@@ -23,14 +23,14 @@ _WIDEST_LABEL: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class CenterFigures:
-    """One trust center: since the start, unless it says now."""
+    """The counts of one trust center, since the start unless said otherwise."""
 
     label: str
     requests: int
     issued: int
     deferred: int
-    pending: int  # kept and waiting now
-    awaiting_approval: int  # of those pending now, the ones that wait for a person
+    pending: int  # now
+    awaiting_approval: int  # of those pending now
     refused: int
     early_repeats: int
     faults: int  # injected
@@ -47,7 +47,7 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Trust centers that share a line: one of them, or those that found no line of their own."""
+    """The trust centers of a line: one, or all that have no line of their own."""
 
     label: str
     centers: Sequence[CenterFigures]
@@ -71,7 +71,7 @@ _ONE_TABLE_FROM: Final = _LABEL + (len(_SO_FAR) + len(_WAITING)) * _FIGURE + _NO
 
 
 def tables_in(width: int) -> int:
-    """Return how many tables the trust centers take: one, or two where a line cannot hold all their figures."""
+    """Return the number of tables: one, or two where a line cannot hold all figures."""
     return 1 if width >= _ONE_TABLE_FROM else 2
 
 
@@ -93,7 +93,7 @@ def trust_centers(centers: Sequence[CenterFigures], width: int, *, rows: int) ->
 
 
 def _grouped(centers: Sequence[CenterFigures], rows: int) -> list[_Group]:
-    """Return the busiest in the order in which they are configured, so that they stay in their places."""
+    """Return the busiest trust centers in the order of the configuration, so that they keep their places."""
     shown = list(range(len(centers)))
     if len(centers) > rows:
         shown = sorted(sorted(shown, key=lambda at: -centers[at].requests)[: rows - 1])
@@ -103,7 +103,7 @@ def _grouped(centers: Sequence[CenterFigures], rows: int) -> list[_Group]:
 
 
 def _waiting(starts: Sequence[Line], groups: Sequence[_Group], width: int) -> list[Line]:
-    """Return the starts of lines, the first a heading, with what waits now and for which capacity."""
+    """Return the lines completed with what waits now, and the capacity; the first is the heading."""
     heads, *rows = starts
     return [
         [*heads, *_headings(_WAITING), ink("  capacity", QUIET)],
