@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
+from estsim.est.url import Origin
 from estsim.figures.recorder import Recorder
 from estsim.fleet.bootstrap import OwnedIssuer
 from estsim.fleet.clock import RunClock
@@ -26,8 +27,7 @@ from estsim.fleet.ledger import Ledger
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import Trust, trust_file
 from estsim.load.arrivals import Arrivals, Burst
-from estsim.net.deadlines import Deadlines
-from estsim.net.resolver import Endpoint
+from estsim.net.opening import Deadlines
 from estsim.pki.manufacturer import ManufacturerCA
 from estsim.record.sample import Enrolment, Impact, Sample
 from estsim.scenario.plan import (
@@ -174,7 +174,7 @@ class Rig:
 def wire_to(url: TargetUrl, trust: Trust, clock: RunClock) -> ServerAccess:
     """Return the way to a server."""
     return ServerAccess(
-        endpoint=Endpoint(url.host, url.port),
+        endpoint=Origin(url.host, url.port),
         deadlines=Deadlines(DEADLINE_S, DEADLINE_S, DEADLINE_S),
         anchors=trust.anchors,
         explicit=trust.explicit,

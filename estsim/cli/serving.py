@@ -27,13 +27,12 @@ from estsim.fleet.stop_signals import insists, leave_to_parent, stop_signals
 from estsim.scenario.document import Location, dotted
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.scenario.sandbox_file import read_sandbox
-from estsim.server.account import Account
+from estsim.server.account import Account, ReadableLines
 from estsim.server.announcement import Announcement
 from estsim.server.changes import CHANGED_FILE, changed
 from estsim.server.clock import SandboxClock
 from estsim.server.config import DEFAULT, RequireCertificate, SandboxConfig
 from estsim.server.issuing_config import IssueMode
-from estsim.server.lines import ReadableLines
 from estsim.server.pki import write_private
 from estsim.server.run import Watchers, tune_process
 from estsim.server.run import serve as serve_sandbox

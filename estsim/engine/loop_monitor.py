@@ -8,7 +8,7 @@ import trio
 
 from estsim.fleet.self_monitor import HEARTBEAT_S, READING_S, SelfMonitor
 from estsim.fleet.usage import sockets_and_descriptors
-from estsim.net.loop_watch import watch_loop
+from estsim.net.io_trio import watch_loop
 
 # A full collection over 200 000 devices stalls the loop for 255 ms, these thresholds and a freeze each second of a
 # ramp for 6 (docs/scale.md, rule 4).

@@ -37,8 +37,7 @@ from estsim.fleet.results import losing, make_folder, write_scenario, write_summ
 from estsim.fleet.run_books import RunBooks
 from estsim.fleet.server_access import ServerAccess
 from estsim.net.client_hello import check_offer
-from estsim.net.io_trio import TRIO
-from estsim.net.loop_watch import watch_loop
+from estsim.net.io_trio import TRIO, watch_loop
 from estsim.net.openssl import require_openssl
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.salvage import save

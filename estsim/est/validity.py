@@ -52,3 +52,8 @@ def encoded_time(unix_s: float) -> bytes:
     if moment.year < _FIRST_GENERALIZED:
         return encode(_UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
     return encode(_GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode("ascii"))
+
+
+def utc_text(unix_s: float) -> str:
+    """Return UNIX seconds as ``2026-06-01 12:00:00Z``."""
+    return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%SZ}"

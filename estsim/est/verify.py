@@ -10,7 +10,6 @@ On the path of every enrolment: comparisons and one signature verification.
 
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from estsim.est.authorities import CertificateAuthorities
@@ -20,6 +19,7 @@ from estsim.est.issuer_search import refusal_of
 from estsim.est.names import AlternativeNames, name_text, name_value, read_general_names, read_name
 from estsim.est.outcome import Malformed, NonConformance
 from estsim.est.public_keys import is_same_key
+from estsim.est.validity import utc_text
 
 NAMES_DIFFER: Final = "names differ"
 _SECTION: Final = "RFC 7030 §4.2"
@@ -129,16 +129,13 @@ def _wrong_time(certificate: Certificate, wall_now_s: float) -> str | None:
     """Say why the certificate cannot be used at the device's time, or None."""
     begin_s, end_s = certificate.not_before_s, certificate.not_after_s
     if begin_s >= end_s:
-        return f"the certificate's validity ends before it begins: {_told(begin_s)} to {_told(end_s)}"
+        dates = f"{utc_text(begin_s)} to {utc_text(end_s)}"
+        return f"the certificate's validity ends before it begins: {dates}"
     if end_s <= wall_now_s:
-        return f"the certificate had already expired when it was received: notAfter {_told(end_s)}"
+        return f"the certificate had already expired when it was received: notAfter {utc_text(end_s)}"
     if begin_s > wall_now_s + CLOCK_TOLERANCE_S:
         return (
-            f"the certificate is not valid yet: notBefore {_told(begin_s)} is more than {CLOCK_TOLERANCE_S:.0f} s after"
-            f" the device's clock ({_told(wall_now_s)})"
+            f"the certificate is not valid yet: notBefore {utc_text(begin_s)} is more than {CLOCK_TOLERANCE_S:.0f} s"
+            f" after the device's clock ({utc_text(wall_now_s)})"
         )
     return None
-
-
-def _told(unix_s: float) -> str:
-    return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -7,15 +7,13 @@ from estsim.est.messages import EstRequest, EstResponse
 from estsim.est.url import Origin
 from estsim.fleet.devices import CohortRun
 from estsim.fleet.server_access import ServerAccess
-from estsim.net.address import Endpoint
-from estsim.net.connection import TlsConnection
+from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import TlsContext
 from estsim.net.http import reusable
 from estsim.net.io import Io
-from estsim.net.link import Link
 from estsim.net.opening import open_connection
+from estsim.net.shaping import Link
 from estsim.net.sockets import Close
-from estsim.net.stamps import WireStamps
 from estsim.net.tls import Resumable
 from estsim.net.transport import exchange
 from estsim.pki.credentials import Credential, LoadedCredential
@@ -90,7 +88,7 @@ class DeviceConnection:
 
     def go_to(self, origin: Origin) -> None:
         """Let the next request go to a server, this or another: there on a new connection, with all checks again."""
-        endpoint = Endpoint(origin.host, origin.port)
+        endpoint = Origin(origin.host, origin.port)
         if endpoint != self._endpoint:
             self.drop()
             self._endpoint = endpoint

@@ -12,7 +12,7 @@ from estsim.fleet.devices import Device
 from estsim.fleet.paths import path_of
 from estsim.fleet.server_access import ServerAccess
 from estsim.net.io import Io
-from estsim.net.link import Link
+from estsim.net.shaping import Link
 from estsim.net.tls import Resumable
 from estsim.pki.credentials import LoadedCredential
 from estsim.scenario.plan import Network

@@ -14,7 +14,7 @@ from estsim.device.policy import Fetch
 from estsim.figures.forecast import busiest
 from estsim.fleet.usage import memory_available_bytes
 from estsim.load.arrivals import boot_times
-from estsim.net.vanished import held_at_most
+from estsim.net.sockets import held_at_most
 from estsim.record.saturation import WINDOW_S
 from estsim.scenario.happenings import CohortJoin
 from estsim.scenario.plan import Close, Cohort, Scenario

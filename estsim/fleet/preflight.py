@@ -29,7 +29,7 @@ from estsim.fleet.preflight_advice import remedy, why_unknown
 from estsim.fleet.rows import detail_of
 from estsim.fleet.server_access import ServerAccess
 from estsim.net.io import Io
-from estsim.net.source import unusable
+from estsim.net.sockets import unusable
 from estsim.record.sample import Sample, Stamps
 from estsim.scenario.plan import Target
 

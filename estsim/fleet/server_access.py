@@ -7,14 +7,14 @@ from itertools import cycle
 from typing import Final, Self
 
 from estsim.est.messages import EstRequest
+from estsim.est.url import Origin
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun
 from estsim.fleet.host import Host
-from estsim.net.address import Endpoint
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
-from estsim.net.deadlines import Deadlines
 from estsim.net.http import Question
-from estsim.net.source import Source
+from estsim.net.opening import Deadlines
+from estsim.net.sockets import Source
 from estsim.pki.credentials import LoadedCredential
 
 _CONTEXTS_KEPT: Final = 256  # one for each trust store, chain and policy in the fleet, 24 KiB each
@@ -28,7 +28,7 @@ class ServerAccess:
     ``source_addresses`` are what connections leave from, in turn.
     """
 
-    endpoint: Endpoint
+    endpoint: Origin
     deadlines: Deadlines
     anchors: tuple[bytes, ...]
     explicit: bool
@@ -41,7 +41,7 @@ class ServerAccess:
         """Return the way to a server, on which devices offer these groups."""
         timeouts = host.scenario.timeouts
         return cls(
-            endpoint=Endpoint(host.url.host, host.url.port),
+            endpoint=Origin(host.url.host, host.url.port),
             deadlines=Deadlines(timeouts.connect_s, timeouts.handshake_s, timeouts.answer_s),
             anchors=host.trust.anchors,
             explicit=host.trust.explicit,
@@ -82,7 +82,7 @@ class ServerAccess:
         )
         return self.contexts.get(key)
 
-    def question(self, request: EstRequest, endpoint: Endpoint) -> Question:
+    def question(self, request: EstRequest, endpoint: Origin) -> Question:
         """Return a device's request as it goes to a server, which is another one only after a redirect."""
         return Question(
             authority=str(endpoint),

@@ -1,22 +1,12 @@
-"""Where a server is: its name and port, the addresses behind them, and which of those are known already."""
+"""The addresses of a server: looking them up, and caching them."""
 
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from estsim.net.hostname import is_ip_literal, reference_name
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a server is, as its URL says: host name or IP literal, and port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+from estsim.est.url import Origin
+from estsim.net.server_checks import is_ip_literal, reference_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +18,35 @@ class Address:
 
 
 class KnownAddresses:
-    """Addresses of endpoints, kept for the life of the object; failures are not kept."""
+    """A cache of servers' addresses for the life of the object; failures are not cached."""
 
     def __init__(self) -> None:
-        self._known: dict[Endpoint, tuple[Address, ...]] = {}
+        self._known: dict[Origin, tuple[Address, ...]] = {}
 
-    def known(self, endpoint: Endpoint) -> tuple[Address, ...] | None:
-        """Return the addresses if they were asked for before, the one that worked last first."""
+    def known(self, endpoint: Origin) -> tuple[Address, ...] | None:
+        """Return the cached addresses, the one that worked last first."""
         return self._known.get(endpoint)
 
-    def prefer(self, endpoint: Endpoint, worked: Address) -> None:
-        """Remember which address worked: it is tried first from now on."""
+    def prefer(self, endpoint: Origin, worked: Address) -> None:
+        """Note which address worked; it is tried first from now on."""
         known = self._known.get(endpoint, ())
         if known[:1] != (worked,):
             self._known[endpoint] = (worked, *(address for address in known if address != worked))
 
-    def keep(self, endpoint: Endpoint, found: Iterable[tuple[Any, ...]]) -> tuple[Address, ...]:
-        """Keep what ``getaddrinfo`` has found, and return it."""
+    def keep(self, endpoint: Origin, found: Iterable[tuple[Any, ...]]) -> tuple[Address, ...]:
+        """Cache what ``getaddrinfo`` has found, and return it."""
         known = self._known[endpoint] = tuple(dict.fromkeys(Address(entry[0], entry[4]) for entry in found))
         return known
 
 
-def look_up(endpoint: Endpoint) -> list[tuple[Any, ...]]:
-    """Ask the system for a host's addresses, and wait for its answer; raises ``OSError``."""
-    name = reference_name(endpoint.host).encode()  # as bytes, for which Python does not ask whether it is a host name
+def look_up(endpoint: Origin) -> list[tuple[Any, ...]]:
+    """Look up a host's addresses, blocking; raises ``OSError``."""
+    name = reference_name(endpoint.host).encode()  # bytes: Python does not encode them with IDNA
     return list(socket.getaddrinfo(name, endpoint.port, type=socket.SOCK_STREAM))
 
 
-def read_literal(endpoint: Endpoint) -> list[tuple[Any, ...]] | None:
-    """Return the address that an IP literal says, None for a name, which has to be looked up; raises ``OSError``."""
+def read_literal(endpoint: Origin) -> list[tuple[Any, ...]] | None:
+    """Return the address of an IP literal, None for a name, which has to be looked up; raises ``OSError``."""
     if not is_ip_literal(reference_name(endpoint.host)):
         return None
     host = endpoint.host.removeprefix("[").removesuffix("]")  # with the zone

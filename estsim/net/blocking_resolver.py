@@ -7,9 +7,10 @@ import threading
 from typing import Final
 
 from estsim.errors import Phase, TransportFailed
-from estsim.net.address import Address, Endpoint, KnownAddresses, look_up, read_literal
+from estsim.est.url import Origin
+from estsim.net.address import Address, KnownAddresses, look_up, read_literal
 from estsim.net.limit import Limit
-from estsim.net.troubles import transport_failure
+from estsim.net.sockets import transport_failure
 
 
 class _Open:
@@ -25,10 +26,10 @@ class BlockingResolver(KnownAddresses):
 
     def __init__(self) -> None:
         super().__init__()
-        self._asking: dict[Endpoint, _Open] = {}
+        self._asking: dict[Origin, _Open] = {}
         self._lock = threading.Lock()
 
-    def resolve(self, endpoint: Endpoint, limit: Limit) -> tuple[Address, ...]:
+    def resolve(self, endpoint: Origin, limit: Limit) -> tuple[Address, ...]:
         """Return the addresses of an endpoint; raises :class:`TransportFailed` in phase resolve.
 
         A herd asks once: those who come while the question is open wait for its answer, as long as their ``limit`` lets
@@ -51,14 +52,14 @@ class BlockingResolver(KnownAddresses):
             raise _failure(asking.failed, endpoint) from asking.failed
         return self._known[endpoint]
 
-    def _literal(self, endpoint: Endpoint) -> tuple[Address, ...] | None:
+    def _literal(self, endpoint: Origin) -> tuple[Address, ...] | None:
         try:
             found = read_literal(endpoint)
         except OSError as error:
             raise _failure(error, endpoint) from error
         return None if found is None else self.keep(endpoint, found)
 
-    def _ask(self, endpoint: Endpoint, asking: _Open) -> None:
+    def _ask(self, endpoint: Origin, asking: _Open) -> None:
         """Ask the system, and wake those who wait whatever comes of it."""
         try:
             self.keep(endpoint, look_up(endpoint))
@@ -70,7 +71,7 @@ class BlockingResolver(KnownAddresses):
             asking.answered.set()
 
 
-def _failure(error: OSError, endpoint: Endpoint) -> TransportFailed:
+def _failure(error: OSError, endpoint: Origin) -> TransportFailed:
     return transport_failure(error, Phase.RESOLVE, endpoint.host)
 
 

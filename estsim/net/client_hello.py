@@ -1,7 +1,7 @@
-"""What a context really puts on the wire: its own ClientHello, made and read back (RFC 8446 §4.1.2, §4.2.7).
+"""The ClientHello that a context really sends, checked against its key (RFC 8446 §4.1.2, §4.2.7).
 
-An environment can change what OpenSSL offers (an ``OPENSSL_CONF``, a wheel with other defaults), and the offer decides
-the load on the server. So a run compares one ClientHello with its scenario before it starts.
+The environment can change what OpenSSL offers (``OPENSSL_CONF``, a wheel with other defaults), and the offer determines
+the load on the server. So a run checks one ClientHello against its scenario before it starts.
 """
 
 from typing import Final
@@ -23,16 +23,16 @@ class _Reader:
         self._rest = message
 
     def take(self, count: int) -> bytes:
-        """Take so many bytes."""
+        """Take ``count`` bytes."""
         taken, self._rest = self._rest[:count], self._rest[count:]
         return taken
 
     def number(self, count: int) -> int:
-        """Take a number of so many bytes."""
+        """Take a number of ``count`` bytes."""
         return int.from_bytes(self.take(count))
 
     def vector(self, length_bytes: int) -> bytes:
-        """Take a vector with its length in front (RFC 8446 §3.4)."""
+        """Take a vector, which its length precedes (RFC 8446 §3.4)."""
         return self.take(self.number(length_bytes))
 
     def __bool__(self) -> bool:
@@ -47,7 +47,7 @@ def client_hello(context: TlsContext) -> bytes:
 
 
 def offered_groups(hello: bytes) -> tuple[str, ...]:
-    """Return the groups in a ClientHello's supported_groups, in its order; empty when it has none."""
+    """Return the groups in a ClientHello's supported_groups, in order; empty without the extension."""
     message = _Reader(hello)
     message.take(_RECORD_HEADER_BYTES + _HANDSHAKE_HEADER_BYTES + _VERSION_AND_RANDOM_BYTES)
     message.vector(1)  # legacy_session_id
@@ -66,7 +66,7 @@ def offered_groups(hello: bytes) -> tuple[str, ...]:
 
 
 def check_offer(context: TlsContext) -> None:
-    """Refuse a context whose ClientHello offers other groups than its key says; raises :class:`UnknownGroup`."""
+    """Refuse a context whose ClientHello offers other groups than its key; raises :class:`UnknownGroup`."""
     offered = offered_groups(client_hello(context))
     if offered != context.key.groups:
         asked = ", ".join(context.key.groups)

@@ -1,36 +1,56 @@
-"""A TLS connection over TCP: it shakes hands, sends, receives, and is closed in the ways a device can go.
+"""A TLS connection over TCP: handshake, sending, receiving, and the ways in which a device can leave.
 
-The socket is driven without a runtime's stream classes: a send that fits the kernel's buffer never waits, and a receive
-waits once. A connection belongs to the task, thread or greenlet that uses it, which also closes it; cancellation at any
-await here leaves a connection that :meth:`TlsConnection.drop` still closes. :mod:`estsim.net.opening` makes them.
+The socket is used without a runtime's stream classes: a send that fits the kernel's buffer never waits, and a receive
+waits once. A connection belongs to the task, thread or greenlet that uses it, which also closes it; after cancellation
+at any await, :meth:`TlsConnection.drop` still closes it. :mod:`estsim.net.opening` makes connections.
 """
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import h11
 
 from estsim.errors import Phase, TransportFailed
 from estsim.net.io import Io
-from estsim.net.link import Link
-from estsim.net.sockets import RECEIVE_BYTES, Close, prepare_reset, receive_stamped, stamp_arrivals
-from estsim.net.stamps import Clock, WireStamps
+from estsim.net.shaping import Link
+from estsim.net.sockets import (
+    RECEIVE_BYTES,
+    VANISHED,
+    Close,
+    prepare_reset,
+    receive_stamped,
+    stamp_arrivals,
+    transport_failure,
+)
 from estsim.net.tls import END, TlsSession
 from estsim.net.tls_failure import TlsFailed
-from estsim.net.troubles import transport_failure
-from estsim.net.vanished import VANISHED
+
+Clock = Callable[[], int]  # nanoseconds, never going back
+
+
+@dataclass(slots=True)
+class WireStamps:
+    """When each step of an exchange ended, by the caller's clock; None where a step did not happen."""
+
+    connected_ns: int | None = None
+    handshaken_ns: int | None = None
+    sent_ns: int | None = None
+    first_byte_ns: int | None = None
+    ended_ns: int | None = None
+
 
 __all__ = ["Clock", "Close", "TlsConnection", "WireStamps"]
 
 
 class TlsConnection:
-    """An open connection, which waits as its ``io`` does. Made by :mod:`estsim.net.opening`.
+    """An open connection, which waits as its ``io`` does.
 
-    ``http`` is where the transport above keeps its HTTP/1.1 state between requests. By the caller's clock ``spoke_ns``
-    is when the last bytes sent were given to the kernel, ``heard_ns`` when the last bytes received came to this
-    machine; a busy loop may have read them much later, and ``lain_ns`` is how much, over all reads. Over a ``link``
-    they are the shaped network's: when the last of the bytes sent had left, when the first of those received were
-    heard. The socket is non-blocking.
+    ``http`` holds the HTTP/1.1 state between requests. By the caller's clock, ``spoke_ns`` is when the last bytes sent
+    were given to the kernel and ``heard_ns`` when the last bytes received reached this machine. A busy loop may read
+    them much later; ``lain_ns`` is the sum of that delay over all reads. Over a ``link`` both are the shaped network's:
+    when the last byte sent had left, when the first byte received was heard. The socket is non-blocking.
     """
 
     __slots__ = (
@@ -56,7 +76,7 @@ class TlsConnection:
         return f"<{type(self).__name__} {self.tls.host or 'server'} {state}>"
 
     def take_lain_ns(self) -> int:
-        """Return how long bytes lay unread since this was asked before."""
+        """Return how long bytes lay unread since the last call."""
         lain_ns, self.lain_ns = self.lain_ns, 0
         return lain_ns
 
@@ -67,13 +87,13 @@ class TlsConnection:
 
     @property
     def stalled(self) -> bool:
-        """Whether the shaped network lets nothing pass any more."""
+        """Whether the shaped network has stalled."""
         return self.link is not None and self.link.stalled
 
     async def handshake(self, *, check_host: bool, has_spoken: bool = False) -> None:
-        """Complete the handshake, the peer's name checked before anything that names us is sent.
+        """Complete the handshake; the peer's name is checked before our certificate is sent.
 
-        ``has_spoken`` says that bytes of the peer are there to be read.
+        ``has_spoken`` says that bytes of the peer are ready to be read.
         """
         tls = self.tls
         if has_spoken:
@@ -92,7 +112,7 @@ class TlsConnection:
             await self._fill(Phase.HANDSHAKE)
 
     async def send_all(self, plain: bytes) -> None:
-        """Encrypt and send; raises :class:`TransportFailed` in phase send. An answer may still be there to receive."""
+        """Encrypt and send; raises :class:`TransportFailed` in phase send. An answer may still come."""
         try:
             self.tls.write(plain)
         except TlsFailed as failed:
@@ -121,7 +141,7 @@ class TlsConnection:
             await self._fill(phase)
 
     def is_quiet(self) -> bool:
-        """Say whether the idle connection still stands and the peer has said nothing; no wait, one system call."""
+        """Whether the idle connection is still open and the peer has sent nothing; one system call, no wait."""
         if self.closed or self._lost is not None:
             return False
         try:
@@ -137,9 +157,9 @@ class TlsConnection:
             return False
 
     def drop(self, how: Close = Close.FIN) -> None:
-        """Leave at once, without waiting for the peer. Closing twice is fine.
+        """Close at once, without waiting for the peer. Closing twice is fine.
 
-        On a connection that stalled under way there is no close_notify: it would follow half a record.
+        A stalled connection sends no close_notify: it would follow half a record.
         """
         if self.closed:
             return
@@ -160,7 +180,7 @@ class TlsConnection:
         self._socket.close()
 
     async def close(self, how: Close = Close.FIN) -> None:
-        """Leave. Never waits for the peer and is no checkpoint, so it is safe in a cancelled scope."""
+        """Close. Never waits for the peer and is no checkpoint, so it is safe in a cancelled scope."""
         self.drop(how)
 
     async def _say_why(self, failed: TlsFailed, phase: Phase) -> TransportFailed:
@@ -171,7 +191,7 @@ class TlsConnection:
         return failed.as_transport_failure(phase)
 
     async def _flush(self, phase: Phase) -> None:
-        """Send what TLS has to say. A send error is kept: the peer's reason, an alert, comes by reading on."""
+        """Send what TLS has queued. A send error is kept, as the peer's alert with the reason is still to be read."""
         data = self.tls.outgoing()
         if self.link is not None and data and self._lost is None:
             leaving, struck = await self.link.leave(data, phase)
@@ -210,23 +230,23 @@ class TlsConnection:
         self.tls.incoming(received)
 
     def _heard(self, lain_ns: int) -> None:
-        """Take note of bytes that were read, having lain here so long by the wall's clock.
+        """Note bytes that were read after lying here for ``lain_ns``, by the wall clock.
 
-        That may be set at any time: an answer lay here at most since the question went out.
+        That clock may be set at any time; an answer cannot have been here before its request was sent.
         """
         now_ns = self._clock()
         self.heard_ns = now_ns - lain_ns
         self.lain_ns += min(lain_ns, max(0, now_ns - self.spoke_ns))
 
     async def _arrive(self, link: Link, received: bytes, phase: Phase) -> bytes:
-        """Return what came once the shaped network has brought it."""
+        """Return received bytes once the shaped network has delivered them."""
         heard, struck, self.heard_ns = await link.arrive(received, phase, self.heard_ns)
         if struck:
             await self._strike(link, phase)
         return heard
 
     async def _strike(self, link: Link, phase: Phase) -> None:
-        """Let the shaped network's mishap happen: never returns, or raises with the connection reset."""
+        """Let the shaped network's failure happen: stall for ever, or reset the connection and raise."""
         self._lost = await link.strike(phase)
         self.drop(Close.RST)
         raise self._lost.again()

@@ -1,9 +1,9 @@
-"""TLS contexts: everything about a TLS endpoint that many connections share, built once per key and then left alone.
+"""TLS contexts: what many connections share, built once per key and never changed.
 
-A context holds trust anchors, the chain above the certificate (pyOpenSSL sends the context's chain behind a
-connection's own leaf), versions, groups and the verification policy. New anchors are a new context: changing a used one
-would reach connections that are open. No device's private key and no leaf is ever in a context; a server, which shows
-the same certificate to everybody, has a context of its own that holds it.
+A context holds trust anchors, the chain above the certificate (pyOpenSSL sends the context's chain after a connection's
+own leaf), versions, groups and the verification policy. New anchors need a new context: changing a used one would
+affect open connections. A context never holds a device's private key or leaf; a server, which always presents the same
+certificate, has a context of its own that holds it.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,6 @@ from OpenSSL import SSL, crypto
 
 from estsim.est.certificate import read_certificate, read_shared_certificate
 from estsim.net.groups import DEFAULT_GROUPS, set_groups
-from estsim.net.hostname import has_cmc_ra
 from estsim.net.openssl import (
     INVALID_PURPOSE,
     MODE_NO_AUTO_CHAIN,
@@ -26,6 +25,7 @@ from estsim.net.openssl import (
     name_client_ca,
     use_certificate,
 )
+from estsim.net.server_checks import has_cmc_ra
 from estsim.pki.credentials import Credential
 
 
@@ -44,7 +44,7 @@ class TlsVersion(StrEnum):
 
 
 class Verify(StrEnum):
-    """What is asked of the peer's certificate. A client requires one; ``NONE`` there is an unauthenticated session."""
+    """Whether the peer needs a certificate. A client requires one; ``NONE`` makes an unauthenticated session."""
 
     NONE = "none"
     REQUEST = "request"
@@ -63,9 +63,9 @@ class ContextKey:
     """What makes two contexts the same. Certificates are DER; ``chain`` is what follows the leaf, issuer first.
 
     ``cmc_ra`` (explicit anchors only) lets id-kp-cmcRA in the server's certificate stand for its host name (RFC 7030
-    §3.6.1). ``cmc_ra_alone`` besides lets a certificate pass that has no other purpose, which OpenSSL refuses with code
-    26; it costs a callback per handshake, so it is for servers that were seen to need it.
-    ``leaf_alone`` sends the leaf with no chain whatever the trust store holds: a fault for tests of servers.
+    §3.6.1). ``cmc_ra_alone`` also accepts a certificate with no other purpose, which OpenSSL refuses with code 26; it
+    costs a callback per handshake, so it is for servers known to need it.
+    ``leaf_alone`` sends the leaf without a chain, whatever the trust store holds: a fault for tests of servers.
     ``tickets`` (server) hands out stateless session tickets.
     """
 
@@ -92,7 +92,7 @@ class TlsContext:
 
 
 class TlsContexts:
-    """The contexts in use, the least recently asked for dropped beyond ``limit`` (24 KiB and 170 µs each)."""
+    """A cache of contexts; the least recently used is dropped beyond ``limit`` (24 KiB and 170 µs each)."""
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
@@ -111,7 +111,7 @@ class TlsContexts:
 
 
 def server_context(key: ContextKey, credential: Credential) -> TlsContext:
-    """Return a context that presents ``credential`` on every connection, which saves loading it each time."""
+    """Return a context that presents ``credential`` on every connection, loaded once."""
     context = _build(key)
     use_certificate(
         context, credential.certificate_der
@@ -143,7 +143,7 @@ def _build(key: ContextKey) -> SSL.Context:
     if key.leaf_alone:
         context.set_mode(MODE_NO_AUTO_CHAIN)
     for der in key.chain:
-        # What OpenSSL cannot read it cannot send, and the peer says what it lacks; it is no reason to stay away.
+        # What OpenSSL cannot read it cannot send; the peer will say what it lacks.
         with suppress(ValueError):
             add_chain_certificate(context, der)
     if key.role is Role.CLIENT:
@@ -155,7 +155,7 @@ def _build(key: ContextKey) -> SSL.Context:
 
 
 def _trust(context: SSL.Context, key: ContextKey) -> None:
-    """Fill the trust store: each anchor counts as one, be it a root, an intermediate or a leaf."""
+    """Fill the trust store; a root, an intermediate and a leaf are all accepted as anchors."""
     store = context.get_cert_store()
     if store is None:  # pragma: no cover - a new context always has a store
         raise ValueError("the TLS context has no certificate store")
@@ -170,7 +170,7 @@ def _trust(context: SSL.Context, key: ContextKey) -> None:
 
 
 def _set_verification(context: SSL.Context, key: ContextKey) -> None:
-    """Set the policy. A callback costs 16 µs and cannot choose the alert, so there is one only where it must be."""
+    """Set the policy. A callback costs 16 µs and cannot choose the alert, so it is set only where necessary."""
     mode = _VERIFY_MODES[key.verify]
     if key.role is Role.SERVER and key.refuse_at is RefuseAt.APPLICATION:
         context.set_verify(mode, _record_and_accept)
@@ -197,7 +197,7 @@ def _set_up_server(context: SSL.Context, key: ContextKey) -> None:
 
 
 def _record_and_accept(connection: SSL.Connection, peer: crypto.X509, code: int, depth: int, sound: int) -> bool:
-    """Accept any certificate and note what OpenSSL thought of it. Must never raise: it would hit another connection."""
+    """Accept any certificate and note OpenSSL's verdict. Must never raise: it would hit another connection."""
     notes = connection.get_app_data()
     if code and isinstance(notes, list) and not _forgive_purpose(connection, peer, code, depth, sound):
         notes.append((depth, code))
@@ -205,7 +205,7 @@ def _record_and_accept(connection: SSL.Connection, peer: crypto.X509, code: int,
 
 
 def _forgive_purpose(_connection: SSL.Connection, peer: crypto.X509, code: int, depth: int, sound: int) -> bool:
-    """Forgive a leaf that has the purpose id-kp-cmcRA and not that of its side of TLS. Must never raise."""
+    """Accept a leaf with the purpose id-kp-cmcRA instead of that of its side of TLS. Must never raise."""
     if sound or (depth, code) != (0, INVALID_PURPOSE):
         return bool(sound)
     try:

@@ -1,7 +1,7 @@
 """The key exchange groups that a device offers (RFC 8446 §4.2.7, RFC 8422 §5.1.1): names, and setting them.
 
-The offer decides the load on a server, so it is part of the fleet: set per context, checked, and recorded. The names
-are those of scenarios (``x25519``, ``p-256``).
+The offer determines the load on a server, so it is set per context, checked and recorded. The names are those of
+scenarios (``x25519``, ``p-256``).
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ KNOWN_GROUPS: Final = tuple(_OPENSSL_NAMES)
 
 
 class UnknownGroup(EstsimError):  # noqa: N818 - says what it is
-    """A group that we have no name for, or that the OpenSSL at hand does not offer."""
+    """A group without a name here, or one that the installed OpenSSL does not offer."""
 
 
 def set_groups(context: SSL.Context, groups: Sequence[str]) -> None:
@@ -58,10 +58,10 @@ def set_groups(context: SSL.Context, groups: Sequence[str]) -> None:
 
 
 def group_of_code_point(code_point: int) -> str:
-    """Name the group of a ``NamedGroup`` on the wire; one that we have no name for by its number."""
+    """Name a ``NamedGroup`` of the wire, an unknown one by its number."""
     return _CODE_POINTS.get(code_point, f"0x{code_point:04x}")
 
 
 def group_of_openssl(name: str) -> str:
-    """Name the group that OpenSSL calls ``name`` when asked what was negotiated."""
+    """Name a group by the name that OpenSSL gives for the negotiated one."""
     return _SPOKEN_NAMES.get(name.lower(), name.lower())

@@ -1,10 +1,7 @@
-"""One HTTP/1.1 request and its answer, less the waiting: bytes to send, bytes received, and what they come to.
+"""One HTTP/1.1 request and its answer on h11 (RFC 9112), without the waits, which are :mod:`estsim.net.transport`'s.
 
-The rules, on h11 (RFC 9112); the waiting is :mod:`estsim.net.transport`. The answer's body is read whole, since every
-EST message is small.
-
-What a server may send is limited, in bytes and in the number of pieces that they come in, because h11 takes some ten
-microseconds for each piece. No exception of h11 or httpx leaves: each is a :class:`TransportFailed`.
+The answer's body is read whole, since every EST message is small. What a server may send is limited, in bytes and in
+pieces: h11 takes some ten microseconds for each piece. Exceptions of h11 and httpx become :class:`TransportFailed`.
 """
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -16,9 +13,8 @@ import h11
 import httpx
 
 from estsim.errors import Phase, TransportFailed, Trouble
-from estsim.net.advice import CLOSED
-from estsim.net.connection import TlsConnection
-from estsim.net.stamps import WireStamps
+from estsim.net.connection import TlsConnection, WireStamps
+from estsim.net.tls_failure import CLOSED
 
 CONNECTION: Final = "estsim.connection"  # TlsConnection
 STAMPS: Final = "estsim.stamps"  # WireStamps
@@ -47,7 +43,7 @@ class WireAnswer:
 
 
 class _WholeBody(httpx.AsyncByteStream):
-    """A body that is there already, and that httpx neither reads nor decodes before it is asked to."""
+    """A complete body, which httpx neither reads nor decodes before it is asked to."""
 
     __slots__ = ("_whole",)
 
@@ -59,12 +55,12 @@ class _WholeBody(httpx.AsyncByteStream):
 
 
 class HttpExchange:
-    """One request and its answer on one connection, and how far it has come.
+    """The progress of one request and its answer on one connection.
 
-    A driver sends :meth:`request` and says so with :meth:`sent`, then receives, each time in ``phase``, as long as
-    :meth:`answer` asks for more. The answer is read even when sending failed, because the reason (an early 4xx, a TLS
-    alert) may be waiting: :meth:`reason` says which of the two failures counts. While ``is_long``, the next step of
-    :meth:`answer` may take more than 5 ms of CPU.
+    A driver sends :meth:`request` and calls :meth:`sent`, then receives, in ``phase``, while :meth:`answer` asks for
+    more. The answer is read even when sending failed, because the reason (an early 4xx, a TLS alert) may be waiting;
+    :meth:`reason` says which failure counts. While ``is_long``, the next step of :meth:`answer` may take more than 5 ms
+    of CPU.
     """
 
     __slots__ = (
@@ -82,10 +78,10 @@ class HttpExchange:
         self._parts: list[bytes] = []
         self._unread_lines = 0
         self.phase = Phase.SEND
-        self.unsent: TransportFailed | None = None  # what became of the request, if it did not go out whole
+        self.unsent: TransportFailed | None = None  # why the request was not sent completely
 
     def request(self, request: httpx.Request, body: bytes) -> bytes:
-        """Return the request as it goes on the wire, in one piece: header and body share a packet."""
+        """Return the request in one piece: header and body share a packet."""
         http = self._http
         method = request.method.encode("ascii")
         try:
@@ -98,16 +94,16 @@ class HttpExchange:
         return (head or b"") + (content or b"")
 
     def sent(self) -> None:
-        """Take note that the whole request is with the kernel."""
+        """Note that the kernel has the whole request."""
         self._stamps.sent_ns = self._connection.spoke_ns
 
     @property
     def is_long(self) -> bool:
-        """Whether what was received and not read yet has more lines than are read at once."""
+        """Whether the bytes not read yet have more lines than are read at once."""
         return self._unread_lines > MOST_LINES_AT_ONCE
 
     def answer(self) -> Iterator[Literal[True]]:
-        """Read the answer, and ask for more bytes by each step of the iteration; none follows when it is whole.
+        """Read the answer; each step of the iteration asks for more bytes, and the end means that it is complete.
 
         Raises TransportFailed.
         """
@@ -122,7 +118,7 @@ class HttpExchange:
         self._response = self._made(head)
 
     def received(self, received: bytes) -> None:
-        """Hand what the connection has received to h11, with the stamps and a look at the very first bytes."""
+        """Give received bytes to h11; stamps them, and checks the first ones."""
         is_first, self._arrived_ns = self._arrived_ns is None, self._connection.heard_ns
         if not received:
             self._ended = True
@@ -134,17 +130,17 @@ class HttpExchange:
         self._http.receive_data(received)
 
     def reason(self, failed: TransportFailed) -> TransportFailed:
-        """Return the failure that counts: why the request did not go out, unless TLS tells why in what came after."""
+        """Return the failure that counts: that of sending, unless a TLS alert then gave the reason."""
         return failed if self.unsent is None or failed.trouble is Trouble.TLS else self.unsent
 
     @property
     def response(self) -> httpx.Response:
-        """The whole answer."""
+        """The complete answer."""
         assert self._response is not None  # noqa: S101 - asked for when the answer is whole
         return self._response
 
     def _made(self, head: h11.Response) -> httpx.Response:
-        """Return the answer as httpx has it; here, because it takes long where there are thousands of fields."""
+        """Return the answer as httpx's; made here, because thousands of fields take long."""
         whole = b"".join(self._parts)
         headers = tuple([(name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers])
         return httpx.Response(
@@ -159,7 +155,7 @@ class HttpExchange:
         )
 
     def _broken(self, error: h11.RemoteProtocolError) -> TransportFailed:
-        """Tell an answer that was cut off from one that is no HTTP/1.1."""
+        """Distinguish an answer that was cut off from one that is not HTTP/1.1."""
         if self._ended:
             if self.phase is Phase.WAIT:
                 return self._unanswered()
@@ -188,9 +184,9 @@ class HttpExchange:
         raise self._not_taken(f"more than {MOST_INTERIM} interim (1xx) responses without a final one")
 
     def _read_body(self, head: h11.Response) -> Generator[Literal[True], None, None]:
-        """Read to the end of the body; one that ends with the connection must end with close_notify to be whole.
+        """Read the body; one that ends with the connection must end with close_notify to be complete.
 
-        Only a 200 has a body that counts; what a truncation takes from others is text for people.
+        Only the body of a 200 matters; others are text for people.
         """
         size = chunks = 0
         while not isinstance(event := (yield from self._next_event()), h11.EndOfMessage):
@@ -225,7 +221,7 @@ def _http_state(connection: TlsConnection) -> h11.Connection:
 
 
 def reusable(connection: TlsConnection) -> bool:
-    """Say whether another request may go on the connection: kept alive by both, whole, and nothing said since."""
+    """Whether the connection can take another request: kept alive by both sides, complete, and silent since."""
     http = connection.http
     kept_alive = http is None or (
         http.our_state is h11.DONE and http.their_state is h11.DONE and not http.trailing_data[0]
@@ -235,9 +231,9 @@ def reusable(connection: TlsConnection) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request as its caller gives it.
+    """One request; Host and Content-Length are added here.
 
-    ``authority`` is the server's ``host[:port]`` as in its URL. Host and Content-Length are added here.
+    ``authority`` is the server's ``host[:port]`` as in its URL.
     """
 
     authority: str
@@ -248,7 +244,7 @@ class Question:
     answer_s: float
 
     def on(self, connection: TlsConnection, *, clock: Callable[[], int], stamps: WireStamps) -> httpx.Request:
-        """Return it as httpx takes it, to go on a connection, its path as written; raises :class:`TransportFailed`."""
+        """Return it as httpx's request for a connection, its path as written; raises :class:`TransportFailed`."""
         sent_headers = [("host", self.authority), *self.headers]
         if self.body or self.method == "POST":
             sent_headers.append(("content-length", str(len(self.body))))
@@ -274,7 +270,7 @@ class Question:
 
 @lru_cache(maxsize=64)
 def _origin(authority: str) -> httpx.URL:
-    """Return a server's URL, parsed; a fleet uses a handful of them."""
+    """Return a server's parsed URL, cached: a fleet uses a handful."""
     return httpx.URL(f"https://{authority}/")
 
 
@@ -283,5 +279,5 @@ def _unsendable(error: Exception) -> TransportFailed:
 
 
 def _words_of(error: Exception) -> str:
-    """Return what a library says, as much of it as a row holds."""
+    """Return a library's message, cut to what a row holds."""
     return str(error)[:_REASON_CHARACTERS]

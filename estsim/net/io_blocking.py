@@ -1,6 +1,6 @@
-"""The waits of an exchange in plain blocking calls, each with what is left of the deadline: for threads and greenlets.
+"""The waits of an exchange as blocking calls with the rest of the deadline, for threads and greenlets.
 
-Where gevent has patched the standard library, a wait is a switch to another greenlet; nothing here knows of it.
+Where gevent has patched the standard library, a wait switches to another greenlet; this code does not depend on it.
 """
 
 import select
@@ -12,7 +12,8 @@ from math import inf
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
-from estsim.net.address import Address, Endpoint
+from estsim.est.url import Origin
+from estsim.net.address import Address
 from estsim.net.blocking_resolver import SHARED, BlockingResolver
 from estsim.net.limit import DeadlinePassed, Limit
 from estsim.net.sockets import receive_stamped
@@ -23,7 +24,7 @@ _LONGEST_SLEEP_S: Final = 3600.0
 
 
 class Elsewhere(Protocol):
-    """Has work done in a thread while other greenlets go on: gevent's ``threadpool.apply``."""
+    """Runs work in a thread while other greenlets go on, as gevent's ``threadpool.apply``."""
 
     def __call__(self, work: Callable[[], T], /) -> T:
         """Return what the work returns."""
@@ -34,10 +35,10 @@ def _here(work: Callable[[], T], /) -> T:
 
 
 class BlockingIo:
-    """Blocks whoever waits: one such object for each thread or greenlet, with the deadline that it is under.
+    """Blocking waits; one object for each thread or greenlet, with its current deadline.
 
     From ``cut_off_s`` (``time.monotonic``) on every wait raises :class:`estsim.net.limit.CutOff`; it is read when a
-    deadline begins, or begins anew. What would hold up other greenlets is done ``elsewhere``.
+    deadline begins or is moved. Work that would hold up other greenlets is done ``elsewhere``.
     """
 
     __slots__ = ("_elsewhere", "_limit", "cut_off_s", "resolver")
@@ -53,19 +54,19 @@ class BlockingIo:
         return BlockingDeadline(self, within_s)
 
     def cut_off_in(self, seconds: float) -> None:
-        """Cut off what begins from now on after so many seconds."""
+        """Cut off what begins from now on in ``seconds``."""
         self.cut_off_s = time.monotonic() + seconds
 
     def limit(self, within_s: float) -> None:
-        """Let waits from now on end after so many seconds, or at the cut-off."""
+        """End waits from now on after ``within_s``, or at the cut-off."""
         self._limit = Limit(within_s, cut_off_s=self.cut_off_s)
 
-    async def resolve(self, endpoint: Endpoint) -> tuple[Address, ...]:
+    async def resolve(self, endpoint: Origin) -> tuple[Address, ...]:
         """Ask the resolver."""
         return self.resolver.resolve(endpoint, self._limit)
 
     async def wait_writable(self, sock: socket.socket) -> None:
-        """Wait for the socket; a deadline counts only if it is not ready: it may have found us asleep."""
+        """Wait for the socket; a passed deadline counts only if the socket is not ready, as we may have been asleep."""
         poll = select.poll()
         poll.register(sock, select.POLLOUT)
         wait_s = self._limit.left_s()
@@ -75,7 +76,7 @@ class BlockingIo:
             wait_s = self._limit.rest_s()
 
     async def receive(self, sock: socket.socket) -> tuple[bytes, int]:
-        """Wait for bytes. A deadline that has passed counts only where there are none: it may have found us asleep."""
+        """Wait for bytes; a passed deadline counts only if there are none, as we may have been asleep."""
         wait_s = self._limit.left_s()
         try:
             while True:
@@ -101,9 +102,9 @@ class BlockingIo:
                 return
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do it elsewhere; here, where there is no such place.
+        """Run it elsewhere.
 
-        What it raises comes back as a value: gevent's pool prints the traceback of a work that raises.
+        An exception comes back as a value: gevent's pool prints the traceback of work that raises.
         """
         done = self._elsewhere(lambda: _attempted(work))
         if isinstance(done, _Raised):
@@ -143,5 +144,5 @@ class BlockingDeadline:
         return isinstance(error, DeadlinePassed)
 
     def restart(self, within_s: float) -> None:
-        """Let it end so many seconds from now instead."""
+        """Move the deadline to ``within_s`` from now."""
         self._io.limit(within_s)

@@ -1,4 +1,4 @@
-"""Until when a blocking wait may last: its deadline, and the moment at which its exchange is cut off."""
+"""The end of a blocking wait: its deadline, or the moment at which its exchange is cut off."""
 
 import time
 from math import inf
@@ -10,20 +10,17 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 class DeadlinePassed(BaseException):
-    """A wait lasted as long as it may: ends the block under its deadline, and is seen by nobody outside."""
+    """A wait reached its deadline. Ends the block under that deadline and goes no further."""
 
 
 class CutOff(BaseException):
-    """The exchange was to end here, whatever it had come to: its device has lost its power, say.
-
-    A cancellation, as ``trio.Cancelled`` is one, and so no ``Exception`` either.
-    """
+    """The exchange is cancelled at this moment, as by a power cut; like ``trio.Cancelled`` no ``Exception``."""
 
 
 class Limit:
     """Waits end ``within_s`` from now, or at ``cut_off_s`` (``time.monotonic``) if that is sooner.
 
-    The time in which this process stood still is not counted, except to the cut-off: that is an event of the plan.
+    Time for which this process stalled is not counted, except for the cut-off, which is an event of the plan.
     """
 
     __slots__ = ("_cut_off_s", "_deadline_s", "_stalled_ns")
@@ -34,18 +31,18 @@ class Limit:
         self._cut_off_s = cut_off_s
 
     def left_s(self) -> float:
-        """Return the seconds that are left; raises what :meth:`passed` returns where there are none."""
+        """Return the seconds left; raises what :meth:`passed` returns where there are none."""
         left_s = min(self._ends_s, self._cut_off_s) - time.monotonic()
         if left_s <= 0:
             raise self.passed()
         return left_s
 
     def rest_s(self) -> float:
-        """Return the seconds that are left after a wait that was in vain: 0 for one last look without waiting."""
+        """Return the seconds left after a wait without result; 0 for a last check without waiting."""
         return max(0.0, min(self._ends_s, self._cut_off_s) - time.monotonic())
 
     def passed(self) -> DeadlinePassed | CutOff:
-        """Return what it is that a wait lasted as long as it may."""
+        """Return the exception for a wait that has ended."""
         return CutOff("cut off") if self._cut_off_s < self._ends_s else DeadlinePassed()
 
     @property

@@ -1,29 +1,77 @@
-"""How a device's TLS connection comes about, with stamps and deadlines: resolve, connect, shake hands.
+"""Opening a device's TLS connection, with stamps and deadlines: resolve, connect, handshake.
 
-Whatever happens, also cancellation, a connection that did not come about leaves nothing open.
+On failure or cancellation nothing stays open.
 """
 
+import errno
+import os
 import socket
+from dataclasses import dataclass
 
-from estsim.errors import Phase
-from estsim.net.address import Endpoint
-from estsim.net.connection import TlsConnection
+from estsim.errors import Phase, TransportFailed, Trouble
+from estsim.est.url import Origin
+from estsim.net.address import Address
+from estsim.net.connection import Clock, TlsConnection, WireStamps
 from estsim.net.contexts import TlsContext
-from estsim.net.deadlines import Deadlines
 from estsim.net.io import Io
-from estsim.net.link import Link, timed_out
-from estsim.net.sockets import Close
-from estsim.net.source import Source
-from estsim.net.stamps import Clock, WireStamps
-from estsim.net.tcp import connect
+from estsim.net.shaping import Link, timed_out
+from estsim.net.sockets import Close, Source, begin_to_connect, connected, is_ours, new_socket, transport_failure
 from estsim.net.tls import Resumable, TlsSession
 from estsim.net.tls_failure import TlsFailed
 from estsim.pki.credentials import Credential
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each part of an exchange may take; resolving and connecting share one."""
+
+    connect_s: float
+    handshake_s: float
+    answer_s: float
+
+
+async def connect(
+    io: Io, endpoint: Origin, addresses: tuple[Address, ...], source: Source | None = None
+) -> socket.socket:
+    """Connect to the first address that answers, from ``source`` where given; raises the last failure."""
+    reachable = addresses if source is None else source.reaching(addresses, endpoint)
+    last: OSError | None = None
+    for address in reachable:
+        try:
+            sock = await _connect_to(io, address, source)
+        except OSError as error:
+            last = error
+            if is_ours(error) and error.errno != errno.EADDRNOTAVAIL:
+                break  # the next address would fail alike
+        else:
+            if len(reachable) > 1:
+                io.resolver.prefer(endpoint, address)
+            return sock
+    if last is None:
+        raise TransportFailed(Phase.RESOLVE, Trouble.REFUSED, f"{endpoint.host}: the name has no address")
+    raise transport_failure(last, Phase.CONNECT, str(endpoint)) from last
+
+
+async def _connect_to(io: Io, address: Address, source: Source | None) -> socket.socket:
+    """Connect a new socket to one address; raises ``OSError`` with nothing left open."""
+    sock = new_socket(address, source)
+    try:
+        code = begin_to_connect(sock, address)
+        if code == errno.EALREADY:
+            await io.wait_writable(sock)
+            code = connected(sock)
+    except BaseException:
+        sock.close()
+        raise
+    if code:
+        sock.close()
+        raise OSError(code, os.strerror(code))
+    return sock
+
+
 async def open_connection(
     io: Io,
-    endpoint: Endpoint,
+    endpoint: Origin,
     context: TlsContext,
     credential: Credential | None,
     *,
@@ -37,14 +85,11 @@ async def open_connection(
     device_wall_s: float | None = None,
     leaves: Close = Close.FIN,
 ) -> TlsConnection:
-    """Resolve, connect and shake hands; the caller closes what comes back.
+    """Resolve, connect and handshake; the caller closes the connection.
 
-    ``link`` is the shaped network that this connection is to go over, ``source`` the local address it is to leave from,
-    ``device_wall_s`` the time by a clock that is wrong, see :class:`TlsSession`; ``leaves`` is how a handshake that is
-    cut ends.
-
-    Raises :class:`TransportFailed` with the phase it failed in; whatever happens, also cancellation, nothing stays
-    open. With a wrong host name nothing that names us has been sent.
+    ``link`` is the shaped network, ``source`` the local address, ``device_wall_s`` the time by a wrong clock (see
+    :class:`TlsSession`), ``leaves`` how a cancelled handshake closes. Raises :class:`TransportFailed` with the phase;
+    where the host name is wrong, our certificate has not been sent.
     """
     phase = Phase.RESOLVE
     with io.deadline(deadlines.connect_s) as deadline:
@@ -52,7 +97,7 @@ async def open_connection(
         phase = Phase.CONNECT
         sock = await connect(io, endpoint, addresses, source)
         if link is not None:
-            await _answered(sock, link)
+            await _first_round_trip(sock, link)
         stamps.connected_ns = clock()
         phase = Phase.HANDSHAKE
         deadline.restart(deadlines.handshake_s)
@@ -75,7 +120,7 @@ async def open_connection(
     raise timed_out(link, phase, f"{endpoint}: timed out after {limit_s:g} s")
 
 
-async def _answered(sock: socket.socket, link: Link) -> None:
+async def _first_round_trip(sock: socket.socket, link: Link) -> None:
     """Wait for the shaped network's round trip, or close the socket."""
     try:
         await link.answered()
@@ -99,7 +144,7 @@ async def shake_hands(
     leaves: Close = Close.FIN,
     has_spoken: bool = False,
 ) -> TlsConnection:
-    """Make a connection of a connected socket, or close it; one that is cut is left as ``leaves`` says."""
+    """Make a TLS connection of a connected socket, or close it; on cancellation as ``leaves`` says."""
     try:
         tls = TlsSession(context, credential, host, resume=resume, device_wall_s=device_wall_s)
     except BaseException as failed:

@@ -1,9 +1,8 @@
-"""The private corners of pyOpenSSL that the wire needs, in one place, each guarded.
+"""The private parts of pyOpenSSL that the wire needs, used here and nowhere else.
 
-pyOpenSSL has no public call for the groups a context offers, for the reason a verification failed, for whether a
-session was resumed, or for a certificate as DER: it takes the library's own objects, which cannot be had of all that
-OpenSSL takes. The functions of OpenSSL behind them are reached here and nowhere else. What a wheel does not have
-is told by :func:`require_openssl` at the start of a run, not by an ``AttributeError`` in the middle of it.
+pyOpenSSL has no public call for the groups that a context offers, for the reason of a failed verification, for whether
+a session was resumed, or for a certificate as DER: it takes the library's own objects, which do not exist for every
+certificate that OpenSSL accepts. :func:`require_openssl` reports a missing function at the start of a run.
 """
 
 from collections.abc import Iterable
@@ -37,7 +36,7 @@ _NEEDED: Final = (
 
 
 class OpenSSLUnfit(EstsimError):  # noqa: N818 - says what it is
-    """The OpenSSL at hand is too old or lacks a function that the wire needs."""
+    """The installed OpenSSL is too old or lacks a function that the wire needs."""
 
 
 def openssl_version() -> str:
@@ -46,7 +45,7 @@ def openssl_version() -> str:
 
 
 def require_openssl() -> None:
-    """Refuse an OpenSSL that cannot carry a run; raises :class:`OpenSSLUnfit`."""
+    """Check that OpenSSL is fit for a run; raises :class:`OpenSSLUnfit`."""
     if SSL.OPENSSL_VERSION_NUMBER < LOWEST_OPENSSL:
         raise OpenSSLUnfit(f"cryptography must bundle OpenSSL 4.0 or newer (got {openssl_version()})")
     missing = [name for name in _NEEDED if not hasattr(_lib, name)]
@@ -55,7 +54,7 @@ def require_openssl() -> None:
 
 
 def set_curves(context: SSL.Context, names: str) -> bool:
-    """Offer exactly the groups of a colon-separated list on a context; false when OpenSSL does not know one."""
+    """Offer exactly the groups of a colon-separated list on a context; false if OpenSSL does not know one."""
     ok: int = _lib.SSL_CTX_set1_curves_list(_raw(context), names.encode("ascii"))
     if ok != 1:
         _lib.ERR_clear_error()  # a stale entry would turn a real EOF elsewhere into another error
@@ -63,24 +62,24 @@ def set_curves(context: SSL.Context, names: str) -> bool:
 
 
 def session_reused(connection: SSL.Connection) -> bool:
-    """Say whether the handshake resumed a session; on both roles, full or not."""
+    """Whether the handshake resumed a session, for either role."""
     return bool(_lib.SSL_session_reused(_raw(connection)))
 
 
 def verify_result(connection: SSL.Connection) -> int:
-    """Return OpenSSL's verification code of the peer's certificate, 0 when it is sound."""
+    """Return OpenSSL's verification code of the peer's certificate, 0 if it is valid."""
     return int(_lib.SSL_get_verify_result(_raw(connection)))
 
 
 def verify_reason(code: int) -> str:
-    """Return OpenSSL's words for a verification code, as ``certificate has expired``; an old hash by name."""
-    words: bytes = _ffi.string(_lib.X509_verify_cert_error_string(code))
-    told = words.decode("ascii", "replace")
-    return f"signed with SHA-1 or MD5, which is not accepted ({told})" if code == _CA_MD_TOO_WEAK else told
+    """Return OpenSSL's text for a verification code, as ``certificate has expired``; an old hash by name."""
+    encoded: bytes = _ffi.string(_lib.X509_verify_cert_error_string(code))
+    text = encoded.decode("ascii", "replace")
+    return f"signed with SHA-1 or MD5, which is not accepted ({text})" if code == _CA_MD_TOO_WEAK else text
 
 
 def load_certificate(der: bytes) -> crypto.X509:
-    """Let OpenSSL read a certificate; raises ``ValueError`` on what it cannot."""
+    """Load a certificate into OpenSSL; raises ``ValueError`` where it cannot be read."""
     try:
         return crypto.load_certificate(crypto.FILETYPE_ASN1, der)
     except crypto.Error as error:
@@ -88,7 +87,7 @@ def load_certificate(der: bytes) -> crypto.X509:
 
 
 def can_read(der: bytes) -> bool:
-    """Whether OpenSSL can read a certificate, and so trust it or present it."""
+    """Whether OpenSSL can read a certificate, and so trust or present it."""
     try:
         load_certificate(der)
     except ValueError:
@@ -104,19 +103,19 @@ def require_readable(path: Path, certificates: Iterable[Certificate]) -> None:
 
 
 def dump_certificate(certificate: crypto.X509) -> bytes:
-    """Return a certificate of OpenSSL's as it came."""
+    """Return one of OpenSSL's certificates as DER."""
     return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def use_certificate(endpoint: SSL.Context | SSL.Connection, der: bytes) -> None:
-    """Present a certificate; raises ``ValueError`` on one that OpenSSL does not take."""
+    """Present a certificate; raises ``ValueError`` where OpenSSL rejects it."""
     loaded = load_certificate(der)._x509  # noqa: SLF001 - as below
     use = _lib.SSL_CTX_use_certificate if isinstance(endpoint, SSL.Context) else _lib.SSL_use_certificate
     _taken(use(_raw(endpoint), loaded))
 
 
 def add_chain_certificate(context: SSL.Context, der: bytes) -> None:
-    """Send a certificate behind the leaf; raises ``ValueError`` on one that OpenSSL does not take."""
+    """Send a certificate after the leaf; raises ``ValueError`` where OpenSSL rejects it."""
     copy = _lib.X509_dup(load_certificate(der)._x509)  # noqa: SLF001 - as below; the context frees it
     if _lib.SSL_CTX_add_extra_chain_cert(_raw(context), copy) != 1:
         _lib.X509_free(copy)
@@ -124,7 +123,7 @@ def add_chain_certificate(context: SSL.Context, der: bytes) -> None:
 
 
 def name_client_ca(context: SSL.Context, authority: crypto.X509) -> None:
-    """Name a CA whose clients a server takes."""
+    """Name a CA whose clients a server accepts."""
     _taken(_lib.SSL_CTX_add_client_CA(_raw(context), authority._x509))  # noqa: SLF001 - as below
 
 

@@ -10,11 +10,12 @@ from typing import Final
 import trio
 
 from estsim.errors import Phase
-from estsim.net.address import Address, Endpoint, KnownAddresses, read_literal
-from estsim.net.hostname import reference_name
-from estsim.net.troubles import transport_failure
+from estsim.est.url import Origin
+from estsim.net.address import Address, KnownAddresses, read_literal
+from estsim.net.server_checks import reference_name
+from estsim.net.sockets import transport_failure
 
-__all__ = ["SHARED", "Address", "Endpoint", "Resolver"]
+__all__ = ["SHARED", "Address", "Origin", "Resolver"]
 
 
 class Resolver(KnownAddresses):
@@ -22,9 +23,9 @@ class Resolver(KnownAddresses):
 
     def __init__(self) -> None:
         super().__init__()
-        self._asking: dict[Endpoint, trio.Event] = {}
+        self._asking: dict[Origin, trio.Event] = {}
 
-    async def resolve(self, endpoint: Endpoint) -> tuple[Address, ...]:
+    async def resolve(self, endpoint: Origin) -> tuple[Address, ...]:
         """Return the addresses of an endpoint; raises :class:`TransportFailed` in phase resolve.
 
         A herd asks once: those who come while the question is open wait for its answer.
@@ -36,7 +37,7 @@ class Resolver(KnownAddresses):
             await asking.wait()
         return known
 
-    async def _ask(self, endpoint: Endpoint) -> tuple[Address, ...]:
+    async def _ask(self, endpoint: Origin) -> tuple[Address, ...]:
         """Ask the system, and wake those who wait whatever comes of it."""
         answered = self._asking[endpoint] = trio.Event()
         try:

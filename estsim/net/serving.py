@@ -1,7 +1,4 @@
-"""How a server's TLS connection comes about: it shakes hands on a stream that trio accepted.
-
-Whatever happens, also cancellation, a connection that did not come about leaves nothing open.
-"""
+"""The server's TLS handshake on a stream that trio accepted. On failure or cancellation nothing stays open."""
 
 import socket
 import time
@@ -9,11 +6,10 @@ import time
 import trio
 
 from estsim.errors import Phase, TransportFailed, Trouble
-from estsim.net.connection import TlsConnection
+from estsim.net.connection import Clock, TlsConnection
 from estsim.net.contexts import TlsContext
 from estsim.net.io_trio import TRIO
 from estsim.net.opening import shake_hands
-from estsim.net.stamps import Clock
 from estsim.pki.credentials import Credential
 
 
@@ -25,11 +21,11 @@ async def serve_handshake(
     deadline_s: float,
     clock: Clock = time.monotonic_ns,
 ) -> TlsConnection:
-    """Shake hands as a server on an accepted stream, whose socket is taken over; the caller closes what comes back.
+    """Complete a server's handshake on an accepted stream, taking over its socket; the caller closes the connection.
 
-    Without ``credential`` the context has one, see :func:`estsim.net.contexts.server_context`. Who says nothing costs a
-    socket and a task: what TLS needs, 30 KiB, is made when the first byte is there.
-    Raises :class:`TransportFailed` in phase handshake, the alert sent; whatever happens, nothing stays open.
+    Without ``credential`` the context has one, see :func:`estsim.net.contexts.server_context`. A silent client costs a
+    socket and a task: the 30 KiB of TLS state are allocated at its first byte. Raises :class:`TransportFailed` in phase
+    handshake, with the alert sent.
     """
     sock = _take_over(stream)
     with trio.move_on_after(deadline_s):
@@ -39,7 +35,7 @@ async def serve_handshake(
 
 
 async def _has_spoken(sock: socket.socket) -> None:
-    """Wait for the first byte of a client, or for its end; where that is cut, close the socket."""
+    """Wait for a client's first byte or its end; on cancellation close the socket."""
     try:
         await trio.lowlevel.wait_readable(sock)
     except BaseException:

@@ -17,23 +17,20 @@ from estsim.errors import EstsimError, Phase
 from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate, read_shared_certificate
 from estsim.net.contexts import Role, TlsContext, TlsVersion
 from estsim.net.groups import group_of_openssl
-from estsim.net.hostname import HOST_MISMATCH, check_host, has_cmc_ra, server_name
 from estsim.net.openssl import dump_certificate, session_reused, use_certificate
+from estsim.net.server_checks import HOST_MISMATCH, check_host, check_validity, has_cmc_ra, server_name
 from estsim.net.tls_failure import Side, TlsFailed, is_end_of_stream, tls_failure
-from estsim.net.validity import check_validity
 from estsim.pki.credentials import Credential
 
 
 class End(Enum):
-    """What :meth:`TlsSession.read` gives when nothing more will come."""
+    """What :meth:`TlsSession.read` returns at the end of the stream."""
 
     END = "end"
 
 
 END: Final = End.END
-DEVICE_CERTIFICATE: Final = (
-    "the device's certificate"  # begins the reason of a failure that is of this, not of the peer
-)
+DEVICE_CERTIFICATE: Final = "the device's certificate"  # begins the reason of a failure that is not the peer's
 
 _RECORD_BYTES: Final = 16 * 1024  # RFC 8446 §5.1: the most that one record carries
 _BUFFER_BYTES: Final = 32 * 1024
@@ -43,12 +40,12 @@ _VERSIONS: Final = {"TLSv1.2": TlsVersion.TLS_1_2, "TLSv1.3": TlsVersion.TLS_1_3
 
 
 class ForeignSession(EstsimError):  # noqa: N818 - says what it is
-    """A session offered for resumption by another credential, host or context than it was made with."""
+    """A session offered for resumption with another credential, host or context than it was made with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resumable:
-    """A session to resume, bound to whom it was made by and to where: resuming it presents that identity again."""
+    """A session to resume, bound to its credential, host and context: resuming it presents that identity again."""
 
     session: SSL.Session
     context: TlsContext
@@ -56,7 +53,7 @@ class Resumable:
     host: str
 
     def fits(self, context: TlsContext, credential: Credential | None, host: str) -> bool:
-        """Say whether a connection of this credential to this host may offer the session."""
+        """Whether a connection of this credential to this host may offer the session."""
         mine = credential.certificate_der if credential else None
         return (self.context, self.certificate_der, self.host) == (context, mine, host)
 
@@ -64,10 +61,9 @@ class Resumable:
 class TlsSession:
     """A TLS connection of one side; ``host`` is the server's name as in the URL, for a client only.
 
-    ``device_wall_s`` (UNIX seconds) is a client's own clock where that is wrong: the server's certificates have to be
-    valid by it too.
+    ``device_wall_s`` (UNIX seconds) is a client's wrong clock, by which the server's certificates have to be valid too.
 
-    Raises :class:`TlsFailed` when the key does not fit the certificate, :class:`ForeignSession` when ``resume`` belongs
+    Raises :class:`TlsFailed` if the key does not match the certificate, :class:`ForeignSession` when ``resume`` belongs
     to another credential, host or context: a resumed session silently presents the certificate of the old one.
     """
 
@@ -100,7 +96,7 @@ class TlsSession:
             connection.set_accept_state()
 
     def _present(self, credential: Credential) -> None:
-        """Load the certificate, then the key: the other way round a mismatch drops the key without a word."""
+        """Load the certificate, then the key: in the other order a mismatch silently drops the key."""
         try:
             use_certificate(self._connection, credential.certificate_der)
             self._connection.use_privatekey(credential.key)
@@ -110,7 +106,7 @@ class TlsSession:
             raise TlsFailed(Phase.HANDSHAKE, Side.LOCAL, f"{DEVICE_CERTIFICATE}: {error}") from error
 
     def _prepare_client(self, resume: Resumable | None) -> None:
-        """Set the name asked for and the session offered."""
+        """Set the server name and the session to resume."""
         if resume is not None:
             if not resume.fits(self.context, self.credential, self.host):
                 raise ForeignSession(
@@ -123,7 +119,7 @@ class TlsSession:
         self._connection.set_connect_state()
 
     def handshake(self) -> bool:
-        """Take one step and say whether the handshake is over on our side; raises :class:`TlsFailed`."""
+        """Take one step and return whether the handshake is complete on our side; raises :class:`TlsFailed`."""
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
@@ -134,7 +130,7 @@ class TlsSession:
         return True
 
     def outgoing(self) -> bytes:
-        """Take everything that waits to be sent, ``b""`` if nothing does."""
+        """Take all bytes to be sent, ``b""`` if there are none."""
         try:
             taken = self._connection.bio_read(_BUFFER_BYTES)
         except SSL.Error:
@@ -144,19 +140,19 @@ class TlsSession:
         return taken + self.outgoing()
 
     def incoming(self, received: bytes) -> None:
-        """Feed what the peer sent; ``b""`` is the end of its stream."""
+        """Feed bytes of the peer; ``b""`` is the end of its stream."""
         if received:
             self._connection.bio_write(received)
         else:
             self._connection.bio_shutdown()
 
     def check_peer(self) -> bool:
-        """Check that the server is the one we meant, as soon as its certificate is known; false while it is not.
+        """Check the server's host name as soon as its certificate is known; false until then.
 
-        A client's driver calls it before it sends what a handshake step left in ``outgoing``: then a server under a
-        wrong name never sees our certificate. The certificate's chain is OpenSSL's own business. With ``cmc_ra`` in
-        the context's key, id-kp-cmcRA stands for the name (RFC 7030 §3.6.1). Raises :class:`TlsFailed` with nothing
-        left to send; OpenSSL has no call for an alert of our choice, so the server sees the end of the stream.
+        A client's driver calls it before it sends what a handshake step left in ``outgoing``, so a server with a wrong
+        name never sees our certificate. OpenSSL checks the chain. With ``cmc_ra`` in the context's key, id-kp-cmcRA
+        stands for the name (RFC 7030 §3.6.1). Raises :class:`TlsFailed` with nothing left to send: OpenSSL cannot send
+        an alert of our choice, so the server sees the end of the stream.
         """
         certificate = self.peer_certificate
         if certificate is None:
@@ -171,13 +167,13 @@ class TlsSession:
         return True
 
     def _refusal(self, reason: str, code: int) -> TlsFailed:
-        """Take back what would be sent, which names us, and return the failure."""
+        """Discard what would be sent, which may hold our certificate, and return the failure."""
         self.outgoing()
         self._finished = False
         return TlsFailed(Phase.HANDSHAKE, Side.LOCAL, reason, verify_code=code)
 
     def write(self, plain: bytes) -> None:
-        """Encrypt; the result is in ``outgoing``. Nothing happens for ``b""``. Raises :class:`TlsFailed`."""
+        """Encrypt into ``outgoing``; raises :class:`TlsFailed`."""
         try:
             for start in range(0, len(plain), _RECORD_BYTES):
                 self._connection.send(plain[start : start + _RECORD_BYTES])
@@ -185,10 +181,10 @@ class TlsSession:
             raise tls_failure(error, Phase.SEND, self._connection) from error
 
     def read(self) -> bytes | End | None:
-        """Return what the next record holds, None when input is needed, END when the peer has closed.
+        """Return the next record's content, None if input is needed, END if the peer has closed.
 
-        An end of stream without close_notify is END too, and sets ``truncated``: whether anything is missing is for
-        the framing above to say. Raises :class:`TlsFailed`; with TLS 1.3 a refused client certificate comes here.
+        An end of stream without close_notify is END too, and sets ``truncated``; the framing above knows whether
+        anything is missing. Raises :class:`TlsFailed`; with TLS 1.3 a refused client certificate appears here.
         """
         if self.truncated:
             return END
@@ -205,7 +201,7 @@ class TlsSession:
             raise tls_failure(error, Phase.RECEIVE, self._connection) from error
 
     def close(self) -> None:
-        """Queue close_notify in ``outgoing`` if the handshake is over; never raises."""
+        """Queue close_notify in ``outgoing`` if the handshake is complete; never raises."""
         if not self._finished:
             return
         try:
@@ -214,11 +210,11 @@ class TlsSession:
             self.abandon()
 
     def abandon(self) -> None:
-        """Mark the connection closed without a word to the peer; its session stays resumable."""
+        """Mark the connection closed without telling the peer; its session stays resumable."""
         self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
     def session(self) -> Resumable | None:
-        """Return the session for a later connection: ask after data came (TLS 1.3 sends it then) and before close."""
+        """Return the session for a later connection, after data came (TLS 1.3 sends it then) and before close."""
         if not (self._is_client and self._finished):
             return None
         session = self._connection.get_session()
@@ -236,26 +232,26 @@ class TlsSession:
 
     @property
     def version(self) -> TlsVersion | None:
-        """The version negotiated, None before there is one."""
+        """The negotiated version, or None."""
         return _VERSIONS.get(self._connection.get_protocol_version_name()) if self._finished else None
 
     @property
     def group(self) -> str | None:
-        """The key exchange group negotiated, as in scenarios (``x25519``)."""
+        """The negotiated key exchange group, as in scenarios (``x25519``)."""
         name = self._connection.get_group_name() if self._finished else None
         return None if name is None else group_of_openssl(name)
 
     @property
     def peer_certificate(self) -> Certificate | None:
-        """The peer's own certificate, known in the middle of the handshake; None when it sent none.
+        """The peer's own certificate, known in the middle of the handshake; None if it sent none.
 
-        Raises :class:`TlsFailed` for one of which a part that is needed cannot be read.
+        Raises :class:`TlsFailed` where a needed part of it cannot be read.
         """
         if self._peer is None:
             sent = self._connection.get_peer_certificate()
             if sent is None:
                 return None
-            read = read_shared_certificate if self._is_client else read_certificate  # all devices meet the same server
+            read = read_shared_certificate if self._is_client else read_certificate  # all devices use the same server
             try:
                 self._peer = read(dump_certificate(sent))
             except CertificateUnreadable as error:
@@ -265,17 +261,14 @@ class TlsSession:
 
     @property
     def peer_chain(self) -> tuple[Certificate, ...]:
-        """The certificates as the peer sent them, its own first. A resumed server knows only the first.
-
-        Those above its own that cannot be read are left out.
-        """
+        """The readable certificates that the peer sent, its own first. A resumed server knows only the first."""
         sent = tuple(_readable(self._connection.get_peer_cert_chain() or ()))
         if self._is_client or self.peer_certificate is None:
             return sent
         return (self.peer_certificate, *sent)  # OpenSSL leaves the leaf out on the server's side
 
     def channel_binding(self) -> bytes | None:
-        """Return what links a request to this TLS connection (RFC 7030 §3.5), None before the handshake is over.
+        """Return what links a request to this TLS connection (RFC 7030 §3.5), None before the handshake is complete.
 
         TLS 1.2: tls-unique, "the first Finished message sent" (RFC 5929 §3.1), the client's in a full handshake and
         the server's in a resumed one. TLS 1.3 has no tls-unique: the exporter value of RFC 9266.

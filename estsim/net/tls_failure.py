@@ -1,7 +1,7 @@
-"""What a failed TLS step means: which side refused, by which alert, for which reason.
+"""Failures of TLS: which side refused, by which alert, why, and what may help the user of a scenario.
 
-The only place that reads an ``OpenSSL.SSL.Error``, whose arguments may be an empty list and whose subclasses share one
-base with the plain wish for more input.
+The only place that reads an ``OpenSSL.SSL.Error``, whose arguments may be an empty list and whose subclasses share a
+base with the request for more input.
 """
 
 from enum import StrEnum
@@ -10,22 +10,53 @@ from typing import Final
 from OpenSSL import SSL
 
 from estsim.errors import EstsimError, Phase, TransportFailed, Trouble
-from estsim.net.advice import CLOSED, advice_on
 from estsim.net.openssl import verify_reason, verify_result
+
+CLOSED: Final = "possible causes: overload, a restart, or a rejected client certificate (bootstrap)"
+
+_CERTIFICATE: Final = (
+    "the server rejected the client certificate; check that it trusts the issuing CA and the whole chain"
+)
+_NOTHING_IN_COMMON: Final = (
+    "client and server share no TLS version, cipher, group or signature algorithm (tls.versions, generator.groups), or "
+    "the server requires a client certificate (bootstrap)"
+)
+_BY_ALERT: Final = {
+    "access_denied": _CERTIFICATE,
+    "bad_certificate": _CERTIFICATE,
+    "certificate_expired": "the server considers the client certificate expired; check the certificate and both clocks",
+    "certificate_required": "the server requires a client certificate (bootstrap)",
+    "certificate_revoked": "the server considers the client certificate revoked",
+    "certificate_unknown": _CERTIFICATE,
+    "decrypt_error": "the server could not verify a signature; check that the key matches the client certificate",
+    "handshake_failure": _NOTHING_IN_COMMON,
+    "insufficient_security": _NOTHING_IN_COMMON,
+    "internal_error": "see the server's log for the reason",
+    "no_application_protocol": "the server does not offer HTTP/1.1 on this port",
+    "protocol_version": "the server supports none of the offered TLS versions (tls.versions)",
+    "unknown_ca": _CERTIFICATE,
+    "unrecognized_name": "the server does not recognise this host name (target.url)",
+    "unsupported_certificate": _CERTIFICATE,
+}
+
+
+def advice_on(alert: str) -> str:
+    """Return advice on an alert that a server sent, empty where only the server knows the reason."""
+    return _BY_ALERT.get(alert, "")
 
 
 class Side(StrEnum):
-    """Who ended a TLS connection in failure."""
+    """Which side failed a TLS connection."""
 
     LOCAL = "local"
     PEER = "peer"
 
 
 class TlsFailed(EstsimError):  # noqa: N818 - reads as the event it is
-    """A TLS step that failed: by an alert of the peer, by a check of ours, or because the peer went away.
+    """A failed TLS step: by an alert of the peer, by a check of ours, or because the peer closed.
 
-    ``alert`` is the name of the alert received, or of the one we send; ``verify_code`` OpenSSL's verification code
-    where our check of the peer's certificate failed; ``ended`` says that the peer just closed.
+    ``alert`` is the name of the alert received or sent; ``verify_code`` OpenSSL's verification code where our check of
+    the peer's certificate failed; ``ended`` says that the peer closed without an alert.
     """
 
     def __init__(
@@ -47,7 +78,7 @@ class TlsFailed(EstsimError):  # noqa: N818 - reads as the event it is
         super().__init__(f"{phase.value}: {detail}")
 
     def as_transport_failure(self, phase: Phase | None = None) -> TransportFailed:
-        """Return the failure as callers of the wire know it, in the phase they were in."""
+        """Return the failure for callers of the wire, in their phase."""
         from_peer = self.alert if self.side is Side.PEER else None
         return TransportFailed(
             phase or self.phase,
@@ -86,12 +117,12 @@ _OLD_ALERT_PREFIX: Final = "tlsv1 "  # "tlsv1 unrecognized name" and four others
 
 
 def is_end_of_stream(error: SSL.Error) -> bool:
-    """Say whether the error is the peer's end without close_notify, in either of the two ways OpenSSL tells it."""
+    """Whether the peer ended the stream without close_notify, in either of OpenSSL's two forms."""
     return isinstance(error, SSL.SysCallError) or _reason_of(error) == _EOF_REASON
 
 
 def tls_failure(error: SSL.Error, phase: Phase, connection: SSL.Connection) -> TlsFailed:
-    """Read an error of pyOpenSSL into what it means."""
+    """Return the failure that an error of pyOpenSSL means."""
     if isinstance(error, SSL.ZeroReturnError):
         return TlsFailed(phase, Side.PEER, "the peer closed the TLS session", ended=True)
     if is_end_of_stream(error):
@@ -109,7 +140,7 @@ def tls_failure(error: SSL.Error, phase: Phase, connection: SSL.Connection) -> T
 
 
 def _reason_of(error: SSL.Error) -> str:
-    """Return the reason of the last entry of OpenSSL's error queue, "" when the queue was empty."""
+    """Return the reason in the last entry of OpenSSL's error queue, "" if it is empty."""
     entries = error.args[0] if error.args else ()
     if not isinstance(entries, list) or not entries:
         return ""
@@ -117,7 +148,7 @@ def _reason_of(error: SSL.Error) -> str:
 
 
 def _alert_in(reason: str) -> str | None:
-    """Return the name of the alert received, as ``unknown_ca``; the words before it vary with OpenSSL's version."""
+    """Return the name of the alert received, as ``unknown_ca``; the text before it varies with OpenSSL's version."""
     if _ALERT_MARK in reason:
         return reason.split(_ALERT_MARK, 1)[1].replace(" ", "_")
     if reason.startswith(_OLD_ALERT_PREFIX):

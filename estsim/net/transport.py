@@ -1,7 +1,7 @@
 """HTTP/1.1 over a connection that the caller opened: an httpx transport that waits as the connection does.
 
-httpx pools no connections here: a device's connection carries its identity, so the device's flow opens it and hands it
-in with each request. What an exchange is, is :mod:`estsim.net.http`.
+httpx pools no connections here: a device's connection carries its identity, so the device's flow opens it and passes it
+in with each request. :mod:`estsim.net.http` has the rules of an exchange.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,11 @@ from typing import Final
 import httpx
 
 from estsim.errors import TransportFailed
-from estsim.net.connection import TlsConnection
+from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.http import ANSWER, ANSWER_S, CLOCK, CONNECTION, STAMPS, HttpExchange, Question, WireAnswer
-from estsim.net.link import timed_out
-from estsim.net.stamps import WireStamps
+from estsim.net.shaping import timed_out
 
-_READS_A_TURN: Final = 64  # records that were there already, some 10 µs each, before others have their turn
+_READS_A_TURN: Final = 64  # records that were there already, some 10 µs each, before other tasks run
 
 
 class ConnectionTransport(httpx.AsyncBaseTransport):
@@ -57,7 +56,7 @@ async def _carry_out(going: HttpExchange, connection: TlsConnection, message: by
 
 
 async def _read_answer(going: HttpExchange, connection: TlsConnection) -> None:
-    """Receive and read until the answer is whole; what takes h11 long, it does beside everybody else."""
+    """Receive until the answer is complete; long work of h11 runs without holding up other tasks."""
     io, reading, reads = connection.io, going.answer(), 0
     while await io.run(partial(next, reading, False)) if going.is_long else next(reading, False):
         going.received(await connection.receive(going.phase))
@@ -76,10 +75,10 @@ async def exchange(
     clock: Callable[[], int],
     stamps: WireStamps,
 ) -> WireAnswer:
-    """Send one request on a connection and return the whole answer; raises :class:`TransportFailed`.
+    """Send one request on a connection and return the complete answer; raises :class:`TransportFailed`.
 
-    The transport is called directly: what an httpx client adds, redirects that it parses even where it follows none,
-    cookies, decoders, a device's exchange has no use for.
+    The transport is called directly: a device has no use for what an httpx client adds (redirects, which it parses even
+    where it follows none, cookies, decoders).
     """
     response = await _TRANSPORT.handle_async_request(question.on(connection, clock=clock, stamps=stamps))
     answer: WireAnswer = response.extensions[ANSWER]

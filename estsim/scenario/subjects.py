@@ -18,7 +18,7 @@ from cryptography import x509
 
 from estsim.errors import UnitError
 from estsim.load.streams import Purpose, uniform
-from estsim.server.attributes import ATTRIBUTES
+from estsim.pki.names import ATTRIBUTES
 from estsim.units import shown
 
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")

@@ -21,12 +21,11 @@ from estsim.est.public_keys import public_key
 from estsim.est.transfer import TransferError, decode_body
 from estsim.pki.keys import weakness_of
 from estsim.pki.names import Names
+from estsim.server.answer import Refused
 from estsim.server.config import ClientsConfig, RequireCertificate
 from estsim.server.names import NamesError, requested_names
-from estsim.server.peer import Peer
-from estsim.server.peer_trust import PeerTrust
+from estsim.server.peer import Peer, PeerTrust
 from estsim.server.policy import Request
-from estsim.server.refused import Refused
 
 REALM: Final = "estsim sandbox"
 

@@ -23,7 +23,7 @@ from estsim.pki.authority import Issuer
 from estsim.pki.keys import KeyKind, make_key, spki_of
 from estsim.server import faults as faulty
 from estsim.server.admission import Admission, Application, device_named
-from estsim.server.answer import Call, Outcome
+from estsim.server.answer import Call, Outcome, Refused, Turn, text_response
 from estsim.server.clock import SandboxClock
 from estsim.server.draws import DrawKey, Ordinals, who_draws
 from estsim.server.fault_config import FaultKind
@@ -41,9 +41,7 @@ from estsim.server.policy import (
     TooEarly,
     Verdict,
 )
-from estsim.server.refused import Refused, text_response
 from estsim.server.store import IssuedRow, PendingRow
-from estsim.server.turn import Turn
 
 _NOT_IMPLEMENTED: Final = frozenset({Operation.SERVERKEYGEN, Operation.FULLCMC})
 _ON_CERTIFICATES: Final = (FaultKind.WRONG_KEY, FaultKind.EXPIRED_CERTIFICATE)

@@ -14,7 +14,7 @@ from typing import Final
 from estsim.est.messages import EstResponse
 from estsim.est.operations import Operation
 from estsim.load.streams import Purpose, uniform
-from estsim.server.attributes import spellings
+from estsim.pki.names import spellings
 from estsim.server.draws import DrawKey
 from estsim.server.fault_config import FaultConfig, FaultKind
 

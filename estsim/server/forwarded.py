@@ -15,9 +15,9 @@ from estsim.errors import EstsimError
 from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate
 from estsim.est.messages import EstRequest
 from estsim.est.transfer import TransferError, decode_body
+from estsim.server.answer import Refused
 from estsim.server.config import PeerHeader
 from estsim.server.peer import Peer, read_peer
-from estsim.server.refused import Refused
 
 _NOBODY: Final = frozenset({"", "(null)"})  # nginx and HAProxy; Apache
 _NOT_YET_VALID: Final = "certificate is not yet valid"

@@ -19,12 +19,11 @@ import trio
 from estsim.errors import TransportFailed
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.server.admission import header_of
-from estsim.server.answer import Answer, Call, ClientLeft
+from estsim.server.answer import Answer, Call, ClientLeft, Refused
 from estsim.server.connections import Guest
 from estsim.server.faults import Delivery
 from estsim.server.http_head import check_head, has_two_lengths, no_http
 from estsim.server.peer import Peer
-from estsim.server.refused import Refused
 from estsim.server.service import EstService
 from estsim.server.store import Exchange
 

@@ -10,7 +10,7 @@ from typing import Final
 import h11
 
 from estsim.est.messages import EstRequest
-from estsim.server.refused import Refused
+from estsim.server.answer import Refused
 
 # Others are not repeated: what stands in the wrong field may be a password, and why a request is refused is in the log.
 _CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress"})

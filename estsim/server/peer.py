@@ -3,11 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
+from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import Certificate
-from estsim.net.hostname import has_cmc_ra
+from estsim.net.server_checks import has_cmc_ra
 
 EMPTY_SUBJECT: Final = "(empty subject)"
 _EXPIRED: Final = "certificate has expired"
@@ -110,3 +112,18 @@ class Acquaintances:
             return (), _FORGOTTEN
         self._met.move_to_end(fingerprint)
         return known
+
+
+_CHECKS: Final = 64  # of signatures among what a stranger sent beside his certificate: 5 ms
+_PATHS: Final = 32  # one for each way from a device to an anchor
+
+
+class PeerTrust:
+    """The anchors of one trust center."""
+
+    def __init__(self, anchors: tuple[Certificate, ...]) -> None:
+        self._with_path = lru_cache(_PATHS)(lambda path: CertificateAuthorities(anchors, path, most_checks=_CHECKS))
+
+    def takes(self, peer: Peer) -> bool:
+        """Whether the certificate chains to an anchor, with what came beside it."""
+        return peer.certificate is not None and self._with_path(peer.chain).chain_of(peer.certificate) is not None

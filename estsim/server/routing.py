@@ -7,8 +7,8 @@ from typing import Final
 
 from estsim.est.messages import EstRequest
 from estsim.est.operations import WELL_KNOWN, Operation
+from estsim.server.answer import Refused
 from estsim.server.config import DEFAULT
-from estsim.server.refused import Refused
 
 HEALTH: Final = "/healthz"
 _ABSOLUTE: Final = re.compile("https?://[^/]*", re.IGNORECASE)

@@ -18,14 +18,13 @@ from estsim import __version__
 from estsim.errors import StoreError
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.server.admission import header_of
-from estsim.server.answer import SHOWN, Answer, Call, ClientLeft, Outcome
+from estsim.server.answer import SHOWN, Answer, Call, ClientLeft, Outcome, Refused, text_response
 from estsim.server.center import TrustCenter
 from estsim.server.changes import UNWRITTEN
 from estsim.server.clock import SandboxClock
 from estsim.server.faults import Delivery
 from estsim.server.forwarded import PeersBehind
 from estsim.server.peer import Peer
-from estsim.server.refused import Refused, text_response
 from estsim.server.routing import HEALTH, Route, expect_method, path_of, route
 from estsim.server.store import Exchange, Store, StoreBusy
 from estsim.units import harmless

@@ -24,6 +24,7 @@ from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.loop_monitor import tune_process
 from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.engine.shard import Shard
+from estsim.est.url import Origin
 from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet, cohort_run, new_device
@@ -31,8 +32,7 @@ from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
-from estsim.net.deadlines import Deadlines
-from estsim.net.resolver import Endpoint
+from estsim.net.opening import Deadlines
 from estsim.pki.keys import dump_key, make_key
 from estsim.record.sample import Enrolment, Sample
 from estsim.scenario.loader import load_scenario
@@ -107,7 +107,7 @@ async def live(fleet: Fleet, sandbox: Sandbox, rows: Rows, scenario: Scenario, h
     clock = RunClock.start()
     trust = trust_file(sandbox.trust)
     deadlines = Deadlines(60.0, 60.0, 60.0)
-    endpoint = Endpoint(sandbox.url.host, sandbox.url.port)
+    endpoint = Origin(sandbox.url.host, sandbox.url.port)
     wire = ServerAccess(endpoint, deadlines, trust.anchors, trust.explicit, scenario.generator.groups, clock)
     ledger = Ledger(rows, clock)
     exchanges = ExchangeTask(wire, ledger, clock, request_ids=request_ids("herd"))

@@ -33,7 +33,7 @@ from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import cohort_run
 from estsim.fleet.paths import path_of
 from estsim.fleet.preflight import fly
-from estsim.net import vanished
+from estsim.net import sockets
 from estsim.net.contexts import TlsVersion
 from estsim.net.io_trio import TRIO
 from estsim.net.shaping import STRUCK, Blow
@@ -97,7 +97,7 @@ async def watched(folder: Path, *, idle_s: float = 75.0, **config: object) -> As
             try:
                 yield Watched(here, plan, seen=seen, refused=refused)
             finally:
-                vanished.VANISHED.release()
+                sockets.VANISHED.release()
                 stop.set()
 
 
@@ -274,9 +274,9 @@ async def test_what_a_device_leaves_behind(tmp_path: Path, close: Close, left: i
         else:
             await until(lambda: server.open == 0)
         assert server.open == server.callers().total() == left
-        assert len(vanished.VANISHED) == left
+        assert len(sockets.VANISHED) == left
         await until(lambda: server.open == 0)
-        assert len(vanished.VANISHED) == left
+        assert len(sockets.VANISHED) == left
     assert [row.kind for row in rows] == [OutcomeClass.OK] * 3
 
 
@@ -419,7 +419,7 @@ async def test_an_exchange_that_is_cut_takes_its_connection_along(tmp_path: Path
             assert device.scope is not None
             device.scope.cancel()
             await until(lambda: made.shard.in_flight == 0 and server.open == left)
-            assert len(vanished.VANISHED) == left
+            assert len(sockets.VANISHED) == left
             assert made.shard._exchanges.lines.idle == 0
             made.shard.stop()
     assert made.recorder.kinds() == ["abandoned"]
@@ -437,8 +437,8 @@ async def test_a_handshake_that_is_cut_ends_in_the_cohorts_way(close: Close, lef
             assert device.scope is not None
             device.scope.cancel()
             await until(lambda: made.shard.in_flight == 0)
-            assert len(vanished.VANISHED) == left
-            vanished.VANISHED.release()
+            assert len(sockets.VANISHED) == left
+            sockets.VANISHED.release()
             made.shard.stop()
     assert made.recorder.kinds() == ["abandoned"]
 

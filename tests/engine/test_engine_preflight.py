@@ -39,8 +39,8 @@ from estsim.fleet.devices import CohortRun, cohort_run
 from estsim.fleet.preflight import Preflight, fly, passed_over
 from estsim.fleet.preflight_advice import remedy, why_unknown
 from estsim.fleet.trust import Trust, trust_file
-from estsim.net.deadlines import Deadlines
 from estsim.net.io_trio import TRIO
+from estsim.net.opening import Deadlines
 from estsim.pki.manufacturer import ManufacturerCA
 from estsim.scenario.plan import (
     Bootstrap,

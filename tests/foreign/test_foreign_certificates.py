@@ -43,7 +43,7 @@ from hypothesis import strategies as st
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate
 from estsim.est.der import element
-from estsim.net.hostname import check_host
+from estsim.net.server_checks import check_host
 
 KEY_USAGE = extension("2.5.29.15", bytes.fromhex("03020780"), critical=True)
 NOW = datetime.now(UTC)

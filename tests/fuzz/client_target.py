@@ -30,6 +30,7 @@ from fuzz_report import LogKeeper, Report
 from hostile_tls import TLS_ROOT, TlsServers
 from memory_wire import MemorySocket
 
+from estsim.est.url import Origin
 from estsim.figures.snapshot import RunStage
 from estsim.figures.verdict import Ending
 from estsim.fleet.clock import RunClock
@@ -38,8 +39,7 @@ from estsim.fleet.keys import KeyRing
 from estsim.fleet.run_books import RunBooks
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
-from estsim.net.address import Endpoint
-from estsim.net.deadlines import Deadlines
+from estsim.net.opening import Deadlines
 from estsim.net.resolver import SHARED
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.run_reader import RunReader
@@ -135,7 +135,7 @@ class ClientTarget:
             _with_keys(cohort_run(self._scenario, plan, target.url, trust.authorities, None))
             for plan in self._scenario.cohorts
         ]
-        self._endpoint = Endpoint(_HOST, target.url.port)
+        self._endpoint = Origin(_HOST, target.url.port)
         SHARED.keep(self._endpoint, [(AF_INET, 0, 0, "", ("127.0.0.1", target.url.port))])
         self._log = self._stack.enter_context(LogKeeper())
         make_slow_keys()

@@ -44,9 +44,9 @@ from estsim.est.reading import read_response
 from estsim.est.transfer import TransferError, decode_body
 from estsim.est.verify import verify_issued
 from estsim.fleet.rows import detail_of, status_of
-from estsim.net.hostname import check_host, has_cmc_ra
+from estsim.net.connection import WireStamps
 from estsim.net.http import HttpExchange, Question
-from estsim.net.stamps import WireStamps
+from estsim.net.server_checks import check_host, has_cmc_ra
 from estsim.pki.keys import weakness_of
 from estsim.pki.pem import PemError, certificates_in_pem
 from estsim.server.names import NamesError, requested_names

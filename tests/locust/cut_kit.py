@@ -9,6 +9,7 @@ from locust_kit import Place, fleet_of
 
 from estsim.device.commands import Exchange
 from estsim.device.events import Started
+from estsim.est.url import Origin
 from estsim.fleet.clock import RunClock
 from estsim.fleet.device_connection import DeviceConnection
 from estsim.fleet.devices import Device
@@ -16,7 +17,7 @@ from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.kept_connection import KeptConnection
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.server_access import ServerAccess
-from estsim.net.address import Address, Endpoint, KnownAddresses
+from estsim.net.address import Address, KnownAddresses
 from estsim.net.io import Deadline, Io
 from estsim.record.sample import Sample
 
@@ -44,7 +45,7 @@ class CuttingIo:
         """Return the io's."""
         return self._io.deadline(within_s)
 
-    async def resolve(self, endpoint: Endpoint) -> tuple[Address, ...]:
+    async def resolve(self, endpoint: Origin) -> tuple[Address, ...]:
         """Wait, or be cut."""
         await self._begin("resolve")
         return await self._io.resolve(endpoint)

@@ -16,17 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from estsim.errors import EstsimError
+from estsim.est.url import Origin
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import ContextKey, Role, TlsContext, TlsContexts, TlsVersion
-from estsim.net.deadlines import Deadlines
 from estsim.net.http import ANSWER, HttpExchange, Question, WireAnswer
 from estsim.net.io_trio import TRIO
-from estsim.net.link import Link
-from estsim.net.opening import open_connection
-from estsim.net.resolver import Endpoint
+from estsim.net.opening import Deadlines, open_connection
 from estsim.net.serving import serve_handshake
-from estsim.net.shaping import Path
-from estsim.net.source import Source
+from estsim.net.shaping import Link, Path
+from estsim.net.sockets import Source
 from estsim.net.tls import Resumable, TlsSession
 from estsim.net.transport import exchange
 from estsim.pki.credentials import Credential
@@ -151,7 +149,7 @@ WORLD = make_world()
 class Listening:
     """A server on loopback: where it is, and what came of its handshakes."""
 
-    endpoint: Endpoint
+    endpoint: Origin
     connections: list[TlsConnection] = field(default_factory=list)
     failures: list[EstsimError] = field(default_factory=list)
 
@@ -197,12 +195,12 @@ async def tcp_server(serve: Callable[[trio.SocketStream], Awaitable[None]]) -> A
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
         nursery.start_soon(trio.serve_listeners, serve, [listener])
-        yield Listening(Endpoint("127.0.0.1", port))
+        yield Listening(Origin("127.0.0.1", port))
         nursery.cancel_scope.cancel()
 
 
 async def dial(
-    endpoint: Endpoint,
+    endpoint: Origin,
     context: TlsContext | None = None,
     credential: Credential | None = WORLD.device,
     *,

@@ -29,18 +29,16 @@ from net_kit import (
 )
 
 from estsim.errors import Phase, TransportFailed, Trouble
-from estsim.net.address import Endpoint
+from estsim.est.url import Origin
 from estsim.net.blocking_resolver import BlockingResolver
-from estsim.net.connection import TlsConnection
+from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import TlsVersion
-from estsim.net.deadlines import Deadlines
 from estsim.net.http import LARGEST_BODY_BYTES, Question, WireAnswer, reusable
 from estsim.net.io import run_through
 from estsim.net.io_blocking import BlockingIo
 from estsim.net.limit import CutOff, Limit
-from estsim.net.opening import open_connection
+from estsim.net.opening import Deadlines, open_connection
 from estsim.net.sockets import Close
-from estsim.net.stamps import WireStamps
 from estsim.net.tls import Resumable
 from estsim.net.transport import exchange
 from estsim.pki.credentials import Credential
@@ -57,7 +55,7 @@ Server = Callable[[], AbstractAsyncContextManager[Listening]]
 class Visit:
     """One call on a server: where and as whom, what is asked, and how long each part may take."""
 
-    endpoint: Endpoint
+    endpoint: Origin
     versions: Versions = TLS13
     credential: Credential | None = WORLD.device
     deadlines: Deadlines = PATIENT
@@ -155,7 +153,7 @@ async def nobody() -> AsyncIterator[Listening]:
     """Give an address where nobody listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        yield Listening(Endpoint("127.0.0.1", bound.getsockname()[1]))
+        yield Listening(Origin("127.0.0.1", bound.getsockname()[1]))
 
 
 @asynccontextmanager
@@ -165,7 +163,7 @@ async def full() -> AsyncIterator[Listening]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         with socket.create_connection(listener.getsockname()):
-            yield Listening(Endpoint("127.0.0.1", listener.getsockname()[1]))
+            yield Listening(Origin("127.0.0.1", listener.getsockname()[1]))
 
 
 STRANGER = make_credential(WORLD.server_root, "stranger")
@@ -327,26 +325,26 @@ async def test_a_large_request_goes_out_in_pieces() -> None:
 
 def test_a_name_is_looked_up_once_and_an_unknown_one_fails_in_resolve() -> None:
     """RFC 6761 reserves .invalid: it never resolves, and a failure is not kept."""
-    resolver, endpoint = BlockingResolver(), Endpoint("localhost", 443)
+    resolver, endpoint = BlockingResolver(), Origin("localhost", 443)
     found = resolver.resolve(endpoint, Limit(5))
     assert resolver.known(endpoint) == found
     for _ in range(2):
         with pytest.raises(TransportFailed) as caught:
-            resolver.resolve(Endpoint("nobody.invalid", 443), Limit(5))
+            resolver.resolve(Origin("nobody.invalid", 443), Limit(5))
         assert (caught.value.phase, caught.value.trouble) == (Phase.RESOLVE, Trouble.REFUSED)
 
 
 def test_a_resolver_that_says_nothing_meets_the_connect_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's resolver knows no deadline; ours passes all the same."""
 
-    def slow(_: Endpoint) -> list[object]:
+    def slow(_: Origin) -> list[object]:
         time.sleep(0.2)
         return []
 
     monkeypatch.setattr("estsim.net.blocking_resolver.look_up", slow)
     opening = open_connection(
         BlockingIo(resolver=BlockingResolver()),
-        Endpoint("slow.example", 443),
+        Origin("slow.example", 443),
         WORLD.client_context(),
         None,
         deadlines=Deadlines(0.02, 5, 5),

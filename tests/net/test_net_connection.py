@@ -12,12 +12,13 @@ import trio
 from net_kit import PATIENT, TLS12, TLS13, WORLD, answering, ask, dial, open_descriptors, tcp_server, tls_server
 
 from estsim.errors import Phase, TransportFailed, Trouble
+from estsim.est.url import Origin
 from estsim.net.connection import Close, TlsConnection, WireStamps
 from estsim.net.contexts import TlsVersion
-from estsim.net.deadlines import Deadlines
-from estsim.net.resolver import Endpoint, Resolver
+from estsim.net.opening import Deadlines
+from estsim.net.resolver import Resolver
 from estsim.net.serving import serve_handshake
-from estsim.net.troubles import transport_failure
+from estsim.net.sockets import transport_failure
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 VERSIONS = pytest.mark.parametrize("versions", [TLS12, TLS13], ids=["1.2", "1.3"])
@@ -48,7 +49,7 @@ async def test_a_refused_port_fails_in_connect() -> None:
     """Nobody listening is connect, refused, with the address in the reason."""
     stamps = WireStamps()
     with refusing_port() as port, pytest.raises(TransportFailed) as caught:
-        await dial(Endpoint("127.0.0.1", port), stamps=stamps)
+        await dial(Origin("127.0.0.1", port), stamps=stamps)
     assert (caught.value.phase, caught.value.trouble) == (Phase.CONNECT, Trouble.REFUSED)
     assert str(port) in caught.value.reason
     assert stamps == WireStamps()
@@ -57,7 +58,7 @@ async def test_a_refused_port_fails_in_connect() -> None:
 async def test_an_unknown_name_fails_in_resolve() -> None:
     """RFC 6761 reserves .invalid: it never resolves."""
     with pytest.raises(TransportFailed) as caught:
-        await dial(Endpoint("nobody.invalid", 443))
+        await dial(Origin("nobody.invalid", 443))
     assert (caught.value.phase, caught.value.trouble) == (Phase.RESOLVE, Trouble.REFUSED)
     assert "nobody.invalid" in caught.value.reason
 
@@ -66,7 +67,7 @@ async def test_a_name_with_several_addresses_is_tried_until_one_answers() -> Non
     """A server on one of localhost's addresses is found, and the address that worked comes first from then on."""
     resolver = Resolver()
     async with tls_server(answering(OK)) as server:
-        endpoint = Endpoint("localhost", server.endpoint.port)
+        endpoint = Origin("localhost", server.endpoint.port)
         found = await resolver.resolve(endpoint)
         worked = next(address for address in found if address.family is socket.AF_INET)
         connection = await dial(endpoint)
@@ -82,7 +83,7 @@ async def test_a_herd_asks_for_a_name_once() -> None:
     resolver, answers = Resolver(), []
 
     async def ask_for_it() -> None:
-        answers.append(await resolver.resolve(Endpoint("localhost", 443)))
+        answers.append(await resolver.resolve(Origin("localhost", 443)))
 
     async with trio.open_nursery() as nursery:
         for _ in range(20):
@@ -108,7 +109,7 @@ async def test_a_full_backlog_meets_the_connect_deadline() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        endpoint = Endpoint("127.0.0.1", listener.getsockname()[1])
+        endpoint = Origin("127.0.0.1", listener.getsockname()[1])
         with socket.create_connection(listener.getsockname()), pytest.raises(TransportFailed) as caught:
             await dial(endpoint, deadlines=Deadlines(0.1, 5, 5))
     assert (caught.value.phase, caught.value.trouble) == (Phase.CONNECT, Trouble.TIMEOUT)
@@ -187,7 +188,7 @@ async def test_cancelling_at_any_point_leaks_no_descriptor(versions: tuple[TlsVe
     assert 0 < finished < 40
 
 
-async def cut_after(passes: int, endpoint: Endpoint, context: object) -> int:
+async def cut_after(passes: int, endpoint: Origin, context: object) -> int:
     """Start an exchange and cancel it after so many passes of the loop; 1 when it was over before."""
     done = 0
 

@@ -55,7 +55,7 @@ async def dial_and_ask(
 ) -> None:
     """Open, ask once, close."""
     context = WORLD.client_context(versions=versions, chain=chain)
-    connection = await dial(endpoint, context, credential, stamps=stamps)  # type: ignore[arg-type]  # an Endpoint
+    connection = await dial(endpoint, context, credential, stamps=stamps)  # type: ignore[arg-type]  # an Origin
     try:
         await ask(connection, stamps=stamps)
     finally:

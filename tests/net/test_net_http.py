@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from net_kit import read_in_memory
 
 from estsim.errors import Phase, TransportFailed, Trouble
+from estsim.net.connection import WireStamps
 from estsim.net.http import Question
-from estsim.net.stamps import WireStamps
 
 NO_BODY = b"Content-Length: 0\r\n\r\n"
 

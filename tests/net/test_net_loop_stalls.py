@@ -13,10 +13,10 @@ from net_kit import TLS12, TLS13, WORLD, Handler, Listening, ask, dial, read_req
 from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import TlsVersion
-from estsim.net.deadlines import Deadlines
+from estsim.net.io_trio import Deadline, watch_loop
 from estsim.net.limit import Limit
 from estsim.net.loop_stalls import LOOP_STALLS, LoopStalls
-from estsim.net.loop_watch import Deadline, watch_loop
+from estsim.net.opening import Deadlines
 
 MS = 1_000_000
 VERSIONS = pytest.mark.parametrize("versions", [TLS12, TLS13], ids=["1.2", "1.3"])

@@ -24,9 +24,9 @@ from estsim.est.reading import read_response
 from estsim.est.transfer import PEM_ARMOUR, TransferError, decode_body, encode_body
 from estsim.pki.authority import Issuer, make_authority
 from estsim.pki.keys import KeyKind, spki_of
-from estsim.pki.names import Names, common_name
+from estsim.pki.names import Names, common_name, spellings
 from estsim.scenario.subjects import compile_subject
-from estsim.server.attributes import spellings
+from estsim.server.answer import text_response
 from estsim.server.config import SandboxConfig
 from estsim.server.connections import Connections
 from estsim.server.draws import DrawKey
@@ -43,7 +43,6 @@ from estsim.server.faults import (
 )
 from estsim.server.http import HttpConnection, Limits, Wire
 from estsim.server.peer import Peer
-from estsim.server.refused import text_response
 from estsim.server.service import EstService
 
 K: Final = FaultKind

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from server_sandbox import csr_for, new_key, running
 
 from estsim.est.messages import EstRequest
+from estsim.server.answer import Refused
 from estsim.server.config import PeerHeader, SandboxConfig
 from estsim.server.forwarded import ForwardedError, PeersBehind, forwarded_der
 from estsim.server.peer import Peer
-from estsim.server.refused import Refused
 
 DER = bytes(range(48, 255)) + b"a certificate, as far as this is concerned"
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"

@@ -12,9 +12,9 @@ import trio
 from server_sandbox import Client, Running, csr_for, new_key, running
 
 from estsim.est.messages import EstRequest
+from estsim.server.answer import Refused
 from estsim.server.http import Limits
 from estsim.server.http_head import check_head
-from estsim.server.refused import Refused
 
 OPEN: dict[str, object] = {"clients": {"require_certificate": "never"}}
 CACERTS = b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: x\r\n"

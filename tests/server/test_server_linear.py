@@ -24,12 +24,12 @@ from odd_requests import (
 from estsim.est.csr import CSRError, read_csr
 from estsim.est.messages import EstRequest
 from estsim.est.operations import Operation
+from estsim.server.answer import Refused
 from estsim.server.draws import DrawKey
 from estsim.server.fault_config import FaultConfig
 from estsim.server.faults import FaultPlan, Request
 from estsim.server.http_head import check_head
 from estsim.server.names import NamesError, requested_names
-from estsim.server.refused import Refused
 
 FULL = 48 * 1024
 WORST = FaultPlan([FaultConfig.model_validate({"kind": "garbage", "match": {"subject": "CN=*a*a*a*a*b"}})], seed=1)

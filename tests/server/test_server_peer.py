@@ -13,10 +13,9 @@ from estsim.pki.authority import Authority, Issuer, make_authority
 from estsim.pki.keys import KeyKind, spki_of
 from estsim.pki.names import Names, common_name
 from estsim.server.admission import Admission, identity_of
+from estsim.server.answer import Refused
 from estsim.server.config import ClientsConfig
-from estsim.server.peer import Acquaintances, Peer, read_peer
-from estsim.server.peer_trust import PeerTrust
-from estsim.server.refused import Refused
+from estsim.server.peer import Acquaintances, Peer, PeerTrust, read_peer
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOW_S = NOW.timestamp()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from estsim.server.lines import ReadableLines
+from estsim.server.account import ReadableLines
 from estsim.server.store import Exchange
 
 DEADLINE_S = 15

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from estsim.est.messages import EstRequest
 from estsim.est.operations import Operation
-from estsim.server.refused import Refused
+from estsim.server.answer import Refused
 from estsim.server.routing import Route, expect_method, path_of, route
 
 LABELS = ("default", "meters", "gateways")

@@ -1,11 +1,25 @@
-"""Host names against certificates, as a table."""
+"""The checks of a server's certificate that OpenSSL does not make: its host name, and a device's own clock."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from net_kit import WORLD, make_credential
 
 from estsim.est.certificate import Certificate, read_certificate
-from estsim.net.hostname import check_host, has_cmc_ra, is_ip_literal, reference_name, server_name
+from estsim.net.server_checks import (
+    EXPIRED,
+    NOT_YET_VALID,
+    check_host,
+    check_validity,
+    has_cmc_ra,
+    is_ip_literal,
+    reference_name,
+    server_name,
+)
 from estsim.pki.credentials import Credential
 
 
@@ -66,3 +80,28 @@ def test_the_registration_authority_is_recognised_by_its_usage() -> None:
     assert has_cmc_ra(read(make_credential(WORLD.server_ca, "RA", usages=(usage,))))
     assert not has_cmc_ra(read(WORLD.server))
     assert not has_cmc_ra(read(WORLD.device))
+
+
+BEGINS = datetime(2026, 1, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
+
+
+def certificate(life: timedelta) -> Certificate:
+    """Return a certificate from the beginning of 2026 on."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(BEGINS).not_valid_after(BEGINS + life)
+    return read_certificate(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))
+
+
+@pytest.mark.parametrize(
+    ("days", "code"), [(-0.001, NOT_YET_VALID), (0.0, None), (365.0, None), (365.001, EXPIRED), (4000.0, EXPIRED)]
+)
+def test_every_certificate_of_a_chain_has_to_be_valid(days: float, code: int | None) -> None:
+    """To the second at both ends (RFC 5280 §4.1.2.5: inclusive); the reason says what clock it was."""
+    pair = (certificate(9 * YEAR), certificate(YEAR))
+    for chain in (pair, pair[::-1]):
+        found = check_validity(chain, (BEGINS + timedelta(days=days)).timestamp())
+        assert (found and found[1]) == code
+        if found is not None:
+            assert "the device's clock reads 20" in found[0]

@@ -9,11 +9,9 @@ import trio
 from net_kit import answering, ask, dial, open_descriptors, tls_server
 
 from estsim.errors import Phase, TransportFailed, Trouble
+from estsim.est.url import Origin
 from estsim.net.connection import TlsConnection
-from estsim.net.resolver import Endpoint
-from estsim.net.sockets import prepare_reset
-from estsim.net.source import Source, unusable
-from estsim.net.vanished import Vanished, held_at_most
+from estsim.net.sockets import Source, Vanished, held_at_most, prepare_reset, unusable
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ELSEWHERE = Source("192.0.2.7")  # RFC 5737: documentation
@@ -56,7 +54,7 @@ async def test_an_address_that_is_not_ours_is_the_generators_fault() -> None:
 async def test_a_source_of_another_family_reaches_nothing() -> None:
     """IPv6 does not lead to an IPv4 server."""
     with pytest.raises(TransportFailed, match="no address of the same family as the source address ::1"):
-        await dial(Endpoint("127.0.0.1", 443), source=Source("::1"))
+        await dial(Origin("127.0.0.1", 443), source=Source("::1"))
 
 
 def test_what_cannot_be_used_is_told_before() -> None:
