@@ -15,20 +15,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from estsim.device.commands import Exchange
 from estsim.device.events import Lifetime
 from estsim.device.faults import DeviceFault
+from estsim.device.http_login import HttpLogin
 from estsim.device.identity import Identity, RequestedNames
-from estsim.device.password import BasicUser, without_password
+from estsim.device.password import HttpUser, without_password
 from estsim.device.policy import Names
 from estsim.device.spoilt import spoilt_body, with_another_name, with_bad_signature
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.est.authorities import CertificateAuthorities, authorities_of
 from estsim.est.bodies import is_remembered
 from estsim.est.certificate import Certificate, read_certificate
-from estsim.est.challenge import NO_LOGIN, Login, basic_authorization
 from estsim.est.csr import build_csr
 from estsim.est.enrolment import Goal
+from estsim.est.login import NO_LOGIN
 from estsim.est.messages import BodyForm, EstRequest, EstResponse, build_request
 from estsim.est.operations import operation_path
-from estsim.est.outcome import CACertificates, Challenged, Issued, Malformed, NonConformance, Outcome
+from estsim.est.outcome import CACertificates, Issued, Malformed, NonConformance, Outcome
 from estsim.est.reading import read_response
 from estsim.est.redirect import RedirectChain, Redirects
 from estsim.est.signing import PrivateKey
@@ -60,7 +61,7 @@ class Profile:
     deferral_statuses: frozenset[int]
     requested: RequestedNames
     authorities: CertificateAuthorities | None  # the configured trust, until CA certificates are fetched
-    basic: BasicUser | None = None
+    user: HttpUser | None = None
     fault: DeviceFault | None = None
     ahead_s: Callable[[int], float] | None = None
     names: Names = Names.NOTE
@@ -89,7 +90,7 @@ class Conversation:
         self._key: PrivateKey | None = None
         self._public: bytes | None = None
         self._csr: bytes | None = None
-        self._challenged = False
+        self._login = None if profile.user is None else HttpLogin(profile.user, identity)
         self._redirects: RedirectChain | None = None  # of most there is none
         self.given: Certificate | None = None  # what the answer certified, whatever it is worth
 
@@ -125,11 +126,12 @@ class Conversation:
             base=self._profile.base,
             label=self._profile.label,
             request_id=request_id,
-            authorization=self._authorization(),
             form=self._profile.form,
         )
         if self._redirects is not None:
             request = replace(request, path=self._redirects.place.target)
+        if self._login is not None and not self._is_away:
+            request = self._login.authorized(request)
         spoilt = spoilt_body(self._profile.fault, self._device) if request.body else None
         return request if spoilt is None else replace(request, body=spoilt)
 
@@ -151,29 +153,30 @@ class Conversation:
         if self.ahead_s is not None:
             wall_now_s += self.ahead_s
             response = _without_date(response)
-        if self._profile.basic is not None and response.status != HTTPStatus.OK:  # whose body is never quoted
-            response = _without_credentials(response, self._profile.basic)
+        if self._profile.user is not None and response.status != HTTPStatus.OK:  # whose body is never quoted
+            response = _without_credentials(response, self._profile.user)
         reading = read_response(
             self.command.operation,
             response,
             deferral_statuses=self._profile.deferral_statuses,
             wall_now_s=wall_now_s,
             public_key_der=self._spki,
-            login=self._login(),
+            login=NO_LOGIN if self._login is None else self._login.may(away=self._is_away),
             redirected=self._redirected,
         )
         outcome = reading.outcome
+        if self._login is not None:
+            self._login.answered(response, outcome)
         if isinstance(outcome, Issued):
             return self._take(outcome, reading.non_conformances, wall_now_s - now_s, wall_now_s)
         if isinstance(outcome, CACertificates):
             self._identity.authorities = outcome.authorities or authorities_of(outcome.certificates)
-        self._challenged = self._challenged or isinstance(outcome, Challenged)
         self.keep_key()
         return Answer(outcome, reading.non_conformances)
 
     def without_password(self, text: str) -> str:
         """Return a text for people without what is the device's own secret."""
-        return without_password(text, self._profile.basic)
+        return without_password(text, self._profile.user)
 
     def keep_key(self) -> None:
         """Keep the request's key: the request may be pending, or be sent again."""
@@ -214,24 +217,6 @@ class Conversation:
             path = operation_path(operation, base=profile.base, label=profile.label)
             self._redirects = RedirectChain(Place(profile.origin, path), profile.redirects, method=operation.method)
         return self._redirects.read(status, location)
-
-    def _authorization(self) -> str | None:
-        basic = self._profile.basic
-        if basic is None or self._is_away:
-            return None
-        if basic.preemptive or self._challenged:
-            return basic_authorization(basic.user, basic.password)
-        return None
-
-    def _login(self) -> Login:
-        """Return what the device can answer a challenge of the last response with."""
-        if self._profile.basic is None:
-            return NO_LOGIN
-        if self._is_away:
-            return Login(why_not="passwords are not sent to a different origin")
-        if self._authorization() is not None:
-            return Login(used="basic")
-        return Login(can_answer=frozenset({"basic"}))
 
     @property
     def _is_away(self) -> bool:
@@ -287,11 +272,11 @@ def _intermediates(chain: tuple[Certificate, ...]) -> tuple[bytes, ...]:
     return tuple(each.der for each in chain if not each.is_self_issued)
 
 
-def _without_credentials(response: EstResponse, basic: BasicUser) -> EstResponse:
+def _without_credentials(response: EstResponse, user: HttpUser) -> EstResponse:
     """Take out what is the device's own secret: a server that repeats a request must not put it into our rows."""
     text, rest = response.body[:_READ_BYTES].decode("latin-1"), response.body[_READ_BYTES:]
-    body = without_password(text, basic)
-    headers = tuple((name, without_password(value, basic)) for name, value in response.headers)
+    body = without_password(text, user)
+    headers = tuple((name, without_password(value, user)) for name, value in response.headers)
     if body == text and headers == response.headers:
         return response
     return replace(response, body=body.encode("latin-1", "replace") + rest, headers=headers)

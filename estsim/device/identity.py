@@ -12,9 +12,18 @@ from cryptography import x509
 
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate
+from estsim.est.digest import DigestChallenge
 from estsim.pki.credentials import StoredCredential
 
 _NO_NAME: Final = b"\x30\x00"
+
+
+@dataclass(slots=True)
+class DigestSession:
+    """A Digest challenge that a device answers, and how many requests have used its nonce."""
+
+    challenge: DigestChallenge
+    count: int = 0
 
 
 @dataclass(slots=True)
@@ -25,6 +34,7 @@ class Identity:
     issued: StoredCredential | None = None
     pending_key_der: bytes | None = field(default=None, repr=False)
     authorities: CertificateAuthorities | None = None  # fetched; None until then
+    digest: DigestSession | None = None  # of a device that sends Digest credentials unasked
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote_plus
 
+from estsim.est.login import BASIC
 from estsim.est.readable import unescaped
 
 TAKEN_OUT: Final = "***"  # as in a scenario that is shown
@@ -20,19 +21,24 @@ _LONG_ENOUGH: Final = 8  # characters of a secret that was cut off, by which it 
 
 
 @dataclass(frozen=True, slots=True)
-class BasicUser:
-    """HTTP Basic credentials; preemptive sends them unasked, else a challenge is awaited."""
+class HttpUser:
+    """A user and password for HTTP authentication by one of ``schemes``.
+
+    ``preemptive`` sends credentials with every request: those of Basic, or of Digest once a nonce is known. Otherwise
+    a challenge is awaited in each exchange.
+    """
 
     user: str
     password: str = field(repr=False)
     preemptive: bool = True
+    schemes: frozenset[str] = frozenset({BASIC})
 
 
-def without_password(text: str, basic: BasicUser | None) -> str:
+def without_password(text: str, user: HttpUser | None) -> str:
     """Return a text without the user's password and the credentials of RFC 7617."""
-    if basic is None or not text:
+    if user is None or not text:
         return text
-    plain, written = _forms(basic.user, basic.password)
+    plain, written = _forms(user.user, user.password)
     for form in written:
         text = text.replace(form, TAKEN_OUT)
     octets = text.encode("latin-1", "replace").decode("utf-8", "replace")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from estsim.errors import Phase, Trouble
+from estsim.est.challenge import Challenge
 
 if TYPE_CHECKING:
     from estsim.est.authorities import CertificateAuthorities
@@ -139,6 +140,7 @@ class Challenged:
 
     scheme: str
     realm: str
+    challenge: Challenge | None = field(default=None, repr=False, compare=False)  # the one to answer
     kind: ClassVar[OutcomeClass] = OutcomeClass.CHALLENGED
 
 

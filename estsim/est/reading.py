@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import Final
 
 from estsim.est.bodies import Notes, content_type_notes, read_body
-from estsim.est.challenge import NO_LOGIN, Login, choose_challenge, read_challenges, why_not_answered
+from estsim.est.challenge import read_challenges
+from estsim.est.login import NO_LOGIN, Login, choose_challenge, why_not_answered
 from estsim.est.messages import EstResponse
 from estsim.est.operations import Operation
 from estsim.est.outcome import (
@@ -183,9 +184,9 @@ def _read_deferral(
 def _read_challenge(response: EstResponse, login: Login) -> Reading:
     """Read a 401: challenged where the device can answer, else unauthorized (as some servers report a POP mismatch)."""
     challenges = read_challenges(value for name, value in response.headers if name == "www-authenticate")
-    chosen = choose_challenge(challenges, login.can_answer)
+    chosen = choose_challenge(challenges, login)
     if chosen is not None:
-        return Reading(Challenged(chosen.scheme, chosen.realm))
+        return Reading(Challenged(chosen.scheme, chosen.realm, chosen))
     why = why_not_answered(challenges, login)
     return Reading(Unauthorized(_join(why, words_of(response.body))), () if challenges else (NO_CHALLENGE,))
 

@@ -12,7 +12,7 @@ from estsim.device.exchange import Profile
 from estsim.device.faults import DeviceFault, behaviour
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
-from estsim.device.password import BasicUser
+from estsim.device.password import HttpUser
 from estsim.device.policy import Policy
 from estsim.errors import shortage
 from estsim.est.authorities import CertificateAuthorities
@@ -202,7 +202,7 @@ def cohort_run(
         deferral_statuses=scenario.deferral_statuses,
         requested=plan.requested,
         authorities=authorities,
-        basic=BasicUser(auth.user, auth.password, auth.preemptive) if auth else None,
+        user=HttpUser(auth.user, auth.password, auth.preemptive, auth.schemes) if auth else None,
         names=plan.policy.enroll.names,
         redirects=scenario.redirects,
         form=scenario.body_form,

@@ -88,8 +88,8 @@ class Preflight:
 
     def _detail(self, outcome: Outcome) -> str:
         """Return what came, without the device's own secret."""
-        basic = self.cohort.profile.basic if self.cohort is not None else None
-        return without_password(detail_of(outcome), basic)
+        user = self.cohort.profile.user if self.cohort is not None else None
+        return without_password(detail_of(outcome), user)
 
     def _was_to_be(self, outcome: Outcome) -> bool:
         """Whether the server was reached and refused, as the scenario expects from the beginning, of every cohort."""

@@ -7,7 +7,6 @@ from pydantic import Field, field_validator, model_validator
 
 from estsim.errors import UnitError
 from estsim.fields import Flag, Section, Text
-from estsim.scenario import words
 from estsim.units import shown
 
 
@@ -57,15 +56,12 @@ class BootstrapModel(Section):
     key: Text | None = Field(default=None, description="shared: private key, PEM without a password: firmware.key.")
     user: Text | None = Field(default=None, description="basic: user name.")
     password: Text | None = Field(default=None, repr=False, description="basic: password: ${EST_PASSWORD}.")
-    scheme: Literal["basic"] = Field(default="basic", description="basic: authentication scheme, basic.")
+    scheme: Literal["auto", "basic", "digest"] = Field(
+        default="basic", description="basic: authentication scheme: basic, digest, or auto (what the server requests)."
+    )
     preemptive: Flag = Field(
         default=False, description="basic: send the password with the first request, before a 401: true."
     )
-
-    @field_validator("scheme", mode="before")
-    @classmethod
-    def _no_digest(cls, value: object) -> object:
-        return words.no(value, "digest")
 
     @model_validator(mode="after")
     def _parts_fit_the_kind(self) -> Self:
@@ -99,7 +95,7 @@ class BootstrapModel(Section):
         """What ``kind: basic`` is short for."""
         if self.kind is not BootstrapKind.BASIC or self.user is None or self.password is None:
             return None
-        return HttpAuthModel(user=self.user, password=self.password, scheme="basic", preemptive=self.preemptive)
+        return HttpAuthModel(user=self.user, password=self.password, scheme=self.scheme, preemptive=self.preemptive)
 
 
 def _given(bootstrap: BootstrapModel) -> str:
@@ -113,15 +109,13 @@ class HttpAuthModel(Section):
 
     user: Text = Field(description="User name.")
     password: Text = Field(repr=False, description="Password: ${EST_PASSWORD}.")
-    scheme: Literal["auto", "basic"] = Field(
-        default="auto", description="basic, or auto: any supported scheme that the server requests."
+    scheme: Literal["auto", "basic", "digest"] = Field(
+        default="auto", description="basic, digest, or auto: what the server requests, digest before basic."
     )
-    preemptive: Flag = Field(default=False, description="Send the password with every request, before a 401: true.")
-
-    @field_validator("scheme", mode="before")
-    @classmethod
-    def _no_digest(cls, value: object) -> object:
-        return words.no(value, "digest")
+    preemptive: Flag = Field(
+        default=False,
+        description="Send credentials with every request, before a 401 (digest: once a nonce is known): true.",
+    )
 
     @field_validator("user")
     @classmethod

@@ -16,6 +16,7 @@ from estsim.device.faults import DeviceFault
 from estsim.device.identity import RequestedNames
 from estsim.device.policy import Policy
 from estsim.errors import Doubt
+from estsim.est.login import BASIC
 from estsim.est.messages import BodyForm
 from estsim.est.redirect import Redirects
 from estsim.load.arrivals import Arrivals
@@ -88,11 +89,15 @@ class Manufacturer:
 
 @dataclass(frozen=True, slots=True)
 class HttpAuth:
-    """A user and a password for HTTP Basic, on every operation that asks; ``preemptive`` sends them unasked."""
+    """A user and a password for HTTP authentication by ``schemes``, on every operation that asks.
+
+    ``preemptive`` sends credentials before a 401.
+    """
 
     user: str
     password: str = field(repr=False)
     preemptive: bool = False
+    schemes: frozenset[str] = frozenset({BASIC})
 
 
 @dataclass(frozen=True, slots=True)

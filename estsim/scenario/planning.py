@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from estsim.device.policy import BootPolicy, DeferralPolicy, EnrollPolicy, Policy, RenewPolicy, RetryPolicy
+from estsim.est.login import SCHEMES
 from estsim.est.messages import BodyForm
 from estsim.est.redirect import Redirects
 from estsim.scenario.boot_model import arrivals_of
@@ -190,7 +191,7 @@ def _bootstrap(part: BootstrapModel, authorities: dict[str, Authority], folder: 
 
 
 def _http_auth(part: HttpAuthModel | None) -> HttpAuth | None:
-    return None if part is None else HttpAuth(part.user, part.password, part.preemptive)
+    return None if part is None else HttpAuth(part.user, part.password, part.preemptive, _schemes(part.scheme))
 
 
 def _authority(name: str, part: AuthorityModel, folder: Path) -> Authority:
@@ -219,3 +220,7 @@ def _generator(part: GeneratorModel) -> Generator:
         source_addresses=part.source_addresses,
         workers=part.workers,
     )
+
+
+def _schemes(scheme: str) -> frozenset[str]:
+    return frozenset(SCHEMES) if scheme == "auto" else frozenset({scheme})

@@ -6,13 +6,16 @@ Pure: from a request and the peer of its connection comes an :class:`Application
 
 import base64
 import hmac
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from time import monotonic
 from typing import Final
 
 from estsim.errors import EstsimError
 from estsim.est.certificate import Certificate
+from estsim.est.challenge import read_parameters
 from estsim.est.csr import CSRFacts, read_csr, subject_asked_for
 from estsim.est.messages import EstRequest
 from estsim.est.names import same_name
@@ -22,7 +25,8 @@ from estsim.est.transfer import TransferError, decode_body
 from estsim.pki.keys import weakness_of
 from estsim.pki.names import Names
 from estsim.server.answer import Refused
-from estsim.server.config import ClientsConfig, RequireCertificate
+from estsim.server.config import ClientsConfig, HttpScheme, RequireCertificate
+from estsim.server.digest import DigestCheck, DigestRefused
 from estsim.server.names import NamesError, requested_names
 from estsim.server.peer import Peer, PeerTrust
 from estsim.server.policy import Request
@@ -59,29 +63,46 @@ class Admission:
         anchors: tuple[Certificate, ...],
         *,
         verified: bool,
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         self._clients = clients
         self._issuer_der = issuer_der
         self._trust = PeerTrust(anchors)
         self._verified = verified
+        self._now_s = now_s  # by which nonces age
+        self._schemes = tuple(dict.fromkeys(each for user in clients.users.values() for each in user.schemes))
+        self._digest = DigestCheck(REALM, clients.users, self._schemes)
 
     def user_of(self, request: EstRequest) -> str | None:
-        """Return the user whose Basic credentials the request carries, or None where it carries none (RFC 7617)."""
+        """Return the user whose credentials the request carries, or None where it carries none (RFC 7617, RFC 7616)."""
         value = header_of(request, "authorization")
         if value is None or not self._clients.users:
             return None
         scheme, _, credentials = value.strip().partition(" ")
-        if scheme.lower() != "basic":
-            raise self._challenge(f"expected Basic credentials (got {scheme[:20]})")
+        if scheme.lower() == "basic" and HttpScheme.BASIC in self._schemes:
+            return self._basic_user(credentials)
+        if scheme.lower() == "digest" and self._schemes != (HttpScheme.BASIC,):
+            return self._digest_user(request, credentials)
+        expected = dict.fromkeys(each.partition("-")[0].capitalize() for each in self._schemes)
+        raise self._challenge(f"expected {' or '.join(expected)} credentials (got {scheme[:20]})")
+
+    def _basic_user(self, credentials: str) -> str:
         try:
             name, colon, password = base64.b64decode(credentials.strip(), validate=True).decode().partition(":")
         except ValueError:  # no base64, or no UTF-8 in it, or not even ASCII
             raise self._challenge("expected Basic credentials as base64-encoded user:password") from None
         user = self._clients.users.get(name)
-        known = user.password if user else ""
-        if not (hmac.compare_digest(known.encode(), password.encode()) and user and colon):
+        known = user.password if user and HttpScheme.BASIC in user.schemes else ""
+        if not (hmac.compare_digest(known.encode(), password.encode()) and known and colon):
             raise self._challenge("unknown user or wrong password")
         return name
+
+    def _digest_user(self, request: EstRequest, credentials: str) -> str:
+        given = read_parameters(credentials)
+        try:
+            return self._digest.user_of(given, method=request.method, target=request.path, now_s=self._now_s())
+        except DigestRefused as refused:
+            raise self._challenge(str(refused), stale=refused.stale) from None
 
     def authorize(self, operation: Operation, peer: Peer, user: str | None) -> None:
         """Refuse a client that may not use ``operation``."""
@@ -150,8 +171,11 @@ class Admission:
                 f" (got {peer.name}, issued by another CA); use simpleenroll for a first enrolment",
             )
 
-    def _challenge(self, text: str) -> Refused:
-        return Refused(401, text, (("www-authenticate", f'Basic realm="{REALM}"'),))
+    def _challenge(self, text: str, *, stale: bool = False) -> Refused:
+        """Return a 401 with a challenge for each scheme that any user has."""
+        digest = iter(self._digest.challenges(self._now_s(), stale=stale))
+        values = [f'Basic realm="{REALM}"' if each is HttpScheme.BASIC else next(digest) for each in self._schemes]
+        return Refused(401, text, tuple(("www-authenticate", value) for value in values))
 
 
 def _read(body: bytes) -> tuple[bytes, CSRFacts]:

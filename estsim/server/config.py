@@ -63,6 +63,15 @@ class IssuerConfig(Section):
         return validity_s
 
 
+class HttpScheme(StrEnum):
+    """The schemes of HTTP authentication that a user may have (RFC 7617, RFC 7616)."""
+
+    BASIC = "basic"
+    DIGEST = "digest"  # with SHA-256
+    DIGEST_MD5 = "digest-md5"
+    DIGEST_SHA_512_256 = "digest-sha-512-256"
+
+
 class UserConfig(Section):
     """User for HTTP authentication."""
 
@@ -70,17 +79,11 @@ class UserConfig(Section):
     example: ClassVar[str] = "{password: PASSWORD}"
 
     password: Text = Field(repr=False, description="Password.")
-    schemes: list[str] = Field(default=["basic"], min_length=1, description="Accepted schemes: [basic].")
-
-    @field_validator("schemes")
-    @classmethod
-    def _basic_only(cls, schemes: list[str]) -> list[str]:
-        for scheme in schemes:
-            if scheme == "digest":
-                raise ValueError("digest is not supported")
-            if scheme != "basic":
-                raise ValueError(f"must be basic (got {scheme})")
-        return schemes
+    schemes: list[HttpScheme] = Field(
+        default=[HttpScheme.BASIC],
+        min_length=1,
+        description="Accepted schemes: [digest, basic]; digest is SHA-256, or digest-md5, digest-sha-512-256.",
+    )
 
 
 class RequireCertificate(StrEnum):

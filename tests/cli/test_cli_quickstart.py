@@ -127,13 +127,15 @@ def test_it_passes(quickstart: tuple[Done, Results]) -> None:
     assert (done.code, summary["verdict"], summary["generator"]["why"]) == (0, "passed", None)
 
 
-def test_passwords_are_not_left_either(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
+def test_passwords_are_not_left_either(scheme: str, tmp_path: Path) -> None:
     """A fleet that enrolls with a user name answers the challenge, and no file of the run holds the password."""
     password = "correct horse battery staple"
+    users = {"fleet": {"password": password, "schemes": [scheme]}}
     scenario = write_scenario(
         tmp_path,
-        sandbox={"clients": {"require_certificate": "never", "users": {"fleet": {"password": password}}}},
-        cohort={"bootstrap": {"kind": "basic", "user": "fleet", "password": password}},
+        sandbox={"clients": {"require_certificate": "never", "users": users}},
+        cohort={"bootstrap": {"kind": "basic", "user": "fleet", "password": password, "scheme": scheme}},
     )
     done = estsim("run", scenario, "--results", tmp_path / "results", "--json")
     run = results_in(tmp_path / "results")

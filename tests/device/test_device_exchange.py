@@ -1,7 +1,7 @@
 """A conversation without a network: requests from commands, identities from certificates of ``cryptography``."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -37,11 +37,13 @@ from device_pki import (
 from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation, Profile
 from estsim.device.identity import Identity, RequestedNames
-from estsim.device.password import BasicUser
+from estsim.device.password import HttpUser
 from estsim.device.policy import Names
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate
+from estsim.est.challenge import read_challenges
+from estsim.est.digest import DigestChallenge, DigestCredentials, digest_response
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.est.operations import WELL_KNOWN, Operation
@@ -182,7 +184,7 @@ def test_fetching_ca_certificates_sends_no_body_and_no_key() -> None:
 
 def with_basic(*, preemptive: bool) -> Profile:
     """Return the profile of a cohort with a user."""
-    return replace(PROFILE, basic=BasicUser("alice", SECRET, preemptive))
+    return replace(PROFILE, user=HttpUser("alice", SECRET, preemptive))
 
 
 AUTHORIZATION: Final = "Basic " + base64.b64encode(f"alice:{SECRET}".encode()).decode()
@@ -245,6 +247,93 @@ def test_credentials_in_a_redirect_are_taken_out() -> None:
     asked(talk, new_key())
     location = EstResponse(301, (("location", f"https://x/?{AUTHORIZATION}"),), b"")
     assert AUTHORIZATION.removeprefix("Basic ") not in detail_of(answered(talk, location).outcome)
+
+
+def digest_of(request: EstRequest) -> dict[str, str]:
+    """Return the parameters of a request's Digest credentials, whose response is checked against the password."""
+    (given,) = read_challenges([headers_of(request)["authorization"]])
+    assert given.scheme == "digest"
+    asked_for = DigestChallenge(given.realm, given.parameter("nonce"), given.parameter("algorithm"))
+    right = digest_response(
+        asked_for,
+        DigestCredentials("alice", SECRET),
+        method=request.method,
+        target=request.path,
+        nc=given.parameter("nc"),
+        cnonce=given.parameter("cnonce"),
+    )
+    assert given.parameter("response") == right
+    return dict(given.parameters)
+
+
+def with_digest(*, preemptive: bool = False, schemes: Iterable[str] = ("digest", "basic")) -> Profile:
+    """Return the profile of a cohort with a user that may answer Digest."""
+    return replace(PROFILE, user=HttpUser("alice", SECRET, preemptive, frozenset(schemes)))
+
+
+def asks_digest(nonce: str, *, stale: bool = False) -> EstResponse:
+    """Return a 401 that asks for Digest, and after it for Basic."""
+    ending = ", stale=true" if stale else ""
+    return challenge(f'Digest realm="r", qop="auth", algorithm=SHA-256, nonce="{nonce}"{ending}, Basic realm="r"')
+
+
+def test_digest_is_answered_before_basic_and_once() -> None:
+    """One exchange, two requests; a second 401 means that the password is wrong."""
+    talk = conversation(ENROLL, Identity(), with_digest())
+    assert "authorization" not in headers_of(asked(talk, new_key()))
+    assert answered(talk, asks_digest("1")).outcome == Challenged("digest", "r")
+    given = digest_of(asked(talk))
+    assert (given["nonce"], given["nc"], given["uri"]) == ("1", "00000001", "/.well-known/est/simpleenroll")
+    outcome = answered(talk, asks_digest("2")).outcome
+    assert detail_of(outcome).startswith("401 the server rejected this user and password (Digest)")
+
+
+def test_a_stale_nonce_is_replaced_but_not_without_end() -> None:
+    """Three nonces in one exchange; a server that refuses each of its own is told as that."""
+    talk = conversation(ENROLL, Identity(), with_digest())
+    asked(talk, new_key())
+    assert isinstance(answered(talk, asks_digest("0")).outcome, Challenged)
+    for nonce in "12":
+        assert digest_of(asked(talk))["nc"] == "00000001"
+        assert isinstance(answered(talk, asks_digest(nonce, stale=True)).outcome, Challenged)
+    assert digest_of(asked(talk))["nonce"] == "2"
+    outcome = answered(talk, asks_digest("3", stale=True)).outcome
+    assert detail_of(outcome).startswith("401 the server refuses every nonce of its own as stale")
+
+
+def test_a_preemptive_device_goes_on_with_the_nonce_it_has() -> None:
+    """Counted up from request to request, replaced where the server names the next one; Basic goes unasked before."""
+    identity, profile = Identity(), with_digest(preemptive=True)
+    talk = conversation(ENROLL, identity, profile)
+    assert headers_of(asked(talk, new_key()))["authorization"] == AUTHORIZATION
+    assert isinstance(answered(talk, asks_digest("1")).outcome, Challenged)
+    assert digest_of(asked(talk))["nc"] == "00000001"
+    named = EstResponse(202, (("retry-after", "1"), ("authentication-info", 'nextnonce="2"')), b"")
+    for nonce, nc, response in (("1", "00000002", come_again()), ("1", "00000003", named), ("2", "00000001", named)):
+        talk = conversation(ENROLL, identity, profile)
+        given = digest_of(asked(talk, new_key()))
+        assert (given["nonce"], given["nc"]) == (nonce, nc)
+        assert isinstance(answered(talk, response).outcome, Deferred)
+
+
+def test_a_device_that_waits_for_challenges_remembers_no_nonce() -> None:
+    """Each exchange begins without credentials."""
+    identity = Identity()
+    for nonce in "12":
+        talk = conversation(ENROLL, identity, with_digest())
+        assert "authorization" not in headers_of(asked(talk, new_key()))
+        answered(talk, asks_digest(nonce))
+        assert digest_of(asked(talk))["nonce"] == nonce
+    assert identity.digest is None
+
+
+def test_a_scheme_that_is_not_allowed_is_not_answered() -> None:
+    """``scheme: digest`` sends no password to a server that asks for Basic, preemptive or not."""
+    for preemptive in (False, True):
+        talk = conversation(ENROLL, Identity(), with_digest(preemptive=preemptive, schemes=["digest"]))
+        assert "authorization" not in headers_of(asked(talk, new_key()))
+        outcome = answered(talk, challenge()).outcome
+        assert detail_of(outcome).startswith("401 the server requires Basic, and http_auth allows only Digest")
 
 
 @pytest.mark.parametrize("scheme", ['Digest realm="x", nonce="n"', 'Bearer realm="x"'])

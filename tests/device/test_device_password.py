@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estsim.device.password import BasicUser, without_password
+from estsim.device.password import HttpUser, without_password
 
 PASSWORD = "it's-s3cret@x/ä"
 CREDENTIALS = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
-USER = BasicUser("alice", PASSWORD)
+USER = HttpUser("alice", PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_other_texts_stay_as_they_are() -> None:
     """Whoever has no password, and who says nothing of it."""
     assert without_password("403 &amp; no right", USER) == "403 &amp; no right"
     assert without_password(f"403 {PASSWORD}", None) == f"403 {PASSWORD}"
-    assert without_password("403", BasicUser("alice", "")) == "403"
+    assert without_password("403", HttpUser("alice", "")) == "403"
 
 
 @given(st.text(min_size=3, max_size=30), st.text(max_size=30), st.sampled_from([str, html.escape, quote]))
 def test_no_password_is_left(password: str, around: str, written: Callable[[str], str]) -> None:
     """Whatever it is, and whatever stands around it."""
-    told = without_password(f"{around}{written(password)}{around}", BasicUser("u", password))
+    told = without_password(f"{around}{written(password)}{around}", HttpUser("u", password))
     assert password not in told or password in "*** (omitted: the server's text contains the password)"

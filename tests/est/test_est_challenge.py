@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estsim.errors import UsageError
-from estsim.est.challenge import Challenge, basic_authorization, choose_challenge, read_challenges
+from estsim.est.challenge import basic_authorization, read_challenges
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,6 @@ def test_any_text_gives_challenges_or_none(values: list[str]) -> None:
 def test_a_long_field_is_read_in_linear_time() -> None:
     """A server cannot stall a fleet with one header."""
     assert read_challenges(["a" * 100_000 + " " * 100_000 + '"' * 100_000])[0].scheme.startswith("aaa")
-
-
-def test_the_strongest_answerable_challenge_is_chosen() -> None:
-    """Digest before Basic, and nothing that the device does not speak."""
-    basic, digest, other = (Challenge(scheme) for scheme in ("basic", "digest", "negotiate"))
-    both = frozenset({"basic", "digest"})
-    assert choose_challenge([other, basic, digest], both) == digest
-    assert choose_challenge([other, digest, basic], frozenset({"basic"})) == basic
-    assert choose_challenge([other], both) is None
 
 
 @given(st.text().filter(lambda user: ":" not in user), st.text())

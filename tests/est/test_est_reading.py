@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estsim.est.certificate import read_certificate
-from estsim.est.challenge import Login
+from estsim.est.login import Login
 from estsim.est.messages import EstResponse
 from estsim.est.operations import CERTS_ONLY, CSRATTRS_TYPE, PKCS7_MIME, Operation
 from estsim.est.outcome import (

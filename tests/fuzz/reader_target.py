@@ -22,10 +22,10 @@ from estsim.errors import TransportFailed
 from estsim.est.authorities import authorities_of, is_root
 from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate
 from estsim.est.certs_only import CertsOnlyError, read_certs_only
-from estsim.est.challenge import Login
 from estsim.est.csr import CSRError, read_csr
 from estsim.est.der import DERError, from_ber
 from estsim.est.issuer_search import refusal_of
+from estsim.est.login import Login
 from estsim.est.messages import EstResponse
 from estsim.est.names import alternative_names, name_text, name_value, read_name, same_name
 from estsim.est.operations import Operation

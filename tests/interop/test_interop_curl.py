@@ -147,6 +147,47 @@ def test_a_user_enrolls_with_a_password_and_re_enrolls_with_the_certificate(cent
     ]
 
 
+@pytest.mark.parametrize("scheme", ["digest", "digest-md5"])
+def test_curl_answers_the_sandbox_s_digest_challenge(scheme: str, tmp_path: Path) -> None:
+    """A wrong password is refused, and the user is in the log; for SHA-512/256, Debian's curl hashes with SHA-256."""
+    clients = f"{{require_certificate: never, users: {{hand: {{password: '{PASSWORD}', schemes: [{scheme}]}}}}}}"
+    key, csr = tmp_path / "key.pem", tmp_path / "csr.pem"
+    making: list[str | Path] = [
+        "openssl",
+        "req",
+        "-new",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=hand",
+    ]
+    command([*making, "-keyout", key, "-out", csr])
+    body = tmp_path / "csr.b64"
+    body.write_text("".join(csr.read_text().splitlines()[1:-1]), encoding="ascii")
+    said = []
+    with serving(tmp_path, f"clients: {clients}\n") as sandbox, sandbox.logging() as rows:
+        for password in (PASSWORD, "wrong"):
+            asking: list[str | Path] = [
+                "curl",
+                "--silent",
+                "--digest",
+                "--user",
+                f"hand:{password}",
+                "--data",
+                f"@{body}",
+                "--cacert",
+                sandbox.trust,
+            ]
+            kind = ["-H", "Content-Type: application/pkcs10", "-o", "/dev/null", "-w", "%{http_code}"]
+            done = command([*asking, *kind, f"{sandbox.url}/simpleenroll"])
+            said.append(done.stdout.decode())
+    assert said == ["200", "401"]
+    assert [(row.status, row.user) for row in rows if row.user] == [(200, "hand")]
+
+
 def test_a_refusal_is_told_in_the_server_s_words(centers: Sandbox, tmp_path: Path) -> None:
     """A wrong password ends the script with the status and the reason, and nothing more is asked."""
     with centers.logging() as rows:

@@ -277,7 +277,7 @@ def test_arrivals_that_cannot_be_are_told(tmp_path: Path, boot: str, said: str) 
         ("bootstrap: {kind: basic, user: 'a:b', password: c}", "bootstrap: a user name cannot contain a colon"),
         ("http_auth: {user: a}", "http_auth.password: is missing"),
         ("http_auth: {user: 'a:b', password: c}", "http_auth.user: a user name cannot contain a colon (got a:b)"),
-        ("http_auth: {user: a, password: b, scheme: negotiate}", "http_auth.scheme: must be auto or basic"),
+        ("http_auth: {user: a, password: b, scheme: negotiate}", "http_auth.scheme: must be auto, basic or digest"),
         ("bootstrap: {kind: none, user: a}", "bootstrap: user cannot be used with kind: none"),
         ("devices: 0", "devices: must be greater than 0 (got 0)"),
         ("devices: 20000000", "devices: must be at most 10000000 (got 20000000)"),

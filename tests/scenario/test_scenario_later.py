@@ -15,14 +15,11 @@ TOP = [
     ("fleet: saved.sqlite", "fleet"),
 ]
 OF_A_COHORT = [
-    ("bootstrap: {kind: basic, user: a, password: b, scheme: digest}", "digest"),
-    ("http_auth: {user: a, password: b, scheme: digest}", "digest"),
     ("enroll: {csrattrs: true}", "csrattrs: true"),
     ("enroll: {operation: serverkeygen}", "serverkeygen"),
     ("enroll: {operation: fullcmc}", "fullcmc"),
     ("enroll: {channel_binding: true}", "channel_binding"),
 ]
-OF_THE_SANDBOX = ["clients: {users: {a: {password: b, schemes: [digest]}}}"]
 
 
 def _told(tmp_path: Path, text: str) -> str:
@@ -52,14 +49,6 @@ def test_a_key_of_a_cohort_that_is_for_later_is_named(tmp_path: Path, yaml: str,
     assert f"'{name}' is not supported by this version yet" in in_defaults
     assert "fleet.yaml:5:" in in_defaults
     assert ": defaults." in in_defaults
-
-
-@pytest.mark.parametrize("yaml", OF_THE_SANDBOX)
-def test_a_sandbox_key_that_is_for_later_is_refused_in_its_place(tmp_path: Path, yaml: str) -> None:
-    """The sandbox's model says it, the scenario's loader says where."""
-    told = _told(tmp_path, f"{HEAD}{COHORT.format('')}sandbox:\n  {yaml}\n")
-    assert "fleet.yaml:5:" in told
-    assert "not supported" in told
 
 
 def test_the_values_that_ask_for_nothing_are_allowed(tmp_path: Path) -> None:

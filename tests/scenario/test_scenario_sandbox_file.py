@@ -51,7 +51,7 @@ def test_a_variable_that_is_not_set_is_told_in_its_place(tmp_path: Path) -> None
 
 def test_a_password_of_a_variable_is_not_shown(tmp_path: Path) -> None:
     """Whatever is wrong with it, or near it."""
-    wrong = USERS.replace("}\n", ", schemes: [digest]}\n").replace("password", "pasword")
+    wrong = USERS.replace("}\n", ", schemes: [ntlm]}\n").replace("password", "pasword")
     assert "hunter2" not in _told(tmp_path, wrong, {"SRV_PASSWORD": "hunter2"})
     assert _told(tmp_path, USERS, {"SRV_PASSWORD": ""}) == (
         "server.yaml:3:13: clients.users.meter.password: must not be empty"
