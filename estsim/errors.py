@@ -96,6 +96,19 @@ class IllegalTransition(EstsimError):  # noqa: N818 - the name of the idea, as i
     """An event that the device's state has no answer to, or a handler that chose a state outside its set: our bug."""
 
 
+class BehaviourFailed(EstsimError):  # noqa: N818 - reads as the event it is
+    """A user's behaviour class that raised, or returned what is no answer: a bug of the user's, which stops a device.
+
+    ``name`` is the class as a scenario names it, ``place`` the file, line and method, ``reason`` what it did.
+    """
+
+    def __init__(self, name: str, place: str, reason: str) -> None:
+        self.name = name
+        self.place = place
+        self.reason = reason
+        super().__init__(f"behaviour {name}: {reason} at {place}")
+
+
 class Phase(StrEnum):
     """The phases of an exchange in which a transport can fail."""
 
@@ -160,7 +173,7 @@ class TransportFailed(EstsimError):  # noqa: N818 - reads as the event it is
 def is_bug(error: BaseException) -> bool:
     """Say whether an exception is one that estsim did not raise on purpose, and that is no order to end either."""
     if isinstance(error, EstsimError):
-        return isinstance(error, IllegalTransition | InternalFailure)
+        return isinstance(error, IllegalTransition | InternalFailure | BehaviourFailed)
     return isinstance(error, Exception)
 
 

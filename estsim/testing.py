@@ -7,7 +7,9 @@ with the next outcome of a script, advances time to every wait, and keeps what t
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.commands import Command, Exchange, WaitUntil
+from estsim.device.custom_behaviour import behaviour_of
 from estsim.device.events import Answered, Event, Lifetime, Started, Woke
 from estsim.device.machine import Machine
 from estsim.device.policy import Policy
@@ -30,12 +32,13 @@ class ScriptedDevice:
     service_s: float = 0.0
     validity_s: float = 3600.0
     now_s: float = 0.0
+    behaviour: type[Behaviour] = Behaviour
     machine: Machine = field(init=False)
     commands: list[Command] = field(init=False, default_factory=list)
     _outcomes: Iterator[Outcome] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.machine = Machine(self.policy, seed=self.seed, device=self.device)
+        self.machine = Machine(behaviour_of(self.policy, self.behaviour), seed=self.seed, device=self.device)
         self._outcomes = iter(self.script)
 
     def run(self) -> list[Command]:

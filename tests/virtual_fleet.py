@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.commands import Command, Exchange, WaitUntil
 from estsim.device.events import Answered, Lifetime, Started, Woke
 from estsim.device.machine import Machine
@@ -109,7 +110,7 @@ class VirtualFleet:
         self.machines: list[Machine] = []
         self.result = VirtualResult()
         for index, at_s in enumerate(boot_times_s):
-            machine = Machine(policy, seed=seed, device=index)
+            machine = Machine(Behaviour(policy), seed=seed, device=index)
             self.machines.append(machine)
             self._timers.push(at_s, machine, FIRST_BOOT)
             self.result.first_boot_s = min(self.result.first_boot_s, at_s)

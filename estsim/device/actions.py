@@ -8,12 +8,12 @@ from math import inf
 from estsim.device.commands import Command, Exchange, Stop, WaitUntil
 from estsim.device.events import Lifetime
 from estsim.device.memory import Memory
-from estsim.device.policy import AfterExpiry, AfterFailure, AfterRenewals
+from estsim.device.policy import AfterExpiry
 from estsim.device.states import CredentialChoice, KeyChoice, State, Step, StopReason, Why
-from estsim.device.timing import age_share, aged, backoff_wait, deferral_wait, renewal_time
+from estsim.device.timing import aged
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
-from estsim.est.outcome import Deferred, RetryAfter
+from estsim.est.outcome import Deferred
 
 _STATE_OF_STEP = {Step.CACERTS: State.FETCHING_CA, Step.CSRATTRS: State.FETCHING_ATTRS}
 _OPERATION_OF_STEP = {Step.CACERTS: Operation.CACERTS, Step.CSRATTRS: Operation.CSRATTRS}
@@ -66,7 +66,7 @@ class Actions(Memory):
         self.failures = 0
         if self.goal is None:
             return self._go_on_with_certificate()
-        if self.step_of_chain is Step.CACERTS and self.policy.enroll.csrattrs:
+        if self.step_of_chain is Step.CACERTS and self.behaviour.fetches_csrattrs():
             self.step_of_chain = Step.CSRATTRS
         else:
             self.step_of_chain = Step.CERTIFICATE
@@ -79,8 +79,7 @@ class Actions(Memory):
         self.renew_asked = False  # whoever asked for a new certificate has one
         self.close_enrolment()
         self.plan_renewal(lifetime, issued_now=True)
-        renew = self.policy.renew
-        if self.renew_at_s == inf and renew is not None and renew.then is AfterRenewals.LEAVE:
+        if self.renew_at_s == inf and self.behaviour.leaves_service(self.renewals):
             return self.retire(ends=EnrolmentEnd.ISSUED)
         return self.stay_operational(ends=EnrolmentEnd.ISSUED)
 
@@ -92,12 +91,11 @@ class Actions(Memory):
 
     def plan_renewal(self, lifetime: Lifetime, *, issued_now: bool) -> None:
         """Take a certificate's lifetime, as fast as the policy has it age, and reckon when it is to be renewed."""
-        renew = self.policy.renew
+        renew = self.behaviour.policy.renew
         self.lifetime = aged(lifetime, self.now_s, renew.lifetime_scale if renew else 1.0)
-        self.renew_at_s = inf
-        if renew is not None and (renew.times is None or self.renewals < renew.times):
-            issued_s = self.now_s if issued_now else self.lifetime.not_before_s
-            self.renew_at_s = max(self.now_s, renewal_time(renew, self.lifetime, issued_s, self.draw))
+        received_s = self.now_s if issued_now else self.lifetime.not_before_s
+        due_s = self.behaviour.renewal_time(self.lifetime, received_s, self.renewals, self.draw)
+        self.renew_at_s = max(self.now_s, due_s)
 
     def stay_operational(self, ends: EnrolmentEnd | None = None) -> Command:
         """Wait for the renewal, or for nothing when there is none to come."""
@@ -109,25 +107,25 @@ class Actions(Memory):
 
     def defer(self, deferral: Deferred) -> Command:
         """Wait as told, plus what the device adds of its own (RFC 7030 §4.2.3: at least the told wait)."""
-        policy = self.policy.deferral
+        behaviour = self.behaviour
         self.failures = 0
         self.deferrals += 1
         self.deferred_since_s = min(self.deferred_since_s, self.now_s)
-        if self.deferrals > policy.max_polls:
+        if behaviour.gives_up_polling(self.deferrals, self.now_s - self.deferred_since_s):
             return self.fail(EnrolmentEnd.IMPATIENT)
-        told_s, device_s = deferral_wait(policy, deferral.retry_after, self.draw)
-        self.next_s = self.now_s + told_s + device_s
+        retry_after_s = deferral.retry_after.wait_s
+        wait_s = behaviour.deferral_wait(retry_after_s, self.deferrals, self.draw)
+        self.next_s = self.now_s + wait_s
         self.state = State.DEFERRED
-        return self.wait(self.next_or_limit(), Why.DEFERRAL, told_s=told_s, device_s=device_s)
+        told_s = retry_after_s or 0.0
+        return self.wait(self.next_or_limit(), Why.DEFERRAL, told_s=told_s, device_s=wait_s - told_s)
 
-    def back_off(self, told: RetryAfter | None) -> Command:
-        """Wait before another try: as an overloaded server says, else by the policy's backoff."""
+    def back_off(self, status: int | None, retry_after_s: float | None) -> Command:
+        """Wait before another try, or give up after too many failures."""
         self.failures += 1
-        if self.failures >= self.policy.retry.attempts:
+        if self.behaviour.gives_up_retrying(self.failures):
             return self.fail(EnrolmentEnd.EXHAUSTED)
-        wait_s = told.wait_s if told is not None else None
-        if wait_s is None:
-            wait_s = backoff_wait(self.policy.retry, self.failures, self.draw)
+        wait_s = self.behaviour.backoff_wait(self.failures, status, retry_after_s, self.draw)
         self.next_s = self.now_s + wait_s
         self.state = State.BACKING_OFF
         return self.wait(self.next_or_limit(), Why.BACKOFF, backoff_s=wait_s)
@@ -147,16 +145,14 @@ class Actions(Memory):
         if self.now_s >= self.not_after_s:
             return self.expire(self.now_s, Cause.CHAIN, ends=how)
         assert self.lifetime is not None  # noqa: S101 - it was renewing
-        lifetime_s = self.lifetime.not_after_s - self.lifetime.not_before_s
-        renew = self.policy.renew  # None: it renewed because it was told to, and nobody will tell it again
-        self.renew_at_s = inf if renew is None else self.now_s + renew.retry_every * lifetime_s
+        self.renew_at_s = self.now_s + self.behaviour.renewal_retry_wait(self.lifetime)
         return self.stay_operational(ends=how)
 
     def expire(self, planned_s: float, cause: Cause, ends: EnrolmentEnd | None = None) -> Command:
         """Lose the certificate by age; what then is the policy's."""
         self.lifetime = None
         self.renew_at_s = inf
-        then = self.policy.renew.expired if self.policy.renew else AfterExpiry.ENROLL
+        then = self.behaviour.after_expiry()
         if then is AfterExpiry.ENROLL:
             return self.begin(Goal.ENROLL, planned_s, cause, ends=ends)
         if then is AfterExpiry.GIVE_UP:
@@ -205,14 +201,14 @@ class Actions(Memory):
     def boot(self, planned_s: float) -> Command:
         """Power up: with a certificate go on, with a pending request wait on, else enroll."""
         kept, self.keeps_goal = self.keeps_goal, None
-        self.has_ca = self.has_ca and not self.policy.boot.cacerts
+        self.has_ca = self.has_ca and not self.behaviour.fetches_cacerts_at_boot()
         if self.lifetime is not None and self.now_s >= self.lifetime.not_after_s:
             return self.expire(planned_s, Cause.PLAN)
         if kept is not None:
             return self._resume(kept, planned_s)
         if self.lifetime is not None:
             return self._boot_with_certificate(self.lifetime, planned_s)
-        if self.gave_up and self.policy.enroll.then is not AfterFailure.UNTIL_POWER_UP:
+        if self.gave_up and not self.behaviour.enrolls_at_power_up():
             return self.give_up()
         self.gave_up = False
         return self.begin(Goal.ENROLL, planned_s, Cause.PLAN)
@@ -245,12 +241,11 @@ class Actions(Memory):
         return self.wait(self.next_or_limit(), Why.DEFERRAL, told_s=told_s, opens_s=planned_s)
 
     def _boot_with_certificate(self, lifetime: Lifetime, planned_s: float) -> Command:
-        renew_if = self.policy.boot.renew_if
-        if self.renew_asked or (renew_if is not None and age_share(lifetime, self.now_s) >= renew_if):
+        if self.renew_asked or self.behaviour.renews_at_boot(lifetime, self.now_s):
             self.renew_asked = False
             return self.begin(Goal.RENEW, planned_s, Cause.PLAN)
         self.renew_at_s = max(self.renew_at_s, planned_s)
-        if self.policy.boot.cacerts:
+        if self.behaviour.fetches_cacerts_at_boot():
             return self._fetch_ca(planned_s)
         return self.stay_operational()
 

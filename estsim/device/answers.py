@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.events import Answered, Lifetime
-from estsim.device.policy import RetryOn, RetryPolicy
+from estsim.device.policy import RetryOn
 from estsim.device.states import Step
 from estsim.errors import IllegalTransition, Phase, Trouble
 from estsim.est.enrolment import EnrolmentEnd
@@ -22,16 +23,26 @@ from estsim.est.outcome import (
     NoCSRAttributes,
     Outcome,
     Overloaded,
-    RetryAfter,
+    Redirected,
+    Rejected,
     ServerError,
+    Unauthorized,
 )
 
 _THROTTLED: Final = 429
+_UNAUTHORIZED: Final = 401
+_NONE: Final[frozenset[RetryOn]] = frozenset()
 _ANSWERS_STEP: Final[Mapping[Step, tuple[type, ...]]] = {
     Step.CACERTS: (CACertificates,),
     Step.CSRATTRS: (CSRAttributes, NoCSRAttributes),
     Step.CERTIFICATE: (Issued, KeyAndCertificate, Deferred),
 }
+# Unions are made once: to make one costs more than the question.
+_CERTIFICATE: Final = (Issued, KeyAndCertificate)
+_INSIDE_AN_EXCHANGE: Final = (Challenged, Abandoned)
+_LEADS_ON: Final = (CACertificates, CSRAttributes, NoCSRAttributes)
+_MAY_BE_RETRIED: Final = (Overloaded, ServerError, Failed)
+_HAS_STATUS: Final = (Overloaded, ServerError, Rejected, Redirected)
 _BELONGS_TO_A_STEP: Final = tuple(kind for kinds in _ANSWERS_STEP.values() for kind in kinds)
 _RETRY_OF_PHASE: Final = {
     Phase.RESOLVE: RetryOn.CONNECT,
@@ -56,9 +67,10 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class BackOff:
-    """Wait before another try: as the server says, or by the policy."""
+    """Wait before another try; an overloaded server may say how long."""
 
-    retry_after: RetryAfter | None
+    status: int | None
+    retry_after_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,33 +90,40 @@ ADVANCE: Final = Advance.NEXT_STEP
 Decision = Take | Defer | BackOff | Fail | Advance
 
 
-def decide(event: Answered, *, step: Step, limit: EnrolmentEnd | None, retry: RetryPolicy) -> Decision:
+def decide(event: Answered, *, step: Step, limit: EnrolmentEnd | None, behaviour: Behaviour) -> Decision:
     """Choose what follows an answer: a certificate is always taken, then the limits count, then the outcome."""
     outcome = event.outcome
     if isinstance(outcome, _BELONGS_TO_A_STEP) and not isinstance(outcome, _ANSWERS_STEP[step]):
         raise IllegalTransition(f"{outcome!r} answers another operation than that of {step}")
-    if isinstance(outcome, Issued | KeyAndCertificate):
+    if isinstance(outcome, _CERTIFICATE):
         if event.lifetime is None:
             raise IllegalTransition("a certificate was issued without a lifetime")
         return Take(event.lifetime)
-    if isinstance(outcome, Challenged | Abandoned):
+    if isinstance(outcome, _INSIDE_AN_EXCHANGE):
         raise IllegalTransition(f"{outcome!r} belongs inside an exchange")
     if limit is not None:
         return Fail(limit)
-    if isinstance(outcome, CACertificates | CSRAttributes | NoCSRAttributes):
+    if isinstance(outcome, _LEADS_ON):
         return ADVANCE
     if isinstance(outcome, Deferred):
         return Defer(outcome)
-    return _after_failure(outcome, retry)
+    return _after_failure(outcome, behaviour)
 
 
-def _after_failure(outcome: Outcome, retry: RetryPolicy) -> Decision:
-    """Try again what is worth it, a stubborn device everything; the rest is a refusal."""
-    if retry.stubborn:
-        return BackOff(None)
-    if isinstance(outcome, Overloaded | ServerError | Failed) and not retry.on.isdisjoint(retry_reasons(outcome)):
-        return BackOff(outcome.retry_after if isinstance(outcome, Overloaded) else None)
-    return Fail(EnrolmentEnd.REFUSED)
+def _after_failure(outcome: Outcome, behaviour: Behaviour) -> Decision:
+    """Try again what is worth it; the rest is a refusal."""
+    reasons = retry_reasons(outcome) if isinstance(outcome, _MAY_BE_RETRIED) else _NONE
+    status = status_of(outcome)
+    if not behaviour.retries(status, reasons):
+        return Fail(EnrolmentEnd.REFUSED)
+    return BackOff(status, outcome.retry_after.wait_s if isinstance(outcome, Overloaded) else None)
+
+
+def status_of(outcome: Outcome) -> int | None:
+    """Return the HTTP status of an answer that failed; None without an answer."""
+    if isinstance(outcome, _HAS_STATUS):
+        return outcome.status
+    return _UNAUTHORIZED if isinstance(outcome, Unauthorized) else None
 
 
 def retry_reasons(outcome: Overloaded | ServerError | Failed) -> frozenset[RetryOn]:

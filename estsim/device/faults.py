@@ -76,7 +76,7 @@ def shows(fault: DeviceFault | None, goal: Goal | None, *, asks_for_certificate:
     return asks_for_certificate
 
 
-def behaviour(policy: Policy, fault: DeviceFault | None) -> Policy:
+def policy_of_fault(policy: Policy, fault: DeviceFault | None) -> Policy:
     """Return the policy of a cohort's devices that have a fault."""
     if fault is DeviceFault.RETRIES_AT_ONCE:
         at_once = replace(

@@ -33,6 +33,9 @@ from estsim.device.transitions import EXCHANGING, TRANSITIONS
 from estsim.errors import IllegalTransition
 from estsim.est.enrolment import Cause, Goal
 
+_RESULT: Final = (Woke, Answered)
+_ENDS_THERE: Final = (Continue, Stop)
+
 
 class Machine(Actions):
     """One device: its memory, its actions, and which of them answers an event."""
@@ -45,7 +48,7 @@ class Machine(Actions):
         A late result (its turn is over) answers ``Continue``. Raises IllegalTransition, and changes nothing, where
         the table has no answer to the event.
         """
-        if isinstance(event, Woke | Answered) and event.turn != self.turn:
+        if isinstance(event, _RESULT) and event.turn != self.turn:
             return CONTINUE
         allowed = None if self.stopped else TRANSITIONS[self.state].get(type(event))
         if allowed is None:
@@ -87,7 +90,7 @@ class Machine(Actions):
     def take_answer(self, event: Answered) -> Command:
         """Do what an answer leads to; then stop, where a stop or a retirement was asked for meanwhile."""
         command = self._after_answer(event)
-        if isinstance(command, Continue | Stop):
+        if isinstance(command, _ENDS_THERE):
             return command
         if self.retire_asked:
             return self.retire(ends=command.ends)
@@ -96,14 +99,14 @@ class Machine(Actions):
         return command
 
     def _after_answer(self, event: Answered) -> Command:
-        decision = decide(event, step=self.step_of_chain, limit=self.limit_reached(), retry=self.policy.retry)
+        decision = decide(event, step=self.step_of_chain, limit=self.limit_reached(), behaviour=self.behaviour)
         match decision:
             case Take():
                 return self.take_certificate(decision.lifetime)
             case Defer():
                 return self.defer(decision.deferral)
             case BackOff():
-                return self.back_off(decision.retry_after)
+                return self.back_off(decision.status, decision.retry_after_s)
             case Fail():
                 return self.fail(decision.end)
             case _:

@@ -5,8 +5,8 @@ The decisions are :class:`estsim.device.machine.Machine`'s. One small object: a 
 
 from math import inf
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.events import Lifetime
-from estsim.device.policy import Fetch, Policy
 from estsim.device.states import KeyChoice, State, Step
 from estsim.est.enrolment import EnrolmentEnd, Goal
 from estsim.est.operations import Operation
@@ -18,6 +18,7 @@ class Memory:
 
     __slots__ = (
         "attempt",
+        "behaviour",
         "cuts",
         "deferrals",
         "deferred_since_s",
@@ -34,7 +35,6 @@ class Memory:
         "next_s",
         "now_s",
         "opened_s",
-        "policy",
         "renew_asked",
         "renew_at_s",
         "renewals",
@@ -49,8 +49,8 @@ class Memory:
         "wake_at_s",
     )
 
-    def __init__(self, policy: Policy, *, seed: int, device: int) -> None:
-        self.policy = policy
+    def __init__(self, behaviour: Behaviour, *, seed: int, device: int) -> None:
+        self.behaviour = behaviour
         self.seed = seed
         self.device = device
         self.state = State.OFF
@@ -92,11 +92,11 @@ class Memory:
 
     def limit_reached(self) -> EnrolmentEnd | None:
         """Return which limit of the goal has passed: deadline and patience, or expiry and patience."""
-        if self.goal is Goal.ENROLL and self.now_s >= self.opened_s + self.policy.enroll.deadline_s:
+        if self.goal is Goal.ENROLL and self.now_s >= self.opened_s + self.behaviour.enroll_deadline():
             return EnrolmentEnd.DEADLINE
         if self.goal is not Goal.ENROLL and self.now_s >= self.not_after_s:
             return EnrolmentEnd.EXPIRED
-        if self.now_s >= self.deferred_since_s + self.policy.deferral.max_wait_s:
+        if self.now_s >= self.deferred_since_s + self.behaviour.longest_deferral():
             return EnrolmentEnd.IMPATIENT
         return None
 
@@ -119,32 +119,30 @@ class Memory:
 
     def first_step(self) -> Step:
         """Return where the chain of a new enrolment begins."""
-        policy = self.policy.enroll
-        wants_ca = policy.cacerts is Fetch.ALWAYS or (policy.cacerts is Fetch.ONCE and not self.has_ca)
-        if wants_ca:
+        if self.behaviour.fetches_cacerts(has_ca=self.has_ca):
             return Step.CACERTS
-        return Step.CSRATTRS if policy.csrattrs else Step.CERTIFICATE
+        return Step.CSRATTRS if self.behaviour.fetches_csrattrs() else Step.CERTIFICATE
 
     def key_choice(self) -> KeyChoice:
         """Return which key the request of this step is about."""
         if self.step_of_chain is not Step.CERTIFICATE:
             return KeyChoice.NONE
-        if self.goal is Goal.RENEW and self.policy.renew is not None and not self.policy.renew.rekey:
+        if self.goal is Goal.RENEW and not self.behaviour.rekeys(self.renewals):
             return KeyChoice.HELD
         return KeyChoice.PENDING if self.key_made else KeyChoice.NEW
 
     def certificate_operation(self) -> Operation:
         """Return the operation that asks for the certificate sought."""
-        return Operation.SIMPLEREENROLL if self.goal is Goal.RENEW else self.policy.enroll.operation
+        return Operation.SIMPLEREENROLL if self.goal is Goal.RENEW else self.behaviour.policy.enroll.operation
 
     def next_or_limit(self) -> float:
         """Return when a waiting device is to wake: for its next step, or at a limit of its goal before it."""
-        patience_s = self.deferred_since_s + self.policy.deferral.max_wait_s
+        patience_s = self.deferred_since_s + self.behaviour.longest_deferral()
         if self.goal is Goal.ENROLL:
-            return min(self.next_s, self.opened_s + self.policy.enroll.deadline_s, patience_s)
+            return min(self.next_s, self.opened_s + self.behaviour.enroll_deadline(), patience_s)
         return min(self.next_s, self.not_after_s, patience_s)
 
-    def draw(self, purpose: Purpose) -> float:
-        """Draw from the device's own stream."""
+    def draw(self, purpose: Purpose = Purpose.BEHAVIOUR, /) -> float:
+        """Draw from the device's own stream, uniform on [0, 1)."""
         self.draws += 1
         return uniform(self.seed, self.device, purpose, self.draws)

@@ -5,7 +5,6 @@ from typing import Final
 
 from estsim.device.events import Lifetime
 from estsim.device.policy import Backoff, DeferralPolicy, Jitter, RenewPolicy, RetryPolicy
-from estsim.est.outcome import RetryAfter
 from estsim.load.streams import Purpose
 
 _SOONEST_S: Final = 1.0
@@ -14,16 +13,15 @@ _DOUBLINGS: Final = 62  # beyond every cap, and still a number
 Draw = Callable[[Purpose], float]
 
 
-def deferral_wait(policy: DeferralPolicy, retry_after: RetryAfter, draw: Draw) -> tuple[float, float]:
-    """Return (told by the server, the device's own), in seconds; they add up to the wait.
+def deferral_wait(policy: DeferralPolicy, retry_after_s: float | None, draw: Draw) -> float:
+    """Return the wait after a deferral, in seconds: as told, with the device's own obedience and spread.
 
-    Without a readable Retry-After the wait is all the device's own; impatience makes the own part negative.
+    ``retry_after_s`` is None without a readable Retry-After. A wait is never negative.
     """
-    if retry_after.wait_s is None:
-        return 0.0, policy.when_missing_s
-    told_s = retry_after.wait_s
-    spread = policy.spread.at(draw(Purpose.DEFERRAL))
-    return told_s, told_s * (policy.obedience - 1.0 + spread)
+    if retry_after_s is None:
+        return policy.when_missing_s
+    wait_s = retry_after_s * (policy.obedience + policy.spread.at(draw(Purpose.DEFERRAL)))
+    return wait_s if wait_s > 0 else 0.0
 
 
 def backoff_wait(policy: RetryPolicy, failures: int, draw: Draw) -> float:

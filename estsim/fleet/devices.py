@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Protocol
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.commands import WaitUntil
+from estsim.device.custom_behaviour import behaviour_of
 from estsim.device.events import Commissioned, Lifetime
 from estsim.device.exchange import Profile
-from estsim.device.faults import DeviceFault, behaviour
+from estsim.device.faults import DeviceFault
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
 from estsim.device.password import HttpUser
-from estsim.device.policy import Policy
 from estsim.errors import shortage
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.names import name_text
@@ -39,7 +40,7 @@ class CohortRun:
 
     plan: Cohort
     profile: Profile
-    policy: Policy
+    behaviour: Behaviour
     origin: DeviceOrigin
     expects: tuple[Expectation, ...] = ()
 
@@ -58,7 +59,7 @@ class CohortRun:
         skew = self.plan.skew_s
         ahead = None if skew is None else partial(ahead_s, skew=skew, seed=seed)
         profile = replace(self.profile, fault=fault, ahead_s=ahead)
-        return replace(self, profile=profile, policy=behaviour(self.policy, fault))
+        return replace(self, profile=profile, behaviour=behaviour_of(self.plan.policy, self.plan.behaviour, fault))
 
 
 class Cancellable(Protocol):
@@ -113,7 +114,7 @@ class Device:
 def new_device(cohort: CohortRun, index: int, *, seed: int) -> Device:
     """Make a device as it leaves the factory: with its bootstrap credential, where the cohort has one."""
     identity = Identity(bootstrap=cohort.origin.bootstrap(index, cohort.fault))
-    return Device(Machine(cohort.policy, seed=seed, device=index), identity, cohort)
+    return Device(Machine(cohort.behaviour, seed=seed, device=index), identity, cohort)
 
 
 def spare_device(cohorts: Iterable[CohortRun], scenario: Scenario, number: int) -> Device:
@@ -209,4 +210,5 @@ def cohort_run(
         can_present=can_read,
     )
     expects = tuple(each for each in scenario.expect if plan.name in each.cohorts)
-    return CohortRun(plan, profile, plan.policy, DeviceOrigin.build(plan, factory, owned_issuer, part), expects)
+    decides = behaviour_of(plan.policy, plan.behaviour)
+    return CohortRun(plan, profile, decides, DeviceOrigin.build(plan, factory, owned_issuer, part), expects)

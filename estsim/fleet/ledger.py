@@ -9,6 +9,7 @@ from hashlib import sha256
 from math import isfinite
 
 from estsim.device.commands import Exchange, Stop, WaitUntil
+from estsim.device.custom_behaviour import is_overridden
 from estsim.device.events import Event, Lifetime
 from estsim.device.faults import shows
 from estsim.device.states import Why
@@ -94,12 +95,12 @@ class Ledger:
 
     def _tell_late(self, device: Device, lifetime: Lifetime, now_ns: int) -> None:
         """Tell that certificates come past their renewal time: what a cohort does then is not what its plan says."""
-        renew, now_s = device.cohort.policy.renew, now_ns / NS_PER_S
+        plan, now_s = device.cohort.plan, now_ns / NS_PER_S
+        renew = None if is_overridden(plan.behaviour, "renewal_time") else plan.policy.renew
         if renew is not None and came_late(renew, aged(lifetime, now_s, renew.lifetime_scale), now_s):
-            name = device.cohort.plan.name
             self._records.notice(
                 now_ns,
-                f"{name}: certificates arrive past their renewal time ({renew.at:.0%} of the validity);"
+                f"{plan.name}: certificates arrive past their renewal time ({renew.at:.0%} of the validity);"
                 " they are renewed at that share of their remaining validity, after one second at the earliest.",
             )
 

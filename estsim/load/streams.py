@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     EVENT = 11
     DISTANCE = 12
     MISHAP = 13
+    BEHAVIOUR = 14  # of a user's own code
 
 
 _KEY: Final = Struct("<qqqq")

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography import x509
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.faults import DeviceFault
 from estsim.device.identity import RequestedNames
 from estsim.device.policy import Policy
@@ -231,6 +232,7 @@ class Cohort:
     tls: Tls
     arrivals: Arrivals
     policy: Policy
+    behaviour: type[Behaviour] = Behaviour  # decides by the policy; a class of the user's own overrides some of it
     stations: int | None = None  # a closed loop: at most so many devices seek a first certificate at a time
     joins: bool = False  # boots when an event says so, not as the run begins
     keys: Keys = Keys()

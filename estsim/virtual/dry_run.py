@@ -16,8 +16,8 @@ from math import inf, isfinite
 from typing import Final
 
 from estsim.device.commands import Continue, Exchange, Stop, WaitUntil
+from estsim.device.custom_behaviour import behaviour_of
 from estsim.device.events import Answered, Commissioned, Event, Lifetime, Started, Woke
-from estsim.device.faults import behaviour
 from estsim.device.machine import Machine
 from estsim.device.states import CredentialChoice, KeyChoice, State
 from estsim.errors import Phase, Trouble
@@ -122,10 +122,10 @@ class DryRun:
     def _add(self, plan: Cohort) -> None:
         """Make a cohort's devices, and plan how they begin; those that join later are told by their event."""
         kind, seed, network = _Kind.of(plan), self._scenario.seed, plan.network
-        faults, policy_of = faults_of(plan, seed=seed), cache(partial(behaviour, plan.policy))
+        faults, decides = faults_of(plan, seed=seed), cache(partial(behaviour_of, plan.policy, plan.behaviour))
         for index in range(plan.first_device, plan.first_device + plan.devices):
             rtt_s = path_of(network, seed=seed, device=index, connection=0).rtt_s if network else 0.0
-            machine = Machine(policy_of(faults.get(index)), seed=seed, device=index)
+            machine = Machine(decides(faults.get(index)), seed=seed, device=index)
             device = self._devices[index] = _Device(kind, machine, rtt_s)
             self._states[State.OFF] += 1
             if plan.start is not None:

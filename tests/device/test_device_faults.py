@@ -14,7 +14,7 @@ from device_pki import DAY, NOW_S, WALL_NOW, WALL_NOW_S, certs_only, cn, csr_of,
 from estsim.device.commands import Exchange, WaitUntil
 from estsim.device.events import Answered, Started
 from estsim.device.exchange import Conversation, Profile
-from estsim.device.faults import SHORTEST_RETRY_S, DeviceFault, behaviour, shows
+from estsim.device.faults import SHORTEST_RETRY_S, DeviceFault, policy_of_fault, shows
 from estsim.device.identity import Identity, RequestedNames
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy
 from estsim.device.spoilt import with_bad_signature
@@ -164,15 +164,15 @@ def test_where_a_fault_shows(
 def test_most_faults_leave_the_behaviour_alone() -> None:
     """Such devices share the policy of their cohort."""
     policy = Policy()
-    assert all(behaviour(policy, fault) is policy for fault in DeviceFault if fault.to_be_refused)
-    assert behaviour(policy, None) is policy
+    assert all(policy_of_fault(policy, fault) is policy for fault in DeviceFault if fault.to_be_refused)
+    assert policy_of_fault(policy, None) is policy
 
 
 def test_a_device_that_retries_at_once_takes_nothing_for_final() -> None:
     """A refusal, an overload with its Retry-After, for ever; but a millisecond apart, or our loop would spin."""
     told = Overloaded(RetryAfter(60.0, RetryAfterForm.SECONDS))
     script: list[Outcome] = [Rejected(403, ""), told, Rejected(403, "")] * 50
-    device = ScriptedDevice(behaviour(Policy(enroll=PLAIN), DeviceFault.RETRIES_AT_ONCE), [*script, Issued(None)])
+    device = ScriptedDevice(policy_of_fault(Policy(enroll=PLAIN), DeviceFault.RETRIES_AT_ONCE), [*script, Issued(None)])
     device.run()
     waits = [command for command in device.commands if isinstance(command, WaitUntil)]
     assert [wait.backoff_s for wait in waits[:150]] == [SHORTEST_RETRY_S] * 150
@@ -181,7 +181,7 @@ def test_a_device_that_retries_at_once_takes_nothing_for_final() -> None:
 
 def test_an_impatient_device_polls_at_once_and_does_not_tire() -> None:
     """Until its patience with the whole wait is over, which is its cohort's."""
-    policy = behaviour(Policy(enroll=PLAIN, deferral=DeferralPolicy(spread=Constant(0.1))), DeviceFault.IMPATIENT)
+    policy = policy_of_fault(Policy(enroll=PLAIN, deferral=DeferralPolicy(spread=Constant(0.1))), DeviceFault.IMPATIENT)
     device = ScriptedDevice(policy, [deferred(60), Deferred()] * 100, service_s=0.01)
     device.run()
     assert len(device.exchanges()) == 201
@@ -190,7 +190,7 @@ def test_an_impatient_device_polls_at_once_and_does_not_tire() -> None:
 
 def test_faulty_behaviour_knows_no_deadline_of_its_own() -> None:
     """Firmware that retries for ever does not give up."""
-    policy = behaviour(Policy(enroll=PLAIN), DeviceFault.RETRIES_AT_ONCE)
+    policy = policy_of_fault(Policy(enroll=PLAIN), DeviceFault.RETRIES_AT_ONCE)
     assert policy.enroll.deadline_s == inf
     device = ScriptedDevice(policy, [])
     first = device.tell(Started(0.0))

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from estsim.device.commands import WaitUntil
 from estsim.device.events import Lifetime
-from estsim.device.policy import Backoff, DeferralPolicy, Jitter, RenewPolicy, RetryPolicy
+from estsim.device.policy import Backoff, DeferralPolicy, EnrollPolicy, Fetch, Jitter, Policy, RenewPolicy, RetryPolicy
 from estsim.device.timing import age_share, aged, backoff_wait, came_late, deferral_wait, renewal_time
-from estsim.est.outcome import NO_RETRY_AFTER, RetryAfter, RetryAfterForm
+from estsim.est.outcome import NO_RETRY_AFTER, Deferred, RetryAfter, RetryAfterForm
 from estsim.load.streams import Purpose
+from estsim.testing import ScriptedDevice, deferred
 from estsim.units import Constant, Uniform
 
 UNIT = st.floats(min_value=0.0, max_value=1.0, exclude_max=True)
@@ -28,44 +30,57 @@ def always(u: float, purpose: Purpose) -> Callable[[Purpose], float]:
     return draw
 
 
-def seconds(wait_s: float) -> RetryAfter:
-    """Return a told wait."""
-    return RetryAfter(wait_s, RetryAfterForm.SECONDS)
-
-
 @pytest.mark.parametrize(
-    ("obedience", "spread", "told_s", "own_s"),
+    ("obedience", "spread", "told_s", "wait_s"),
     [
-        (1.0, 0.0, 10.0, 0.0),
-        (1.0, 0.1, 10.0, 1.0),
-        (0.5, 0.0, 10.0, -5.0),
-        (1.2, 0.0, 10.0, 2.0),
-        (0.0, 0.0, 10.0, -10.0),
+        (1.0, 0.0, 10.0, 10.0),
+        (1.0, 0.1, 10.0, 11.0),
+        (0.5, 0.0, 10.0, 5.0),
+        (1.2, 0.0, 10.0, 12.0),
+        (0.0, 0.0, 10.0, 0.0),
+        (0.0, -0.1, 10.0, 0.0),
         (1.0, 0.1, 0.0, 0.0),
     ],
 )
-def test_a_told_wait_and_the_device_s_own(obedience: float, spread: float, told_s: float, own_s: float) -> None:
-    """Told as told; impatience makes the own part negative."""
+def test_a_told_wait_with_the_device_s_obedience(obedience: float, spread: float, told_s: float, wait_s: float) -> None:
+    """As told, later, or sooner; never before the answer itself, whatever the spread of an impatient device."""
     policy = DeferralPolicy(obedience=obedience, spread=Constant(spread))
-    told, own = deferral_wait(policy, seconds(told_s), always(0.5, Purpose.DEFERRAL))
-    assert told == told_s
-    assert own == pytest.approx(own_s)
+    assert deferral_wait(policy, told_s, always(0.5, Purpose.DEFERRAL)) == pytest.approx(wait_s)
 
 
 @given(WAITS, UNIT, st.floats(min_value=0.0, max_value=3.0))
 def test_an_obedient_device_never_comes_early(told_s: float, u: float, most: float) -> None:
     """RFC 7030 §4.2.3: at least the told wait; and at most its spread later."""
     policy = DeferralPolicy(spread=Uniform(0.0, most))
-    told, own_s = deferral_wait(policy, seconds(told_s), always(u, Purpose.DEFERRAL))
-    assert told == told_s
-    assert 0.0 <= own_s <= told_s * most * (1 + 1e-9)
+    wait_s = deferral_wait(policy, told_s, always(u, Purpose.DEFERRAL))
+    assert told_s <= wait_s <= told_s * (1 + most) * (1 + 1e-9)
+
+
+def test_without_a_told_wait_it_is_all_the_device_s() -> None:
+    """Obedience has nothing to obey."""
+    policy = DeferralPolicy(obedience=0.0, spread=Constant(1.0), when_missing_s=30.0)
+    assert deferral_wait(policy, None, always(0.5, Purpose.DEFERRAL)) == 30.0
 
 
 @pytest.mark.parametrize("unread", [NO_RETRY_AFTER, RetryAfter(None, RetryAfterForm.UNREADABLE)])
-def test_without_a_told_wait_it_is_all_the_device_s(unread: RetryAfter) -> None:
-    """Nobody told it anything, so nothing counts as told, and obedience has nothing to obey."""
-    policy = DeferralPolicy(obedience=0.0, spread=Constant(1.0), when_missing_s=30.0)
-    assert deferral_wait(policy, unread, always(0.5, Purpose.DEFERRAL)) == (0.0, 30.0)
+def test_without_a_told_wait_nothing_counts_as_told(unread: RetryAfter) -> None:
+    """The wait of the command is the device's own."""
+    enroll = EnrollPolicy(cacerts=Fetch.NEVER)
+    device = ScriptedDevice(Policy(enroll, deferral=DeferralPolicy(when_missing_s=30.0)), [Deferred(unread)])
+    wait = device.run()[1]
+    assert isinstance(wait, WaitUntil)
+    assert (wait.told_s, wait.device_s) == (0.0, 30.0)
+
+
+@given(WAITS, UNIT)
+def test_the_told_and_the_own_part_add_up_to_the_wait(told_s: float, share: float) -> None:
+    """Told as told; impatience makes the own part negative."""
+    policy = Policy(EnrollPolicy(cacerts=Fetch.NEVER), deferral=DeferralPolicy(obedience=share, max_wait_s=inf))
+    wait = ScriptedDevice(policy, [deferred(told_s)]).run()[1]
+    assert isinstance(wait, WaitUntil)
+    assert wait.told_s == told_s
+    assert wait.device_s <= 0
+    assert wait.at_s == pytest.approx(wait.told_s + wait.device_s)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.commands import CONTINUE, Command, Continue, Exchange, Stop, WaitUntil
 from estsim.device.events import (
     Answered,
@@ -544,7 +545,7 @@ def test_any_sequence_of_events_is_answered_by_the_table_or_refused_whole(
     policy: Policy, events: list[tuple[object, Outcome, float]]
 ) -> None:
     """No pair is passed over in silence, a refusal changes nothing, one command is outstanding."""
-    machine = Machine(policy, seed=7, device=3)
+    machine = Machine(Behaviour(policy), seed=7, device=3)
     outstanding: Command | None = None
     opened = ended = 0
     now_s = 0.0

@@ -18,6 +18,7 @@ from hostile_tls import TlsServers
 from memory_wire import HostileServer
 from row_checks import enrolment_problems, sample_problems
 
+from estsim.device.behaviour import Behaviour
 from estsim.device.faults import DeviceFault
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
@@ -129,7 +130,9 @@ class Life:
         self._witness = Witness(recorder)
         cohort = cohort.lived_in(draw.one(_FAULTS), seed=number)
         if draw.chance(0.2):  # which scenarios cannot ask for yet, but the machine does
-            cohort = replace(cohort, policy=replace(cohort.policy, enroll=replace(cohort.policy.enroll, csrattrs=True)))
+            policy = cohort.plan.policy
+            decides = Behaviour(replace(policy, enroll=replace(policy.enroll, csrattrs=True)))
+            cohort = replace(cohort, behaviour=decides)
         self._device = new_device(cohort, number, seed=number)
         self._shard = self._shard_of(self._device, wire.clock)
 
