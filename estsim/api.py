@@ -29,8 +29,8 @@ from estsim.fleet.permission import require_permission
 from estsim.record.reading import Table, columns_of, nested_values, stream
 from estsim.record.reading import open_run as open_store
 from estsim.record.run_reader import RunReader
-from estsim.report.figures import read_run
 from estsim.report.file import write_report
+from estsim.report.run_report import read_run
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario as load
 from estsim.scenario.plan import Scenario

@@ -99,13 +99,13 @@ def _export_rows(run: Path, table: Table, form: RowFormat, target: Path | None, 
     with open_run(run) as reader:
         if target is None:
             with _progress(reader, table, to_stdout=True) as told, output():
-                write_rows(reader, table, form, _utf8_stdout(), told=told)
+                write_rows(reader, table, form, _utf8_stdout(), progress=told)
             return
         if target.exists() and target.samefile(reader.path):
             raise UsageError(f"{target}: is the store of the run; choose another file")
         _check_free(target, force=force)
         with _whole(target) as file, _progress(reader, table) as told:
-            write_rows(reader, table, form, file, told=told)
+            write_rows(reader, table, form, file, progress=told)
 
 
 def _export_percentiles(run: Path, table: Table | None, folder: Path | None, *, force: bool) -> None:

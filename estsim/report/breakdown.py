@@ -1,4 +1,4 @@
-"""The same figures side by side: of each cohort, or of each phase, and of the whole run."""
+"""The sections that compare cohorts, or phases, with the whole run."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,8 +11,8 @@ from estsim.figures.summary import Figures, requests_of
 from estsim.figures.summary_deferral import TimeToCertificate
 from estsim.figures.text import count, duration, milliseconds, percent
 from estsim.record.statistic import Interval, LatencyStatistic, Level
-from estsim.report.figures import RunReport
 from estsim.report.html import section, table
+from estsim.report.run_report import RunReport
 
 _LEVELS: Final[tuple[Level, ...]] = ("p50", "p90", "p99")
 _COHORTS: Final = (
@@ -25,7 +25,7 @@ _PHASES: Final = (
 
 
 def cohorts(report: RunReport) -> str:
-    """Return the figures by cohort, where there are more than one."""
+    """Return the figures by cohort; nothing for a single cohort."""
     found = report.figures.cohorts
     if len(found) < 2:  # noqa: PLR2004 - one alone is the run
         return ""
@@ -33,7 +33,7 @@ def cohorts(report: RunReport) -> str:
 
 
 def phases(report: RunReport) -> str:
-    """Return the figures by phase, where there are any."""
+    """Return the figures by phase; nothing without phases."""
     found = report.figures.phases
     if not found:
         return ""
@@ -76,7 +76,7 @@ def _row(name: str, scope: Figures, failures: float | None) -> tuple[str, ...]:
 
 
 def reached(times: TimeToCertificate, level: Level) -> str:
-    """Return a quantile of the time to certificate; one that was not reached says how long it is at least."""
+    """Return a quantile of the time to certificate; one that was not reached shows its lower bound."""
     longer = times.open_end_s(level)
     return duration(times.at(level)) if longer is None else f"> {duration(longer)}"
 
@@ -112,5 +112,5 @@ def _latency_rows(name: str, scope: Figures) -> list[tuple[str, ...]]:
 
 def _deferral_row(name: str, scope: Figures) -> tuple[str, ...]:
     figures = scope.deferral
-    told = count(figures.retry_after_s.deferrals)
-    return (name, told, *(metric_text(metric, figures) for metric in shown_in(Place.COHORTS)))
+    deferrals = count(figures.retry_after_s.deferrals)
+    return (name, deferrals, *(metric_text(metric, figures) for metric in shown_in(Place.COHORTS)))

@@ -1,4 +1,4 @@
-"""What the charts of a report share: few quiet colours, room for titles, steps for counts by the second, and marks."""
+"""The common style of a report's charts: colours, sizes, step lines, and phases and marks on the time axis."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from estsim.figures.text import clean
 from estsim.record.phases import Stretch
-from estsim.report.fleet import FINDING, MAX_MARKS, NOTICE, Told
+from estsim.report.series import FINDING, NOTICE, RunMark
 
 INK: Final = "#26323d"
 QUIET: Final = "#6b7a88"
@@ -21,8 +21,9 @@ TITLED: Final = 68  # pixels above charts that have titles, and a legend over th
 HEADROOM: Final = 1.1  # of a scale, over its highest value
 CELL: Final = 320  # pixels of height for a row of charts
 RUN_TIME: Final = "run time (s)"
-_LONGEST_TEXT: Final = 40  # characters of a mark on a chart; the whole is in the table of marks
-_APART: Final = 0.02  # of the time axis: marks that are nearer to each other share one text
+_MOST_MARKS: Final = 40  # on a chart
+_LONGEST_TEXT: Final = 40  # characters of a mark on a chart; the table of marks has the whole text
+_APART: Final = 0.02  # of the time axis: of marks closer together only the first has a text
 _BANDS: Final = ("rgba(31,111,159,0.06)", "rgba(31,111,159,0.0)")
 
 _SMALL: Final = {"showarrow": False, "font": {"size": 10, "color": QUIET}}
@@ -32,20 +33,20 @@ Shape = dict[str, Any]  # as plotly takes shapes and annotations
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time axis of a run: how long it is, and what is drawn on it."""
+    """The time axis of a run: its length, its phases and its marks."""
 
     ended_s: float
     phases: tuple[Stretch, ...] = ()
-    told: tuple[Told, ...] = ()
+    marks: tuple[RunMark, ...] = ()
 
     @property
-    def marks(self) -> tuple[Told, ...]:
-        """What is drawn as a line: what happened, not what was to be known beforehand."""
-        return tuple(each for each in self.told if each.kind != NOTICE)[:MAX_MARKS]
+    def drawn_marks(self) -> tuple[RunMark, ...]:
+        """The marks that are drawn as lines: what happened during the run, so no notices."""
+        return tuple(mark for mark in self.marks if mark.kind != NOTICE)[:_MOST_MARKS]
 
 
 def steps(x: Sequence[int], values: Sequence[float], width_s: int, **style: object) -> go.Scatter:
-    """Return a line of steps; the last value is drawn to the end of its seconds."""
+    """Return a step line; the last value is drawn to the end of its seconds."""
     line = {**style.pop("line"), "shape": "hv"}  # type: ignore[dict-item]
     return go.Scatter(
         x=[*x, *[last + width_s for last in x[-1:]]],
@@ -57,9 +58,9 @@ def steps(x: Sequence[int], values: Sequence[float], width_s: int, **style: obje
 
 
 def mark_times(figure: go.Figure, clock: Clock, panels: Iterable[tuple[int, int]], *, texts: bool = True) -> None:
-    """Draw marks as thin lines and phases as bands on the panels, (row, column); texts on the first only.
+    """Draw marks as thin lines and phases as bands on the panels (row, column), with texts on the first.
 
-    All at once: plotly takes longer for every shape that is there already.
+    It adds all shapes at once, because plotly gets slower with every shape that it has.
     """
     shapes, annotations = [*figure.layout.shapes], [*figure.layout.annotations]
     for number, (row, column) in enumerate(panels):
@@ -90,12 +91,12 @@ def _lines(clock: Clock, where: Shape) -> list[Shape]:
             "type": "line", "x0": mark.at_s, "x1": mark.at_s, "y0": 0, "y1": 1,
             "line": {"width": 1, "color": RED if mark.kind == FINDING else QUIET, "dash": "dot"}, **where,
         }
-        for mark in clock.marks
+        for mark in clock.drawn_marks
     ]  # fmt: skip
 
 
 def _texts(clock: Clock, where: Shape) -> list[Shape]:
-    """Name the phases, and the marks that are not too near to each other."""
+    """Return the names of the phases, and the texts of marks that are far enough apart."""
     named: list[Shape] = [
         {
             "x": phase.from_s,
@@ -110,7 +111,7 @@ def _texts(clock: Clock, where: Shape) -> list[Shape]:
         if phase.from_s < clock.ended_s
     ]
     shown_s = -clock.ended_s
-    for mark in clock.marks:
+    for mark in clock.drawn_marks:
         if mark.at_s - shown_s > _APART * clock.ended_s:
             shown_s = mark.at_s
             named.append(
@@ -123,14 +124,14 @@ def _texts(clock: Clock, where: Shape) -> list[Shape]:
 
 
 def _short(text: str) -> str:
-    """Return a mark's text as a chart takes it: plotly reads some tags in texts, so none is left."""
+    """Return a text shortened and escaped for a chart: plotly interprets some tags."""
     shown = clean(text)
     shown = shown if len(shown) <= _LONGEST_TEXT else f"{shown[: _LONGEST_TEXT - 1]}…"
     return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def calm(figure: go.Figure, height: int, *, top: int = 44) -> go.Figure:
-    """Give a chart the page's look; ``top`` leaves room for the legend and, with TITLED, for titles below it."""
+def styled(figure: go.Figure, height: int, *, top: int = 44) -> go.Figure:
+    """Give a chart the common style; ``top`` leaves room for the legend and, with TITLED, for titles below it."""
     figure.update_layout(
         template="none",
         height=height,
@@ -151,6 +152,6 @@ def calm(figure: go.Figure, height: int, *, top: int = 44) -> go.Figure:
 
 
 def _titled(annotation: go.layout.Annotation) -> None:
-    """Give the titles of charts one look; what has one already keeps it."""
+    """Style a title, unless the annotation has a style of its own."""
     if annotation.font.size in {None, 16}:  # as subplots make them
         annotation.font = {"size": 13, "color": INK}

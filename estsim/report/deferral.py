@@ -1,4 +1,4 @@
-"""What a report says of deferral: waits told and kept, the herd folded on its period, the parts of the time lost."""
+"""The data of a report about deferral: waits, punctuality, synchrony, and the parts of the time to certificate."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ _RASTER_COLUMNS: Final = 120
 _RASTER_ROWS: Final = 300
 _BINS_PER_S: Final = 10  # poll bins, and waits: tenths of a second
 _GROUPS: Final = 10
-_STRAY: Final = 0.01
+_OUTLIERS: Final = 0.01
 _NICE_S: Final = tuple(step * 10.0**power for power in range(-4, 4) for step in (1, 2, 5))
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Told and kept waits before polls, in bars of ``width_s`` seconds from ``first_s`` on."""
+    """Retry-After (``told``) and actual waits (``kept``) before polls, in bins of ``width_s`` s from ``first_s``."""
 
     first_s: float
     width_s: float
@@ -34,7 +34,7 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """Poll starts folded on the period: a row for ``periods_per_row`` periods, a column for ``column_s`` seconds."""
+    """Poll starts folded on the period: a row is ``periods_per_row`` periods, a column ``column_s`` seconds."""
 
     period_s: int
     first_s: float
@@ -45,7 +45,7 @@ class Raster:
 
 @dataclass(frozen=True, slots=True)
 class Punctuality:
-    """How late polls began (below zero: early), in bars of ``width_s`` seconds; the ends hold all beyond them."""
+    """Delays of polls (negative: early), in bins of ``width_s`` seconds; the end bins include all beyond."""
 
     first_s: float
     width_s: float
@@ -54,7 +54,7 @@ class Punctuality:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Three periods of polls: when they began, and R in them, None of too few polls."""
+    """Three periods of polls, and R in them; None with too few polls."""
 
     from_s: float
     polls: int
@@ -63,7 +63,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class DeferralPictures:
-    """The pictures of deferral; None where there is nothing to draw."""
+    """The data of the charts of deferral; None where there is nothing to draw."""
 
     waits: Waits | None = None
     punctuality: Punctuality | None = None
@@ -73,7 +73,7 @@ class DeferralPictures:
 
 @dataclass(frozen=True, slots=True)
 class PartsFigures:
-    """Where the time to a certificate went: mean seconds by part, for tenths of the enrolments from quick to slow."""
+    """The parts of the time to certificate: mean seconds, for deciles of the enrolments from quick to slow."""
 
     goal: str
     count: int
@@ -81,7 +81,7 @@ class PartsFigures:
 
 
 def pictures_of(scope: Scope, told: Counter[int], kept: Counter[int]) -> DeferralPictures:
-    """Draw the polls of a run; ``told`` and ``kept`` are waits in tenths of a second, those of a warm-up too."""
+    """Return the charts' data; ``told`` and ``kept`` are Retry-After and actual waits in tenths of a second."""
     polls, period_s = scope.tally.polls, scope.period_s
     if not polls.count:
         return DeferralPictures(_waits(told, kept) if told else None)
@@ -94,13 +94,13 @@ def pictures_of(scope: Scope, told: Counter[int], kept: Counter[int]) -> Deferra
 
 
 def _punctuality(histogram: Histogram) -> Punctuality:
-    """Cut the middle 98 % of the polls into bars, zero being a border between two; few stray ones join the ends."""
-    low, high = ((value or 0) / 1e6 for value in histogram.quantiles(_STRAY, 1 - _STRAY))
+    """Bin the middle 98 % of the polls, with an edge at zero; the outliers are in the end bins."""
+    low, high = ((value or 0) / 1e6 for value in histogram.quantiles(_OUTLIERS, 1 - _OUTLIERS))
     low, high = min(low, 0.0), max(high, 0.0)
     width_s = next((nice for nice in _NICE_S if (high - low) / nice <= _BARS), _NICE_S[-1])
     first, last = floor(low / width_s), max(floor(high / width_s), 0)
     if (histogram.min or 0) < 0:
-        first = min(first, -1)  # early polls are always to be seen
+        first = min(first, -1)  # early polls are always visible
     bars = [0] * (last - first + 1)
     for value_us, count in histogram.values():
         place = floor(value_us / 1e6 / width_s) - first
@@ -109,7 +109,7 @@ def _punctuality(histogram: Histogram) -> Punctuality:
 
 
 def _windows(bins: Mapping[int, int], period_s: int) -> tuple[Window, ...]:
-    """Return R window by window, the windows being those of the run's own R; those without a poll are left out."""
+    """Return R of each window of the run's R; windows without a poll are left out."""
     length, start, end = 3 * period_s * _BINS_PER_S, min(bins), max(bins)
     parts: dict[int, dict[int, int]] = {}
     for key, count in bins.items():
@@ -117,7 +117,7 @@ def _windows(bins: Mapping[int, int], period_s: int) -> tuple[Window, ...]:
     found = []
     for number in sorted(number for number in parts if number < (end - start + 1) // length):
         window, first = parts[number], start + number * length
-        # Both ends are there, so that it is one whole window and nothing else.
+        # With both ends present, it is exactly one window.
         whole = {first: 0, first + length - 1: 0, **window}
         synchrony = synchrony_of(whole, period_s)
         found.append(
@@ -127,7 +127,7 @@ def _windows(bins: Mapping[int, int], period_s: int) -> tuple[Window, ...]:
 
 
 def _waits(told: Counter[int], kept: Counter[int]) -> Waits:
-    """Merge tenths of a second into bars, the same for both."""
+    """Merge tenths of a second into bins, the same for both."""
     first, last = min(*told, *kept), max(*told, *kept)
     width = max(1, -(-(last + 1 - first) // _BARS))
     first -= first % width
@@ -143,7 +143,7 @@ def _waits(told: Counter[int], kept: Counter[int]) -> Waits:
 
 
 def _raster(bins: Mapping[int, int], period_s: int) -> Raster:
-    """Fold poll bins on the period, from the first poll on, as R is."""
+    """Fold poll bins on the period, from the first poll on, as for R."""
     period, start = period_s * _BINS_PER_S, min(bins)
     periods = (max(bins) - start) // period + 1
     per_row, per_column = -(-periods // _RASTER_ROWS), -(-period // _RASTER_COLUMNS)
@@ -163,7 +163,7 @@ def parts_of(spent: Iterable[tuple[Goal, SpentTime]]) -> tuple[PartsFigures, ...
 
 
 def _parts(goal: Goal, spent: Sequence[SpentTime]) -> PartsFigures:
-    """Return as many groups as have at least ten enrolments each, quick ones first."""
+    """Return groups of at least ten enrolments, at most ten groups, quick ones first."""
     count = sum(each.count for each in spent)
     groups = max(1, min(_GROUPS, count // BEYOND))
     return PartsFigures(
@@ -176,13 +176,13 @@ def _parts(goal: Goal, spent: Sequence[SpentTime]) -> PartsFigures:
 
 
 def _tenths(spent: Sequence[SpentTime], groups: int) -> Iterator[tuple[int, float, tuple[float, ...]]]:
-    """Yield size, mean time and mean parts in seconds, for so many groups of equal size, quick ones first.
+    """Yield size, mean time and mean parts in seconds of ``groups`` groups of equal size, quick ones first.
 
-    Those of one bucket, which took as long to three digits, are shared out at their mean.
+    A bucket (times equal to three digits) that lies in two groups is divided between them at its mean.
     """
     total = sum(each.count for each in spent)
-    rising = iter(sorted(spent, key=lambda each: each.bucket))
-    current, left = next(rising), 0
+    buckets = iter(sorted(spent, key=lambda each: each.bucket))
+    current, left = next(buckets), 0
     left = current.count
     for number in range(groups):
         size = wanted = total // groups + (number < total % groups)
@@ -190,9 +190,11 @@ def _tenths(spent: Sequence[SpentTime], groups: int) -> Iterator[tuple[int, floa
         while wanted:
             taken = min(wanted, left)
             took += current.took_ns * taken / current.count
-            parts = [held + of * taken / current.count for held, of in zip(parts, current.parts_ns, strict=True)]
+            parts = [
+                sum_ns + of_ns * taken / current.count for sum_ns, of_ns in zip(parts, current.parts_ns, strict=True)
+            ]
             wanted, left = wanted - taken, left - taken
             if not left:
-                current = next(rising, current)
+                current = next(buckets, current)
                 left = current.count
         yield size, took / size / 1e9, tuple(part / size / 1e9 for part in parts)

@@ -1,4 +1,4 @@
-"""The charts of deferral: waits told and kept, the parts of the time to a certificate, the herd."""
+"""The charts of deferral: waits, punctuality, the parts of the time to certificate, and synchrony."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,42 +7,29 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from estsim.figures.text import PARTS, count, duration
-from estsim.report.canvas import (
-    AMBER,
-    BLUE,
-    CELL,
-    GREEN,
-    HEADROOM,
-    QUIET,
-    RED,
-    RUN_TIME,
-    TITLED,
-    Clock,
-    calm,
-    mark_times,
-)
+from estsim.report import canvas
 from estsim.report.deferral import PartsFigures, Punctuality, Raster, Waits, Window
 
 _COLORS: Final = {
-    "service": BLUE,
+    "service": canvas.BLUE,
     "told": "#9db8cc",
     "device": "#c9d6a3",
     "backoff": "#c96a5b",
     "client": "#8a7fb0",
-    "generator": AMBER,
+    "generator": canvas.AMBER,
 }
 _HEAT: Final = [[0.0, "#f4f7f9"], [0.15, "#cfe1ec"], [0.5, "#5f9fc4"], [1.0, "#12405f"]]
 _GOALS: Final = {"enroll": "first certificates", "renew": "renewals"}
-_TENTHS: Final = 10
+_DECILES: Final = 10
 
 
 def waits(figures: Waits) -> go.Figure:
-    """Return Retry-After beside the actual waits, in the same bars."""
+    """Return Retry-After and actual waits, in the same bins."""
     x = [figures.first_s + figures.width_s * bar for bar in range(-1, len(figures.told) + 2)]
     figure = go.Figure()
     for name, values, color, fill in (
         ("Retry-After", figures.told, "#8aa9c0", "#dbe6ee"),
-        ("actual wait", figures.kept, BLUE, "rgba(31,111,159,0.25)"),
+        ("actual wait", figures.kept, canvas.BLUE, "rgba(31,111,159,0.25)"),
     ):
         trace = go.Scatter(
             x=x,
@@ -56,15 +43,15 @@ def waits(figures: Waits) -> go.Figure:
         figure.add_trace(trace)
     figure.update_xaxes(title_text=f"wait before a poll (s), bins of {figures.width_s:g} s")
     figure.update_yaxes(title_text="polls")
-    return calm(figure, CELL)
+    return canvas.styled(figure, canvas.CELL)
 
 
 def punctuality(figures: Punctuality) -> go.Figure:
-    """Return how late polls began, early ones in another colour."""
+    """Return the delay of polls, early ones in another colour."""
     lefts = [figures.first_s + figures.width_s * bar for bar in range(len(figures.polls))]
     middles = [left + figures.width_s / 2 for left in lefts]
     figure = go.Figure()
-    for name, color, early in (("early", RED, True), ("not early", BLUE, False)):
+    for name, color, early in (("early", canvas.RED, True), ("not early", canvas.BLUE, False)):
         chosen = [number for number, middle in enumerate(middles) if (middle < 0) is early]
         total = sum(figures.polls[number] for number in chosen)
         trace = go.Bar(
@@ -76,17 +63,17 @@ def punctuality(figures: Punctuality) -> go.Figure:
             hovertemplate="%{y} polls",
         )
         figure.add_trace(trace)
-    figure.add_vline(x=0, line={"width": 1, "color": QUIET})
+    figure.add_vline(x=0, line={"width": 1, "color": canvas.QUIET})
     step = duration(figures.width_s)
     figure.update_xaxes(
         title_text=f"poll delay after Retry-After and spread (s), bins of {step}; end bins include all beyond"
     )
     figure.update_yaxes(title_text="polls")
     figure.update_layout(bargap=0, showlegend=True)
-    return calm(figure, CELL)
+    return canvas.styled(figure, canvas.CELL)
 
 
-def windows(figures: Sequence[Window], period_s: int, clock: Clock) -> go.Figure:
+def windows(figures: Sequence[Window], period_s: int, clock: canvas.Clock) -> go.Figure:
     """Return R of each window of three periods."""
     figure = make_subplots(rows=1, cols=1)
     width_s = 3 * period_s
@@ -95,23 +82,23 @@ def windows(figures: Sequence[Window], period_s: int, clock: Clock) -> go.Figure
             x=[window.from_s + width_s / 2 for window in figures],
             y=[window.synchronisation for window in figures],
             width=width_s * 0.94,
-            marker_color=GREEN,
+            marker_color=canvas.GREEN,
             customdata=[window.polls for window in figures],
             hovertemplate="R = %{y:.2f} (%{customdata} polls)<extra></extra>",
         )
     )
-    figure.update_xaxes(title_text=f"{RUN_TIME}, windows of three periods", range=[0, clock.ended_s])
+    figure.update_xaxes(title_text=f"{canvas.RUN_TIME}, windows of three periods", range=[0, clock.ended_s])
     figure.update_yaxes(title_text="R", range=[0, 1.05])
-    mark_times(figure, clock, [(1, 1)])
-    return calm(figure, CELL - 80, top=20)
+    canvas.mark_times(figure, clock, [(1, 1)])
+    return canvas.styled(figure, canvas.CELL - 80, top=20)
 
 
 def parts(figures: Sequence[PartsFigures]) -> go.Figure:
-    """Return where the time to a certificate went, from the quickest tenth of the enrolments to the slowest."""
+    """Return the parts of the time to certificate, from the quickest decile of the enrolments to the slowest."""
     titles = [f"{_GOALS.get(each.goal, each.goal)} · n = {count(each.count)}" for each in figures]
     figure = make_subplots(rows=1, cols=len(figures), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05)
     highest_s = max(mean_s for each in figures for _, mean_s, _ in each.groups)
-    figure.update_yaxes(range=[0, HEADROOM * highest_s])
+    figure.update_yaxes(range=[0, canvas.HEADROOM * highest_s])
     for column, each in enumerate(figures, 1):
         names = _group_names(len(each.groups))
         for part, color in _COLORS.items():
@@ -131,22 +118,22 @@ def parts(figures: Sequence[PartsFigures]) -> go.Figure:
                 column,
             )
         figure.add_trace(_totals(names, [mean_s for _, mean_s, _ in each.groups]), 1, column)
-        title = "deciles of enrolments" if len(names) == _TENTHS else "enrolments"
+        title = "deciles of enrolments" if len(names) == _DECILES else "enrolments"
         figure.update_xaxes(title_text=f"{title}, by time to certificate", type="category", row=1, col=column)
     figure.update_yaxes(title_text="mean time to certificate (s)", row=1, col=1)
     figure.update_layout(barmode="stack", bargap=0.25)
-    return calm(figure, CELL + 60, top=TITLED)
+    return canvas.styled(figure, canvas.CELL + 60, top=canvas.TITLED)
 
 
 def _totals(names: Sequence[str], means_s: Sequence[float]) -> go.Scatter:
-    """Return the totals, written above their bars."""
+    """Return the totals as texts above their bars."""
     return go.Scatter(
         x=names,
         y=means_s,
         text=[duration(mean_s) for mean_s in means_s],
         mode="text",
         textposition="top center",
-        textfont={"size": 11, "color": QUIET},
+        textfont={"size": 11, "color": canvas.QUIET},
         showlegend=False,
         hoverinfo="skip",
     )
@@ -160,7 +147,7 @@ def _group_names(groups: int) -> list[str]:
 
 
 def raster(figures: Raster) -> go.Figure:
-    """Return poll starts folded on the period: a herd is an upright stripe, even traffic an even grey."""
+    """Return poll starts folded on the period: a herd is a vertical stripe, even traffic an even colour."""
     step_s = figures.period_s * figures.periods_per_row
     figure = go.Figure(
         go.Heatmap(
@@ -181,6 +168,6 @@ def raster(figures: Raster) -> go.Figure:
         range=[0, figures.period_s],
         showgrid=False,
     )
-    figure.update_yaxes(title_text=f"{RUN_TIME}, {each}", autorange="reversed", showgrid=False)
-    figure = calm(figure, min(620, 80 + max(260, 14 * len(figures.rows))), top=12)
+    figure.update_yaxes(title_text=f"{canvas.RUN_TIME}, {each}", autorange="reversed", showgrid=False)
+    figure = canvas.styled(figure, min(620, 80 + max(260, 14 * len(figures.rows))), top=12)
     return figure.update_layout(hovermode="closest")

@@ -1,7 +1,7 @@
 """A run's record in the formats of other programs: CSV, JSON lines, and HdrHistogram's percentile text.
 
-Rows are written as they are read, in constant memory. Columns keep their names and times their unit, integer
-nanoseconds since the run's epoch. Owns no file: whoever calls brings what to write to.
+Rows are written as they are read, in constant memory. Columns keep their names, times their unit: integer nanoseconds
+since the run's epoch. The caller opens and closes the files.
 """
 
 import csv
@@ -23,32 +23,31 @@ from estsim.record.run_reader import RunReader
 from estsim.units import harmless
 
 _ROWS_AT_ONCE: Final = 1000
-# What makes a formula of a cell (OWASP, "CSV Injection"); some programs look behind a tab or a line's end.
+# A cell that begins so is a formula (OWASP, "CSV Injection"); some programs skip a tab or a line end.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-_NOT_OF_LINES: Final = re.compile(r"[^\t\r\n]+")  # line ends stay: a quoted field may have them
+_WITHIN_LINE: Final = re.compile(r"[^\t\r\n]+")  # line ends stay: a quoted field may have them
 _UNITS_A_MS: Final = 1_000_000 / LATENCY.unit_ns
 
 
 class RowFormat(StrEnum):
-    """How rows are written."""
+    """The formats of rows."""
 
     CSV = "csv"
     JSONL = "jsonl"
 
 
 def write_rows(
-    run: RunReader, table: Table, form: RowFormat, out: TextIO, *, told: Callable[[int], object] = lambda _: None
+    run: RunReader, table: Table, form: RowFormat, out: TextIO, *, progress: Callable[[int], object] = lambda _: None
 ) -> None:
-    """Write every row of a table; ``told`` hears of so many more rows each time some were written.
+    """Write every row of a table; ``progress`` is called with the number of rows after each batch.
 
-    CSV begins with the names of the columns and leaves out what is null; a text that a spreadsheet would run as a
-    formula has an apostrophe before it, and control characters are replaced, but for tabs and line ends. In JSON lines,
-    columns of JSON are values.
+    CSV begins with the names of the columns; nulls are empty, formulas are escaped with an apostrophe, and control
+    characters other than tabs and line ends are replaced. In JSON lines, columns of JSON are nested values.
     """
     write = _csv_writer(table, out) if form is RowFormat.CSV else _jsonl_writer(table, out)
     for rows in _batches(stream(run, table)):
         write(rows)
-        told(len(rows))
+        progress(len(rows))
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -64,7 +63,7 @@ def _csv_writer(table: Table, out: TextIO) -> Callable[[list[Row]], object]:
 
 @dataclass(frozen=True, slots=True)
 class _UnixLines:
-    """Ends rows in a line feed alone; the writer quotes a carriage return only if rows end in one."""
+    """Ends rows in a line feed; the writer quotes a carriage return only if its own rows end in one."""
 
     out: TextIO
 
@@ -74,10 +73,10 @@ class _UnixLines:
 
 
 def _inert(cell: object) -> object:
-    """Return a cell that terminals and spreadsheets only show: names and reasons are a stranger's. Numbers are none."""
+    """Return a cell that terminals and spreadsheets only display: texts may come from strangers."""
     if not isinstance(cell, str):
         return cell
-    shown = cell if cell.isprintable() else _NOT_OF_LINES.sub(lambda found: harmless(found.group()), cell)
+    shown = cell if cell.isprintable() else _WITHIN_LINE.sub(lambda found: harmless(found.group()), cell)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
@@ -87,7 +86,7 @@ def _jsonl_writer(table: Table, out: TextIO) -> Callable[[list[Row]], object]:
     def line(row: Row) -> str:
         entry = nested_values(table, dict(zip(columns, row, strict=True)))
         text = json.dumps(entry, separators=(",", ":"))
-        return text.replace("\x7f", "\\u007f") + "\n"  # DEL, the one control character that JSON leaves as it is
+        return text.replace("\x7f", "\\u007f") + "\n"  # DEL, the only control character that JSON does not escape
 
     return lambda rows: out.writelines(map(line, rows))
 
@@ -95,7 +94,7 @@ def _jsonl_writer(table: Table, out: TextIO) -> Callable[[list[Row]], object]:
 def percentile_texts(run: RunReader) -> dict[str, bytes]:
     """Return HdrHistogram's percentile output by name, such as ``simpleenroll.response``, its values in milliseconds.
 
-    It holds the exchanges that ended ok, over the whole run and all cohorts; empty where there were none.
+    They hold the exchanges that ended ok, of the whole run and all cohorts; empty without any.
     """
     merged: dict[str, Histogram] = {}
     for second in run.series():
@@ -113,7 +112,7 @@ def _dense(histogram: Histogram) -> HdrHistogram:
 
 
 def _percentile_text(histogram: Any) -> bytes:  # noqa: ANN401 - the package has no types
-    """Return what the package writes, but for the standard deviation: that it forgets to scale as it does the mean."""
+    """Return the package's output with the standard deviation scaled, which the package forgets."""
     text = BytesIO()
     histogram.output_percentile_distribution(text, _UNITS_A_MS)
     mean, deviation = (f"{value / _UNITS_A_MS:12.3f}" for value in (histogram.get_mean_value(), histogram.get_stddev()))

@@ -1,4 +1,4 @@
-"""The report of a run as a file in its folder. What it is made of, charts among it, is imported when it is made."""
+"""The report of a run as a file in its folder; page and charts are imported when it is written."""
 
 from pathlib import Path
 from typing import Final
@@ -9,9 +9,9 @@ PAGE: Final = "report.html"
 
 
 def write_report(run: Path) -> Path:
-    """Write the page beside the store: whole, or not at all. Raises UsageError and StoreError."""
-    from estsim.report.figures import read_run  # noqa: PLC0415 - what no other command needs is imported late
+    """Write the page into the run's folder, whole or not at all. Raises UsageError and StoreError."""
     from estsim.report.page import page  # noqa: PLC0415
+    from estsim.report.run_report import read_run  # noqa: PLC0415 - only this needs plotly
 
     target, draft = run / PAGE, run / f".{PAGE}.part"
     text = page(read_run(run))

@@ -1,6 +1,6 @@
-"""What the store has of the generator: its readings over time, its worst windows, and whether it kept up.
+"""The data of a report about the generator: readings over time, worst windows, saturation verdict.
 
-The verdict is that of a live run's class. Lags within the limit are coarse here, those above it are not.
+The verdict is made by the class that a live run uses. Lags up to the limit are stored coarsely, larger ones exactly.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,10 @@ from typing import Final
 
 from estsim.record.histograms import Histogram, merged
 from estsim.record.report_counts import ReportCounts
-from estsim.record.run_reader import RunReader
-from estsim.record.sample import GeneratorReading
+from estsim.record.sample import GeneratorReading, MarkRow
 from estsim.record.saturation import LOST, WINDOW_S, Saturation, SaturationWatch, of_loss, stall_limit_s
 from estsim.record.statistic import Statistic
-from estsim.report.plan import StoredPlan
+from estsim.report.stored_run import StoredPlan
 from estsim.report.windows import MAX_POINTS, Course, course_of
 
 WORST: Final = 5
@@ -22,7 +21,7 @@ _NS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Vital:
-    """A point of the charts: the mean of CPU, the most of everything else."""
+    """A point of the charts: the mean of CPU, the maximum of everything else."""
 
     at_s: float
     cpu_share: float
@@ -34,7 +33,7 @@ class Vital:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorWindow:
-    """Ten seconds of the generator, judged against its limits; ``strain`` is the greatest share of them."""
+    """Ten seconds of the generator; ``strain`` is its largest figure as a share of the limit."""
 
     from_s: int
     lag_p99_ms: float | None
@@ -48,7 +47,7 @@ class GeneratorWindow:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorReport:
-    """What the generator said of itself."""
+    """The figures of the generator."""
 
     lag_ms: Statistic
     lag: Course
@@ -61,13 +60,19 @@ class GeneratorReport:
 
 
 def generator_of(
-    run: RunReader, plan: StoredPlan, counts: ReportCounts, *, lag: Histogram, ended_ns: int
+    readings: Sequence[GeneratorReading],
+    marks: Iterable[MarkRow],
+    plan: StoredPlan,
+    counts: ReportCounts,
+    *,
+    lag: Histogram,
+    ended_ns: int,
 ) -> tuple[GeneratorReport, SaturationWatch]:
-    """Put the generator's figures together, and what watched it."""
-    readings, lags = tuple(run.readings()), counts.lags
+    """Return the generator's figures, and the watch that judged it."""
+    lags = counts.lags
     watch = _watched(plan, readings, counts)
     watch.now_ns = ended_ns
-    lost = next((of_loss(mark.at_ns, mark.text) for mark in run.marks() if mark.kind == LOST), None)
+    lost = next((of_loss(mark.at_ns, mark.text) for mark in marks if mark.kind == LOST), None)
     report = GeneratorReport(
         lag_ms=lag.block(0.001),
         lag=course_of(lags),
@@ -106,19 +111,19 @@ def _by_worker(readings: Iterable[GeneratorReading]) -> list[list[GeneratorReadi
 
 
 def _busiest(readings: Iterable[GeneratorReading]) -> float:
-    """Return the mean CPU share of the busiest worker: each has a core."""
+    """Return the mean CPU share of the busiest worker; each worker has a core."""
     return max(sum(reading.cpu_share for reading in own) / len(own) for own in _by_worker(readings))
 
 
 def _memory_mib(readings: Iterable[GeneratorReading]) -> float:
-    """Return the memory of all workers together, each at its most."""
+    """Return the sum of the workers' peak memory."""
     return sum(max(reading.rss_bytes for reading in own) for own in _by_worker(readings)) / 2**20
 
 
 def _worst(
     readings: Sequence[GeneratorReading], lags: Mapping[int, Histogram], plan: StoredPlan
 ) -> tuple[GeneratorWindow, ...]:
-    """Return the windows that came nearest to a limit, in the order of time."""
+    """Return the windows closest to a limit, in the order of time."""
     by_window: dict[int, tuple[list[Histogram], list[GeneratorReading]]] = {}
     for second, histogram in lags.items():
         by_window.setdefault(second // WINDOW_S, ([], []))[0].append(histogram)
@@ -158,7 +163,7 @@ def _stalled_s(reading: GeneratorReading) -> float:
 
 
 def _watch(readings: Iterable[GeneratorReading], plan: StoredPlan) -> SaturationWatch:
-    """Return what watched one worker's CPU."""
+    """Return a watch of one worker's readings."""
     watch = SaturationWatch(max_lag_s=plan.max_lag_s, max_cpu=plan.max_cpu)
     for reading in readings:
         watch.reading(reading)
@@ -166,7 +171,7 @@ def _watch(readings: Iterable[GeneratorReading], plan: StoredPlan) -> Saturation
 
 
 def _watched(plan: StoredPlan, readings: Iterable[GeneratorReading], counts: ReportCounts) -> SaturationWatch:
-    """Watch the generator as a live run does, by the lags of each second and by the readings."""
+    """Return a watch of the whole generator, as a live run has: of the lags of each second and of the readings."""
     watch = SaturationWatch(max_lag_s=plan.max_lag_s, max_cpu=plan.max_cpu)
     limit_us = plan.max_lag_s * 1e6
     for second, histogram in counts.lags.items():

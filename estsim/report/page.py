@@ -1,9 +1,11 @@
-"""The report: one page that needs no network, made from the figures of one run.
+"""The report as an HTML page that needs no network: head, verdict, key figures, charts and tables, environment.
 
-The page has the verdict, the figures as plain tables, and charts. Its own policy forbids it to load anything from
-anywhere. What servers and scenarios said is escaped in one place, `plain`, through which every cell goes.
+Its content security policy forbids it to load anything. Text of servers and scenarios is escaped in one place, `plain`.
+`run_report` has the data.
 """
 
+import json
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -13,21 +15,20 @@ from estsim.figures.metric_text import metric_text
 from estsim.figures.metrics import EXCHANGES, FAILURES, TIME_TO_CERTIFICATE, UNFINISHED
 from estsim.figures.summary import requests_of
 from estsim.figures.summary_deferral import TimeToCertificate
-from estsim.figures.text import ABSENT, count, duration, percent, quantity
+from estsim.figures.text import ABSENT, count, duration, milliseconds, percent, quantity
 from estsim.figures.verdict_text import WRONGLY_ISSUED, headline, internal_errors, saturation_sentence, verdict_sentence
 from estsim.record.histograms import needed_samples
 from estsim.record.statistic import Level
 from estsim.report import breakdown, charts, sections
 from estsim.report.canvas import Clock
-from estsim.report.environment import environment
-from estsim.report.figures import RunReport
-from estsim.report.html import chart, contents, plain, section, table
-from estsim.report.style import STYLE
+from estsim.report.html import STYLE, chart, contents, plain, section, table
+from estsim.report.run_report import RunReport
 from estsim.report.windows import SHARES
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 _BADGES: Final = {"passed": "good", "failed": "bad", "error": "bad", "unreachable": "bad"}
-_LATER: Final[tuple[Level, ...]] = ("p90", "p99")
+_MACHINE: Final = {"cpu": "CPU", "cores": "cores", "os": "operating system", "python": "Python", "openssl": "OpenSSL"}
+_UPPER: Final[tuple[Level, ...]] = ("p90", "p99")
 _BUGS: Final = "Internal errors of estsim; see errors.log for the tracebacks"
 _NOTHING: Final = '<p id="nothing">No device sent a request, so there is nothing to draw.</p>'
 _OFFERED: Final = (
@@ -39,7 +40,7 @@ _OFFERED: Final = (
 def page(report: RunReport) -> str:
     """Return the whole page."""
     drawn = _charts(report) if _has_requests(report) else [_NOTHING]
-    sectioned = "\n".join(filter(None, [*drawn, environment(report)]))
+    sectioned = "\n".join(filter(None, [*drawn, _environment(report)]))
     body = "\n".join(filter(None, [_head(report), _verdict(report), _tiles(report), contents(sectioned), sectioned]))
     script = f"<script>{get_plotlyjs()}</script>\n" if 'class="chart"' in body else ""
     return (
@@ -67,7 +68,7 @@ def _charts(report: RunReport) -> list[str]:
 
 def _has_requests(report: RunReport) -> bool:
     everywhere = [requests_of(report.figures), *map(requests_of, report.figures.phases.values())]
-    return any(everywhere)  # a warm-up is in its phase alone
+    return any(everywhere)  # a warm-up is in its phase only
 
 
 def _scenario(report: RunReport) -> str:
@@ -86,8 +87,8 @@ def _head(report: RunReport) -> str:
     }
     pairs = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in shown.items())
     described = facts.get("description", "").strip()
-    asked = f'<p id="description">{plain(" ".join(described.split()))}</p>\n' if described else ""
-    return f'<header>\n<h1>{plain(_scenario(report))}</h1>\n{asked}<dl id="facts">{pairs}</dl>\n</header>'
+    purpose = f'<p id="description">{plain(" ".join(described.split()))}</p>\n' if described else ""
+    return f'<header>\n<h1>{plain(_scenario(report))}</h1>\n{purpose}<dl id="facts">{pairs}</dl>\n</header>'
 
 
 def _moment(iso: str) -> str:
@@ -98,7 +99,7 @@ def _moment(iso: str) -> str:
 
 
 def _length(report: RunReport) -> str:
-    """Return how long the fleet lived, on the run's own clock."""
+    """Return the length of the run, on its own clock."""
     ended = "ended" in report.facts
     return f"{'' if ended else 'at least '}{duration(report.ended_s)}"
 
@@ -122,19 +123,19 @@ def _verdict(report: RunReport) -> str:
 
 
 def _sentence(report: RunReport) -> tuple[str, str]:
-    """Return the verdict in a word and in a sentence."""
+    """Return the verdict as a word and as a sentence."""
     if report.summary is not None:
         return report.summary.verdict, " ".join(verdict_sentence(report.summary).split())
     why = report.figures.generator.why
-    besides = f" {saturation_sentence(why)}" if why else ""
+    saturated = f" {saturation_sentence(why)}" if why else ""
     if "ending" in report.facts:
         return "no summary", (
             f"The run ended ({report.facts['ending']}), but its summary.json is missing or unreadable; "
-            f"thresholds and figures are computed here from its store.{besides}"
+            f"thresholds and figures are computed here from its store.{saturated}"
         )
     return "did not end", (
         "The run has not ended: it was killed or is still running. Thresholds and figures cover what its store "
-        f"contains, up to {duration(report.ended_s)} of the run.{besides}"
+        f"contains, up to {duration(report.ended_s)} of the run.{saturated}"
     )
 
 
@@ -143,27 +144,76 @@ def _tiles(report: RunReport) -> str:
     times, refused = deferral.time_to_certificate_s, certificates.expected_refusals
     open_ones = report.rates.still_open[-1] if report.rates.still_open else 0
     costs = metric_text(EXCHANGES, deferral)
-    deferred, vain = deferral.retry_after_s.deferrals, percent(deferral.wasted_share)
+    deferred, wasted = deferral.retry_after_s.deferrals, percent(deferral.wasted_share)
     planned = f"; {count(refused)} expected refusals" if refused else ""
     left_open = f"{metric_text(UNFINISHED, deferral)} {UNFINISHED.label}"
-    later = ", ".join(f"{level} {_reached(times, level)}" for level in _LATER)
+    upper = ", ".join(f"{level} {_reached(times, level)}" for level in _UPPER)
     tiles = [
         ("certificates", count(certificates.verified or 0), f"{quantity(open_ones, 'enrolment')} open at the end"),
         ("requests", count(requests_of(report.figures)), f"{costs} {EXCHANGES.label}"),
-        (f"{TIME_TO_CERTIFICATE.label}, p50", _reached(times, "p50"), later),
-        ("deferrals", count(deferred), f"{vain} of polls wasted"),
+        (f"{TIME_TO_CERTIFICATE.label}, p50", _reached(times, "p50"), upper),
+        ("deferrals", count(deferred), f"{wasted} of polls wasted"),
         (FAILURES.label, percent(report.failures.get(("run", "")), 1), f"of ended enrolments{planned}; {left_open}"),
     ]
     shown = "".join(
         f'<div><span>{plain(name)}</span><strong id="tile-{place}">{plain(value)}</strong>'
-        f"<small>{plain(beside)}</small></div>"
-        for place, (name, value, beside) in enumerate(tiles)
+        f"<small>{plain(detail)}</small></div>"
+        for place, (name, value, detail) in enumerate(tiles)
     )
     return f'<section class="tiles">{shown}</section>'
 
 
 def _reached(times: TimeToCertificate, level: Level) -> str:
-    """Return a quantile of the time to certificate; of too few enrolments, how many it takes."""
+    """Return a quantile of the time to certificate; with too few enrolments, the number that it requires."""
     if times.count + times.unfinished < needed_samples(SHARES[level]):
         return f"requires n = {needed_samples(SHARES[level])}"
     return breakdown.reached(times, level)
+
+
+def _environment(report: RunReport) -> str:
+    """Return the last section: machine, TLS and processes, and the scenario as run."""
+    rows = [("key exchange groups offered", report.facts.get("groups_offered", "").replace(",", ", ") or ABSENT)]
+    rows += [(f"handshakes with TLS {name}", count(number)) for name, number in report.handshakes]
+    rows += [("worker processes", report.facts.get("workers", "1"))]
+    rows += [(f"clock of worker {name}", offset) for name, offset in _clock_offsets(report.facts)]
+    # Line by line, because `plain` would replace the line ends.
+    scenario = "\n".join(plain(line) for line in report.scenario.splitlines())
+    return section(
+        "Environment and scenario",
+        "The scenario as run, including command-line overrides.",
+        "<h3>Machine</h3>",
+        table("machine", ("", ""), [*_machine(report)], texts=2),
+        "<h3>TLS and processes</h3>",
+        table("environment", ("", ""), rows, texts=2),
+        "<h3>Scenario</h3>",
+        f'<pre id="scenario">{scenario}</pre>',
+    )
+
+
+def _machine(report: RunReport) -> Iterator[tuple[str, str]]:
+    """Yield the properties of the generator's machine, as far as they are known."""
+    run = report.summary.run if report.summary else None
+    known = {**(run.machine if run else {}), **_json_fact(report.facts, "machine")}
+    for key, label in _MACHINE.items():
+        value = known.get(key)
+        openssl = run.openssl if run and key == "openssl" else ""
+        yield label, (value if isinstance(value, str) else "") or openssl or ABSENT
+    yield "estsim", report.facts.get("version", ABSENT)
+
+
+def _clock_offsets(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the clock offsets of workers on other machines, as far as they were measured."""
+    for name, measured in _json_fact(facts, "clock_offsets").items():
+        match measured:
+            case [int() | float() as offset_s, int() | float() as round_trip_s]:
+                within = milliseconds(abs(round_trip_s) * 500)  # half the round trip bounds the error
+                yield str(name), f"{offset_s * 1000:+.1f} ms behind the master's, ±{within}"
+
+
+def _json_fact(facts: Mapping[str, str], key: str) -> Mapping[str, object]:
+    """Return a fact that is a JSON object; nothing for one that is missing or damaged."""
+    try:
+        found = json.loads(facts.get(key, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""The sections of a report below its verdict: fleet, latency, deferral, errors, the generator, the scenario."""
+"""The sections of a report with charts: fleet, latency, deferral, errors and the generator."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,20 +9,18 @@ from estsim.figures.metrics import PUNCTUALITY, RESYNC, RETRY_AFTER, WITHIN, sho
 from estsim.figures.phase_text import rate
 from estsim.figures.snapshot import CLASSES
 from estsim.figures.summary import Summary
-from estsim.figures.text import ABSENT, count, duration, mebibytes, milliseconds, percent, ratio
+from estsim.figures.text import ABSENT, count, duration, mebibytes, milliseconds, percent, ratio, words
 from estsim.figures.verdict_text import BROKEN, saturation_sentence, standing
 from estsim.record.saturation import stall_limit_s
 from estsim.record.statistic import LatencyStatistic, Level, Statistic
-from estsim.report import charts
-from estsim.report import deferral_charts as herd
+from estsim.report import charts, deferral_charts
 from estsim.report.breakdown import fine, with_interval
 from estsim.report.canvas import Clock
-from estsim.report.figures import RunReport
-from estsim.report.fleet_chart import fleet as fleet_chart
 from estsim.report.html import chart, plain, section, table
+from estsim.report.run_report import RunReport
 
 _LATENCIES: Final[tuple[Level, ...]] = ("p50", "p90", "p95", "p99", "max")  # as a statistic block names them
-_MOST_TOLD: Final = 200  # rows of the table of marks
+_MOST_MARKS: Final = 200  # rows of the table of marks
 _FLEET: Final = "Devices by state; the counts add up to the fleet in every second. Click a name to hide that state."
 _LATENCY: Final = (
     "Exchanges that ended ok. Service time runs from the start of an exchange to its end, response time from its "
@@ -51,9 +49,9 @@ _GENERATOR: Final = (
 
 
 def fleet(report: RunReport, clock: Clock) -> str:
-    """Return the fleet by state, and what was told of the run."""
-    drawn = chart("fleet", fleet_chart(report.fleet, clock)) if report.fleet.points else ""
-    rows = [(duration(each.at_s), each.kind, each.text) for each in report.told[:_MOST_TOLD]]
+    """Return the fleet by state, and the marks of the run."""
+    drawn = chart("fleet", charts.fleet(report.fleet, clock)) if report.fleet.points else ""
+    rows = [(duration(each.at_s), each.kind, each.text) for each in report.told[:_MOST_MARKS]]
     more = len(report.told) - len(rows)
     listed = table("told", ("at", "", "event"), rows, texts=3) if rows else ""
     rest = f"<p>{count(more)} more events not shown.</p>" if more else ""
@@ -62,8 +60,8 @@ def fleet(report: RunReport, clock: Clock) -> str:
 
 def latency(report: RunReport, clock: Clock) -> str:
     """Return latency over time, requests by class, and the percentiles of the whole run."""
-    drawn = [operation for operation in report.courses if operation.service.windows]
-    bands = chart("latency", charts.latency(drawn, clock)) if drawn else ""
+    shown = [operation for operation in report.courses if operation.service.windows]
+    bands = chart("latency", charts.latency(shown, clock)) if shown else ""
     return section("Latency", _LATENCY, bands, _classes(report), _percentiles(report))
 
 
@@ -82,7 +80,7 @@ def _classes(report: RunReport) -> str:
         )
         for name, figures in operations.items()
     ]
-    return table("operations", ("operation", "requests", *(kind.replace("_", " ") for kind in kinds), *planned), rows)
+    return table("operations", ("operation", "requests", *map(words, kinds), *planned), rows)
 
 
 def _percentiles(report: RunReport) -> str:
@@ -102,10 +100,10 @@ def _percentiles(report: RunReport) -> str:
 
 
 def _error_bar(report: RunReport) -> str:
-    """Say what of each service time may be the generator's own event loop; of a run that was killed, at its worst."""
-    told = report.summary.generator.error_bar if report.summary else None
-    if told is not None:
-        return f"<p>{_ERROR_BAR} Its {told[0]}: {milliseconds(told[1])}.</p>"
+    """Return the event-loop delay, the error bar of service times; of a killed run, that of the worst second."""
+    found = report.summary.generator.error_bar if report.summary else None
+    if found is not None:
+        return f"<p>{_ERROR_BAR} Its {found[0]}: {milliseconds(found[1])}.</p>"
     worst_ms = max((vital.loop_delay_ms for vital in report.generator.loop_monitor), default=None)
     return "" if worst_ms is None else f"<p>{_ERROR_BAR} Its p99 in the worst second: {milliseconds(worst_ms)}.</p>"
 
@@ -117,25 +115,25 @@ def _statistic(times: Statistic) -> list[str]:
 
 
 def deferral(report: RunReport, clock: Clock) -> str:
-    """Return where the time to a certificate went, and how the fleet and the server dealt with deferrals."""
+    """Return the parts of the time to certificate, and the figures and charts of deferral."""
     pictures = report.deferral
-    content = [chart("parts", herd.parts(report.parts))] if report.parts else []
+    content = [chart("parts", deferral_charts.parts(report.parts))] if report.parts else []
     content += filter(None, [_within_table(report)])
     if not report.figures.deferral.retry_after_s.deferrals:
         return section("Time to certificate", _PARTS, *content, _non_conformance(report))
     content += [f"<p>{_DEFERRED}</p>", _deferral_table(report), _punctuality_table(report)]
     if pictures.waits:
-        content += ["<h3>Retry-After and actual wait</h3>", chart("waits", herd.waits(pictures.waits))]
+        content += ["<h3>Retry-After and actual wait</h3>", chart("waits", deferral_charts.waits(pictures.waits))]
     if pictures.punctuality:
-        content += ["<h3>Punctuality</h3>", chart("punctuality", herd.punctuality(pictures.punctuality))]
+        content += ["<h3>Punctuality</h3>", chart("punctuality", deferral_charts.punctuality(pictures.punctuality))]
     if pictures.raster:
         content += [
             "<h3>Poll synchronisation</h3>",
-            f"<p>{_herd(report)}</p>",
-            chart("raster", herd.raster(pictures.raster)),
+            f"<p>{_synchrony(report)}</p>",
+            chart("raster", deferral_charts.raster(pictures.raster)),
         ]
         if any(window.synchronisation is not None for window in pictures.windows):
-            drawn = herd.windows(pictures.windows, pictures.raster.period_s, clock)
+            drawn = deferral_charts.windows(pictures.windows, pictures.raster.period_s, clock)
             content += ["<p>R of each window of three periods with at least 50 polls.</p>", chart("windows", drawn)]
     elif report.figures.deferral.polls:
         content.append("<p>The Retry-After values have no common period T, so the polls cannot be folded.</p>")
@@ -143,7 +141,7 @@ def deferral(report: RunReport, clock: Clock) -> str:
 
 
 def _within_table(report: RunReport) -> str:
-    """Return the shares that were reached within a time, of those of which some are known."""
+    """Return the shares reached within a time, without those that are unknown at every limit."""
     found = [(metric.label, metric.in_summary(report.figures.deferral)) for metric in WITHIN]
     known = [(label, shares) for label, shares in found if any(share is not None for share in shares.values())]
     limits = [*dict.fromkeys(limit for _, shares in known for limit in shares)]
@@ -153,12 +151,12 @@ def _within_table(report: RunReport) -> str:
 
 def _deferral_table(report: RunReport) -> str:
     figures = report.figures.deferral
-    told = figures.retry_after_s
-    implausible = (("zero", told.zero), ("past", told.past), ("absurd", told.absurd))
+    waits = figures.retry_after_s
+    implausible = (("zero", waits.zero), ("past", waits.past), ("absurd", waits.absurd))
     odd = [f"{count(number)} {name}" for name, number in implausible if number]
     rows = [
-        ("deferrals", count(told.deferrals)),
-        ("Retry-After, by form", ", ".join(f"{count(n)} {form}" for form, n in told.forms.items() if n)),
+        ("deferrals", count(waits.deferrals)),
+        ("Retry-After, by form", ", ".join(f"{count(n)} {form}" for form, n in waits.forms.items() if n)),
         *([("implausible Retry-After", ", ".join(odd))] if odd else []),
     ]
     has_events = any(each.kind == "event" for each in report.told)
@@ -187,8 +185,8 @@ def _non_conformance(report: RunReport) -> str:
     return f"<h3>Non-conforming responses</h3>{listed}" if rows else ""
 
 
-def _herd(report: RunReport) -> str:
-    """Say what R means for this run."""
+def _synchrony(report: RunReport) -> str:
+    """Return what R means for this run."""
     found = report.figures.deferral.synchronisation
     if found is None:
         return f"{_HERD} R is not available: it requires a window of three periods with at least 50 polls."
@@ -198,9 +196,9 @@ def _herd(report: RunReport) -> str:
 def errors(report: RunReport, clock: Clock) -> str:
     """Return the failures over time and by reason."""
     planned = sum(report.expected.values())
-    besides = f" {count(planned)} expected failures are excluded." if planned else ""
+    excluded = f" {count(planned)} expected failures are excluded." if planned else ""
     if not report.errors.top:
-        return section("Errors", f"No exchange failed.{besides}")
+        return section("Errors", f"No exchange failed.{excluded}")
     more = report.errors.kinds - len(report.errors.top)
     at_least = "at least " if report.errors.at_least else ""
     lead = (
@@ -212,7 +210,7 @@ def errors(report: RunReport, clock: Clock) -> str:
     rows = [
         (
             error.operation,
-            error.kind.replace("_", " "),
+            words(error.kind),
             error.phase or ABSENT,
             error.detail or ABSENT,
             *([", ".join(f"{name} {count(n)}" for name, n in error.cohorts.items())] if several else []),
@@ -222,11 +220,11 @@ def errors(report: RunReport, clock: Clock) -> str:
     ]
     headings = ("operation", "class", "phase", "reason", *(["by cohort"] if several else []), "exchanges")
     listed = table("errors", headings, rows, texts=4 + several)
-    return section("Errors", f"{lead}{besides}", chart("failures", charts.failures(report.rates, clock)), listed)
+    return section("Errors", f"{lead}{excluded}", chart("failures", charts.failures(report.rates, clock)), listed)
 
 
 def generator(report: RunReport, clock: Clock) -> str:
-    """Return what the generator says of itself: its verdict first."""
+    """Return the generator's verdict, figures and charts."""
     figures = report.generator
     lag = figures.lag_ms
     rows = [("schedule lag", count(lag.count), *(fine(lag.at(level)) for level in _LATENCIES))]
@@ -256,8 +254,8 @@ def generator(report: RunReport, clock: Clock) -> str:
 
 def _cpu_per_enrolment(report: RunReport) -> str:
     """Return a sentence about the CPU of an enrolment, with the rate at which it was measured."""
-    said = (report.summary or report.figures).generator
-    cost, at_rate = said.cpu_per_enrolment_ms, said.enrolments_per_s
+    generator = (report.summary or report.figures).generator
+    cost, at_rate = generator.cpu_per_enrolment_ms, generator.enrolments_per_s
     if cost is None or at_rate is None:
         return ""
     at = f"at {rate(at_rate)} enrolments/s"
@@ -265,9 +263,8 @@ def _cpu_per_enrolment(report: RunReport) -> str:
 
 
 def generator_sentence(report: RunReport) -> str:
-    """Say whether the generator kept up; as the run said itself, else as the store shows."""
-    said = (report.summary or report.figures).generator
-    why, figures = said.why, report.generator
+    """Return whether the generator kept up, by summary.json, else by the store."""
+    why, figures = (report.summary or report.figures).generator.why, report.generator
     if why:
         return saturation_sentence(why)
     if not figures.loop_monitor:
@@ -281,6 +278,6 @@ def generator_sentence(report: RunReport) -> str:
 
 
 def judged_rows(figures: Summary, not_judged: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return thresholds as rows: how each went, its expression, what it was."""
+    """Return thresholds as rows: result, expression, reason."""
     rows = [(standing(entry, figures.verdict), entry.expression, entry.why) for entry in figures.thresholds]
     return rows + [(BROKEN, expression, f"not judged: {why}") for expression, why in not_judged.items()]

@@ -1,27 +1,34 @@
-"""The seconds of a stored run: what happened in each, and latencies by second and cohort."""
+"""The data of a report over time: rates, latencies, the devices by state, and the marks of the run."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
+from estsim.figures.catalogue import STATES
 from estsim.record.histograms import Histogram
 from estsim.record.nested import classes_of
-from estsim.record.rows import Row
+from estsim.record.rows import FleetStates, Row
 from estsim.record.run_reader import RunReader
+from estsim.record.sample import MarkRow
 from estsim.report.windows import Course, Cut, bin_width_s, cut_of
 
 _COUNTS: Final = ("requests", "certificates", "begun", "ended")
+FINDING: Final = "finding"
+NOTICE: Final = "notice"
+
+States = Mapping[str, tuple[int, ...]]  # by state, the devices at each point
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What happened per second, in points of ``width_s`` seconds from the run's start on."""
+    """Counts per second, in points of ``width_s`` seconds from the start of the run."""
 
     width_s: int = 1
-    intended: tuple[float, ...] = ()  # enrolments, by the second they were meant to start in
+    intended: tuple[float, ...] = ()  # enrolments, by their intended start
     certificates: tuple[float, ...] = ()
     requests: tuple[float, ...] = ()
     still_open: tuple[int, ...] = ()  # enrolments begun and not ended, at the end of the point
@@ -29,7 +36,7 @@ class Rates:
 
 
 class _Latencies:
-    """The latencies of one operation, of all cohorts, in windows."""
+    """The latencies of one operation in windows, of all cohorts together."""
 
     def __init__(self, cut: Cut) -> None:
         self._cut = cut
@@ -38,7 +45,7 @@ class _Latencies:
         self._response = [Histogram() for _ in cut.groups]
 
     def add(self, second: int, service: Histogram | None, response: Histogram | None) -> None:
-        """Add those of a second; one that has no window, of a sample too small for any, is left out."""
+        """Add the latencies of a second; without a window (the sample is too small for any) they are dropped."""
         number = self._window_of.get(second)
         if number is not None and service is not None and response is not None:
             self._service[number].merge(service)
@@ -50,7 +57,7 @@ class _Latencies:
 
 
 class Series:
-    """The seconds of a run: counts, and latencies by second."""
+    """The seconds of a stored run: counts, and latencies by operation."""
 
     def __init__(self, run: RunReader) -> None:
         self._counts: dict[str, Counter[int]] = {}
@@ -66,12 +73,12 @@ class Series:
                 elif kind == OutcomeClass.OK:
                     ok.setdefault(operation, Counter())[at_s] += count
         self._latencies = {operation: _Latencies(cut_of(counted)) for operation, counted in ok.items()}
-        for second in run.series():  # a second time: windows take less memory than seconds
+        for second in run.series():  # read again, because windows take less memory than seconds
             for operation, latencies in self._latencies.items():
                 latencies.add(second.second, second.service.get(operation), second.response.get(operation))
 
     def leave_out_expected(self, expected: Mapping[tuple[str, int], int]) -> None:
-        """Take the failures that were part of the plan, by class and second, out of those by second."""
+        """Subtract the expected failures, by class and second."""
         for (name, second), count in expected.items():
             failures = self._failures.setdefault(name, Counter())
             failures[second] = max(0, failures[second] - count)
@@ -86,7 +93,7 @@ class Series:
         seconds = {second for counter in self._counts.values() for second in counter if counter[second]}
         if not seconds:
             return Rates()
-        span_s = max(0, *seconds) + 1  # what was before the zero is in the first point
+        span_s = max(0, *seconds) + 1  # the first point includes what was before the zero
         width_s = bin_width_s(span_s)
         points = -(-span_s // width_s)
         binned = {name: _binned(counter, width_s, points) for name, counter in self._counts.items()}
@@ -120,8 +127,68 @@ def _binned(counter: Counter[int], width_s: int, points: int) -> tuple[int, ...]
 
 
 def _still_open(begun: tuple[int, ...], ended: tuple[int, ...]) -> list[int]:
-    total, course = 0, []
-    for came, went in zip(begun, ended, strict=True):
-        total += came - went
-        course.append(total)
-    return course
+    return [*accumulate(came - went for came, went in zip(begun, ended, strict=True))]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCourse:
+    """Devices by cohort and state, at the end of each point of ``width_s`` seconds."""
+
+    width_s: int = 1
+    points: int = 0
+    cohorts: Mapping[str, States] = field(default_factory=dict)
+
+    @property
+    def total(self) -> States:
+        """All cohorts together."""
+        summed: dict[str, tuple[int, ...]] = {}
+        for states in self.cohorts.values():
+            for state, counts in states.items():
+                before = summed.get(state, (0,) * self.points)
+                summed[state] = tuple(map(sum, zip(before, counts, strict=True)))
+        return in_order(summed)
+
+
+@dataclass(frozen=True, slots=True)
+class RunMark:
+    """A mark of a run: an event, a finding, a notice or a note, with its time."""
+
+    at_s: float
+    kind: str
+    text: str
+
+
+def fleet_of(changes: Iterable[FleetStates], ended_ns: int) -> FleetCourse:
+    """Return the states over time, made from their changes."""
+    span_s = ended_ns // 1_000_000_000 + 1
+    width_s = bin_width_s(span_s)
+    points = -(-span_s // width_s)
+    by_cohort: dict[str, list[FleetStates]] = {}
+    for row in changes:
+        by_cohort.setdefault(row.cohort, []).append(row)
+    cohorts = {cohort: _held(rows, width_s, points) for cohort, rows in by_cohort.items()}
+    return FleetCourse(width_s, points, cohorts) if cohorts else FleetCourse()
+
+
+def _held(rows: Sequence[FleetStates], width_s: int, points: int) -> States:
+    """Carry the states of one cohort forward; a point has the last change in its seconds."""
+    at: dict[int, Mapping[str, int]] = {min(row.second // width_s, points - 1): row.states for row in rows}
+    now: Mapping[str, int] = rows[0].states
+    held: list[Mapping[str, int]] = []
+    for point in range(points):
+        now = at.get(point, now)
+        held.append(now)
+    names = {state for states in held for state in states}
+    return in_order({name: tuple(states.get(name, 0) for states in held) for name in names})
+
+
+def in_order(states: States) -> States:
+    """Return states in the order of a device's life, without those that no device was ever in."""
+    known = {name: number for number, name in enumerate(STATES)}
+    shown = sorted((name for name in states if any(states[name])), key=lambda name: (known.get(name, len(known)), name))
+    return {name: states[name] for name in shown}
+
+
+def marks_of(rows: Iterable[MarkRow]) -> tuple[RunMark, ...]:
+    """Return the marks of a run, from their rows."""
+    return tuple(RunMark(mark.at_ns / 1e9, mark.kind, mark.text) for mark in rows)

@@ -1,7 +1,7 @@
 """Time cut into windows that have enough samples for the percentiles drawn in them (docs/metrics.md, "Thresholds").
 
-A chart of percentiles per second of a small fleet would show noise. So seconds are merged until each window supports
-the highest percentile that the whole can be cut for; percentiles come from the merged histograms, never from means.
+Percentiles per second of a small fleet would be noise. So seconds are merged until each window supports the highest
+percentile drawn; percentiles come from the merged histograms, never from means.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from estsim.record.histograms import Histogram, merged, needed_samples
 
 SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 MAX_POINTS: Final = 240  # along the time axis of a chart
-_MIN_WINDOWS: Final = 4  # fewer show no course of time
+_MIN_WINDOWS: Final = 4  # fewer show no development
 _NICE_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -28,7 +28,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A latency over time. ``names`` are the percentiles that every window has; none of too small a sample."""
+    """A latency over time. ``names`` are the percentiles that every window has; none if the sample is too small."""
 
     count: int
     names: tuple[str, ...] = ()
@@ -37,14 +37,14 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How seconds are cut into windows, of which so many values are known. ``groups`` are the seconds of each."""
+    """How the seconds of ``count`` values are cut into windows; ``groups`` are the seconds of each."""
 
     count: int
     names: tuple[str, ...] = ()
     groups: tuple[list[int], ...] = ()
 
     def course(self, histograms: Iterable[Histogram]) -> Course:
-        """Return the course of a latency whose windows have these values."""
+        """Return the course of a latency whose windows have these histograms."""
         windows = (_window(group, whole, self.names) for group, whole in zip(self.groups, histograms, strict=True))
         return Course(self.count, self.names, tuple(windows))
 
@@ -56,7 +56,7 @@ def course_of(seconds: Mapping[int, Histogram]) -> Course:
 
 
 def cut_of(counts: Mapping[int, int]) -> Cut:
-    """Return into which windows seconds with so many values are cut."""
+    """Return the windows for seconds with these numbers of values."""
     count = sum(counts.values())
     names = _supported(count)
     if not names:
@@ -66,13 +66,13 @@ def cut_of(counts: Mapping[int, int]) -> Cut:
 
 
 def bin_width_s(span_s: int) -> int:
-    """Return into how many whole seconds a point of a chart falls, so that the span has no more than MAX_POINTS."""
+    """Return the whole seconds of a chart's point, so that the span has at most MAX_POINTS."""
     least = -(-span_s // MAX_POINTS)
     return next((width for width in _NICE_S if width >= least), least)
 
 
 def _supported(count: int) -> tuple[str, ...]:
-    """Return the percentiles that windows of such a total can show: the higher ones only if enough windows remain."""
+    """Return the percentiles that the windows of ``count`` values support, if there are to be enough windows."""
     names = [name for name, share in SHARES.items() if count >= _MIN_WINDOWS * needed_samples(share)]
     if not names:
         names = [name for name, share in SHARES.items() if count >= needed_samples(share)][:1]
@@ -80,7 +80,7 @@ def _supported(count: int) -> tuple[str, ...]:
 
 
 def _groups(counts: Mapping[int, int], needed: int, width_s: int) -> list[list[int]]:
-    """Return the seconds of each window; what is left at the end joins the last one."""
+    """Return the seconds of each window; a remainder at the end joins the last one."""
     groups: list[list[int]] = []
     group: list[int] = []
     count = 0

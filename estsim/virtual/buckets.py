@@ -1,7 +1,7 @@
-"""What is to happen in virtual time, in buckets of a second: a list for each second to come, a heap in the one reached.
+"""The event queue of virtual time, in buckets of a second: a list for each later second, a heap for the current one.
 
-Half the cost of one heap for a fleet of 200 000 (docs/scale.md, rule 7). Unlike the timer queue of a live run it is
-never asked how many wake-ups are due when, so it keeps no counts.
+It takes half the time of a single heap for a fleet of 200 000 (docs/scale.md, rule 7). Unlike the timer queue of a live
+run it keeps no counts of wake-ups.
 """
 
 from heapq import heapify, heappop, heappush
@@ -16,13 +16,13 @@ class Buckets(Generic[T, E]):
 
     def __init__(self) -> None:
         self._later: dict[int, list[tuple[float, int, T, E, int]]] = {}
-        self._seconds: list[int] = []  # a heap of those that have a list
-        self._now: list[tuple[float, int, T, E, int]] = []  # a heap of what is left of the second reached
+        self._seconds: list[int] = []  # a heap of the seconds that have a list
+        self._now: list[tuple[float, int, T, E, int]] = []  # a heap of the current second
         self._second = -1
         self._pushed = 0
 
     def push(self, at_s: float, who: T, what: E, turn: int) -> None:
-        """Plan something for a finite time."""
+        """Add an event at a finite time."""
         self._pushed += 1
         entry = (at_s, self._pushed, who, what, turn)
         second = int(at_s)
@@ -35,7 +35,7 @@ class Buckets(Generic[T, E]):
             heappush(self._seconds, second)
 
     def pop(self) -> tuple[float, int, T, E, int] | None:
-        """Take the earliest entry; None when there is nothing left."""
+        """Remove and return the earliest entry; None without any."""
         while not self._now:
             if not self._seconds:
                 return None

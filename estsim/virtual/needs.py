@@ -1,4 +1,4 @@
-"""What a plan takes of this machine, by its forecast, and what the machine has."""
+"""The resources that a plan needs by its forecast, and those of this machine."""
 
 import os
 from math import ceil
@@ -20,20 +20,20 @@ from estsim.fleet.limits import (
 from estsim.fleet.usage import memory_available_bytes
 from estsim.record.saturation import WINDOW_S
 from estsim.scenario.plan import Scenario
-from estsim.virtual.books import ForecastBooks
+from estsim.virtual.counts import ForecastCounts
 
 _MIB: Final = 1 << 20
 _MS_PER_ENROLMENT: Final = 1000 / BOOTS_PER_CORE_PER_S
 
 
-def needs_of(scenario: Scenario, books: ForecastBooks) -> tuple[Need, ...]:
+def needs_of(scenario: Scenario, counts: ForecastCounts) -> tuple[Need, ...]:
     """Return the needs of a plan: processor, local ports, open files, memory."""
-    return _processor(scenario, books), _ports(scenario, books), _files(scenario, books), _memory(scenario)
+    return _processor(scenario, counts), _ports(scenario, counts), _files(scenario, counts), _memory(scenario)
 
 
-def _processor(scenario: Scenario, books: ForecastBooks) -> Need:
+def _processor(scenario: Scenario, counts: ForecastCounts) -> Need:
     """A poll costs a handshake and a request like any other exchange that asks for a certificate."""
-    begins_s, most = busiest(books.enrolling, WINDOW_S)
+    begins_s, most = busiest(counts.enrolling, WINDOW_S)
     needed = most / (WINDOW_S * BOOTS_PER_CORE_PER_S)
     workers, cores = workers_of(scenario), os.cpu_count() or 1
     uses = f"a run of {workers} workers uses" if workers > 1 else "a run uses"
@@ -45,20 +45,20 @@ def _processor(scenario: Scenario, books: ForecastBooks) -> Need:
     return Need("processor", needed, float(has), "core", why)
 
 
-def _ports(scenario: Scenario, books: ForecastBooks) -> Need:
+def _ports(scenario: Scenario, counts: ForecastCounts) -> Need:
     window_s = time_wait_s(loopback=is_loopback(scenario))
-    _, lingering = busiest(books.lingering, window_s)
+    _, lingering = busiest(counts.lingering, window_s)
     why = f"connections within {window_s} s, for which their ports stay in use; or open at once"
-    return Need("local ports", max(lingering, books.most_in_flight), ports(scenario), "", why)
+    return Need("local ports", max(lingering, counts.most_in_flight), ports(scenario), "", why)
 
 
-def _files(scenario: Scenario, books: ForecastBooks) -> Need:
+def _files(scenario: Scenario, counts: ForecastCounts) -> Need:
     keep_alive_s = max((cohort.tls.keep_alive_s for cohort in scenario.cohorts), default=0.0)
-    kept = busiest(books.connections, 1 + ceil(keep_alive_s))[1] if keep_alive_s > 0 else 0
+    idle = busiest(counts.connections, 1 + ceil(keep_alive_s))[1] if keep_alive_s > 0 else 0
     why = "connections open at once" + (
         "; half of the limit is reserved for vanished connections" if vanishes(scenario) else ""
     )
-    return Need("open files", max(kept, books.most_in_flight), open_files(scenario), "", why)
+    return Need("open files", max(idle, counts.most_in_flight), open_files(scenario), "", why)
 
 
 def _memory(scenario: Scenario) -> Need:

@@ -1,4 +1,4 @@
-"""What a reader of a forecast has to know: what was assumed, and what of the plan is not in it."""
+"""The notes of a forecast: its assumptions, and the parts of the plan that it leaves out."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from estsim.units import format_duration
 
 
 def assumptions_of(scenario: Scenario, *, service_s: float) -> tuple[str, ...]:
-    """Return what every forecast takes for granted, each as a sentence."""
+    """Return the assumptions, each as a sentence."""
     takes = f"Each exchange takes {format_duration(service_s)}"
     if any(cohort.network is not None and cohort.network.rtt_s is not None for cohort in scenario.cohorts):
         takes += " plus the device's round trips"
@@ -21,7 +21,7 @@ def assumptions_of(scenario: Scenario, *, service_s: float) -> tuple[str, ...]:
 
 
 def left_out(scenario: Scenario) -> Iterator[str]:
-    """Yield what the plan has and the forecast has not, each as a sentence."""
+    """Yield the parts of the plan that are left out, each as a sentence."""
     for cohort in scenario.cohorts:
         yield from _left_out_of(cohort)
     if scenario.expect:

@@ -1,8 +1,8 @@
-"""The server of a dry run: a model that answers at once and says when its answer is there. No network, no clock.
+"""The server of a dry run: a model that decides at once and says when its answer arrives. No network, no clock.
 
-Of a sandbox it is the real thing, the trust center's own :class:`~estsim.server.policy.IssuePolicy` with its capacity
-gate, which the sandbox itself runs by. Of somebody else's server nothing is known, so it issues at once. Who may enroll
-is not asked, faults are not injected and nobody approves: the notes of a forecast say so where it matters.
+For a sandbox it is the trust center's own :class:`~estsim.server.policy.IssuePolicy` and capacity gate. Nothing is
+known of any other server, so its model issues at once. Authorisation, faults and approvals are not modelled; the notes
+of a forecast say so where it matters.
 """
 
 from collections.abc import Mapping
@@ -50,13 +50,13 @@ class ServerModel(Protocol):
     validity_s: float
 
     def answer(self, operation: Operation, device: int, key: int, attempt: int, now_s: float) -> tuple[Outcome, float]:
-        """Answer a request, and say from when on (≥ ``now_s``) the answer is there.
+        """Return the answer to a request, and when (≥ ``now_s``) it arrives.
 
-        ``key`` numbers the device's keys; ``attempt`` counts its requests for this one, from 0.
+        ``key`` numbers the device's keys; ``attempt`` counts its requests with this key, from 0.
         """
 
     def change(self, changes: Mapping[str, object]) -> str | None:
-        """Go on with other values at dotted paths; returns why that cannot be, if so."""
+        """Set values at dotted paths; returns why that is impossible, else None."""
 
 
 def model_of(scenario: Scenario) -> ServerModel:
@@ -65,7 +65,7 @@ def model_of(scenario: Scenario) -> ServerModel:
 
 
 class IdealServer:
-    """A server that nothing is known of: it issues at once, whatever is asked of it."""
+    """The model of an unknown server: it issues at once."""
 
     words = f"an ideal server that issues at once, with certificates valid for {format_duration(IDEAL_VALIDITY_S)}"
     validity_s = IDEAL_VALIDITY_S
@@ -82,12 +82,12 @@ class IdealServer:
 
 
 class SandboxModel:
-    """The trust center of an embedded sandbox that the fleet goes to: its rules and its capacity."""
+    """The trust center of the embedded sandbox: its rules and its capacity."""
 
     def __init__(self, scenario: Scenario, config: SandboxConfig) -> None:
         self._label = scenario.sandbox_label
         self._text, self._source = scenario.sandbox_text, scenario.source
-        self._data: dict[str, Any] | None = None  # as YAML had it, read where something is to change
+        self._data: dict[str, Any] | None = None  # the parsed configuration, read at the first change
         center = config.centers[self._label or DEFAULT]
         self._http_dates = center.issue.retry_after.form == "http-date"
         self._policy = policy.IssuePolicy(
@@ -126,7 +126,7 @@ class SandboxModel:
                 return Rejected(_FORBIDDEN, reason), now_s
 
     def change(self, changes: Mapping[str, object]) -> str | None:
-        """Go on by other rules, as the running sandbox would."""
+        """Change the rules, as in the running sandbox."""
         try:
             data = changed(self._read() if self._data is None else self._data, changes, self._label)
             center = SandboxConfig.model_validate(data).centers[self._label or DEFAULT]
@@ -143,12 +143,12 @@ class SandboxModel:
         return data if isinstance(data, dict) else {}
 
     def _issued(self, request: policy.Request) -> None:
-        """Let the policy forget a request; the first for a key cannot have been pending."""
+        """Drop a request from the policy; the first with a key cannot have been pending."""
         if request.draws.ordinal:
             self._policy.issued(request)
 
     def _deferred(self, wait_s: int, now_s: float) -> Deferred:
-        """Return a deferral; a herd is told the same again and again."""
+        """Return a deferral, cached: a herd gets the same one many times."""
         if self._http_dates:
             return Deferred(self._retry_after(wait_s, now_s))
         found = self._deferrals.get(wait_s)
@@ -157,7 +157,7 @@ class SandboxModel:
         return found
 
     def _retry_after(self, wait_s: int, now_s: float) -> RetryAfter:
-        """Tell a wait; an HTTP-date has whole seconds, rounded up."""
+        """Return a wait as Retry-After; an HTTP-date has whole seconds, rounded up."""
         if self._http_dates:
             return RetryAfter(ceil(now_s + wait_s) - now_s, RetryAfterForm.HTTP_DATE)
         return RetryAfter(float(wait_s), RetryAfterForm.SECONDS)

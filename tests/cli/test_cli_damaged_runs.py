@@ -30,8 +30,8 @@ from estsim.record.columns import TABLES
 from estsim.record.reading import Table, open_run
 from estsim.record.slice_packing import slice_bytes, slice_of_bytes
 from estsim.report.export import RowFormat, write_rows
-from estsim.report.figures import read_run
 from estsim.report.page import page
+from estsim.report.run_report import read_run
 
 DEEP: Final = "[" * 20_000 + "]" * 20_000
 CONTROLS: Final = "\x1b[31m\x00\x07\x7f\x9b\u202e"

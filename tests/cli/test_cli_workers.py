@@ -27,7 +27,7 @@ from cli_runs import (
     write_scenario,
 )
 
-from estsim.report.figures import read_run
+from estsim.report.run_report import read_run
 
 BUSY = {"devices": 10, "boot": {"burst": "200ms"}, "renew": {"after": "300ms"}}  # and so on until somebody stops it
 ISSUED = "SELECT COUNT(*) FROM enrolments WHERE end = 'issued'"

@@ -15,7 +15,7 @@ from estsim.figures.summary import Summary
 from estsim.record.histograms import Histogram
 from estsim.record.reading import Table, open_run
 from estsim.report.export import RowFormat, write_rows
-from estsim.report.figures import read_run
+from estsim.report.run_report import read_run
 from estsim.terminal.ink import Page
 from estsim.terminal.tables import final_tables
 

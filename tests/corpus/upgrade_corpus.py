@@ -19,7 +19,7 @@ from oracle_replay import in_buckets, replayed
 from estsim.record.run_reader import RunReader
 from estsim.record.slice_packing import slice_bytes
 from estsim.record.store import SCHEMA_VERSION
-from estsim.report.plan import plan_of
+from estsim.report.stored_run import plan_of
 
 
 def upgrade(path: Path) -> None:

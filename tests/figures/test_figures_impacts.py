@@ -21,7 +21,7 @@ from estsim.record.sample import GeneratorReading, Impact
 from estsim.record.store import RunStore
 from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import pack, unpack
-from estsim.report.figures import read_run
+from estsim.report.run_report import read_run
 
 END_NS = 200 * S
 PHASES = (Stretch("warmup", 0.0, 10.0), Stretch("dark", 20.0, 60.0))

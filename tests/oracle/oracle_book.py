@@ -21,7 +21,7 @@ from estsim.record.histograms import Histogram
 from estsim.record.phases import WARMUP, judged_s, phase_at
 from estsim.record.slice_counts import SLICE_S
 from estsim.record.tally import Tally, total_of
-from estsim.report.plan import StoredPlan
+from estsim.report.stored_run import StoredPlan
 
 _EVENT: Final = "event"
 

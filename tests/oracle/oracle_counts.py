@@ -27,9 +27,8 @@ from estsim.record.histograms import Histogram
 from estsim.record.reading import open_run
 from estsim.record.report_counts import SpentTime
 from estsim.record.tally import Tally
-from estsim.report.figures import RunReport, read_run
-from estsim.report.plan import StoredPlan, plan_of
-from estsim.report.tallies import StoredCounts, counts_of
+from estsim.report.run_report import RunReport, read_run
+from estsim.report.stored_run import StoredCounts, StoredPlan, counts_of, plan_of
 
 _NS: Final = 1_000_000_000
 

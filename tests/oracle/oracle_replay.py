@@ -8,7 +8,7 @@ from estsim.record.first_certificates import FirstCertificateOnce
 from estsim.record.histograms import Histogram
 from estsim.record.run_reader import RunReader
 from estsim.record.slice_counts import CountedSlices, SliceCounts, SliceKey
-from estsim.report.plan import StoredPlan
+from estsim.report.stored_run import StoredPlan
 
 
 def replayed(run: RunReader, plan: StoredPlan) -> dict[SliceKey, SliceCounts]:

@@ -25,7 +25,7 @@ from estsim.record.sample import Enrolment, GeneratorReading, PollPlan, Sample
 from estsim.record.store import RunStore
 from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import pack, unpack
-from estsim.report.figures import read_run
+from estsim.report.run_report import read_run
 
 COHORTS = {"north": 5, "south": 0}
 END_NS = 60 * S

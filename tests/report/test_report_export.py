@@ -176,7 +176,7 @@ def test_who_waits_is_told_how_far_it_is(tmp_path: Path) -> None:
     write_run(tmp_path / "run.sqlite", [a_sample(device=n) for n in range(2500)], [])
     told: list[int] = []
     with open_run(tmp_path) as reader:
-        write_rows(reader, Table.EXCHANGES, RowFormat.CSV, StringIO(), told=told.append)
+        write_rows(reader, Table.EXCHANGES, RowFormat.CSV, StringIO(), progress=told.append)
         assert told == [1000, 1000, 500]
         assert size_of(reader, Table.EXCHANGES) == 2500
         assert [size_of(reader, table) for table in (Table.ENROLMENTS, Table.CERTIFICATES)] == [0, 0]

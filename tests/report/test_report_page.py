@@ -15,14 +15,12 @@ from estsim.record.error_kinds import ErrorKind, ErrorKinds
 from estsim.record.histograms import Histogram
 from estsim.record.phases import Stretch
 from estsim.report.canvas import Clock
-from estsim.report.charts import generator, rates
+from estsim.report.charts import fleet, generator, rates
 from estsim.report.deferral import DeferralPictures, PartsFigures, Punctuality, Raster, Waits, Window
-from estsim.report.figures import OperationCourse, RunReport
-from estsim.report.fleet import FleetCourse, Told
-from estsim.report.fleet_chart import fleet
 from estsim.report.generator import GeneratorReport, GeneratorWindow, Vital
 from estsim.report.page import page
-from estsim.report.series import Rates
+from estsim.report.run_report import OperationCourse, RunReport
+from estsim.report.series import FleetCourse, Rates, RunMark
 from estsim.report.windows import Course, course_of
 
 FACTS = ("scenario", "target", "id", "seed", "started", "version", "groups_offered", "workers")
@@ -207,7 +205,11 @@ def test_the_fleet_is_stacked_by_state_and_cohort() -> None:
 
 def test_marks_are_lines_and_phases_bands() -> None:
     """On each panel of a chart over time, their words on the first; a notice is known beforehand and no line."""
-    told = (Told(0.0, "notice", "resumed"), Told(1.0, "event", "power cut: <b>north</b>"), Told(1.5, "finding", "!"))
+    told = (
+        RunMark(0.0, "notice", "resumed"),
+        RunMark(1.0, "event", "power cut: <b>north</b>"),
+        RunMark(1.5, "finding", "!"),
+    )
     clock = Clock(2.0, (Stretch("calm", 0.0, 1.0), Stretch("later", 3.0, 4.0)), told)
     drawn = rates(a_report().rates, clock)
     assert [(shape.type, shape.x0) for shape in drawn.layout.shapes] == [
@@ -325,7 +327,7 @@ def test_nothing_that_a_server_or_a_scenario_says_is_markup() -> None:
                 deferral={"non_conformance": {HOSTILE: {"count": 1, "rfc_section": HOSTILE}}},
             ),
             phases=(Stretch(HOSTILE, 0.0, 1.0),),
-            told=(Told(1.0, HOSTILE, HOSTILE),),
+            told=(RunMark(1.0, HOSTILE, HOSTILE),),
             fleet=FleetCourse(1, 1, {HOSTILE: {HOSTILE: (1,)}, "other": {"off": (1,)}}),
             errors=ErrorKinds((ErrorKind("simpleenroll", "rejected", HOSTILE, HOSTILE, 4, {HOSTILE: 4}),), 1, 4),
             handshakes=((HOSTILE, 1),),
@@ -433,7 +435,7 @@ def test_what_there_is_none_of_is_left_out() -> None:
 def test_every_metric_stands_where_its_table_says() -> None:
     """In the report, in its tiles, and in its comparison of cohorts, with its label; resync after events alone."""
     halves = {name: figures() for name in ("north", "south")}
-    text = page(a_report(figures=figures(cohorts=halves), told=(Told(1.0, "event", "power cut"),)))
+    text = page(a_report(figures=figures(cohorts=halves), told=(RunMark(1.0, "event", "power cut"),)))
     tables = Reader(text).tables
     assert [row[0] for row in tables["deferral"][3:]] == [metric.long_label for metric in shown_in(Place.REPORT)]
     assert tables["cohort-deferral"][0][2:] == [metric.label for metric in shown_in(Place.COHORTS)]

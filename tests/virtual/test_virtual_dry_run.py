@@ -42,8 +42,8 @@ from estsim.scenario.plan import (
 from estsim.server.capacity import Overflow
 from estsim.server.config import SandboxConfig
 from estsim.units import Constant, Uniform
-from estsim.virtual.books import MOST_POINTS
 from estsim.virtual.buckets import Buckets
+from estsim.virtual.counts import MOST_POINTS
 from estsim.virtual.dry_run import SERVICE_S, DryRun
 
 _METERS = Touched(("meters",))

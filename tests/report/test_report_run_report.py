@@ -27,7 +27,7 @@ from estsim.record.histograms import LATENCY, Histogram
 from estsim.record.phases import Stretch
 from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, PollPlan, Sample
 from estsim.record.store import RunStore
-from estsim.report.figures import RunReport, read_run
+from estsim.report.run_report import RunReport, read_run
 from estsim.report.windows import MAX_POINTS, bin_width_s, course_of
 
 PHASES = (Stretch("warmup", 0.0, 30.0), Stretch("steady", 30.0, 150.0))
