@@ -13,12 +13,12 @@ from typing import Any, Final
 import trio
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from record_builders import OneProcess
 
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
 from estsim.est.url import Origin
-from estsim.figures.recorder import Recorder
 from estsim.fleet.bootstrap import OwnedIssuer
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, Fleet, cohort_run
@@ -108,7 +108,7 @@ def scenario(*cohorts: Cohort) -> Scenario:
     )
 
 
-class Witness(Recorder):
+class Witness(OneProcess):
     """A recorder that remembers what it was handed, and looks at the fleet's states whenever a row comes."""
 
     def __init__(self, cohorts: dict[str, int]) -> None:

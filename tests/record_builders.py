@@ -1,6 +1,7 @@
 """Samples and enrolments for the tests of this room: by hand, and drawn by hypothesis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -8,7 +9,11 @@ from estsim.errors import Phase
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.figures.recorder import Recorder
+from estsim.figures.deferral import Scope
+from estsim.figures.live import LiveFigures
+from estsim.record.phases import Stretch
+from estsim.record.recorder import Recorder
+from estsim.record.run_record import RunRecord
 from estsim.record.sample import Enrolment, PollPlan, Sample, Stamps
 
 MS = 1_000_000
@@ -132,9 +137,29 @@ def enrolments(draw: st.DrawFn) -> Sequence[Enrolment]:
     ]
 
 
-def a_recorder(exchanges: Sequence[Sample] = (), searches: Sequence[Enrolment] = (), **cohorts: int) -> Recorder:
+class OneProcess(Recorder):
+    """The recorder of a run's one process, with the record and the figures of that run as attributes of its own."""
+
+    def __init__(self, *, cohorts: Mapping[str, int], phases: Sequence[Stretch] = ()) -> None:
+        super().__init__(phases=phases)
+        self.record = RunRecord(cohorts, self)
+        self.figures = LiveFigures(self.record)
+        self.scopes, self.snapshot = self.figures.scopes, self.figures.snapshot
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the record has
+        record = self.__dict__["record"]
+        if not hasattr(RunRecord, name):  # what a method of the record returns is of now, and so is an attribute
+            record.collect()
+        return getattr(record, name)
+
+    def scope(self, ended_ns: int) -> Scope:
+        """Return the whole run as it stands."""
+        return self.scopes(ended_ns).run
+
+
+def a_recorder(exchanges: Sequence[Sample] = (), searches: Sequence[Enrolment] = (), **cohorts: int) -> OneProcess:
     """Return a recorder that was told of the given exchanges and enrolments."""
-    recorder = Recorder(cohorts=cohorts or COHORTS)
+    recorder = OneProcess(cohorts=cohorts or COHORTS)
     for sample in exchanges:
         recorder.exchange(sample)
     for enrolment in searches:

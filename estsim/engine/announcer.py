@@ -10,9 +10,9 @@ import trio
 
 from estsim.engine.sandbox import Sandbox
 from estsim.errors import EstsimError
-from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import RunClock, to_ns
 from estsim.fleet.orders import told
+from estsim.record.run_record import RunRecord
 from estsim.scenario.happenings import Happening, Mark, Retire, SandboxChange
 from estsim.units import shown
 
@@ -47,14 +47,14 @@ class Announcer:
 
     def __init__(
         self,
-        recorder: Recorder,
+        record: RunRecord,
         clock: RunClock,
         *,
         sandbox: Sandbox | None,
         go_ahead: GoAhead | None,
         held: Callable[[int, float], None] = lambda _number, _held_s: None,
     ) -> None:
-        self._recorder = recorder
+        self._record = record
         self._clock = clock
         self._sandbox = sandbox
         self._go_ahead = go_ahead
@@ -82,9 +82,9 @@ class Announcer:
         Where the devices are played elsewhere, nothing else of that shows.
         """
         late_ns = self._clock.stalled_ns(to_ns(happening.at_s), to_ns(began_s))
-        if late_ns > to_ns(self._recorder.saturation.stall_limit_s):
+        if late_ns > to_ns(self._record.saturation.stall_limit_s):
             why = "because the event loop of the main process stalled"
-            self._recorder.miss(at_ns=to_ns(began_s), told=f"the sandbox change was {late_ns / 1e9:.1f} s late {why}")
+            self._record.miss(at_ns=to_ns(began_s), told=f"the sandbox change was {late_ns / 1e9:.1f} s late {why}")
 
     async def _change(self, changes: Mapping[str, object]) -> None:
         assert self._sandbox is not None  # noqa: S101 - checked as the scenario was read
@@ -100,12 +100,12 @@ class Announcer:
         if self._go_ahead is None:
             self._tell(f"{text} (no terminal to confirm with Enter; continued)")
             return
-        self._recorder.awaiting = f"press Enter: {text}"
+        self._record.awaiting = f"press Enter: {text}"
         try:
             await self._go_ahead.wait()
         finally:
-            self._recorder.awaiting = None
+            self._record.awaiting = None
         self._tell(text)
 
     def _tell(self, text: str, *, stirs: bool = False) -> None:
-        self._recorder.mark(max(0, to_ns(self._clock.now_s())), text, kind="event" if stirs else "mark", stirs=stirs)
+        self._record.mark(max(0, to_ns(self._clock.now_s())), text, kind="event" if stirs else "mark", stirs=stirs)

@@ -11,13 +11,13 @@ import trio
 from estsim.engine.loop_monitor import LoopMonitor
 from estsim.engine.timetable import Timetable
 from estsim.errors import StoreError, noting
-from estsim.figures.recorder import Recorder
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.fleet.clock import RunClock
 from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.records import noting_by
 from estsim.fleet.stop_signals import insists, stop_signals
 from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.run_record import RunRecord
 from estsim.record.salvage import save
 from estsim.record.sample import FleetReading, GeneratorReading
 from estsim.record.store import RunStore
@@ -85,7 +85,7 @@ class Live:
         self,
         *,
         force: Force,
-        recorder: Recorder,
+        record: RunRecord,
         store: RunStore,
         clock: RunClock,
         log: ErrorLog,
@@ -98,11 +98,11 @@ class Live:
     ) -> None:
         self._force = force
         self._timetable = timetable
-        self._recorder = recorder
+        self._record = record
         self._store = store
         self._log = log
         self._clock = clock
-        self._note = noting_by(clock, recorder)
+        self._note = noting_by(clock, record.own)
         self._interrupts = interrupts
         self._snapshot = snapshot
         self._show = show
@@ -111,7 +111,9 @@ class Live:
         self._turn = Lock()  # of who shows something
         self._over = False
         self._elsewhere = elsewhere  # the fleet: its loops are watched there, and this process is no part of them
-        self._loop_monitor = LoopMonitor(clock, lambda: force.in_flight, _unheard if elsewhere else recorder.generator)
+        self._loop_monitor = LoopMonitor(
+            clock, lambda: force.in_flight, _unheard if elsewhere else record.own.generator
+        )
         self._fleet_scope = trio.CancelScope()
 
     async def run(self, *, duration_s: float, until_settled: bool) -> None:
@@ -141,7 +143,8 @@ class Live:
             await service()
 
     def _read_fleet(self) -> None:
-        self._recorder.fleet(self._force.reading())
+        if not self._elsewhere:
+            self._record.own.fleet(self._force.reading())
 
     def totals(self) -> GeneratorTotals:
         """Return what the run has cost this process."""
@@ -177,23 +180,30 @@ class Live:
             written = False
             with noting(self._note):
                 written = await self._write_batch()
+            with noting(self._note):
+                await self._settle()
             failures = 0 if written else failures + 1
             if failures == _PATIENCE_WITH_DISK:
                 self._stop()
 
     async def _write_batch(self) -> bool:
         """Write what has come, as far as it is sound; returns whether that went well."""
-        batch, errors = self._recorder.take_batch(), self._log.text()
+        batch, errors = self._record.take_batch(), self._log.text()
         with trio.CancelScope(shield=True):  # a batch that was taken is written
             await trio.to_thread.run_sync(self._log.write, errors)
             try:
                 met = await trio.to_thread.run_sync(save, self._store, batch)
             except StoreError as error:
-                self._recorder.keep(batch, error)
+                self._record.keep(batch, error)
                 return False
         for bug in met:
             self._note(bug)
         return True
+
+    async def _settle(self) -> None:
+        """Add up what came, giving way between its parts."""
+        for _ in self._record.book.settle():
+            await trio.lowlevel.checkpoint()
 
     async def _draw(self) -> None:
         """Show where the run stands; a bug of ours in that is noted, and after a second one nothing more is shown."""
@@ -207,6 +217,8 @@ class Live:
                     snapshot = self._snapshot(self._stage)
                     await trio.to_thread.run_sync(self._show_next, snapshot, abandon_on_cancel=True)  # may be slow
                     strikes -= 1
+            with noting(self._note):
+                await self._settle()
             await trio.sleep(_SHOW_S)
 
     def _show_next(self, snapshot: Snapshot) -> None:

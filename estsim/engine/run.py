@@ -92,7 +92,7 @@ class Run:
             ports_limit=local_ports(),
             descriptors_limit=raise_descriptor_limit(),
         )
-        self._recorder = self._books.recorder
+        self._record = self._books.record
         self._ids = request_ids(self._books.id) if scenario.generator.request_ids else None
         self._interrupts = Interrupts()
         self._go_ahead = GoAhead()
@@ -113,7 +113,7 @@ class Run:
         watch_loop()
         folder = make_folder(self._options.results, self._scenario.name, self._books.started)
         write_scenario(folder, self._scenario.resolved)
-        log = ErrorLog(folder, self._recorder.internal_errors)
+        log = ErrorLog(folder, self._record.internal_errors)
         unreachable: str | None = None
         with RunStore(folder / "run.sqlite") as store:
             self._books.introduce(store)
@@ -159,14 +159,14 @@ class Run:
             self._ending = Ending.ERROR
 
     def _note(self, bug: Exception) -> None:
-        self._recorder.internal_error(bug, at_ns=max(0, self._clock.now_ns()) if self._clock else 0)
+        self._record.own.internal_error(bug, at_ns=max(0, self._clock.now_ns()) if self._clock else 0)
 
     def _write_the_rest(self, store: RunStore) -> list[str]:
         """Write the last rows, and how the run ended, and close the store; returns what could not be."""
         lost: list[str] = []
         with losing(lost, f"the last rows were not written to {store.path.parent}"):
             with noting(self._note, on_purpose=True):
-                for bug in save(store, self._recorder.take_batch()):
+                for bug in save(store, self._record.take_batch()):
                     self._note(bug)
             store.put(ended=datetime.now(UTC).isoformat(), ending=self._ending.value)
             self._books.look_back(store)
@@ -207,17 +207,17 @@ class Run:
             request_id=f"{self._books.id}-preflight" if self._ids else None,
         )
         for sample in flight.samples:
-            self._recorder.exchange(sample)
+            self._record.own.exchange(sample)
         flight.check(str(server.host.url), self._scenario.target)
         if notice := passed_over(cohorts, flight):
-            self._recorder.notice(0, notice)
+            self._record.notice(0, notice)
 
     async def _alone(self, cohorts: list[CohortRun], server: RunServer, kept: "_Kept") -> None:
         """Play the fleet in this process."""
         process_fleet = ProcessFleet(server.host, cohorts)
         await self._make(process_fleet.prepare)
         clock = RunClock.start(in_s=process_fleet.lead_s)
-        shard = process_fleet.begin(clock, self._recorder, groups=self._books.groups, request_ids=self._ids)
+        shard = process_fleet.begin(clock, self._record.own, groups=self._books.groups, request_ids=self._ids)
         announcer = self._announcer(server, clock)
         timetable = Timetable(self._scenario, clock, announcer, note=self._note, fleet=process_fleet.fleet, shard=shard)
         await self._live(shard, timetable, server, kept=kept, clock=clock)
@@ -226,7 +226,7 @@ class Run:
         """Play the fleet in worker processes."""
         assignments = assignments_of(server.host, self._books.id, self._books.workers)
         async with worker_pool_of(
-            self._scenario, self._recorder, self._books.losses, assignments, kept.log.folder
+            self._scenario, self._record, self._books.losses, assignments, kept.log.folder
         ) as pool:
             await self._make(pool.prepare)
             clock = RunClock.start(in_s=pool.lead_s)
@@ -243,7 +243,7 @@ class Run:
         clock = RunClock.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_preparing, clock)
-            await prepare(lambda made: self._recorder.fleet(FleetReading(0, {"off": made})))
+            await prepare(lambda made: self._record.fleet(FleetReading(0, {"off": made})))
             nursery.cancel_scope.cancel()
         self._interrupts.cancels(None)
 
@@ -256,7 +256,7 @@ class Run:
         self, server: RunServer, clock: RunClock, held: Callable[[int, float], None] = lambda _number, _held_s: None
     ) -> Announcer:
         go_ahead = self._go_ahead if self._options.operator else None
-        return Announcer(self._recorder, clock, sandbox=server.sandbox, go_ahead=go_ahead, held=held)
+        return Announcer(self._record, clock, sandbox=server.sandbox, go_ahead=go_ahead, held=held)
 
     async def _live(
         self,
@@ -273,13 +273,13 @@ class Run:
         if server.sandbox is not None:
             await server.sandbox.begin(clock.wall_epoch_s)
         for notice in notices_of(self._scenario):
-            self._recorder.mark(0, notice, kind="notice")
+            self._record.mark(0, notice, kind="notice")
         if server.sandbox is not None and needs_approval(self._scenario):
-            self._recorder.mark(0, f"approve with: estsim pending approve {server.sandbox.folder} all", kind="notice")
+            self._record.mark(0, f"approve with: estsim pending approve {server.sandbox.folder} all", kind="notice")
         live = Live(
             force=force,
             timetable=timetable,
-            recorder=self._recorder,
+            record=self._record,
             store=kept.store,
             log=kept.log,
             clock=clock,
@@ -306,13 +306,13 @@ class Run:
         if (bug := sandbox.bug()) is not None:
             self._note(bug)
         if (unwritten := sandbox.unwritten()) is not None:
-            self._recorder.miss(at_ns=self._ended_ns, told=unwritten)
+            self._record.miss(at_ns=self._ended_ns, told=unwritten)
 
     async def _miss_sandbox(self, sandbox: Sandbox, clock: RunClock) -> None:
         """Take note of a sandbox of ours that has ended before the run: what the fleet meets then is no server's."""
         code = await sandbox.process.wait()
         at_ns = max(0, clock.now_ns())
-        self._recorder.miss(at_ns=at_ns, told=sandbox_ended(code, at_ns=at_ns))
+        self._record.miss(at_ns=at_ns, told=sandbox_ended(code, at_ns=at_ns))
 
 
 def _first(errors: BaseExceptionGroup[PreflightError]) -> str:

@@ -22,7 +22,7 @@ from estsim.engine.timetable import Timetable
 from estsim.errors import EstsimError, IllegalTransition, noting
 from estsim.fleet.assignment import Assignment
 from estsim.fleet.clock import RunClock
-from estsim.fleet.demands import gatherer_of, secrets_of
+from estsim.fleet.demands import recorder_of, secrets_of
 from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.limits import raise_descriptor_limit
 from estsim.fleet.offer import groups_offered
@@ -30,7 +30,7 @@ from estsim.fleet.records import noting_by
 from estsim.fleet.stop_signals import leave_to_parent
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.internal_errors import InternalErrors
-from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.recorder import Recorder
 from estsim.record.worker_report import pack
 from estsim.scenario.happenings import Happening, Mark
 from estsim.scenario.plan import Scenario
@@ -51,7 +51,7 @@ class Worker:
         self._shard: Shard | None = None
         self._fleet_scope = trio.CancelScope()
         self._made = 0
-        self._gatherer: WorkerRecorder | None = None
+        self._recorder: Recorder | None = None
         self._errors = InternalErrors()  # that belong to no device, and end this worker
         self._note: Callable[[BaseException], object] = partial(self._errors.note, at_ns=0)
 
@@ -65,9 +65,9 @@ class Worker:
             await self._work()
         if not self._errors:
             return
-        if self._shard is not None and self._gatherer is not None:
+        if self._shard is not None and self._recorder is not None:
             with noting(note):
-                await self._hand_on(self._gatherer, self._shard)
+                await self._hand_on(self._recorder, self._shard)
         await self._pipe.send("internal_errors", self._errors.packed())
 
     async def _work(self) -> None:
@@ -122,21 +122,21 @@ class Worker:
         await self._pipe.send("ready", [len(process_fleet.fleet.devices), process_fleet.lead_s])
         await self._begins.wait()
         assert self._epoch is not None  # noqa: S101 - set with the event
-        clock, gatherer = RunClock(*self._epoch), gatherer_of(scenario)
+        clock, recorder = RunClock(*self._epoch), recorder_of(scenario)
         ids = request_ids(f"{assignment.run_id}-w{assignment.part.slot}") if scenario.generator.request_ids else None
-        shard = process_fleet.begin(clock, gatherer, groups=groups_offered(scenario), request_ids=ids)
-        self._shard, self._gatherer = shard, gatherer
-        loop_monitor = LoopMonitor(clock, lambda: shard.in_flight, gatherer.generator)
-        self._note = note = noting_by(clock, gatherer)
+        shard = process_fleet.begin(clock, recorder, groups=groups_offered(scenario), request_ids=ids)
+        self._shard, self._recorder = shard, recorder
+        loop_monitor = LoopMonitor(clock, lambda: shard.in_flight, recorder.generator)
+        self._note = note = noting_by(clock, recorder)
         async with trio.open_nursery() as reporting:
-            reporting.start_soon(self._report, gatherer, shard)
+            reporting.start_soon(self._report, recorder, shard)
             held = self._wait_where_held
             timetable = Timetable(scenario, clock, held, note=note, fleet=process_fleet.fleet, shard=shard)
             await self._live(scenario, shard, loop_monitor, timetable, clock)
             self._over.set()
         with noting(note):
             loop_monitor.take()
-        await self._hand_on(gatherer, shard, loop_monitor.totals())
+        await self._hand_on(recorder, shard, loop_monitor.totals())
         await self._pipe.send("done")
 
     async def _live(
@@ -177,16 +177,16 @@ class Worker:
             await self._pipe.send("made", self._made)
             await trio.sleep(_REPORT_S)
 
-    async def _report(self, gatherer: WorkerRecorder, shard: Shard) -> None:
+    async def _report(self, recorder: Recorder, shard: Shard) -> None:
         while not self._over.is_set():
-            await self._hand_on(gatherer, shard)
+            await self._hand_on(recorder, shard)
             with trio.move_on_after(_REPORT_S):
                 await self._over.wait()
 
-    async def _hand_on(self, gatherer: WorkerRecorder, shard: Shard, totals: GeneratorTotals | None = None) -> None:
+    async def _hand_on(self, recorder: Recorder, shard: Shard, totals: GeneratorTotals | None = None) -> None:
         """Send a worker report; nothing may come between its taking and its sending."""
-        gatherer.fleet(shard.reading())
-        worker_report = gatherer.take_report(totals)
+        recorder.fleet(shard.reading())
+        worker_report = recorder.take_report(totals)
         with trio.CancelScope(shield=True):
             await self._pipe.send("parcel", await trio.to_thread.run_sync(pack, worker_report))
 

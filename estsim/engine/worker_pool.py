@@ -21,7 +21,6 @@ import trio
 from estsim.engine.pipe import Pipe
 from estsim.engine.shard import DRAIN_S
 from estsim.errors import EstsimError, InternalFailure, UsageError, noting
-from estsim.figures.recorder import Recorder
 from estsim.fleet.assignment import Assignment
 from estsim.fleet.clock import RunClock
 from estsim.fleet.losses import Losses
@@ -29,6 +28,7 @@ from estsim.fleet.own_processes import how_it_ended
 from estsim.fleet.part import Part
 from estsim.record.generator_totals import GeneratorTotals, totals_of
 from estsim.record.internal_errors import InternalErrors
+from estsim.record.run_record import RunRecord
 from estsim.record.sample import FleetReading
 from estsim.record.worker_report import unpack
 from estsim.scenario.plan import Scenario
@@ -66,7 +66,7 @@ class WorkerPool:
     """Plays the fleet in several processes. Made by :func:`crew_of`."""
 
     scenario: Scenario
-    recorder: Recorder
+    record: RunRecord
     losses: Losses
     nursery: trio.Nursery
     worker_processes: list[_PoolWorker] = field(default_factory=list)
@@ -79,7 +79,7 @@ class WorkerPool:
 
     @property
     def in_flight(self) -> int:
-        """How many exchanges are on the wire: the recorder knows."""
+        """How many exchanges are on the wire: the record knows."""
         return 0
 
     @property
@@ -118,7 +118,7 @@ class WorkerPool:
 
     def reading(self) -> FleetReading:
         """Say where the fleet stands, as last heard."""
-        return self.recorder.fleet_reading
+        return self.record.fleet_reading
 
     def held(self, number: int, held_s: float) -> None:
         """Tell all that an operator has let a mark pass."""
@@ -170,10 +170,10 @@ class WorkerPool:
             case "parcel", bytes(packed):
                 worker_report = unpack(packed)
                 worker_process.totals = worker_report.totals
-                self.recorder.merge(worker_process.number, worker_report)
+                self.record.merge(worker_process.number, worker_report)
             case "internal_errors", [*packed]:
                 errors = InternalErrors.unpacked(packed)
-                self.recorder.merge_errors(errors)
+                self.record.merge_errors(errors)
                 worker_process.has_told_of_bug = True
                 if self._clock is None and not errors.count:
                     self._failed = UsageError(
@@ -187,7 +187,7 @@ class WorkerPool:
     def _miss(self, worker_process: _PoolWorker, bug: Exception) -> None:
         """Take note of a message that could not be taken, because of a bug of ours: what it counted is nowhere."""
         at_ns = self._now_ns
-        self.recorder.internal_error(bug, at_ns=at_ns)
+        self.record.own.internal_error(bug, at_ns=at_ns)
         self.losses.miss(worker_process.number, 1, at_ns=at_ns)
 
     @property
@@ -198,7 +198,7 @@ class WorkerPool:
         how = how_it_ended(worker_process.process.returncode)
         if worker_process.process.returncode == _UNCAUGHT and not worker_process.has_told_of_bug:
             bug = InternalFailure(f"worker {worker_process.number} {how}: see {worker_process.words.name}")
-            self.recorder.internal_error(bug, at_ns=self._now_ns)
+            self.record.own.internal_error(bug, at_ns=self._now_ns)
             worker_process.has_told_of_bug = True
         if self._clock is None and worker_process.has_told_of_bug:
             self._failed = self._failed or InternalFailure(f"worker {worker_process.number} {how} before the run began")
@@ -246,14 +246,14 @@ class WorkerPool:
 
 @asynccontextmanager
 async def worker_pool_of(
-    scenario: Scenario, recorder: Recorder, losses: Losses, assignments: list[Assignment], folder: Path
+    scenario: Scenario, record: RunRecord, losses: Losses, assignments: list[Assignment], folder: Path
 ) -> AsyncGenerator[WorkerPool, None]:
     """Start a worker for each assignment, and see to it that none is left at the end.
 
     What workers write on stderr is kept in ``folder`` where there is any.
     """
     async with trio.open_nursery() as nursery:
-        pool = WorkerPool(scenario, recorder, losses, nursery)
+        pool = WorkerPool(scenario, record, losses, nursery)
         try:
             for number, assignment in enumerate(assignments):
                 pool.worker_processes.append(await _start_worker(number, assignment, scenario, folder))

@@ -1,12 +1,12 @@
-"""What a scenario demands of its figures: the thresholds, and the recorders that can answer them."""
+"""What a scenario demands of its figures: the thresholds, and the recorder and the record that can answer them."""
 
 import os
 
-from estsim.figures.recorder import Recorder
 from estsim.figures.thresholds import Threshold, limits_of, parse_thresholds
 from estsim.fleet.link_secret import VARIABLE
 from estsim.record.exceptions import passwords_in, secrets_in
-from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.recorder import Recorder
+from estsim.record.run_record import RunRecord
 from estsim.scenario.plan import Scenario
 
 
@@ -20,29 +20,20 @@ def thresholds_of(scenario: Scenario) -> tuple[Threshold, ...]:
     )
 
 
-def recorder_of(scenario: Scenario, *, ports_limit: int = 0, descriptors_limit: int = 0) -> Recorder:
-    """Return the recorder of a run, for whoever leads it."""
+def recorder_of(scenario: Scenario) -> Recorder:
+    """Return the recorder of a process that plays a part of the scenario, or all of it."""
     return Recorder(
-        cohorts={cohort.name: cohort.devices for cohort in scenario.cohorts},
-        within_s=limits_of(thresholds_of(scenario)),
-        max_lag_s=scenario.generator.max_lag_s,
-        max_cpu=scenario.generator.max_cpu,
-        phases=scenario.phases,
-        ports_limit=ports_limit,
-        descriptors_limit=descriptors_limit,
-        secrets=secrets_of(scenario),
-    )
-
-
-def gatherer_of(scenario: Scenario) -> WorkerRecorder:
-    """Return the worker recorder of a worker, whose worker reports that recorder merges."""
-    return WorkerRecorder(
         within_s=limits_of(thresholds_of(scenario)),
         max_lag_s=scenario.generator.max_lag_s,
         max_cpu=scenario.generator.max_cpu,
         phases=scenario.phases,
         secrets=secrets_of(scenario),
     )
+
+
+def record_of(scenario: Scenario) -> RunRecord:
+    """Return the record of a run, for whoever leads it."""
+    return RunRecord({cohort.name: cohort.devices for cohort in scenario.cohorts}, recorder_of(scenario))
 
 
 def secrets_of(scenario: Scenario) -> frozenset[str]:

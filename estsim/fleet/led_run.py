@@ -4,7 +4,7 @@ Knows no event loop and starts no process: whoever leads calls it, and sees to t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +25,13 @@ from estsim.record.salvage import save
 from estsim.record.store import RunStore
 from estsim.record.worker_report import WorkerReport
 from estsim.scenario.plan import Scenario
+
+_Saved = list[Exception]  # the bugs that were met
+_Within = Callable[[Callable[[], _Saved]], _Saved]
+
+
+def _here(act: Callable[[], _Saved]) -> _Saved:
+    return act()
 
 
 @dataclass(slots=True)
@@ -58,11 +65,11 @@ class LedRun:
     log: ErrorLog = field(init=False)  # of the bugs of ours that were met
 
     def __post_init__(self) -> None:
-        self.log = ErrorLog(self.folder, self.books.recorder.internal_errors)
+        self.log = ErrorLog(self.folder, self.books.record.internal_errors)
 
     def note(self, bug: BaseException) -> None:
         """Take note of a bug of ours that belongs to no device."""
-        self.books.recorder.internal_error(bug, at_ns=self._now_ns)
+        self.books.record.own.internal_error(bug, at_ns=self._now_ns)
 
     @classmethod
     def begin(cls, scenario: Scenario, results: Path, *, target: str, in_s: float) -> "LedRun":
@@ -101,7 +108,7 @@ class LedRun:
         worker.totals = worker_report.totals
         worker.over = worker.over or worker_report.totals is not None
         with noting(partial(self._miss_report, worker)):
-            self.books.recorder.merge(worker.number, worker_report)
+            self.books.record.merge(worker.number, worker_report)
 
     def _miss_report(self, worker: WorkerOfRun, bug: Exception) -> None:
         """Take note of a worker report that could not be added, because of a bug of ours."""
@@ -124,19 +131,20 @@ class LedRun:
         worker.lost = True
         self.books.losses.lose(worker.number, worker.part, how, at_ns=self._now_ns)
 
-    def write(self) -> None:
+    def write(self, within: _Within = _here) -> None:
         """Write what has come since the last time; what the disk does not take is kept, and tried again.
 
-        What a bug of ours keeps from being written is left out, and noted.
+        What a bug of ours keeps from being written is left out, and noted. The disk is waited for ``within`` a thread
+        where the leader has one; everything else is done here, where others count.
         """
         with noting(self.note):
-            batch = self.books.recorder.take_batch()
+            batch = self.books.record.take_batch()
             try:
-                for bug in save(self.store, batch):
+                for bug in within(partial(save, self.store, batch)):
                     self.note(bug)
                 self.trouble = None
             except StoreError as error:
-                self.books.recorder.keep(batch, error)
+                self.books.record.keep(batch, error)
                 self.trouble = str(error)
         self.log.save()
 
@@ -156,7 +164,7 @@ class LedRun:
     @property
     def is_settled(self) -> bool:
         """Whether no device that has begun has a step planned any more."""
-        return self.books.recorder.fleet_reading.planned == 0
+        return self.books.record.fleet_reading.planned == 0
 
     def finish(self, ending: Ending, *, unreachable: str | None = None) -> "LedEnd":
         """Write what is left, close the store, leave the summary; returns what the run came to."""

@@ -7,8 +7,8 @@ limit.
 from dataclasses import dataclass, field
 from typing import Final
 
-from estsim.figures.recorder import Recorder
 from estsim.fleet.part import Part
+from estsim.record.run_record import RunRecord
 from estsim.record.saturation import LOST
 from estsim.scenario.plan import Scenario
 
@@ -21,7 +21,7 @@ class Losses:
     """The workers that a run has lost."""
 
     scenario: Scenario
-    recorder: Recorder
+    record: RunRecord
     devices: int = 0
     told: list[str] = field(default_factory=list)
 
@@ -34,7 +34,7 @@ class Losses:
         text = f"worker {worker} {how} after {at_ns / _NS:.1f} s: its {devices} devices were lost (numbers {which})"
         self.told.append(text)
         states = {name: {LOST: count} for name, count in lost.items() if count}
-        self.recorder.lose(worker, states, at_ns=at_ns, told=text)
+        self.record.lose(worker, states, at_ns=at_ns, told=text)
 
     def miss(self, worker: int, worker_reports: int, *, at_ns: int) -> None:
         """Take note of worker reports of a worker that did not arrive: what they counted is in no figure."""
@@ -45,7 +45,7 @@ class Losses:
         )
         text = f"{lost} lost, up to {at_ns / _NS:.1f} s"
         self.told.append(text)
-        self.recorder.miss(at_ns=at_ns, told=text)
+        self.record.miss(at_ns=at_ns, told=text)
 
 
 def _numbers(part: Part, scenario: Scenario) -> str:

@@ -1,4 +1,4 @@
-"""Where a driver's records go: to the run's recorder, or to a worker's worker recorder on their way to it."""
+"""Where a driver's records go: to the recorder of its process, perhaps past somebody who listens."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -17,7 +17,7 @@ def noting_by(clock: RunClock, records: "Records") -> Callable[[BaseException], 
 
 
 class Records(Protocol):
-    """What takes every sample of a fleet; :class:`Recorder` and :class:`WorkerRecorder` do."""
+    """What takes every sample of a fleet; a :class:`~estsim.record.recorder.Recorder` does."""
 
     def exchange(self, sample: Sample) -> None:
         """Record an exchange that ended."""

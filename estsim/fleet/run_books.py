@@ -1,4 +1,4 @@
-"""The books of a run, for whoever leads it: its facts, its recorder, its thresholds, and the summary they come to."""
+"""The books of a run, for whoever leads it: its facts, its record, its thresholds, and the summary they come to."""
 
 import json
 import secrets
@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 
 from estsim import __version__
 from estsim.errors import UnitError
+from estsim.figures.live import LiveFigures
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.figures.summary import RunFacts, Summary
 from estsim.figures.summary_builder import build_summary, summary_of_error
 from estsim.figures.summary_errors import internal_errors_summary
 from estsim.figures.thresholds import AbortWatch, Judgement
 from estsim.figures.verdict import Ending
-from estsim.fleet.demands import recorder_of, thresholds_of
+from estsim.fleet.demands import record_of, thresholds_of
 from estsim.fleet.losses import Losses
 from estsim.fleet.machine import machine_facts
 from estsim.fleet.notices import notices_of
@@ -23,6 +24,7 @@ from estsim.net.openssl import openssl_version
 from estsim.record.doubled_serials import SERIAL_TWICE, Doubled, mark_doubled_serials
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.sample import FleetReading
+from estsim.record.slice_counts import CountedSlices
 from estsim.record.store import RunStore
 from estsim.record.stored_slices import CountedSlice
 from estsim.scenario.credential_files import credentials_in, fingerprint_of
@@ -42,14 +44,15 @@ class RunBooks:
         self.target = str(scenario.target.url) if scenario.target else "sandbox"
         self.groups = groups_offered(scenario)
         self._machine = machine_facts()
-        self.recorder = recorder_of(scenario, ports_limit=ports_limit, descriptors_limit=descriptors_limit)
-        self.losses = Losses(scenario, self.recorder)
+        self.record = record_of(scenario)
+        self.figures = LiveFigures(self.record, ports_limit=ports_limit, descriptors_limit=descriptors_limit)
+        self.losses = Losses(scenario, self.record)
         self._thresholds, demands = thresholds_of(scenario), scenario.thresholds
         watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
         self._abort_watch = AbortWatch(tuple(watched))
         self._broken: Judgement | None = None
         off = {cohort.name: {"off": cohort.devices} for cohort in scenario.cohorts}
-        self.recorder.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
+        self.record.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
 
     def introduce(self, store: RunStore) -> None:
         """Write what is known of the run before it begins."""
@@ -84,12 +87,12 @@ class RunBooks:
 
     def is_broken(self, at_ns: int) -> bool:
         """Ask the thresholds that may end the run, and remember the first that does."""
-        self._broken = self._abort_watch.broken(self.recorder.scopes(at_ns))
+        self._broken = self._abort_watch.broken(self.figures.scopes(at_ns))
         return self._broken is not None
 
     def snapshot(self, at_ns: int, stage: RunStage) -> Snapshot:
         """Return what a display shows now."""
-        return self.recorder.snapshot(
+        return self.figures.snapshot(
             name=self.scenario.name,
             target=self.target,
             stage=stage,
@@ -102,11 +105,12 @@ class RunBooks:
         store.amend(mark_doubled_serials, self._count_doubled)
 
     def _count_doubled(self, found: Iterable[Doubled]) -> Iterable[CountedSlice]:
-        book = self.recorder.book
+        counted = CountedSlices(self.record.own.within_s, self.scenario.phases)
         for doubled in found:
-            tally = book.tally(doubled.cohort, intended_ns=doubled.intended_ns, now_ns=0)
-            tally.non_conformances[SERIAL_TWICE] += doubled.count
-        return book.take().items()
+            counts = counted.at(doubled.cohort, intended_ns=doubled.intended_ns, now_ns=0)
+            counts.tally.non_conformances[SERIAL_TWICE] += doubled.count
+        self.record.count(counted.counts)
+        return counted.counts.items()
 
     def summary(
         self, ending: Ending, *, ended_ns: int, totals: GeneratorTotals, unreachable: str | None = None
@@ -115,8 +119,8 @@ class RunBooks:
 
         ``unreachable`` is what the preflight says of a server that cannot be reached.
         """
-        recorder, scenario = self.recorder, self.scenario
-        recorder.saturation.now_ns = ended_ns
+        record, scenario = self.record, self.scenario
+        record.saturation.now_ns = ended_ns
         facts = RunFacts(
             id=self.id,
             scenario=scenario.name,
@@ -128,26 +132,27 @@ class RunBooks:
             target=self.target,
             groups=self.groups,
             openssl=openssl_version(),
-            notices=(*notices_of(scenario), *recorder.notices),
+            notices=(*notices_of(scenario), *record.notices),
             machine=self._machine,
         )
         try:
             return build_summary(
                 facts,
-                recorder.scopes(ended_ns),
+                self.figures.scopes(ended_ns),
                 generator=totals,
-                saturation=recorder.verdict(),
-                of_thresholds=recorder.saturation.of_thresholds,
+                saturation=record.verdict(),
+                of_thresholds=record.saturation.of_thresholds,
                 thresholds=self._thresholds,
                 broken=self._broken,
-                findings=recorder.findings,
-                internal_errors=internal_errors_summary(recorder.internal_errors),
+                findings=record.findings,
+                internal_errors=internal_errors_summary(record.internal_errors),
                 ending=ending,
                 unreachable=unreachable,
             )
         except Exception as bug:  # noqa: BLE001 - whatever it is, the run is saved
-            recorder.internal_error(bug, at_ns=ended_ns)
-            return summary_of_error(facts, ending, internal_errors_summary(recorder.internal_errors))
+            record.own.internal_error(bug, at_ns=ended_ns)
+            record.collect()
+            return summary_of_error(facts, ending, internal_errors_summary(record.internal_errors))
 
 
 def _credential_files(scenario: Scenario) -> dict[str, str]:

@@ -1,10 +1,9 @@
 """The book of tallies: what a run counts, by cohort, phase and time, each sample entered once.
 
-Samples are counted in the slice of their cohort, their phase and the ten seconds in which they ended. What this process
-or another has counted since it was last taken is merged into the slice under way, or one before it. A finished slice is
-added to the cohort's total and its phase's, stays for a minute as a part of the last window, and is a block for
-confidence intervals. So the run's totals, its phases, its last minute and its blocks are the same counts, and merge by
-addition.
+Samples are counted in the slice of their cohort, their phase and the ten seconds in which they ended. What a process
+has counted since its last report is merged into the slice under way, or into one before it. A finished slice is added
+to the cohort's total and its phase's, stays for a minute as a part of the last window, and is a block for confidence
+intervals. So the run's totals, its phases, its last minute and its blocks are the same counts, and merge by addition.
 
 An exchange and an enrolment belong to the phase they were meant to begin in, whenever they end.
 """
@@ -19,7 +18,7 @@ from estsim.record.blocks import Blocks
 from estsim.record.enrolment_tally import DEFAULT_WITHIN_S
 from estsim.record.histograms import LONG, Histogram
 from estsim.record.phases import WARMUP, Stretch
-from estsim.record.slice_counts import SLICE_NS, CountedSlices, SliceCounts, SliceKey
+from estsim.record.slice_counts import SLICE_NS
 from estsim.record.tally import Tally, total_of
 
 WINDOW_SLICES: Final = 6  # the last window: the slice under way and the five before it, 50 to 60 s
@@ -48,7 +47,7 @@ BlocksByOperation = Mapping[Operation, OperationBlocks]
 
 
 class TallyBook:
-    """All tallies of a run in one process."""
+    """All tallies of a run."""
 
     def __init__(
         self,
@@ -56,62 +55,42 @@ class TallyBook:
         *,
         within_s: Iterable[float] = DEFAULT_WITHIN_S,
         phases: Sequence[Stretch] = (),
-        max_lag_s: float = 0.02,
     ) -> None:
         self.cohorts = tuple(cohorts)
         self.within_s = tuple(within_s)
         self.phases = tuple(phases)
         self._total: dict[str, Tally] = {cohort: self._new() for cohort in self.cohorts}
         self._by_phase: dict[_Key, Tally] = {}
-        self._counted = CountedSlices(self.within_s, self.phases, max_lag_s=max_lag_s)  # by this process, not yet taken
         self._slice = 0
-        self._taken: deque[tuple[int, _Key, Tally]] = deque()  # what was taken and is still to be merged
+        self._waiting: deque[tuple[int, _Key, Tally]] = deque()  # what came and is still to be merged
         self._open: dict[_Key, Tally] = {}
         self._closing: deque[tuple[int, _Key, Tally]] = deque()  # finished slices that are still to be added
         self._recent: deque[tuple[int, dict[_Key, Tally]]] = deque()
         self._blocks: dict[str, dict[Operation, OperationBlocks]] = {cohort: {} for cohort in self.cohorts}
         self._ends: dict[str, Blocks] = {cohort: Blocks() for cohort in self.cohorts}
 
-    @property
-    def slice(self) -> int:
-        """The number of the slice under way."""
-        return self._slice
+    def merge(self, number: int, cohort: str, phase: str | None, tally: Tally) -> None:
+        """Take what was counted in the slice of this number, also of a closed one; it must not change any more.
 
-    def counts(self, cohort: str, *, intended_ns: int, now_ns: int) -> SliceCounts:
-        """Return where to count what was meant to begin at ``intended_ns`` and is recorded at ``now_ns``."""
-        number = now_ns // SLICE_NS
-        if number > self._slice:
-            self.turn(number)
-        elif self._taken:
-            self._merge_one()
-        elif self._closing:
-            self._add_one()
-        return self._counted.at(cohort, intended_ns=intended_ns, now_ns=now_ns)
-
-    def tally(self, cohort: str, *, intended_ns: int, now_ns: int) -> Tally:
-        """Return the tally of the same slice, for what no report shows beyond it."""
-        return self.counts(cohort, intended_ns=intended_ns, now_ns=now_ns).tally
-
-    def take(self) -> dict[SliceKey, SliceCounts]:
-        """Return what this process has counted since it was last taken; it must not be changed.
-
-        It is merged one by one with the samples that come, so that no pass of the loop bears it all.
+        It belongs to every figure at once, and is added up by :meth:`settle`, or with what comes after it.
         """
-        taken = self._counted.take()
-        while self._taken:
+        if self._waiting:
             self._merge_one()
-        self._taken.extend((number, (cohort, phase), counts.tally) for (number, cohort, phase), counts in taken.items())
-        return taken
+        self._waiting.append((number, (cohort, phase), tally))
+
+    def settle(self) -> Iterator[None]:
+        """Add up what came, a part at each step, so that no pass of the loop bears it all."""
+        while self._waiting or self._closing:
+            if self._waiting:
+                self._merge_one()
+            else:
+                self._add_one()
+            yield
 
     def _merge_one(self) -> None:
-        number, (cohort, phase), tally = self._taken.popleft()
-        self.merge(number, cohort, phase, tally)
-
-    def merge(self, number: int, cohort: str, phase: str | None, tally: Tally) -> None:
-        """Add what was counted in the slice of this number; a slice that is closed takes it as well."""
+        number, key, tally = self._waiting.popleft()
         if number > self._slice:
-            self.turn(number)
-        key = (cohort, phase)
+            self._turn(number)
         if number == self._slice:
             self._open.setdefault(key, self._new()).merge(tally)
             return
@@ -121,12 +100,13 @@ class TallyBook:
                 tallies[key] = total_of([tallies[key], tally], self.within_s) if key in tallies else tally
 
     def turn(self, number: int) -> None:
-        """Close the slice under way and open the one of this number.
-
-        Finished slices are added one by one with the samples that come, so that no pass of the loop bears them all.
-        """
-        while self._taken:
+        """Close the slice under way and open the one of this number, unless it is open."""
+        while self._waiting:
             self._merge_one()
+        if number > self._slice:
+            self._turn(number)
+
+    def _turn(self, number: int) -> None:
         while self._closing:
             self._add_one()
         self._closing.extend((self._slice, key, tally) for key, tally in self._open.items())
@@ -148,16 +128,10 @@ class TallyBook:
             self._keep_blocks(number, cohort, tally)
 
     def _unadded(self) -> Iterator[tuple[int, _Key, Tally]]:
-        """Yield the slices that are in no total yet: finished last, under way, and what was counted since."""
+        """Yield the slices that are in no total yet: finished last, under way, and what came since."""
         yield from self._closing
         yield from ((self._slice, key, tally) for key, tally in self._open.items())
-        yield from self._unmerged()
-
-    def _unmerged(self) -> Iterator[tuple[int, _Key, Tally]]:
-        """Yield what this process has counted that is in no slice of the book yet."""
-        yield from self._taken
-        for (number, cohort, phase), counts in self._counted.counts.items():
-            yield number, (cohort, phase), counts.tally
+        yield from self._waiting
 
     def _keep_blocks(self, number: int, cohort: str, tally: Tally) -> None:
         for operation, counts in tally.operations.items():
@@ -201,7 +175,7 @@ class TallyBook:
                 if cohort in wanted and phase != WARMUP:
                     yield tally
         first = self._first_of_window
-        for number, (cohort, phase), tally in self._unmerged():
+        for number, (cohort, phase), tally in self._waiting:
             if number >= first and cohort in wanted and phase != WARMUP:
                 yield tally
 

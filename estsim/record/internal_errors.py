@@ -69,6 +69,7 @@ class InternalErrors:
     shortages: dict[str, int] = field(default_factory=dict)  # what the machine ran out of, and when first
     _devices: set[int] = field(default_factory=set)
     _devices_elsewhere: int = 0
+    _counted_before: frozenset[int] = frozenset()  # devices, of those that this one goes on from
 
     def __bool__(self) -> bool:
         return self.count > 0 or bool(self.shortages)
@@ -87,7 +88,7 @@ class InternalErrors:
         """Take note of an exception, or of each in a group. Never raises."""
         noted = []
         bugs = [leaf for leaf in islice(leaves(error), _MAX_LEAVES) if not self._is_shortage(leaf, at_ns)]
-        is_struck = bool(bugs) and device is not None and device not in self._devices
+        is_struck = bool(bugs) and device is not None and device not in self._devices | self._counted_before
         if is_struck and device is not None:
             self._devices.add(device)
         for leaf in bugs:
@@ -109,6 +110,10 @@ class InternalErrors:
         if what is not None:
             self.shortages.setdefault(what, at_ns)
         return what is not None
+
+    def successor(self) -> "InternalErrors":
+        """Return one of nothing yet, in which a device that has been counted here is not counted again."""
+        return InternalErrors(self.secrets, _counted_before=self._counted_before | self._devices)
 
     def merge(self, other: "InternalErrors") -> list[InternalError]:
         """Add what another process noted; returns the kinds that are new here."""

@@ -46,7 +46,7 @@ class WorkerReportError(EstsimError):
 class WorkerReport:
     """What a worker hands over; ``number`` counts its worker reports from 1, ``totals`` are in its last one only.
 
-    On the worker's side ``batch`` holds what is to become rows; on the other side they are in ``rows``.
+    In the process that has counted it ``batch`` holds what is to become rows; in any other they are in ``rows``.
     """
 
     watch: SaturationWatch  # the lags since the worker report before, the busiest window so far
@@ -65,9 +65,8 @@ class WorkerReport:
 
     def rows_of(self, worker: int) -> Rows:
         """Return the rows, its readings marked as this worker's."""
-        rows = self.rows or _rows(self)
-        marked = [(*row[:_WORKER], worker, *row[_WORKER + 1 :]) for row in rows["generator"]]
-        return {**rows, "generator": marked}
+        marked = [(*row[:_WORKER], worker, *row[_WORKER + 1 :]) for row in self.rows["generator"]]
+        return {**self.rows, "generator": marked}
 
 
 def fleet_of(parts: Iterable[FleetReading]) -> FleetReading:
@@ -156,10 +155,6 @@ def unpack(packed: bytes) -> WorkerReport:
         raise WorkerReportError(
             f"not a valid report: {type(error).__name__}: {harmless(str(error)[:_LONGEST_WORDS])}"
         ) from error
-
-
-def _rows(worker_report: WorkerReport) -> Rows:
-    return replace(worker_report.batch, generator=worker_report.readings).rows()
 
 
 def _worker_report(parts: dict[str, Any]) -> WorkerReport:

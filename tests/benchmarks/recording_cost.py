@@ -29,8 +29,10 @@ from estsim.cli.app import main as command_line
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.figures.recorder import Recorder
+from estsim.figures.live import LiveFigures
 from estsim.figures.snapshot import RunStage
+from estsim.record.recorder import Recorder
+from estsim.record.run_record import RunRecord
 from estsim.record.sample import Enrolment, PollPlan, Sample, Stamps
 from estsim.record.store import RunStore
 
@@ -44,8 +46,9 @@ _RUN_MS = 120_000  # of a run, with an exchange in each: a dozen slices of the t
 _BATCH = 500  # exchanges: the writer takes one twice a second
 _ADDS_AT_MOST = 0.05
 _HOLDS_AT_MOST_MS = 5.0
+_DONE = object()
 _TAKES = ("exchange", "enrolment_began", "enrolment_ended", "enrolment_open")
-_CALLS = (*_TAKES, "take_batch")
+_CALLS = (*_TAKES, "collect")  # which a batch and a snapshot begin with
 
 
 def main() -> None:
@@ -76,10 +79,11 @@ def parts() -> None:
     print(f"exchange on the loop: {exchange:.1f} µs, {exchange / bare:.1f} times one bare record of {bare:.2f} µs")
     with tempfile.TemporaryDirectory() as folder:
         print(f"row in the writer:    {best(lambda: write(samples, Path(folder))):.1f} µs")
-    recorder = record(samples)
+    recorded = record(samples)
     for number in range(_OPEN):
-        recorder.enrolment_began(Enrolment(_COUNT + number, "meters", 1, Goal.ENROLL, number * 3 * _MS))
-    took = best(lambda: recorder.snapshot(name="", target="", stage=RunStage.RUNNING, at_ns=10**11, duration_s=None))
+        recorded.own.enrolment_began(Enrolment(_COUNT + number, "meters", 1, Goal.ENROLL, number * 3 * _MS))
+    figures = LiveFigures(recorded)
+    took = best(lambda: figures.snapshot(name="", target="", stage=RunStage.RUNNING, at_ns=10**11, duration_s=None))
     print(f"snapshot:             {took * _COUNT / 1000:.1f} ms with {_OPEN} enrolments open")
 
 
@@ -113,11 +117,13 @@ def holds(cohorts: int) -> None:
     Nor is the collection of garbage, which every object of a run brings nearer, recorded or not.
     """
     names = [f"meters-{number}" for number in range(cohorts)]
-    recorder, stopwatch = Recorder(cohorts=dict.fromkeys(names, _RUN_MS)), Stopwatch()
+    recorder, stopwatch = Recorder(), Stopwatch()
+    record = RunRecord(dict.fromkeys(names, _RUN_MS), recorder)
     exchange = stopwatch.around("exchange", recorder.exchange)
     began = stopwatch.around("enrolment_began", recorder.enrolment_began)
     ended = stopwatch.around("enrolment_ended", recorder.enrolment_ended)
-    take_batch = stopwatch.around("take_batch", recorder.take_batch)
+    take_batch = stopwatch.around("take_batch", record.take_batch)
+    settle = stopwatch.around("settle", lambda steps: next(steps, _DONE))
     gc.collect()
     gc.disable()
     for number in range(_RUN_MS):
@@ -129,6 +135,9 @@ def holds(cohorts: int) -> None:
         ended(enrolment)
         if number % _BATCH == 0:
             take_batch()
+            steps, step = record.book.settle(), None
+            while step is not _DONE:
+                step = settle(steps)
     gc.enable()
     said = ", ".join(f"{name} {longest_s * 1000:.2f} ms" for name, longest_s in stopwatch.longest_s.items())
     print(f"longest calls:        {said} with {cohorts} cohorts (aim ≤ {_HOLDS_AT_MOST_MS:g} ms)", flush=True)
@@ -207,7 +216,8 @@ def run_command(words: list[str], timed: Path | None) -> None:
             setattr(Recorder, name, nothing)
     else:
         for name in _CALLS:
-            setattr(Recorder, name, stopwatch.around(name, getattr(Recorder, name)))
+            owner = Recorder if name in _TAKES else RunRecord
+            setattr(owner, name, stopwatch.around(name, getattr(owner, name)))
         RunStore.write = stopwatch.around("write", RunStore.write)  # type: ignore[method-assign]
     sys.argv = ["estsim", *words]
     try:
@@ -229,12 +239,12 @@ def best(act: Callable[[], object], rounds: int = 7) -> float:
     return min(costs) / _COUNT * 1e6
 
 
-def record(samples: list[Sample]) -> Recorder:
+def record(samples: list[Sample]) -> RunRecord:
     """Record all samples."""
-    recorder = Recorder(cohorts={"meters": _COUNT + _OPEN})
+    recorder = Recorder()
     for sample in samples:
         recorder.exchange(sample)
-    return recorder
+    return RunRecord({"meters": _COUNT + _OPEN}, recorder)
 
 
 def write(samples: list[Sample], folder: Path) -> None:

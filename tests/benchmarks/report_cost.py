@@ -24,9 +24,10 @@ from typing import Final
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.figures.recorder import Recorder
 from estsim.record.histograms import LONG, Histogram
+from estsim.record.recorder import Recorder
 from estsim.record.rows import ENROLMENT_COLUMNS, EXCHANGE_COLUMNS, FLEET_COLUMNS, GENERATOR_COLUMNS, SERIES_COLUMNS
+from estsim.record.run_record import RunRecord
 from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, PollPlan, Sample, Stamps
 from estsim.record.slice_counts import SLICE_S, SliceCounts
 from estsim.record.slice_packing import slice_bytes, slice_of_bytes
@@ -100,25 +101,26 @@ def _life(rng: random.Random, recorder: Recorder, device: int) -> None:
 
 def _write_stretch(path: Path, copies: int, *, phases: bool) -> list[CountedSlice]:
     """Write the stretch without its counts, which are returned."""
-    rng, recorder = random.Random(1), Recorder(cohorts=dict.fromkeys(_COHORTS, _DEVICES * copies // 2))
+    rng, recorder = random.Random(1), Recorder()
+    record = RunRecord(dict.fromkeys(_COHORTS, _DEVICES * copies // 2), recorder)
     for device in range(_DEVICES):
         _life(rng, recorder, device)
     for second in range(_STRETCH_S):
         recorder.generator(GeneratorReading(second * _S, 0.4, 2**28, 40, 10**6, ports=900, descriptors=950))
         states = {cohort: {"operational": second, "off": 100 - second} for cohort in _COHORTS}
-        recorder.fleet(FleetReading(second * _S, cohorts=states))
+        record.fleet(FleetReading(second * _S, cohorts=states))
     end_s = copies * _STRETCH_S
     stretches = [["warmup", 0.0, end_s * 0.1], ["steady", end_s * 0.1, end_s * 2.0]] if phases else []
     facts = {
         "scenario": "report-cost", "seed": "1", "version": "0", "started": "2026-01-01T00:00:00+00:00",
         "ended": "2026-01-01T02:00:00+00:00", "ending": "finished", "duration_s": repr(float(end_s)),
-        "cohorts": json.dumps(recorder.devices), "phases": json.dumps(stretches),
+        "cohorts": json.dumps(record.devices), "phases": json.dumps(stretches),
         "thresholds": '["failures < 1%", "time_to_certificate.p99 < 60s"]', "max_lag_s": "0.02", "max_cpu": "0.9",
         "scenario_text": "version: 1\n",
     }  # fmt: skip
     with RunStore(path) as store:
         store.put(**facts)
-        batch = recorder.take_batch()
+        batch = record.take_batch()
         counted, batch.counted = batch.counted, []
         store.write(batch)
     return counted

@@ -25,7 +25,6 @@ from estsim.engine.loop_monitor import tune_process
 from estsim.engine.sandbox import Sandbox, running_sandbox
 from estsim.engine.shard import Shard
 from estsim.est.url import Origin
-from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet, cohort_run, new_device
 from estsim.fleet.exchange_context import request_ids
@@ -34,6 +33,7 @@ from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
 from estsim.net.opening import Deadlines
 from estsim.pki.keys import dump_key, make_key
+from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, Sample
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
@@ -52,8 +52,8 @@ cohorts:
 class Rows(Recorder):
     """A recorder that keeps its samples for the comparison."""
 
-    def __init__(self, cohort: str, devices: int) -> None:
-        super().__init__(cohorts={cohort: devices})
+    def __init__(self) -> None:
+        super().__init__()
         self.samples: list[Sample] = []
 
     def exchange(self, sample: Sample) -> None:
@@ -69,7 +69,7 @@ async def measure(waiting: int, herd: int, folder: Path) -> None:
     scenario = load_scenario(path)
     async with running_sandbox(scenario.sandbox_text, {}, keep_log_in=folder) as sandbox:
         fleet = build(scenario, sandbox, waiting, herd)
-        rows = Rows("meters", waiting)
+        rows = Rows()
         await live(fleet, sandbox, rows, scenario, herd)
     compare(rows.samples, folder / "sandbox.sqlite")
 

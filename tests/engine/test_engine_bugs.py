@@ -23,7 +23,6 @@ from estsim.engine.timer_queue import TimerQueue
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.figures import summary_builder as summary_module
 from estsim.figures.exits import OF_VERDICT, Exit
-from estsim.figures.recorder import Recorder
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.figures.verdict import Verdict
 from estsim.fleet.exchange_context import ExchangeContext
@@ -32,7 +31,9 @@ from estsim.fleet.ledger import Ledger
 from estsim.fleet.run_books import RunBooks
 from estsim.load.arrivals import Burst
 from estsim.record.enrolment_tally import FAILURES
+from estsim.record.recorder import Recorder
 from estsim.record.run_reader import RunReader
+from estsim.record.run_record import RunRecord
 from estsim.record.sample import Sample
 from estsim.record.saturation import Saturation
 from estsim.scenario.loader import load_scenario
@@ -366,7 +367,7 @@ async def test_a_bug_comes_before_a_saturated_generator(tmp_path: Path, monkeypa
     """Exit code 1 is before 4 and 3 (README, "Read the result")."""
     async with sandbox(tmp_path / "s") as server:
         patched(monkeypatch, *PLACES["reading an answer"], KeyError("a bug"))
-        monkeypatch.setattr(Recorder, "verdict", lambda _: Saturation(0, 1, "it was late"))
+        monkeypatch.setattr(RunRecord, "verdict", lambda _: Saturation(0, 1, "it was late"))
         result = await ran(tmp_path, server, thresholds=["certificates.issued > 1000"])
     assert result.summary.generator.saturated
     assert [each.passed for each in result.summary.thresholds] == [False]

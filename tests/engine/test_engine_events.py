@@ -49,7 +49,7 @@ def planned(*whats: tuple[float, What], cohorts: tuple[Cohort, ...] = (cohort(10
 
 def play(made: Rig, plan: Scenario, go_ahead: GoAhead | None = None) -> Callable[[], Any]:
     """Return what plays the events of a plan over a rig."""
-    announcer = Announcer(made.recorder, made.clock, sandbox=None, go_ahead=go_ahead)
+    announcer = Announcer(made.recorder.record, made.clock, sandbox=None, go_ahead=go_ahead)
     note = noting_by(made.clock, made.recorder)
     return Timetable(plan, made.clock, announcer, note=note, fleet=made.fleet, shard=made.shard).run
 

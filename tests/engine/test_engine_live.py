@@ -66,7 +66,7 @@ def run_of(made: Rig, store: RunStore) -> Run:
 
     live = Live(
         force=made.shard,
-        recorder=made.recorder,
+        record=made.recorder.record,
         store=store,
         log=ErrorLog(store.path.parent, made.recorder.internal_errors),
         clock=made.clock,
@@ -115,7 +115,7 @@ def has_grown(run: Run, rows: int) -> bool:
 
 def has_failed(run: Run, times: int) -> bool:
     """Whether the disk has refused so many batches."""
-    return run.made.recorder.write_failures >= times
+    return run.made.recorder.record.write_failures >= times
 
 
 def unreachable(devices: int, policy: Policy = RETRYING) -> Rig:

@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builders import COHORTS, MS, S
+from record_builders import COHORTS, MS, OneProcess, S
 
 from estsim.errors import StoreError
 from estsim.est.enrolment import EnrolmentEnd, ImpactKind
 from estsim.figures.deferral import Scopes
-from estsim.figures.recorder import Recorder
 from estsim.record.phases import Stretch
+from estsim.record.recorder import Recorder
 from estsim.record.sample import GeneratorReading, Impact
 from estsim.record.store import RunStore
-from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import pack, unpack
 from estsim.report.run_report import read_run
 
@@ -41,7 +40,7 @@ def impacts(draw: st.DrawFn) -> Sequence[Impact]:
     return made
 
 
-def tell(to: Recorder | WorkerRecorder, impact: Impact) -> None:
+def tell(to: Recorder, impact: Impact) -> None:
     """Tell of one impact, from its beginning to its end."""
     to.impact_began(replace(impact, ended_ns=None, end=None))
     if impact.end is not None:
@@ -59,7 +58,7 @@ def figures(scopes: Scopes) -> object:
 @pytest.mark.parametrize("end", [None, EnrolmentEnd.RETIRED])
 def test_a_device_that_is_to_be_refused_recovers_by_its_certificate_alone(end: EnrolmentEnd | None) -> None:
     """Open or retired, it is outside; with a certificate it is one that has recovered."""
-    recorder = Recorder(cohorts=COHORTS)
+    recorder = OneProcess(cohorts=COHORTS)
     tell(recorder, Impact(0, "north", ImpactKind.RECOVERY, 30 * S, 32 * S, EnrolmentEnd.ISSUED))
     tell(recorder, Impact(1, "north", ImpactKind.RECOVERY, 30 * S, 31 * S if end else None, end, to_be_refused=True))
     shares = [recorder.scope(200 * S).within("recovered_within", 1.0)]
@@ -77,8 +76,8 @@ def test_any_split_among_workers_comes_to_the_same(
     backwards: bool,  # noqa: FBT001 - drawn
 ) -> None:
     """Three workers, whose worker reports come in either order."""
-    alone, led = Recorder(cohorts=COHORTS, phases=PHASES), Recorder(cohorts=COHORTS, phases=PHASES)
-    workers = [WorkerRecorder(phases=PHASES) for _ in range(3)]
+    alone, led = OneProcess(cohorts=COHORTS, phases=PHASES), OneProcess(cohorts=COHORTS, phases=PHASES)
+    workers = [Recorder(phases=PHASES) for _ in range(3)]
     for impact, worker in zip(struck, whose, strict=False):
         tell(alone, impact)
         tell(workers[worker], impact)
@@ -89,7 +88,7 @@ def test_any_split_among_workers_comes_to_the_same(
 
 def test_the_store_tells_them_again(tmp_path: Path) -> None:
     """Of ten devices nine recovered in 5 s, one is open; a store that has lost them is refused."""
-    recorder = Recorder(cohorts=COHORTS)
+    recorder = OneProcess(cohorts=COHORTS)
     for device in range(10):
         end = EnrolmentEnd.ISSUED if device else None
         ended_ns = 30 * S + 5000 * MS if device else None

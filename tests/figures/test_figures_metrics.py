@@ -4,13 +4,12 @@ from dataclasses import fields
 from typing import Final
 
 import pytest
-from record_builders import S, a_recorder, a_sample, an_enrolment
+from record_builders import OneProcess, S, a_recorder, a_sample, an_enrolment
 
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.figures.catalogue import names
 from estsim.figures.metric_kinds import RunMetric, Unit
 from estsim.figures.metrics import METRICS, SPREADS, WITHIN
-from estsim.figures.recorder import Recorder
 from estsim.figures.summary import RunFacts
 from estsim.figures.summary_builder import build_summary
 from estsim.figures.summary_deferral import DeferralSummary
@@ -21,7 +20,7 @@ _ENDED_NS: Final = 60 * S
 _FACTS: Final = RunFacts("", "", 0, "", "", "", 1, "", (), "")
 
 
-def a_herd() -> Recorder:
+def a_herd() -> OneProcess:
     """Return what was recorded of a herd that polls in step, a third of it in vain each time."""
     told = RetryAfter(3.0, RetryAfterForm.SECONDS)
     exchanges = [
@@ -38,7 +37,7 @@ def a_herd() -> Recorder:
     return a_recorder(exchanges, [an_enrolment(device=n, took_ns=(4 + n) * S) for n in range(40)], north=40)
 
 
-def summarised(recorder: Recorder) -> DeferralSummary:
+def summarised(recorder: OneProcess) -> DeferralSummary:
     """Return the block of summary.json that has them."""
     return build_summary(
         _FACTS,

@@ -5,12 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from record_builders import MS, S, a_recorder, a_sample, an_enrolment
+from record_builders import MS, OneProcess, S, a_recorder, a_sample, an_enrolment
 
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.figures.recorder import Recorder
 from estsim.figures.summary import RunFacts, read_summary
 from estsim.figures.summary_builder import build_summary, summary_of_error
 from estsim.figures.summary_errors import InternalErrorsSummary, InternalErrorSummary
@@ -36,7 +35,7 @@ _FACTS = RunFacts(
 _STATISTICS = ["count", "mean", "p50", "p90", "p95", "p99", "p99_9", "max"]
 
 
-def _summary(recorder: Recorder, *thresholds: str, saturation: Saturation | None = None) -> dict[str, Any]:
+def _summary(recorder: OneProcess, *thresholds: str, saturation: Saturation | None = None) -> dict[str, Any]:
     summary = build_summary(
         _FACTS,
         recorder.scopes(60 * S),
@@ -49,7 +48,7 @@ def _summary(recorder: Recorder, *thresholds: str, saturation: Saturation | None
     return read
 
 
-def _run() -> Recorder:
+def _run() -> OneProcess:
     told = RetryAfter(3.0, RetryAfterForm.SECONDS)
     rule = NonConformance("PEM armour", "RFC 8951 §3")
     exchanges = [a_sample(device=n, service_ns=(n + 1) * MS) for n in range(30)]
@@ -241,7 +240,7 @@ def test_saturation_is_told_with_its_reason() -> None:
 def test_a_phase_has_its_rates_and_the_run_has_those_without_its_warm_up() -> None:
     """Over the part of it that has passed: of a phase that was to last longer, what there was of it."""
     phases = (Stretch("warmup", 0.0, 20.0), Stretch("calm", 20.0, 600.0), Stretch("late", 600.0, 700.0))
-    recorder = Recorder(cohorts={"north": 40}, phases=phases)
+    recorder = OneProcess(cohorts={"north": 40}, phases=phases)
     for at_s, count in ((10, 30), (30, 10)):
         for device in range(count):
             recorder.exchange(a_sample(device=device, at_ns=at_s * S))

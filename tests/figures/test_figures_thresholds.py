@@ -1,14 +1,13 @@
 """Thresholds: read against the catalogue, judged against what was measured."""
 
 import pytest
-from record_builders import MS, S, a_recorder, a_sample, an_enrolment
+from record_builders import MS, OneProcess, S, a_recorder, a_sample, an_enrolment
 
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
 from estsim.figures.catalogue import ThresholdError, names, parse_metric
 from estsim.figures.metric_kinds import Unit
-from estsim.figures.recorder import Recorder
 from estsim.figures.summary_thresholds import SupportSummary
 from estsim.figures.support import Evidence, support_of
 from estsim.figures.thresholds import (
@@ -24,7 +23,7 @@ from estsim.figures.thresholds import (
 from estsim.record.tally import OperationTally
 
 
-def _judged(expression: str, recorder: Recorder, ended_ns: int = 100 * S) -> Judgement:
+def _judged(expression: str, recorder: OneProcess, ended_ns: int = 100 * S) -> Judgement:
     threshold = parse_threshold(expression, cohorts=recorder.devices)
     return judge(threshold, recorder.scopes(ended_ns))
 
@@ -211,7 +210,7 @@ def test_an_actual_share_or_count_is_never_rounded_to_all_or_none(
 ) -> None:
     """Four digits are enough, unless they said that all had failed; a count is whole."""
     recorder = a_recorder([], [])
-    tally = recorder.book.tally("north", intended_ns=0, now_ns=0)
+    tally = recorder._counted.at("north", intended_ns=0, now_ns=0).tally
     tally.enrolment_tally.begun = of
     tally.enrolment_tally.ended.update({EnrolmentEnd.REFUSED: failed, EnrolmentEnd.ISSUED: of - failed})
     tally.operations[Operation.SIMPLEENROLL] = OperationTally()

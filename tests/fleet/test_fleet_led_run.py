@@ -13,13 +13,13 @@ from estsim.est.outcome import OutcomeClass
 from estsim.figures.exits import Exit
 from estsim.figures.summary import FleetSummary
 from estsim.figures.verdict import Ending
-from estsim.fleet.demands import gatherer_of
+from estsim.fleet.demands import recorder_of
 from estsim.fleet.led_run import LedRun
 from estsim.fleet.offsets import Offsets
 from estsim.fleet.part import Part
 from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, FleetReading, Sample, Stamps
-from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import pack, unpack
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
@@ -49,7 +49,7 @@ def begun(scenario: Scenario, tmp_path: Path) -> LedRun:
     return run
 
 
-def enrols(gatherer: WorkerRecorder, device: int) -> None:
+def enrols(gatherer: Recorder, device: int) -> None:
     """Let a device enroll, in 10 ms."""
     enrolment = Enrolment(device, "meters", 1, Goal.ENROLL, 0)
     gatherer.enrolment_began(enrolment)
@@ -72,9 +72,9 @@ def enrols(gatherer: WorkerRecorder, device: int) -> None:
     gatherer.enrolment_ended(enrolment)
 
 
-def worked(scenario: Scenario, *devices: int) -> WorkerRecorder:
+def worked(scenario: Scenario, *devices: int) -> Recorder:
     """Return what a worker has counted whose devices have all enrolled."""
-    gatherer = gatherer_of(scenario)
+    gatherer = recorder_of(scenario)
     for device in devices:
         enrols(gatherer, device)
     gatherer.fleet(
@@ -109,7 +109,7 @@ def test_a_parcel_counts_once_and_a_stranger_s_never(scenario: Scenario, run: Le
     run.merge("one", unpack(packed))
     run.merge("one", unpack(packed))
     run.merge("nobody", unpack(packed))
-    assert run.books.recorder.book.total().certificates == 1
+    assert run.books.record.book.total().certificates == 1
     run.store.close()
 
 
@@ -140,7 +140,7 @@ def test_an_interrupted_run_says_so(run: LedRun) -> None:
 
 def test_settled_is_when_nothing_is_planned(scenario: Scenario, run: LedRun) -> None:
     """By what the workers say of their devices."""
-    gatherer = gatherer_of(scenario)
+    gatherer = recorder_of(scenario)
     gatherer.fleet(FleetReading(1, {"deferred": 1}, cohorts={"meters": {"deferred": 1}}, planned=1))
     run.merge("one", gatherer.take_report())
     settled = [run.is_settled]
@@ -156,8 +156,8 @@ def test_a_full_disk_keeps_the_rows_for_later(scenario: Scenario, run: LedRun) -
     run.store._connection.execute(f"PRAGMA max_page_count = {pages}")
     run.merge("one", worked(scenario, *range(4)).take_report(GeneratorTotals(1.0, 1)))
     for device in range(4, 400):
-        enrols(gatherer := gatherer_of(scenario), device)
-        run.books.recorder.merge(0, gatherer.take_report())
+        enrols(gatherer := recorder_of(scenario), device)
+        run.books.record.merge(0, gatherer.take_report())
     run.write()
     told = [run.trouble]
     run.store._connection.execute("PRAGMA max_page_count = 1000000")

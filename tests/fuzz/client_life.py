@@ -24,12 +24,12 @@ from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
 from estsim.est.csr import CSRError, read_csr
 from estsim.est.transfer import TransferError, decode_body, encode_body
-from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import CohortRun, Device, Fleet, new_device
 from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.server_access import ServerAccess
+from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, GeneratorReading, Impact, Sample
 
 _LIFE_S: Final = 86_400.0

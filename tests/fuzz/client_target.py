@@ -168,7 +168,7 @@ class ClientTarget:
         for number in numbers:
             draw = Draw.of(seed, "client", number)
             self._life = Life(
-                draw, number, draw.one(self._cohorts), wire=wire, recorder=books.recorder, servers=self._servers
+                draw, number, draw.one(self._cohorts), wire=wire, recorder=books.record.own, servers=self._servers
             )
             report = await self._life.live()
             report.problems += self._log.problems()
@@ -186,7 +186,7 @@ class ClientTarget:
         path = self._folder / f"run-{self._blocks}.sqlite"
         with RunStore(path) as store:
             books.introduce(store)
-            store.write(books.recorder.take_batch())
+            store.write(books.record.take_batch())
         with RunReader(path) as reader:
             written = sum(1 for _ in reader.exchanges())
             if written != rows:

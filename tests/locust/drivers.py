@@ -42,7 +42,7 @@ async def on_trio(place: Place) -> Rows:
     scenario = place.plan()
     host = place.host(scenario)
     fleet, clock = fleet_of(host), RunClock.start()
-    rows = Rows({each.name: each.devices for each in scenario.cohorts})
+    rows = Rows()
     ledger = Ledger(rows, clock)
     access = ServerAccess.to(host, groups_offered(scenario), clock)
     shard = Shard(fleet, ExchangeTask(access, ledger, clock, request_ids=request_ids("t")), ledger, clock)

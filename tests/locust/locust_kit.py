@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from estsim.device.states import State
-from estsim.figures.recorder import Recorder
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.fleet.devices import Device, Fleet
 from estsim.fleet.exchange_context import request_ids
@@ -20,6 +19,7 @@ from estsim.fleet.orders import Order, orders_of
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.trust import trust_file
 from estsim.pki.manufacturer import ManufacturerCA
+from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, Sample
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
@@ -71,8 +71,8 @@ class Place:
 class Rows(Recorder):
     """A recorder that remembers the rows it was handed."""
 
-    def __init__(self, cohorts: dict[str, int]) -> None:
-        super().__init__(cohorts=cohorts)
+    def __init__(self) -> None:
+        super().__init__()
         self.samples: list[Sample] = []
         self.left_open: list[Enrolment] = []
 
@@ -146,7 +146,7 @@ class Boards:
 
     def __post_init__(self) -> None:
         scenario = self.host.scenario
-        self.rows = Rows({each.name: each.devices for each in scenario.cohorts})
+        self.rows = Rows()
         self.request_ids = request_ids("b")
         self.fleet = fleet_of(self.host)
         self.clock = RunClock.start()

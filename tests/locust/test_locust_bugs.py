@@ -31,7 +31,7 @@ class Other(User):
     @task
     def wait_for_the_end(self):
         run = lead_of(self.environment).run
-        if run is not None and run.books.recorder.fleet_reading.states.get("operational") == 7:
+        if run is not None and run.books.record.fleet_reading.states.get("operational") == 7:
             gevent.spawn(self.environment.runner.quit)
         gevent.sleep(0.5)
 """

@@ -16,19 +16,18 @@ from hypothesis import strategies as st
 from estsim.errors import StoreError
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal, ImpactKind
 from estsim.est.outcome import OutcomeClass
-from estsim.figures.recorder import Recorder
 from estsim.record.phases import Stretch
+from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, FleetReading, Impact, Sample
 from estsim.record.store import RunStore
-from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import pack, unpack
 
 _TESTS = Path(__file__).parents[1]
 sys.path.extend(str(_TESTS / folder) for folder in ("corpus",))
 
-from corpus_figures import names, unpacked  # noqa: E402 - from where the path says
-from oracle_counts import differences  # noqa: E402 - from where the path says
-from record_builders import COHORTS, S, a_sample, enrolments, samples  # noqa: E402 - from where the path says
+from corpus_figures import names, unpacked  # noqa: E402 - where the path says
+from oracle_counts import differences  # noqa: E402 - where the path says
+from record_builders import COHORTS, OneProcess, S, a_sample, enrolments, samples  # noqa: E402 - where the path says
 
 PHASES = (Stretch("warmup", 0.0, 30.0), Stretch("steady", 30.0, 150.0))
 _FAULT = "CREATE TEMP TRIGGER fault AFTER INSERT ON tallies BEGIN SELECT RAISE(FAIL, 'no disk'); END"
@@ -41,7 +40,7 @@ def introduce(store: RunStore, phases: Sequence[Stretch]) -> None:
     store.put(cohorts=json.dumps(COHORTS), phases=json.dumps(spans))
 
 
-def tell(recorder: Recorder | WorkerRecorder, each: Told) -> None:
+def tell(recorder: Recorder, each: Told) -> None:
     """Tell a recorder of an exchange that ended, or of what began and may have ended."""
     if isinstance(each, Sample):
         recorder.exchange(each)
@@ -55,7 +54,7 @@ def tell(recorder: Recorder | WorkerRecorder, each: Told) -> None:
             recorder.impact_ended(each)
 
 
-def write(store: RunStore, recorder: Recorder, *, fails: bool = False) -> None:
+def write(store: RunStore, recorder: OneProcess, *, fails: bool = False) -> None:
     """Write what has come; where the disk fails after some counts, it is kept, and written the next time."""
     batch = recorder.take_batch()
     if not (fails and batch.counted):
@@ -117,8 +116,8 @@ def test_whatever_happens_in_a_run(  # noqa: PLR0917 - drawn
 ) -> None:
     """In any order, written in any number of batches, by the process that leads or by others."""
     phases = PHASES if phased else ()
-    led = Recorder(cohorts=COHORTS, phases=phases)
-    others = [WorkerRecorder(phases=phases) for _ in range(workers)]
+    led = OneProcess(cohorts=COHORTS, phases=phases)
+    others = [Recorder(phases=phases) for _ in range(workers)]
     everything: list[Told] = [*told, *searches, *struck]
     order.shuffle(everything)
     folder = tmp_path_factory.mktemp("run")
@@ -144,12 +143,11 @@ sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from threading import Thread
 from test_oracle_counts import PHASES, a_life, introduce
-from record_builders import COHORTS
-from estsim.figures.recorder import Recorder
+from record_builders import COHORTS, OneProcess
 from estsim.record.store import RunStore
-from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.recorder import Recorder
 from estsim.record.worker_report import pack, unpack
-rng, led, other = random.Random(7), Recorder(cohorts=COHORTS, phases=PHASES), WorkerRecorder(phases=PHASES)
+rng, led, other = random.Random(7), OneProcess(cohorts=COHORTS, phases=PHASES), Recorder(phases=PHASES)
 store, writer = RunStore(Path(sys.argv[1])), None
 introduce(store, PHASES)
 print("begun", flush=True)
@@ -165,7 +163,7 @@ for number in range(1_000_000):
 """
 
 
-def a_life(rng: random.Random, recorder: Recorder | WorkerRecorder, number: int, open_ones: list[Enrolment]) -> None:
+def a_life(rng: random.Random, recorder: Recorder, number: int, open_ones: list[Enrolment]) -> None:
     """Let a device seek a certificate, and end what another sought some time before: while rows are being written."""
     at_ns, cohort = number * S // 10, "north" if number % 4 < 2 else "south"  # each recorder has both cohorts
     enrolment = Enrolment(number, cohort, 1, rng.choice([*Goal]), at_ns)

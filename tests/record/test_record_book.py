@@ -6,12 +6,11 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builders import COHORTS, MS, S, a_sample, an_enrolment, enrolments, samples
+from record_builders import COHORTS, MS, OneProcess, S, a_sample, an_enrolment, enrolments, samples
 
 from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.figures.recorder import Recorder
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.record.ages import Ages
 from estsim.record.phases import Stretch
@@ -22,7 +21,7 @@ _SIX = RetryAfter(6.0, RetryAfterForm.SECONDS)
 _PHASES = (Stretch("warmup", 0.0, 30.0), Stretch("calm", 30.0, 90.0), Stretch("storm", 90.0, 1000.0))
 
 
-def told(recorder: Recorder, exchanges: Sequence[Sample], searches: Sequence[Enrolment] = ()) -> Recorder:
+def told(recorder: OneProcess, exchanges: Sequence[Sample], searches: Sequence[Enrolment] = ()) -> OneProcess:
     """Tell a recorder everything in the order in which it ends."""
     moments: list[tuple[int, int, Sample | Enrolment]] = [(each.stamps.ended_ns, 1, each) for each in exchanges]
     moments += [(each.intended_ns, 0, each) for each in searches]
@@ -61,8 +60,8 @@ def ages_counted(ages: Ages) -> object:
 @given(st.lists(samples(), max_size=60), enrolments())
 def test_a_total_is_its_phases_and_what_is_in_none(exchanges: list[Sample], searches: Sequence[Enrolment]) -> None:
     """Without a warmup nothing is lost and nothing is counted twice, however many slices it went through."""
-    plain = told(Recorder(cohorts=COHORTS), exchanges, searches)
-    phased = told(Recorder(cohorts=COHORTS, phases=_PHASES[1:]), exchanges, searches)
+    plain = told(OneProcess(cohorts=COHORTS), exchanges, searches)
+    phased = told(OneProcess(cohorts=COHORTS, phases=_PHASES[1:]), exchanges, searches)
     assert counts(phased.book.total()) == counts(plain.book.total())
     assert plain.book.total().requests == len(exchanges)
     in_phases = sum(phased.book.phase(phase.name).requests for phase in phased.book.phases)
@@ -73,9 +72,9 @@ def test_a_total_is_its_phases_and_what_is_in_none(exchanges: list[Sample], sear
 @given(st.lists(samples(), max_size=60), enrolments())
 def test_a_warmup_counts_nowhere_else(exchanges: list[Sample], searches: Sequence[Enrolment]) -> None:
     """The rest of the run is what it would have been without it."""
-    warm = told(Recorder(cohorts=COHORTS, phases=_PHASES), exchanges, searches)
+    warm = told(OneProcess(cohorts=COHORTS, phases=_PHASES), exchanges, searches)
     rest = told(
-        Recorder(cohorts=COHORTS),
+        OneProcess(cohorts=COHORTS),
         [each for each in exchanges if each.stamps.intended_ns >= 30 * S],
         [each for each in searches if each.intended_ns >= 30 * S],
     )
@@ -88,7 +87,7 @@ def test_a_warmup_counts_nowhere_else(exchanges: list[Sample], searches: Sequenc
 @given(st.lists(samples(), max_size=60))
 def test_blocks_hold_each_latency_once(exchanges: list[Sample]) -> None:
     """Whether their slice is finished or under way."""
-    recorder = told(Recorder(cohorts=COHORTS), exchanges)
+    recorder = told(OneProcess(cohorts=COHORTS), exchanges)
     blocks = recorder.book.blocks()
     for operation, tally in recorder.book.total().operations.items():
         for period_s in (None, 60.0):
@@ -97,14 +96,14 @@ def test_blocks_hold_each_latency_once(exchanges: list[Sample]) -> None:
             assert sum(block.total for block in held) == tally.response.total
 
 
-def snapshot(recorder: Recorder, at_s: float) -> Snapshot:
+def snapshot(recorder: OneProcess, at_s: float) -> Snapshot:
     """Return what is shown then."""
     return recorder.snapshot(name="", target="", stage=RunStage.RUNNING, at_ns=round(at_s * S), duration_s=None)
 
 
 def test_the_last_window_forgets() -> None:
     """After a minute of silence it is empty, while the totals stay."""
-    recorder = told(Recorder(cohorts=COHORTS), [a_sample(at_ns=5 * S, device=number) for number in range(30)])
+    recorder = told(OneProcess(cohorts=COHORTS), [a_sample(at_ns=5 * S, device=number) for number in range(30)])
     near = snapshot(recorder, 20.0)
     assert (near.window.requests, near.window.operations[0].requests) == (30, 30)
     assert near.window.seconds == 20.0
@@ -114,7 +113,7 @@ def test_the_last_window_forgets() -> None:
 
 def test_each_cohort_has_its_figures() -> None:
     """Requests, certificates, failures and states of the one are not the other's."""
-    recorder = Recorder(cohorts=COHORTS)
+    recorder = OneProcess(cohorts=COHORTS)
     recorder.fleet(FleetReading(0, {"deferred": 3}, cohorts={"north": {"deferred": 3, "off": 37}}))
     told(
         recorder,
@@ -139,7 +138,7 @@ def a_poll(at_s: float, *, told_s: float = 6.0, gap_s: float = 6.0, device: int 
 
 def test_the_display_sees_a_herd_march_in_step() -> None:
     """R, the rhythm and the kept gaps of the last whole window, as the summary has them of the run."""
-    recorder = Recorder(cohorts=COHORTS)
+    recorder = OneProcess(cohorts=COHORTS)
     deferrals = [a_sample(OutcomeClass.DEFERRED, at_ns=n * S, device=n, retry_after=_SIX) for n in range(40)]
     herd = [a_poll(60.0 + 6.0 * turn, device=device) for turn in range(8) for device in range(40)]
     told(recorder, [*deferrals, *herd])
@@ -155,7 +154,7 @@ def test_a_window_at_a_time_gives_the_figure_of_the_whole() -> None:
     """However often the display asks."""
     random = Random(5)
     times = sorted(random.gauss(6.0 * random.randrange(10, 30), 0.8) for _ in range(3000))
-    recorder = Recorder(cohorts=COHORTS)
+    recorder = OneProcess(cohorts=COHORTS)
     recorder.exchange(a_sample(OutcomeClass.DEFERRED, retry_after=_SIX))
     for number, at_s in enumerate(times):
         recorder.exchange(a_poll(at_s))
@@ -167,7 +166,7 @@ def test_a_window_at_a_time_gives_the_figure_of_the_whole() -> None:
 
 def test_expected_refusals_are_no_failures() -> None:
     """They are counted by class and as expected, and nobody waits for their certificate."""
-    recorder = Recorder(cohorts={"north": 2})
+    recorder = OneProcess(cohorts={"north": 2})
     refusal = a_sample(OutcomeClass.UNAUTHORIZED, at_ns=S, device=1, detail="who?")
     refusal.expected = True
     refused = an_enrolment(at_ns=S, took_ns=S, device=1, end=EnrolmentEnd.REFUSED)
@@ -181,7 +180,7 @@ def test_expected_refusals_are_no_failures() -> None:
 
 def test_a_finding_fails_the_run_and_is_kept() -> None:
     """It is listed, told on the display, and written."""
-    recorder = Recorder(cohorts=COHORTS)
+    recorder = OneProcess(cohorts=COHORTS)
     recorder.finding(3 * S, "device 7 has an expired certificate and was issued another")
     assert recorder.findings == ["device 7 has an expired certificate and was issued another"]
     assert snapshot(recorder, 4.0).marks[0][0] == 3.0

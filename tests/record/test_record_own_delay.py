@@ -9,21 +9,20 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builders import MS, S, a_sample, an_enrolment, samples
+from record_builders import MS, OneProcess, S, a_sample, an_enrolment, samples
 
 from estsim.errors import Trouble
 from estsim.est.enrolment import EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.figures.recorder import Recorder
 from estsim.figures.summary import RunFacts, Summary
 from estsim.figures.summary_builder import build_summary
 from estsim.figures.thresholds import AbortWatch, parse_threshold, parse_thresholds
 from estsim.figures.without_delay import tally_without_delay
 from estsim.record.generator_totals import GeneratorTotals
+from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, GeneratorReading, PollPlan, Sample
 from estsim.record.store import RunStore
-from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import pack, unpack
 from estsim.report.run_report import read_run
 
@@ -51,10 +50,10 @@ def a_search(
     return enrolment
 
 
-def recorded(*deeds: Sample | Enrolment, ways: str = "alone") -> Recorder:
+def recorded(*deeds: Sample | Enrolment, ways: str = "alone") -> OneProcess:
     """Return the recorder of a run, of this process or of two workers."""
-    led = Recorder(cohorts=COHORTS)
-    workers = [WorkerRecorder(), WorkerRecorder()]
+    led = OneProcess(cohorts=COHORTS)
+    workers = [Recorder(), Recorder()]
     for number, deed in enumerate(deeds):
         records = led if ways == "alone" else workers[number % 2]
         if isinstance(deed, Sample):
@@ -68,7 +67,7 @@ def recorded(*deeds: Sample | Enrolment, ways: str = "alone") -> Recorder:
     return led
 
 
-def summary_of(recorder: Recorder, *thresholds: str) -> Summary:
+def summary_of(recorder: OneProcess, *thresholds: str) -> Summary:
     """Return what a run came to."""
     return build_summary(
         FACTS,

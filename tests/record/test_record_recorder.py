@@ -5,18 +5,17 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builders import MS, S, a_recorder, a_sample, an_enrolment, enrolments, samples
+from record_builders import MS, OneProcess, S, a_recorder, a_sample, an_enrolment, enrolments, samples
 
 from estsim.errors import Phase
 from estsim.est.enrolment import Cause
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.figures.recorder import Recorder
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, Sample
 
 
-def _snapshot(recorder: Recorder, at_ns: int) -> Snapshot:
+def _snapshot(recorder: OneProcess, at_ns: int) -> Snapshot:
     return recorder.snapshot(name="n", target="t", stage=RunStage.RUNNING, at_ns=at_ns, duration_s=60.0)
 
 

@@ -9,11 +9,11 @@ import pytest
 from record_builders import a_sample, an_enrolment
 
 from estsim.errors import StoreError
+from estsim.record.recorder import Recorder
 from estsim.record.run_reader import RunReader
 from estsim.record.salvage import is_storable, save
 from estsim.record.sample import MarkRow
 from estsim.record.store import Batch, RunStore
-from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import WorkerReportError, pack, unpack
 
 
@@ -78,7 +78,7 @@ def test_a_full_disk_is_no_bug(store: RunStore) -> None:
 
 def test_a_parcel_leaves_out_a_row_that_cannot_be_made_and_tells_of_the_bug() -> None:
     """A worker sends the others, and its counts."""
-    gatherer = WorkerRecorder()
+    gatherer = Recorder()
     details: list[Any] = ["a", {"a": "bug"}, "b"]
     for number, detail in enumerate(details):
         gatherer.exchange(a_sample(device=number, detail=detail))
@@ -90,7 +90,7 @@ def test_a_parcel_leaves_out_a_row_that_cannot_be_made_and_tells_of_the_bug() ->
 @pytest.mark.parametrize("odd", [1 << 63, [1], {"a": 1}])
 def test_a_parcel_whose_rows_no_store_takes_is_refused(odd: object) -> None:
     """Who sends it is a stranger, so it is no bug, and nothing of it is counted."""
-    gatherer = WorkerRecorder()
+    gatherer = Recorder()
     gatherer.exchange(a_sample())
     parts = msgpack.unpackb(pack(gatherer.take_report()), strict_map_key=False)
     parts["rows"]["marks"] = [(0, "mark", odd)]

@@ -7,12 +7,11 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builders import S, a_recorder, a_sample, enrolments, samples
+from record_builders import OneProcess, S, a_recorder, a_sample, enrolments, samples
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
 from estsim.figures.deferral import Scope, Scopes
-from estsim.figures.recorder import Recorder
 from estsim.figures.summary import RunFacts
 from estsim.figures.summary_builder import build_summary
 from estsim.figures.summary_errors import error_summaries
@@ -24,7 +23,7 @@ from estsim.record.tally import MAX_ERRORS, Tally, total_of
 _FACTS = RunFacts("id", "name", 1, "", "", "0", 1, "", (), "")
 
 
-def _figures(tallies: Sequence[Tally], saturation: Recorder) -> object:
+def _figures(tallies: Sequence[Tally], saturation: OneProcess) -> object:
     scope = Scope(total_of(tallies), 80, 200 * S, {"operational": 80})
     return build_summary(
         _FACTS,

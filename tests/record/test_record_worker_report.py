@@ -7,30 +7,29 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builders import COHORTS, S, a_recorder, a_sample, an_enrolment, enrolments, samples
+from record_builders import COHORTS, OneProcess, S, a_recorder, a_sample, an_enrolment, enrolments, samples
 
 from estsim.errors import Trouble
 from estsim.est.outcome import OutcomeClass
 from estsim.figures.incidence import Incidence
-from estsim.figures.recorder import Recorder
 from estsim.figures.snapshot import RunStage, Snapshot, WindowSnapshot
 from estsim.figures.summary import RunFacts
 from estsim.figures.summary_builder import build_summary
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.histograms import Histogram
 from estsim.record.phases import Stretch
+from estsim.record.recorder import Recorder
 from estsim.record.rows import GENERATOR_COLUMNS
 from estsim.record.run_reader import RunReader
 from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, Sample
 from estsim.record.store import RunStore
-from estsim.record.worker_recorder import WorkerRecorder
 from estsim.record.worker_report import WorkerReport, WorkerReportError, fleet_of, pack, unpack
 
 _FACTS = RunFacts("id", "name", 1, "", "", "0", 2, "", (), "")
 _END_NS = 210 * S
 
 
-def _summary(recorder: Recorder) -> object:
+def _summary(recorder: OneProcess) -> object:
     totals = GeneratorTotals(1.0, 1)
     scopes, watch = recorder.scopes(_END_NS), recorder.saturation
     blamed = watch.of_thresholds
@@ -39,13 +38,13 @@ def _summary(recorder: Recorder) -> object:
     )
 
 
-def _shown(recorder: Recorder) -> Snapshot:
+def _shown(recorder: OneProcess) -> Snapshot:
     """Return the display, less its last window: drawn searches are told in no order of time."""
     shown = recorder.snapshot(name="n", target="t", stage=RunStage.DONE, at_ns=_END_NS, duration_s=None)
     return replace(shown, window=WindowSnapshot(), cohorts=())
 
 
-def _told(gatherer: WorkerRecorder, deeds: Sequence[Sample | Enrolment]) -> None:
+def _told(gatherer: Recorder, deeds: Sequence[Sample | Enrolment]) -> None:
     for deed in deeds:
         if isinstance(deed, Sample):
             gatherer.exchange(deed)
@@ -62,8 +61,8 @@ def test_workers_in_parcels_make_the_run_of_one_process(
 ) -> None:
     """Spread over workers, cut anywhere, sent as bytes and merged in turn: the summary and the display are the same."""
     exchanges = sorted(exchanges, key=lambda sample: sample.stamps.ended_ns)
-    whole, led = a_recorder(exchanges, searches), Recorder(cohorts=COHORTS)
-    gatherers = [WorkerRecorder() for _ in range(workers)]
+    whole, led = a_recorder(exchanges, searches), OneProcess(cohorts=COHORTS)
+    gatherers = [Recorder() for _ in range(workers)]
     told: list[Sample | Enrolment] = [*exchanges, *searches]
     deeds = [[deed for deed in told if deed.device % workers == w] for w in range(workers)]
     for cut in range(0, max(map(len, deeds)) + a_parcel, a_parcel):
@@ -81,7 +80,7 @@ def test_rows_arrive_as_they_would_have_been_written(
 ) -> None:
     """The store of a led run holds the rows of its workers."""
     folder = tmp_path_factory.mktemp("run")
-    whole, led, gatherer = a_recorder(exchanges, searches), Recorder(cohorts=COHORTS), WorkerRecorder()
+    whole, led, gatherer = a_recorder(exchanges, searches), OneProcess(cohorts=COHORTS), Recorder()
     _told(gatherer, [*exchanges, *searches])
     led.merge(0, unpack(pack(gatherer.take_report())))
     for name, recorder in (("whole", whole), ("led", led)):
@@ -96,8 +95,8 @@ def test_rows_arrive_as_they_would_have_been_written(
 def test_phases_and_late_parcels_are_counted_where_they_belong() -> None:
     """A worker that sends late, when the slice has been closed, still counts in its phase, window and blocks."""
     phases = (Stretch("calm", 0.0, 60.0), Stretch("storm", 60.0, 120.0))
-    led = Recorder(cohorts=COHORTS, phases=phases)
-    early, late = WorkerRecorder(phases=phases), WorkerRecorder(phases=phases)
+    led = OneProcess(cohorts=COHORTS, phases=phases)
+    early, late = Recorder(phases=phases), Recorder(phases=phases)
     for at_s in (5, 65, 115):
         early.exchange(a_sample(device=0, at_ns=at_s * S))
         late.exchange(a_sample(device=1, at_ns=at_s * S))
@@ -112,9 +111,9 @@ def test_phases_and_late_parcels_are_counted_where_they_belong() -> None:
 
 def test_readings_are_told_apart_and_judged_apart() -> None:
     """One busy worker among two saturates the run, and the display shows the busier one, and memory of both."""
-    led = Recorder(cohorts=COHORTS)
+    led = OneProcess(cohorts=COHORTS)
     for worker, share in ((0, 0.2), (1, 0.99)):
-        gatherer = WorkerRecorder()
+        gatherer = Recorder()
         for second in range(1, 13):
             gatherer.generator(GeneratorReading(second * S, share, 2**20, 3, 5))
             led.merge(worker, unpack(pack(gatherer.take_report())))
@@ -130,7 +129,7 @@ def test_readings_are_told_apart_and_judged_apart() -> None:
 
 def test_findings_and_what_ran_out_reach_the_leader() -> None:
     """A finding fails the run there; a worker that ran out of ports saturates it."""
-    gatherer, led = WorkerRecorder(), Recorder(cohorts=COHORTS)
+    gatherer, led = Recorder(), OneProcess(cohorts=COHORTS)
     gatherer.finding(S, "certified an expired device")
     failed = a_sample(OutcomeClass.FAILED, at_ns=3 * S, detail="no local port is free")
     failed.trouble = Trouble.GENERATOR
@@ -140,9 +139,19 @@ def test_findings_and_what_ran_out_reach_the_leader() -> None:
     assert "no local port is free, first after 3 s" in (led.saturation.verdict() or pytest.fail("kept up")).why
 
 
+def test_a_device_that_meets_bugs_again_and_again_is_counted_once() -> None:
+    """Also where another report was taken in between: it is one device that was stopped, and every bug counts."""
+    recorder, led = Recorder(), OneProcess(cohorts=COHORTS)
+    for second in range(3):
+        recorder.internal_error(KeyError("a bug"), at_ns=second * S, device=7)
+        led.merge(1, unpack(pack(recorder.take_report())))
+    (kind,) = led.internal_errors.kinds.values()
+    assert (led.internal_errors.devices, kind.devices, kind.numbers, kind.count) == (1, 1, (7,), 3)
+
+
 def test_the_last_parcel_says_what_the_worker_cost() -> None:
     """Its totals come back whole, and the number of the worker report counts on."""
-    gatherer = WorkerRecorder()
+    gatherer = Recorder()
     delays = Histogram()
     delays.record_ns(1_000_000)
     assert gatherer.take_report().number == 1
@@ -168,7 +177,7 @@ def test_other_bytes_are_no_parcel(packed: bytes) -> None:
 @given(st.data())
 def test_a_parcel_that_lost_a_part_is_refused(data: st.DataObject) -> None:
     """Each of its parts is needed, and in its shape."""
-    gatherer = WorkerRecorder()
+    gatherer = Recorder()
     _told(gatherer, [a_sample(), an_enrolment(took_ns=S)])
     parts = msgpack.unpackb(pack(gatherer.take_report()), strict_map_key=False)
     key = data.draw(st.sampled_from(sorted(parts)))
@@ -185,7 +194,7 @@ def test_a_parcel_of_another_version_says_so() -> None:
 
 def test_texts_of_a_stranger_are_harmless() -> None:
     """What a worker has escaped where it came in, who forges a worker report has not: rows, findings and notices."""
-    gatherer, bad = WorkerRecorder(), "\x1b[2J\nforged \u202e"
+    gatherer, bad = Recorder(), "\x1b[2J\nforged \u202e"
     gatherer.finding(S, bad)
     gatherer.notice(S, bad)
     gatherer.exchange(a_sample(OutcomeClass.FAILED, at_ns=S, detail=bad))
@@ -198,10 +207,10 @@ def test_texts_of_a_stranger_are_harmless() -> None:
 
 def test_an_empty_parcel_changes_nothing() -> None:
     """A worker with nothing to say says so each second."""
-    led = Recorder(cohorts=COHORTS)
+    led = OneProcess(cohorts=COHORTS)
     before = led.scopes(0).run
-    led.merge(0, unpack(pack(WorkerRecorder().take_report())))
+    led.merge(0, unpack(pack(Recorder().take_report())))
     after = led.scopes(0).run
     assert (after.tally.requests, after.states, after.devices) == (0, before.states, before.devices)
     assert isinstance(after.time_to_certificate, Incidence)
-    assert isinstance(WorkerRecorder().take_report(), WorkerReport)
+    assert isinstance(Recorder().take_report(), WorkerReport)

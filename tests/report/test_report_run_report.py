@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builders import COHORTS, MS, S, a_sample, an_enrolment, enrolments, samples
+from record_builders import COHORTS, MS, OneProcess, S, a_sample, an_enrolment, enrolments, samples
 
 from estsim.errors import StoreError, Trouble, UsageError
 from estsim.est.enrolment import Cause, EnrolmentEnd
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.figures.recorder import Recorder
 from estsim.figures.summary import RunFacts
 from estsim.figures.summary_builder import build_summary
 from estsim.figures.summary_errors import error_summaries
@@ -35,9 +34,9 @@ PHASES = (Stretch("warmup", 0.0, 30.0), Stretch("steady", 30.0, 150.0))
 
 def a_recorder(
     exchanges: Sequence[Sample] = (), searches: Sequence[Enrolment] = (), phases: Sequence[Stretch] = ()
-) -> Recorder:
+) -> OneProcess:
     """Return a recorder that was told of the given exchanges and enrolments."""
-    recorder = Recorder(cohorts=COHORTS, phases=phases)
+    recorder = OneProcess(cohorts=COHORTS, phases=phases)
     for sample in exchanges:
         recorder.exchange(sample)
     for enrolment in searches:
@@ -48,7 +47,7 @@ def a_recorder(
 
 
 def report_of(
-    folder: Path, recorder: Recorder, *, phases: Sequence[Stretch] = (), facts: Mapping[str, str] | None = None
+    folder: Path, recorder: OneProcess, *, phases: Sequence[Stretch] = (), facts: Mapping[str, str] | None = None
 ) -> RunReport:
     """Write what a recorder was told, and read it as a report does."""
     (folder / "run.sqlite").unlink(missing_ok=True)
@@ -75,7 +74,7 @@ def alike(ours: object, theirs: object, where: str = "") -> None:
         assert ours == theirs, where
 
 
-def summaries(report: RunReport, recorder: Recorder) -> tuple[dict[str, object], dict[str, object]]:
+def summaries(report: RunReport, recorder: OneProcess) -> tuple[dict[str, object], dict[str, object]]:
     """Return the summary made from the store and that of the recorder, of what both know."""
     facts = RunFacts("", "", 0, "", "", "", 1, "", (), "")
     theirs = build_summary(
@@ -161,7 +160,7 @@ def test_the_fleet_is_carried_from_change_to_change(tmp_path: Path) -> None:
     recorder = a_recorder([a_sample(at_ns=600 * S)])
     for second, enrolled in ((0, 0), (3, 10), (400, 40)):
         north = {"off": 40 - enrolled, "operational": enrolled}
-        recorder.fleet(FleetReading(second * S, cohorts={"north": north, "south": {"off": 40}}))
+        recorder.record.fleet(FleetReading(second * S, cohorts={"north": north, "south": {"off": 40}}))
     fleet = report_of(tmp_path, recorder).fleet
     assert (fleet.width_s, fleet.points) == (5, 121)
     assert fleet.points <= MAX_POINTS

@@ -21,7 +21,7 @@ def play_events(run: LedRun, sandbox: Sandbox | None) -> None:
             text = _done(happening.what, sandbox)
             stirs = not isinstance(happening.what, Mark | Retire | SandboxChange)
             at_ns = max(0, run.clock.now_ns())
-            run.books.recorder.mark(at_ns, text, kind="event" if stirs else "mark", stirs=stirs)
+            run.books.record.mark(at_ns, text, kind="event" if stirs else "mark", stirs=stirs)
 
 
 def _done(what: What, sandbox: Sandbox | None) -> str:

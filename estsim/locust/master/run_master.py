@@ -126,7 +126,7 @@ class RunMaster:
         if self._sandbox is not None:
             self._sandbox.begin(run.clock.wall_epoch_s)
         for notice in notices_of(run.scenario):
-            run.books.recorder.mark(0, notice, kind="notice")
+            run.books.record.mark(0, notice, kind="notice")
         if self._registry is not None:
             self._registry.begin(run, host)
         else:
@@ -143,7 +143,7 @@ class RunMaster:
 
     def _play_here(self, host: Host, run: LedRun) -> None:
         """Play the whole fleet in this process."""
-        recorder = run.books.recorder
+        recorder = run.books.record.own
         play = LocustFleet(host, WHOLE, recorder, run.clock, run_id=run.books.id)
         play.make()
         put_on(self._environment, play)
@@ -192,7 +192,7 @@ class RunMaster:
         told = 0
         while not is_over.wait(_TEND_S):
             with noting(run.note):
-                pool.apply(run.write)
+                run.write(pool.apply)
             with noting(run.note):
                 if self._registry is not None:
                     self._registry.look_after(run)
@@ -212,7 +212,7 @@ class RunMaster:
         if code is not None and self._sandbox is not self._missed:
             self._missed = self._sandbox
             at_ns = max(0, run.clock.now_ns())
-            run.books.recorder.miss(at_ns=at_ns, told=sandbox_ended(code, at_ns=at_ns))
+            run.books.record.miss(at_ns=at_ns, told=sandbox_ended(code, at_ns=at_ns))
 
     # -- the end
 
@@ -243,7 +243,7 @@ class RunMaster:
         if self._sandbox is not None and (bug := self._sandbox.bug()) is not None:
             run.note(bug)
         if self._sandbox is not None and (unwritten := self._sandbox.unwritten()) is not None:
-            run.books.recorder.miss(at_ns=max(0, run.clock.now_ns()), told=unwritten)
+            run.books.record.miss(at_ns=max(0, run.clock.now_ns()), told=unwritten)
         try:
             end = self.end_of_run = run.finish(Ending.ABORTED if self._is_interrupted else Ending.FINISHED)
         except Exception as error:  # noqa: BLE001 - Locust would go on, and say that all is well
@@ -303,7 +303,7 @@ def _try(host: Host, run: LedRun) -> None:
     request_id = f"{books.id}-preflight" if scenario.generator.request_ids else None
     flight = run_through(fly(cohorts, access, BlockingIo(), seed=scenario.seed, request_id=request_id))
     for sample in flight.samples:
-        books.recorder.exchange(sample)
+        books.record.own.exchange(sample)
     flight.check(str(host.url), scenario.target)
     if notice := passed_over(cohorts, flight):
-        books.recorder.notice(0, notice)
+        books.record.notice(0, notice)

@@ -18,7 +18,7 @@ from estsim.errors import EstsimError, noting
 from estsim.figures.exits import Exit
 from estsim.fleet.assignment import Assignment
 from estsim.fleet.clock import RunClock
-from estsim.fleet.demands import gatherer_of
+from estsim.fleet.demands import recorder_of
 from estsim.fleet.destination import OwnDestination
 from estsim.fleet.error_log import told_elsewhere
 from estsim.fleet.link_secret import Secret
@@ -31,7 +31,7 @@ from estsim.locust.users.master_of_worker import MasterOfWorker
 from estsim.locust.users.process_fleet import LocustFleet, put_on
 from estsim.locust.users.process_monitor import ProcessMonitor
 from estsim.record.generator_totals import GeneratorTotals
-from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.recorder import Recorder
 from estsim.record.worker_report import pack
 
 _LOG: Final = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class FleetWorker:
         self._link = MasterOfWorker(runner, secret, self._on_proved, self._give_up)
         self._offsets = Offsets()
         self._play: LocustFleet | None = None
-        self._gatherer: WorkerRecorder | None = None
+        self._recorder: Recorder | None = None
         self._watch: ProcessMonitor | None = None
         self._run_id = ""
         self._link.listen(PLAN, self._on_plan)
@@ -86,9 +86,9 @@ class FleetWorker:
 
     def _give_up_at(self, bug: Exception) -> None:
         """Tell the master of a bug of ours that leaves nothing to go on with, in a worker report that is the last."""
-        self._gatherer = self._gatherer or WorkerRecorder()
-        self._gatherer.internal_error(bug, at_ns=0)
-        self._send(pack(self._gatherer.take_report(GeneratorTotals(0.0, 0))), is_last=True)
+        self._recorder = self._recorder or Recorder()
+        self._recorder.internal_error(bug, at_ns=0)
+        self._send(pack(self._recorder.take_report(GeneratorTotals(0.0, 0))), is_last=True)
         self._give_up(told_elsewhere(bug, None), Exit.ERROR)
 
     def _begin(self, environment: Environment, assignment: Assignment) -> None:
@@ -98,14 +98,14 @@ class FleetWorker:
         scenario = assignment.scenario(source=own.source, own=own)
         host = assignment.host(scenario, own_key=self._key)
         clock = RunClock.at_wall(assignment.wall_epoch_s - (self._offsets.offset_s or 0.0))
-        self._gatherer = gatherer = gatherer_of(scenario)
+        self._recorder = recorder = recorder_of(scenario)
         run_id = f"{assignment.run_id}-w{assignment.part.slot}"
-        self._play = play = LocustFleet(host, assignment.part, gatherer, clock, run_id=run_id)
+        self._play = play = LocustFleet(host, assignment.part, recorder, clock, run_id=run_id)
         made = play.make()
         _LOG.info("estsim: %d devices of %s are ready", made, scenario.name)
         put_on(environment, play)
-        note = noting_by(clock, gatherer)
-        self._watch = ProcessMonitor(clock, lambda: play.in_flight, gatherer.generator, self._hand_on, note=note)
+        note = noting_by(clock, recorder)
+        self._watch = ProcessMonitor(clock, lambda: play.in_flight, recorder.generator, self._hand_on, note=note)
 
     def _on_clock(self, content: object) -> None:
         match content:
@@ -129,11 +129,11 @@ class FleetWorker:
 
     def _hand_on(self, totals: GeneratorTotals | None = None) -> None:
         """Send what has been counted and recorded; ``totals`` make it the last worker report."""
-        play, gatherer = self._play, self._gatherer
-        if play is None or gatherer is None:
+        play, recorder = self._play, self._recorder
+        if play is None or recorder is None:
             return
-        gatherer.fleet(play.reading())
-        worker_report = gatherer.take_report(totals)
+        recorder.fleet(play.reading())
+        worker_report = recorder.take_report(totals)
         if worker_report.internal_errors.count:
             self._environment.process_exit_code = int(Exit.ERROR)
         self._send(pack(worker_report), is_last=totals is not None)

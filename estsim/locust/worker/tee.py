@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from estsim.fleet.clock import NS_PER_S, RunClock
 from estsim.record.internal_errors import InternalErrors
+from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, GeneratorReading, Impact, Sample
-from estsim.record.worker_recorder import WorkerRecorder
 
 ExchangeListener = Callable[
     [Sample, float], None
@@ -17,7 +17,7 @@ ExchangeListener = Callable[
 class RecordsTee:
     """Hands everything to the recorder; ``offset_s`` is how far the master's wall clock is ahead of the run's."""
 
-    gatherer: WorkerRecorder
+    recorder: Recorder
     heard: ExchangeListener
     clock: RunClock
     offset_s: float
@@ -25,44 +25,44 @@ class RecordsTee:
 
     def exchange(self, sample: Sample) -> None:
         """Record an exchange that ended."""
-        self.gatherer.exchange(sample)
+        self.recorder.exchange(sample)
         self.heard(sample, self.clock.wall_s(sample.stamps.ended_ns / NS_PER_S) + self.offset_s)
 
     def enrolment_began(self, enrolment: Enrolment) -> None:
         """Record that a certificate is sought."""
-        self.gatherer.enrolment_began(enrolment)
+        self.recorder.enrolment_began(enrolment)
 
     def enrolment_ended(self, enrolment: Enrolment) -> None:
         """Record how a search ended."""
-        self.gatherer.enrolment_ended(enrolment)
+        self.recorder.enrolment_ended(enrolment)
 
     def enrolment_open(self, enrolment: Enrolment) -> None:
         """Record a search that is open at the end."""
-        self.gatherer.enrolment_open(enrolment)
+        self.recorder.enrolment_open(enrolment)
 
     def impact_began(self, impact: Impact) -> None:
         """Record that an event struck a device."""
-        self.gatherer.impact_began(impact)
+        self.recorder.impact_began(impact)
 
     def impact_ended(self, impact: Impact) -> None:
         """Record that a device has come through an event, or will not."""
-        self.gatherer.impact_ended(impact)
+        self.recorder.impact_ended(impact)
 
     def finding(self, at_ns: int, text: str) -> None:
         """Take note of a device that the server ought to have refused and accepted."""
-        self.gatherer.finding(at_ns, text)
+        self.recorder.finding(at_ns, text)
 
     def internal_error(
         self, error: BaseException, *, at_ns: int, device: int | None = None, cohort: str | None = None
     ) -> None:
         """Take note of a bug of ours, and of the device that it stopped, if any."""
-        self.gatherer.internal_error(error, at_ns=at_ns, device=device, cohort=cohort)
+        self.recorder.internal_error(error, at_ns=at_ns, device=device, cohort=cohort)
         self.errors.note(error, at_ns=at_ns, device=device)
 
     def notice(self, at_ns: int, text: str) -> None:
         """Take note of what a reader of the figures has to know, once for each text."""
-        self.gatherer.notice(at_ns, text)
+        self.recorder.notice(at_ns, text)
 
     def generator(self, reading: GeneratorReading) -> None:
         """Record what the generator says of itself."""
-        self.gatherer.generator(reading)
+        self.recorder.generator(reading)

@@ -42,7 +42,7 @@ from estsim.locust.worker.stats import StatsBook
 from estsim.locust.worker.tee import ExchangeListener
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.internal_errors import InternalErrors
-from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.recorder import Recorder
 from estsim.record.worker_report import WorkerReport, pack
 
 _BUG: Final = "internal error of estsim while creating the devices"
@@ -276,9 +276,9 @@ class Worker:
     async def _fail(self, bug: Exception) -> None:
         """Tell the master of a bug of ours that left nothing to play, in a last worker report, and leave."""
         self._note(bug)
-        gatherer = WorkerRecorder()
-        gatherer.internal_error(bug, at_ns=0)
-        self._unsent.append((pack(gatherer.take_report(GeneratorTotals(0.0, 0))), True))
+        recorder = Recorder()
+        recorder.internal_error(bug, at_ns=0)
+        self._unsent.append((pack(recorder.take_report(GeneratorTotals(0.0, 0))), True))
         await self._send_reports(within_s=_LAST_WORDS_S)
         await self._do(self._session.failed(_BUG, unquoted=_BUG))
 

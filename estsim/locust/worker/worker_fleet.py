@@ -24,7 +24,7 @@ from estsim.est.signing import PrivateKey
 from estsim.fleet.assignment import Assignment
 from estsim.fleet.boots import boots_of, is_timely
 from estsim.fleet.clock import RunClock
-from estsim.fleet.demands import gatherer_of, secrets_of
+from estsim.fleet.demands import recorder_of, secrets_of
 from estsim.fleet.devices import Device, spare_device
 from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.offer import groups_offered
@@ -61,13 +61,13 @@ class WorkerFleet:
         self._waiting = iter([(at_s, devices[number]) for at_s, number in boots_of(scenario, part)])
         self._extras = part.extras(scenario)
         self._on_stage: list[Device] = []  # begun, the youngest last, as many as Locust has users here
-        self._gatherer = gatherer_of(scenario)
+        self._recorder = recorder_of(scenario)
         ids = request_ids(f"{assignment.run_id}-w{part.slot}") if scenario.generator.request_ids else None
         self.errors = InternalErrors(secrets_of(scenario))
-        records = RecordsTee(self._gatherer, heard, clock, offset_s, self.errors)
+        records = RecordsTee(self._recorder, heard, clock, offset_s, self.errors)
         self.note = noting_by(clock, records)
         self._shard = process_fleet.begin(clock, records, groups=groups_offered(scenario), request_ids=ids)
-        self._loop_monitor = LoopMonitor(clock, lambda: self._shard.in_flight, self._gatherer.generator)
+        self._loop_monitor = LoopMonitor(clock, lambda: self._shard.in_flight, self._recorder.generator)
         self._fleet_scope = trio.CancelScope()
         self._over = trio.Event()
 
@@ -154,8 +154,8 @@ class WorkerFleet:
 
     def take_report(self, *, last: bool = False) -> WorkerReport:
         """Return what has been counted and recorded since the worker report before; the last one says what it cost."""
-        self._gatherer.fleet(self._shard.reading())
-        return self._gatherer.take_report(self._loop_monitor.totals() if last else None)
+        self._recorder.fleet(self._shard.reading())
+        return self._recorder.take_report(self._loop_monitor.totals() if last else None)
 
     async def stop(self) -> None:
         """Begin nothing more, and wait until what is under way has ended."""

@@ -20,7 +20,7 @@ from estsim.locust.worker.socket import node_name
 from estsim.locust.worker.tee import ExchangeListener
 from estsim.locust.worker.worker import Worker
 from estsim.record.generator_totals import GeneratorTotals
-from estsim.record.worker_recorder import WorkerRecorder
+from estsim.record.recorder import Recorder
 from estsim.record.worker_report import WorkerReport, unpack
 
 PLAN: Final = Assignment("r1", "version: 1", "https://est.example", (), explicit=True).packed()
@@ -33,7 +33,7 @@ class Players:
     slow: bool = False
     devices: int = 3
     moves: list[int] = field(default_factory=list)
-    gatherer: WorkerRecorder = field(default_factory=WorkerRecorder)
+    gatherer: Recorder = field(default_factory=Recorder)
     over: trio.Event = field(default_factory=trio.Event)
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:

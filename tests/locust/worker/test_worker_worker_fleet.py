@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.engine.run_server import RunServer, server_of
 from estsim.errors import UsageError
-from estsim.figures.recorder import Recorder
+from estsim.figures.live import LiveFigures
 from estsim.fleet.assignment import Assignment, Maker
-from estsim.fleet.demands import recorder_of
+from estsim.fleet.demands import record_of
 from estsim.fleet.part import Part
 from estsim.locust.worker.worker_fleet import WorkerFleet
 from estsim.pki.keys import make_key
+from estsim.record.run_record import RunRecord
 from estsim.record.worker_report import pack, unpack
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import KeyKind, Scenario
@@ -70,7 +71,7 @@ async def cast(server: RunServer, part: Part, *, offset_s: float = 0.0) -> Worke
 
 
 @asynccontextmanager
-async def playing(*troupes: WorkerFleet, recorder: Recorder) -> AsyncIterator[None]:
+async def playing(*troupes: WorkerFleet, record: RunRecord) -> AsyncIterator[None]:
     """Let troupes play beside the block, then stop them, and merge what they counted."""
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
@@ -80,32 +81,32 @@ async def playing(*troupes: WorkerFleet, recorder: Recorder) -> AsyncIterator[No
             for worker_fleet in troupes:
                 await worker_fleet.stop()
         for worker, worker_fleet in enumerate(troupes):
-            recorder.merge(worker, unpack(pack(worker_fleet.take_report(last=True))))
+            record.merge(worker, unpack(pack(worker_fleet.take_report(last=True))))
 
 
-async def until_certified(troupes: list[WorkerFleet], recorder: Recorder, count: int) -> None:
+async def until_certified(troupes: list[WorkerFleet], record: RunRecord, count: int) -> None:
     """Take worker reports until so many certificates have been issued."""
-    while recorder.book.total().certificates < count:
+    while record.book.total().certificates < count:
         await trio.sleep(0.02)
         for worker, worker_fleet in enumerate(troupes):
-            recorder.merge(worker, worker_fleet.take_report())
+            record.merge(worker, unpack(pack(worker_fleet.take_report())))
 
 
 async def test_two_workers_play_the_fleet_and_no_device_twice(tmp_path: Path) -> None:
     """By devices of their own manufacturers, which the sandbox trusts for the one above them."""
     async with server_of(plan(tmp_path), tmp_path) as server:
-        recorder = recorder_of(server.host.scenario)
+        record = record_of(server.host.scenario)
         troupes = [await cast(server, Part(slot, 2)) for slot in range(2)]
         assert [worker_fleet.devices for worker_fleet in troupes] == [4, 4]
-        async with playing(*troupes, recorder=recorder):
+        async with playing(*troupes, record=record):
             for worker_fleet in troupes:
                 await worker_fleet.boot(4, over_s=0.2)
                 assert worker_fleet.running == 4
-            await until_certified(troupes, recorder, 8)
-    scope = recorder.scope(recorder.fleet_reading.at_ns)
+            await until_certified(troupes, record, 8)
+    scope = LiveFigures(record).scopes(record.fleet_reading.at_ns).run
     assert scope.tally.certificates == 8
     assert dict(scope.states) == {"operational": 8}
-    batch = recorder.take_batch()
+    batch = record.take_batch()
     rows = [row for rows in batch.ready for row in rows["exchanges"]]
     assert {row[0] for row in rows} == set(range(8))
     ids = [row[6] for row in rows]
@@ -116,27 +117,27 @@ async def test_two_workers_play_the_fleet_and_no_device_twice(tmp_path: Path) ->
 async def test_locust_says_when_and_the_plan_says_who(tmp_path: Path) -> None:
     """The first to boot by the plan are the first users, whatever the plan's times are; nobody begins unasked."""
     async with server_of(plan(tmp_path), tmp_path) as server:
-        recorder, worker_fleet = recorder_of(server.host.scenario), await cast(server, Part())
-        async with playing(worker_fleet, recorder=recorder):
+        record, worker_fleet = record_of(server.host.scenario), await cast(server, Part())
+        async with playing(worker_fleet, record=record):
             await worker_fleet.boot(2, over_s=0.0)
-            await until_certified([worker_fleet], recorder, 2)
+            await until_certified([worker_fleet], record, 2)
             await trio.sleep(0.3)  # the event that lets a cohort join is Locust's, too
-            assert recorder.book.total().certificates == 2
-    rows = [row for rows in recorder.take_batch().ready for row in rows["enrolments"]]
+            assert record.book.total().certificates == 2
+    rows = [row for rows in record.take_batch().ready for row in rows["enrolments"]]
     assert {row[1] for row in rows} == {"late"}  # whose plan has them boot after 300 ms, the others within 30 s
 
 
 async def test_more_users_than_devices_are_devices_beyond_the_plan(tmp_path: Path) -> None:
     """A worker that has come late has none of the plan, and one whose users grow takes others like its own."""
     async with server_of(plan(tmp_path), tmp_path) as server:
-        recorder = recorder_of(server.host.scenario)
+        record = record_of(server.host.scenario)
         early, late = await cast(server, Part(0, 1)), await cast(server, Part(1, 1))
         assert (early.devices, late.devices) == (8, 0)
-        async with playing(early, late, recorder=recorder):
+        async with playing(early, late, record=record):
             await early.boot(10, over_s=0.0)
             await late.boot(3, over_s=0.0)
-            await until_certified([early, late], recorder, 13)
-    rows = [row for rows in recorder.take_batch().ready for row in rows["enrolments"]]
+            await until_certified([early, late], record, 13)
+    rows = [row for rows in record.take_batch().ready for row in rows["enrolments"]]
     assert len({row[0] for row in rows}) == 13
     assert sorted({row[0] for row in rows})[:8] == [*range(8)]
 
@@ -144,18 +145,18 @@ async def test_more_users_than_devices_are_devices_beyond_the_plan(tmp_path: Pat
 async def test_users_that_locust_stops_are_the_youngest(tmp_path: Path) -> None:
     """They stop where they are; the others live on."""
     async with server_of(plan(tmp_path, FLEET.replace("renew: off", "renew: {after: 200ms}")), tmp_path) as server:
-        recorder, worker_fleet = recorder_of(server.host.scenario), await cast(server, Part())
-        async with playing(worker_fleet, recorder=recorder):
+        record, worker_fleet = record_of(server.host.scenario), await cast(server, Part())
+        async with playing(worker_fleet, record=record):
             await worker_fleet.boot(6, over_s=0.0)
-            await until_certified([worker_fleet], recorder, 6)
+            await until_certified([worker_fleet], record, 6)
             worker_fleet.retire(4)
             assert worker_fleet.running == 2
             await trio.sleep(0.2)
             before = worker_fleet.take_report()
             await trio.sleep(0.6)
             after = worker_fleet.take_report()
-            recorder.merge(0, before)
-            recorder.merge(0, after)
+            record.merge(0, before)
+            record.merge(0, after)
     renewed = {row[0] for row in unpack(pack(after)).rows["enrolments"]}
     assert len(renewed) == 2
 
@@ -164,11 +165,11 @@ async def test_the_clock_is_the_master_s(tmp_path: Path) -> None:
     """An hour apart by their clocks, they count from one moment."""
     async with server_of(plan(tmp_path), tmp_path) as server:
         worker_fleet = await cast(server, Part(), offset_s=3600.0)
-        recorder = recorder_of(server.host.scenario)
-        async with playing(worker_fleet, recorder=recorder):
+        record = record_of(server.host.scenario)
+        async with playing(worker_fleet, record=record):
             await worker_fleet.boot(1, over_s=0.0)
-            await until_certified([worker_fleet], recorder, 1)
-    assert 0 <= recorder.fleet_reading.at_ns < 20 * 10**9
+            await until_certified([worker_fleet], record, 1)
+    assert 0 <= record.fleet_reading.at_ns < 20 * 10**9
 
 
 async def test_devices_of_the_sandbox_s_own_minting_are_refused_by_name(tmp_path: Path) -> None:

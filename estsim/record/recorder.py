@@ -1,7 +1,8 @@
-"""The worker recorder: what a worker process counts and keeps between two worker reports to whoever leads the run.
+"""The recorder: counts and keeps what a process plays of a run, from one report to the next.
 
-It takes what a :class:`~estsim.figures.recorder.Recorder` takes, on the event loop, and adds up nothing over the run:
-that is done once, where the worker reports of all workers come together (:meth:`Recorder.merge`).
+Every process has one, whether it plays a part of the fleet or all of it. It is called on the event loop, does no I/O,
+and adds up nothing over the run: that is done once, where all reports are merged
+(:class:`~estsim.record.run_record.RunRecord`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,8 +22,8 @@ from estsim.record.waits import BIN_NS
 from estsim.record.worker_report import WorkerReport
 
 
-class WorkerRecorder:
-    """Counts and keeps what a worker's part of the fleet does, until it is taken."""
+class Recorder:
+    """Counts and keeps what the devices of one process do, until it is taken as a report."""
 
     def __init__(
         self,
@@ -33,15 +34,16 @@ class WorkerRecorder:
         phases: Sequence[Stretch] = (),
         secrets: frozenset[str] = frozenset(),
     ) -> None:
-        self._secrets = secrets
-        self._counted = CountedSlices(within_s, phases, max_lag_s=max_lag_s)
-        self._limits = (max_lag_s, max_cpu)
+        self.within_s, self.phases = tuple(within_s), tuple(phases)
+        self.max_lag_s, self.max_cpu = max_lag_s, max_cpu
+        self._counted = CountedSlices(self.within_s, self.phases, max_lag_s=max_lag_s)
         self._watch = SaturationWatch(max_lag_s=max_lag_s, max_cpu=max_cpu)
         self._first_certificates = FirstCertificateOnce()
         self._series = SeriesRows()
         self._fleet: FleetReading | None = None
         self._sent = 0
         self._noticed: set[str] = set()
+        self._internal_errors = InternalErrors(secrets)
         self._worker_report = self._empty()
 
     def exchange(self, sample: Sample) -> None:
@@ -63,21 +65,24 @@ class WorkerRecorder:
 
     def enrolment_began(self, enrolment: Enrolment) -> None:
         """Record that a certificate is sought."""
-        self.enrolment_open(enrolment)
+        self._keep_enrolment(enrolment)
         begun_ns = enrolment.intended_ns
         self._counted.at(enrolment.cohort, intended_ns=begun_ns, now_ns=begun_ns).tally.enrolment_began(enrolment)
         self._series.began(enrolment)
 
     def enrolment_ended(self, enrolment: Enrolment) -> None:
         """Record how a search ended; ``ended_ns`` and ``end`` must be set."""
-        self.enrolment_open(enrolment)
+        self._keep_enrolment(enrolment)
         first = self._first_certificates.is_first(enrolment)
         counts = self._counted.at(enrolment.cohort, intended_ns=enrolment.intended_ns, now_ns=enrolment.ended_ns or 0)
         counts.enrolment_ended(enrolment, first=first)
         self._series.ended(enrolment)
 
     def enrolment_open(self, enrolment: Enrolment) -> None:
-        """Write a search as it stands."""
+        """Record a search that is open at the end; it has been counted since it began."""
+        self._keep_enrolment(enrolment)
+
+    def _keep_enrolment(self, enrolment: Enrolment) -> None:
         key = (enrolment.cohort, enrolment.device, enrolment.number)
         self._worker_report.batch.enrolments[key] = enrolment
 
@@ -114,7 +119,7 @@ class WorkerRecorder:
     ) -> None:
         """Take note of a bug of ours; ``device`` is the one that it stopped, if any."""
         worker_report = self._worker_report
-        for noted in worker_report.internal_errors.note(error, at_ns=at_ns, device=device):
+        for noted in self._internal_errors.note(error, at_ns=at_ns, device=device):
             worker_report.batch.internal_errors.append(
                 InternalErrorRow(at_ns, device, cohort, noted.error, noted.place)
             )
@@ -136,12 +141,10 @@ class WorkerRecorder:
         worker_report.fleet = self._fleet
         worker_report.watch = self._watch
         worker_report.totals = totals
-        self._watch = self._watch.successor()
+        worker_report.internal_errors = self._internal_errors
+        self._watch, self._internal_errors = self._watch.successor(), self._internal_errors.successor()
         self._worker_report = self._empty()
         return worker_report
 
     def _empty(self) -> WorkerReport:
-        max_lag_s, max_cpu = self._limits
-        return WorkerReport(
-            watch=SaturationWatch(max_lag_s=max_lag_s, max_cpu=max_cpu), internal_errors=InternalErrors(self._secrets)
-        )
+        return WorkerReport(watch=SaturationWatch(max_lag_s=self.max_lag_s, max_cpu=self.max_cpu))
