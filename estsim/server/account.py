@@ -1,6 +1,6 @@
-"""What a sandbox has served so far, in figures that a person watches: pure, time is passed in.
+"""What a sandbox has served, for people: counts, and exchanges as lines. Pure; time is passed in.
 
-The record of every exchange is the store's; this is only what a screen shows of it, bounded whatever clients do.
+The store has the record of every exchange; this is what a screen shows of it, bounded in memory and in lines a second.
 """
 
 from collections import Counter, deque
@@ -16,7 +16,7 @@ _LINES_PER_S: Final = 20
 
 
 class ReadableLines:
-    """Lets so many lines a second through, and says how many it held back."""
+    """Limits the lines per second, and says how many were held back."""
 
     def __init__(self, per_s: int = _LINES_PER_S) -> None:
         self._per_s = per_s
@@ -25,11 +25,11 @@ class ReadableLines:
         self._held = 0
 
     def of(self, exchange: Exchange, now_s: float) -> list[str]:
-        """Return the lines to print for an exchange served now: none, one, or one more about those held back."""
+        """Return the lines to print for an exchange served now, which may include one about lines held back."""
         return self.of_text(line_of(exchange), now_s)
 
     def of_text(self, line: str, now_s: float) -> list[str]:
-        """Return the lines to print for something else that happened now."""
+        """Return the lines to print for another line now."""
         lines = self.due(now_s)
         if self._shown >= self._per_s:
             self._held += 1
@@ -56,7 +56,7 @@ def line_of(exchange: Exchange) -> str:
 
 
 def _named(subject: str | None) -> str:
-    """Return whom a certificate names; its Subject may be empty where it has alternative names."""
+    """Return the name of a client; a Subject may be empty where there are alternative names."""
     return "anonymous" if subject is None else subject or EMPTY_SUBJECT
 
 
@@ -72,16 +72,16 @@ def _result(exchange: Exchange) -> str:
 
 SECONDS: Final = 60
 _RECENT: Final = 64  # lines, more than a tall terminal shows
-_REASONS: Final = 200  # told apart; what comes after is "other reasons"
+_REASONS: Final = 200  # kept apart; further ones count as "other reasons"
 _OTHERS: Final = "other reasons"
 _DEFERRALS: Final = frozenset({202, 206})
 _ERROR: Final = 400
-_PARTICULARS: Final = (" (got ", "; ", ": ")  # where a reason turns from the rule to the case
+_PARTICULARS: Final = (" (got ", "; ", ": ")  # the details of one case follow
 
 
 @dataclass(slots=True)
 class CenterAccount:
-    """What one trust center has served."""
+    """The counts of one trust center."""
 
     requests: int = 0
     issued: int = 0
@@ -93,7 +93,7 @@ class CenterAccount:
 
 @dataclass(slots=True)
 class Account:
-    """What the whole sandbox has served."""
+    """The counts of the whole sandbox."""
 
     centers: dict[str, CenterAccount] = field(default_factory=dict)
     total: CenterAccount = field(default_factory=CenterAccount)
@@ -118,7 +118,7 @@ class Account:
         self.recent.append(line_of(exchange))
 
     def saw_failed_handshake(self, reason: str) -> None:
-        """Count a client that did not get in."""
+        """Count a failed handshake."""
         self.failed_handshakes += 1
         self._reason(f"handshake: {reason}")
 

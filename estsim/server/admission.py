@@ -1,7 +1,7 @@
-"""Who may ask for what: authentication of the client, and the checks on its CSR (RFC 7030 §3.2.3, §3.3.2, §4.2).
+"""Client authentication, and the checks on a CSR (RFC 7030 §3.2.3, §3.3.2, §4.2).
 
-Pure: from a request and the peer of its connection comes an :class:`Application` that is in order, or
-:class:`Refused` with a line for people that says what was expected.
+Pure: a request and the peer of its connection give a valid :class:`Application`, or :class:`Refused` with a line for
+people that says what was expected.
 """
 
 import base64
@@ -36,7 +36,7 @@ REALM: Final = "estsim sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A request for a certificate that is in order; ``names`` are what the certificate will say."""
+    """A valid request for a certificate; ``names`` are those of the certificate."""
 
     request: Request
     csr_der: bytes
@@ -52,8 +52,8 @@ def header_of(request: EstRequest, name: str) -> str | None:
 class Admission:
     """The ``clients`` key of one trust center, applied to requests.
 
-    ``anchors`` are whose certificates it takes. ``verified`` says that the handshake has checked a client's certificate
-    against just these.
+    ``anchors`` are its trust anchors. ``verified`` says that the handshake has checked a client's certificate against
+    exactly these.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Admission:
         self._digest = DigestCheck(REALM, clients.users, self._schemes)
 
     def user_of(self, request: EstRequest) -> str | None:
-        """Return the user whose credentials the request carries, or None where it carries none (RFC 7617, RFC 7616)."""
+        """Return the user of the request's credentials, None without credentials (RFC 7617, RFC 7616)."""
         value = header_of(request, "authorization")
         if value is None or not self._clients.users:
             return None
@@ -89,7 +89,7 @@ class Admission:
     def _basic_user(self, credentials: str) -> str:
         try:
             name, colon, password = base64.b64decode(credentials.strip(), validate=True).decode().partition(":")
-        except ValueError:  # no base64, or no UTF-8 in it, or not even ASCII
+        except ValueError:  # not base64, or not UTF-8 in it, or not even ASCII
             raise self._challenge("expected Basic credentials as base64-encoded user:password") from None
         user = self._clients.users.get(name)
         known = user.password if user and HttpScheme.BASIC in user.schemes else ""
@@ -109,7 +109,7 @@ class Admission:
         rule = self._clients.require_certificate
         issues = operation.seeks_certificate
         if not issues and rule is not RequireCertificate.ALWAYS:
-            return  # RFC 7030 §4.1: who asks for the CA certificates need not say who it is
+            return  # RFC 7030 §4.1: the CA certificates need no authentication
         if peer.certificate is not None:
             self._check_certificate(peer)
         if operation is Operation.SIMPLEREENROLL:
@@ -117,10 +117,10 @@ class Admission:
         elif peer.certificate is None and rule is RequireCertificate.ALWAYS:
             raise Refused(403, f"expected a client certificate in the TLS handshake (require_certificate: {rule})")
         elif peer.certificate is None and user is None:
-            self._needs_somebody(rule)
+            self._refuse_anonymous(rule)
 
-    def _needs_somebody(self, rule: RequireCertificate) -> None:
-        """Refuse a client that shows neither a certificate nor a user, where one of them is asked for."""
+    def _refuse_anonymous(self, rule: RequireCertificate) -> None:
+        """Refuse a client with neither certificate nor user, where one of them is required."""
         if self._clients.users:
             raise self._challenge("expected a client certificate in the TLS handshake, or a user and password")
         if rule is not RequireCertificate.NEVER:
@@ -155,10 +155,10 @@ class Admission:
         return Application(Request(identity_of(peer, user, facts), key, names.digest), der, facts.public_key_der, names)
 
     def _is_renewing(self, peer: Peer) -> None:
-        """Refuse who does not show the certificate to be renewed; an RA renews others' as it enrolls them.
+        """Refuse a client that does not present the certificate to be renewed; an RA renews those of others.
 
         RFC 7030 §3.7: to a client with id-kp-cmcRA a server may "apply authorization policy consistent with an RA
-        client", and §4.2.2 has the names compared with those of the certificate being renewed, which is not the RA's.
+        client"; §4.2.2 compares the names with the certificate being renewed, which is not the RA's.
         """
         if peer.is_ra:
             return
@@ -201,10 +201,10 @@ def _keeps_names(facts: CSRFacts, certificate: Certificate) -> None:
 
 
 def device_named(operation: Operation, request: EstRequest, peer: Peer, application: Application | None) -> bytes:
-    """Return the Subject of the device that asks, or what stands for it: the only name that is its own in every run.
+    """Return the Subject of the requesting device, the only name that is its own in every run, or a stand-in.
 
-    On re-enrolment that of the certificate it shows; before, that of its CSR, even where it is refused, as many devices
-    may share a certificate or have none.
+    On re-enrolment that of its certificate; before, that of its CSR, even of a refused one, because many devices may
+    share a certificate or have none.
     """
     certificate = peer.certificate
     shown = Names(certificate.subject_der, certificate.san_der).own if certificate else b""
@@ -219,7 +219,7 @@ def device_named(operation: Operation, request: EstRequest, peer: Peer, applicat
 
 
 def identity_of(peer: Peer, user: str | None, facts: CSRFacts | None = None) -> bytes:
-    """Digest who asks: the certificate's names, else the user, else the name asked for."""
+    """Return a digest of the client: the certificate's names, else the user, else the requested name."""
     if peer.identity is not None:
         return peer.identity
     if user is not None:

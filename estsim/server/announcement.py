@@ -1,6 +1,6 @@
-"""Where a running sandbox is, said to its caller and, in ``sandbox.json``, to other processes.
+"""Where a running sandbox is, for its caller and, in ``sandbox.json``, for other processes.
 
-Owns the folder's lock too: one sandbox at a time uses it, and the file is there for as long as that one is.
+Also owns the folder's lock: one sandbox at a time uses it, and the file exists while that one runs.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ _PUBLIC_FILE: Final = 0o644
 
 @dataclass(frozen=True, slots=True)
 class CenterReading:
-    """What a trust center has in hand at a moment: requests pending, undecided by a person, queueing for a signer."""
+    """A trust center's requests at a moment: pending, not yet decided by a person, queueing for a signer."""
 
     label: str
     pending: int
@@ -41,22 +41,22 @@ class Place:
     manufacturer: Path
 
     def as_json(self) -> dict[str, str]:
-        """Return the same as ``sandbox.json`` says it."""
+        """Return it as in ``sandbox.json``."""
         paths = {"trust": self.trust, "bootstrap": self.bootstrap, "manufacturer": self.manufacturer}
         return {"url": self.url, **{name: str(path.absolute()) for name, path in paths.items()}}
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A running sandbox: where its trust centers are, and what can be asked of it while it serves.
+    """A running sandbox: where its trust centers are, and how it is read and changed while it serves.
 
-    ``change`` lets it go on by another configuration, as far as :mod:`estsim.server.changes` lets it, once the text
-    that says what is other stands in the store; raises ``StoreError`` where it cannot, and nothing has changed.
+    ``change`` applies another configuration, within what :mod:`estsim.server.changes` allows, after the text about the
+    change is in the store; where that fails it raises ``StoreError`` and changes nothing.
     """
 
     places: Mapping[str, Place]
     database: Path
-    pending: int  # requests taken up from before
+    pending: int  # requests that were pending before
     counts: Counts
     clock: SandboxClock
     read: Callable[[], tuple[CenterReading, ...]]
@@ -87,19 +87,19 @@ class Announcement:
 
 @contextmanager
 def sole_user_of(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the kernel lets go of it when the process dies."""
+    """Hold the folder's lock; the kernel releases it when the process dies."""
     with _lock_file(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"{folder}: in use by another sandbox; choose another folder with --dir") from None
-        (folder / "sandbox.json").unlink(missing_ok=True)  # left by one that was killed
+        (folder / "sandbox.json").unlink(missing_ok=True)  # left by a killed sandbox
         yield
 
 
 @contextmanager
 def announced(folder: Path, places: Mapping[str, Place]) -> Iterator[None]:
-    """Let ``sandbox.json`` say where the sandbox is, for as long as it is there."""
+    """Keep ``sandbox.json`` while the sandbox serves."""
     path = folder / "sandbox.json"
     labels = {label: place.as_json() for label, place in places.items() if label != DEFAULT}
     content = {**places[DEFAULT].as_json(), "labels": labels, "pid": os.getpid()}

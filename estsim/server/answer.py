@@ -1,4 +1,4 @@
-"""What passes between the connection, the service and the trust centers: a call, and what becomes of it."""
+"""A call to the sandbox and its result: refusal, outcome, answer, and the hold on its identity meanwhile."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from estsim.server.policy import IssuePolicy, Pending, Request
 from estsim.server.store import Exchange, IssuedRow, PendingRow
 from estsim.units import harmless
 
-_LONGEST: Final = 500  # characters: what is repeated of a client's may be 16 KiB, and stands in the log as well
+_LONGEST: Final = 500  # characters; the client's text in it may be 16 KiB, and it goes into the log as well
 
 
 class Refused(EstsimError):  # noqa: N818 - reads as the event it is
-    """A request that is answered with an error status and a readable line, whatever of the client's is in it."""
+    """A request that is answered with an error status and a line for people, safe for a terminal."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         self.status = status
@@ -30,22 +30,22 @@ class Refused(EstsimError):  # noqa: N818 - reads as the event it is
 
 
 def text_response(status: int, line: str, headers: tuple[tuple[str, str], ...] = ()) -> EstResponse:
-    """Return a response with one line of text, harmless on a terminal whatever a client has put into it."""
+    """Return a response with one line of text, safe for a terminal."""
     return EstResponse(
         status, (("content-type", "text/plain; charset=utf-8"), *headers), f"{harmless(line)}\n".encode()
     )
 
 
-SHOWN: Final = 200  # characters kept of what a client may make as long as it likes
+SHOWN: Final = 200  # characters kept of a client's text
 
 
 class ClientLeft(Exception):  # noqa: N818 - reads as the event it is
-    """The client closed its connection while it was to be answered."""
+    """The client closed its connection before it was answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A whole request with whom it is from and its record; ``wait`` sleeps, and raises ``ClientLeft``."""
+    """A complete request with its peer and its record; ``wait`` sleeps, and raises ``ClientLeft``."""
 
     request: EstRequest
     peer: Peer
@@ -55,11 +55,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A response and what the store has to take down with it. No response: the client gets none."""
+    """A response, and what the store has to record with it; without a response the client gets none."""
 
     response: EstResponse | None
     delivery: Delivery = Delivery.WHOLE
-    add_s: float = 0.0  # the answer is held back for so long once it is on record
+    add_s: float = 0.0  # delay of the answer after it is on record
     silent_s: float = 0.0  # with ``Delivery.SILENCE``
     detail: str | None = None
     injected: tuple[FaultKind, ...] = ()
@@ -70,7 +70,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to deliver, whose exchange is on record as ``row`` (0: it is not)."""
+    """What to deliver; ``row`` is the exchange's record (0: none)."""
 
     response: EstResponse | None
     row: int
@@ -79,10 +79,10 @@ class Answer:
 
 
 class Turn:
-    """One call's hold on its identity and key: two requests under way at once must not become two certificates.
+    """One call's hold on its identity and key, so that two simultaneous requests never give two certificates.
 
-    What the policy had of them before comes back, unless the outcome is on record: who was told 503 was told no time to
-    come again.
+    Unless the outcome is recorded, the policy's earlier state of the request is restored: a client that got a 503 was
+    not deferred.
     """
 
     def __init__(self, in_hand: set[tuple[bytes, bytes]], policy: IssuePolicy) -> None:
@@ -92,7 +92,7 @@ class Turn:
         self._before: Pending | None = None
 
     def take(self, request: Request) -> bool:
-        """Take a request in hand; False where another one of its identity, for its key, is."""
+        """Hold a request; False where another request of its identity and key is held."""
         name = (request.identity, request.key)
         if name in self._in_hand:
             return False
@@ -101,7 +101,7 @@ class Turn:
         return True
 
     def done(self, outcome: Outcome) -> None:
-        """Let what was decided stand, now that the store knows, and forget what was pending and is issued."""
+        """Keep the decision, now that it is in the store, and forget a pending request that was issued."""
         if self._request is not None:
             self._before = self._policy.kept(self._request)
         if outcome.settled is not None:
@@ -109,7 +109,7 @@ class Turn:
             self._before = None
 
     def end(self) -> None:
-        """Let go."""
+        """Release the hold."""
         if self._request is None:
             return
         self._in_hand.discard((self._request.identity, self._request.key))

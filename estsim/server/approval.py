@@ -1,8 +1,8 @@
-"""Approval by a person: reading and deciding on the requests that a sandbox holds, from another process.
+"""Manual approval: listing and deciding pending requests from another process.
 
-Owns what is done from outside to the table ``pending`` of DIR/sandbox.sqlite. The sandbox, if it runs, reads a decision
-when the request is repeated (RFC 7030 §4.2.3), and does not wait for the database: whatever is done here is one short
-transaction, and CSRs are read after it. Issues nothing, talks to no sandbox and needs none to run.
+Works on the table ``pending`` of DIR/sandbox.sqlite; the sandbox need not run. A running sandbox reads a decision when
+the request is repeated (RFC 7030 §4.2.3) and never waits for the database, so every access here is one short
+transaction, and CSRs are read after it.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ from estsim.server.names import NamesError, requested_names
 from estsim.server.store import SCHEMA_VERSION
 
 _STORE: Final = "sandbox.sqlite"
-_PATIENCE_S: Final = 5.0  # with the sandbox, whose own transactions take a millisecond
+_PATIENCE_S: Final = 5.0  # waiting for the sandbox, whose transactions take a millisecond
 _UNREADABLE: Final = "unreadable"
 _KINDS: Final = {"dns": "DNS", "ip": "IP", "uri": "URI", "dirname": "dirName", "rid": "RID", "other": "otherName"}
 
@@ -39,19 +39,19 @@ _DECIDE: Final = "UPDATE pending SET approved = ?, reason = ?, decided_unix = ? 
 
 
 class State(StrEnum):
-    """What has been decided on a request."""
+    """The decision on a request."""
 
-    WAITING = "waiting"  # nothing yet
+    WAITING = "waiting"  # no decision yet
     APPROVED = "approved"
     REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class HeldRequest:
-    """A request that a sandbox holds, as a person judges it. Texts are the client's: clean them before they are shown.
+    """A pending request for a person's decision. Texts are the client's and have to be cleaned before display.
 
-    ``key`` is kind and size, ``key_sha256`` the digest of the SubjectPublicKeyInfo, ``sans`` what the certificate would
-    carry, each with its kind in front. Where the CSR cannot be read, they say so.
+    ``key`` is kind and size, ``key_sha256`` the digest of the SubjectPublicKeyInfo, ``sans`` the certificate's
+    alternative names with their kinds; all say so where the CSR cannot be read.
     """
 
     id: int
@@ -67,16 +67,16 @@ class HeldRequest:
 
 
 class Approvals:
-    """The requests that the sandbox of one folder holds, for the person who decides; keeps nothing open."""
+    """The pending requests of one sandbox folder; keeps nothing open between calls."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path = directory / _STORE
 
     def list(self, *, decided: bool = False) -> tuple[HeldRequest, ...]:
-        """Return the requests that wait for a decision, with ``decided`` the others too, by their ids.
+        """Return the requests that wait for a decision, with ``decided`` all requests, ordered by id.
 
-        Raises UsageError where there is no sandbox's store, or none that can be read.
+        Raises UsageError where there is no readable sandbox store.
         """
         with self._opened() as db, self._explained(UsageError, "cannot be read"):
             rows = db.execute(_ALL if decided else _UNDECIDED).fetchall()
@@ -85,13 +85,13 @@ class Approvals:
     def decide(
         self, ids: Sequence[int] | None, *, approved: bool, reason: str = "", now_s: float
     ) -> tuple[HeldRequest, ...]:
-        """Approve or reject requests, None for all that wait, and return them as they were before.
+        """Approve or reject requests (None: all that wait), and return them as they were before.
 
-        One that was decided on already is decided anew. Raises UsageError as :meth:`list` and for ids that are not
-        there, StoreError where the store cannot be written; either way nothing is changed.
+        A new decision replaces an earlier one. Raises UsageError as :meth:`list` does and for unknown ids, StoreError
+        where the store cannot be written; nothing is changed then.
         """
         with self._opened() as db, self._explained(StoreError, "nothing was changed"):
-            db.execute("BEGIN IMMEDIATE")  # whatever is raised before COMMIT: closing takes it all back
+            db.execute("BEGIN IMMEDIATE")  # closing rolls back what was not committed
             rows = db.execute(_UNDECIDED).fetchall() if ids is None else self._chosen(db, ids)
             db.executemany(_DECIDE, [(approved, reason or None, now_s, row[0]) for row in rows])
             db.execute("COMMIT")
@@ -109,7 +109,7 @@ class Approvals:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Open the store, which has to be there already."""
+        """Open the existing store."""
         self._expect_store()
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
         with self._explained(UsageError, "cannot be read as a sandbox's store"):
@@ -117,7 +117,7 @@ class Approvals:
         with closing(connection) as db:
             with self._explained(UsageError, "cannot be read as a sandbox's store"):
                 (version,) = db.execute("PRAGMA user_version").fetchone()
-                # As in the sandbox: a commit does not wait for the disk, and does not move the log into the file.
+                # As in the sandbox: a commit does not wait for the disk, and does not checkpoint.
                 db.execute("PRAGMA synchronous = NORMAL")
                 db.execute("PRAGMA wal_autocheckpoint = 0")
             if version != SCHEMA_VERSION:
@@ -134,7 +134,7 @@ class Approvals:
 
     @contextmanager
     def _explained(self, kind: type[EstsimError], what: str) -> Iterator[None]:
-        """Map what SQLite raises."""
+        """Map SQLite's errors."""
         try:
             yield
         except sqlite3.Error as error:
@@ -166,9 +166,9 @@ def _asked(csr_der: bytes, names_hash: bytes) -> _Asked:
 
 
 def _names(facts: CSRFacts, names_hash: bytes) -> Names:
-    """Return the names to be certified: a renewal's ChangeSubjectName counts, an enrolment's does not (RFC 6402 §2.8).
+    """Return the names to be certified: ChangeSubjectName applies to a renewal only (RFC 6402 §2.8).
 
-    The store keeps no operation, but the digest of the names that were asked for.
+    The store has no operation, but the digest of the requested names.
     """
     for renewing in (False, True):
         with suppress(NamesError):
@@ -191,7 +191,7 @@ def _kind(key: object) -> str:
 
 
 def _sans(names: Names) -> tuple[str, ...]:
-    """Return ``DNS:meter-1.example.com``; a comma inside a name is escaped, lest it read as the end of it."""
+    """Return ``DNS:meter-1.example.com``; commas inside a name are escaped."""
     return tuple(map(_san, alternative_names(names.san_der).texts))
 
 

@@ -27,7 +27,7 @@ def build_center(
     clock: SandboxClock,
     decision: Callable[[str, Request], Decision | None],
 ) -> TrustCenter:
-    """Build the trust center of a label; ``verified`` and ``decision`` are those of its parts."""
+    """Build a label's trust center; for ``verified`` see Admission, for ``decision`` see TrustCenter."""
     center = config.centers[label]
     capacity = center.capacity
     return TrustCenter(
@@ -49,7 +49,7 @@ def build_center(
 
 
 def change_center(center: TrustCenter, config: SandboxConfig) -> None:
-    """Let a running trust center go on by another configuration, as far as `estsim.server.changes` lets it."""
+    """Apply another configuration to a running trust center, within what `estsim.server.changes` allows."""
     part = config.centers[center.label]
     gate = None if part.capacity is None else build_gate(part.capacity)
     center.policy.change(part.issue, gate, tells_overload=tells_overload(part.capacity))
@@ -65,7 +65,7 @@ def _manners(config: SandboxConfig, center: TrustCenterConfig) -> Manners:
 
 
 def tells_overload(capacity: CapacityConfig | None) -> bool:
-    """Say whether who is refused for want of capacity is told when to come."""
+    """Whether refusals for lack of capacity carry a Retry-After."""
     return capacity is None or capacity.retry_after != "none"
 
 

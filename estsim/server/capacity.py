@@ -1,8 +1,8 @@
-"""How much a certification authority can sign, and what becomes of requests beyond that: pure, time is passed in.
+"""The signing capacity of a CA, and what happens to requests beyond it. Pure; time is passed in.
 
-Owns the two models of a signer and the overflow rules of the ``capacity`` key. Knows no network, no clock, no trio, so
-the sandbox and the virtual-time driver share it and cannot disagree on what "100/s, burst 10" means. Nothing is signed
-here and no CPU is burnt: a slot is a time, and whoever is given one waits for it.
+Owns the two models of a signer and the overflow rules of the ``capacity`` key. The sandbox and the virtual-time driver
+share it, so both mean the same by "100/s, burst 10". Nothing is signed here: a slot is a time until which its request
+waits.
 """
 
 from dataclasses import dataclass
@@ -13,48 +13,48 @@ from typing import Final, Protocol
 
 from estsim.units import Distribution
 
-# Arrivals spaced exactly 1/rate must not fall on the wrong side of a rounding: floats of UNIX times lie 0.24 µs apart.
+# Arrivals spaced exactly 1/rate must not suffer from rounding: floats of UNIX times lie 0.24 µs apart.
 _SLACK_S: Final = 1e-6
 
 
 class Overflow(StrEnum):
     """What happens to a request that finds no token, and no room in the queue."""
 
-    WAIT = "wait"  # it queues inside the server and is answered late; 503 where the queue is full
-    DEFER = "defer"  # it is kept and given a slot in order, as RFC 7030 §4.2.3 wants
-    DEFER_FORGET = "defer_forget"  # it is told to come again and forgotten
+    WAIT = "wait"  # it queues in the server and is answered late; 503 where the queue is full
+    DEFER = "defer"  # it is kept and given a slot in order (RFC 7030 §4.2.3)
+    DEFER_FORGET = "defer_forget"  # it is deferred and forgotten
     REFUSE = "refuse"  # 503
     THROTTLE = "throttle"  # 429
 
 
 class Signers(Protocol):
-    """What signs: gives each request the time at which its certificate is there. Times passed in never decrease.
+    """A model of signers: assigns each request the time at which it is signed. Times passed in never decrease.
 
-    ``u`` is a uniform draw, for models whose signing takes a random time.
+    ``u`` is a uniform draw, for models with random signing times.
     """
 
     def try_take(self, now_s: float, u: float = 0.0) -> float | None:
-        """Take a request in if it need not queue, and return when it is signed (≥ ``now_s``)."""
+        """Accept a request if it need not queue, and return when it is signed (≥ ``now_s``), else None."""
 
     def reserve(self, now_s: float, u: float = 0.0) -> float:
-        """Take a request in whatever is there already, and return when it is signed (≥ ``now_s``)."""
+        """Accept a request in any case, and return when it is signed (≥ ``now_s``)."""
 
     def next_free(self, now_s: float) -> float:
-        """Return when a request could next be taken in without queueing (≥ ``now_s``), taking none."""
+        """Return when a request could next be accepted without queueing (≥ ``now_s``)."""
 
     def backlog(self, now_s: float) -> int:
-        """Return how many requests were taken in beyond those that need not queue: the signers and the burst."""
+        """Return how many accepted requests queue, beyond the signers and the burst."""
 
     def resume_after(self, slot_s: float) -> None:
-        """Count a slot that was given before a restart, or by signers whose place these take."""
+        """Count a slot that was given before a restart, or by the signers that these replace."""
 
     @property
     def terms(self) -> tuple[object, ...]:
-        """What they were made of."""
+        """The parameters; equal for equal signers."""
 
 
-class _Clockwork:
-    """Times counted from the first one seen: floats of UNIX times are too coarse to be added up a million times."""
+class _RelativeTimes:
+    """Times relative to the first one: floats of UNIX times are too coarse for a million additions."""
 
     __slots__ = ("_origin_s",)
 
@@ -70,11 +70,11 @@ class _Clockwork:
         return since_s + (self._origin_s or 0.0)
 
 
-class TokenBucket(_Clockwork):
+class TokenBucket(_RelativeTimes):
     """A token bucket of ``rate_per_s`` and ``burst``, full at the start, that can also lend future tokens.
 
-    Who has a token is signed at once. Kept as one number, the theoretical arrival time of GCRA: exactly a continuously
-    filled bucket, with no tick, and lending a token is the same step as taking one.
+    A request with a token is signed at once. The state is one number, the theoretical arrival time of GCRA: exactly a
+    continuously filled bucket, in which lending a token is the same step as taking one.
     """
 
     __slots__ = ("_full_at_s", "_gap_s", "_owed", "_owed_until_s", "_tolerance_s")
@@ -85,8 +85,8 @@ class TokenBucket(_Clockwork):
             raise ValueError(f"rate must be greater than 0 and burst at least 1 (got {rate_per_s}, {burst})")
         self._gap_s = 1.0 / rate_per_s
         self._tolerance_s = (burst - 1) * self._gap_s
-        self._full_at_s = float("-inf")  # when the bucket would be full, if nothing more were taken
-        self._owed: list[float] = []  # slots resumed, which lie as far apart as another bucket lent them
+        self._full_at_s = float("-inf")  # when the bucket would be full without further requests
+        self._owed: list[float] = []  # resumed slots, spaced as another bucket lent them
         self._owed_until_s = float("-inf")
 
     def try_take(self, now_s: float, u: float = 0.0) -> float | None:  # noqa: ARG002 - tokens take no time
@@ -96,19 +96,19 @@ class TokenBucket(_Clockwork):
         return self.reserve(now_s)
 
     def reserve(self, now_s: float, u: float = 0.0) -> float:  # noqa: ARG002 - the same
-        """Take the next token, now or in the future, and return when it is there (≥ ``now_s``)."""
+        """Take the next token, now or in the future, and return its time (≥ ``now_s``)."""
         now = self._since(now_s)
         ahead_s = self._ahead_s(now)
         self._full_at_s = max(self._full_at_s, now) + self._gap_s
         return max(now_s, self._at(now + ahead_s))
 
     def next_free(self, now_s: float) -> float:
-        """Return when a token could next be taken (≥ ``now_s``), taking none."""
+        """Return when a token could next be taken (≥ ``now_s``)."""
         now = self._since(now_s)
         return max(now_s, self._at(now + self._ahead_s(now)))
 
     def backlog(self, now_s: float) -> int:
-        """Return how many tokens are lent that are not there yet."""
+        """Return how many future tokens are lent."""
         now = self._since(now_s)
         while self._owed and self._owed[0] <= now + _SLACK_S:
             heappop(self._owed)
@@ -116,7 +116,7 @@ class TokenBucket(_Clockwork):
         return len(self._owed) + max(0, ceil((ahead_s - _SLACK_S) / self._gap_s) - 1)
 
     def resume_after(self, slot_s: float) -> None:
-        """Count a slot that was lent before: the tokens up to it are gone."""
+        """Count a slot that was lent before: the tokens up to it are taken."""
         slot = self._since(slot_s)
         heappush(self._owed, slot)
         self._owed_until_s = max(self._owed_until_s, slot)
@@ -128,15 +128,14 @@ class TokenBucket(_Clockwork):
         return TokenBucket, self._gap_s, self._tolerance_s
 
     def _ahead_s(self, now: float) -> float:
-        """Return how long it is until there is a token."""
+        """Return the time until the next token."""
         return max(0.0, self._full_at_s - self._tolerance_s - now)
 
 
-class SignerPool(_Clockwork):
-    """So many signers, each busy for a ``sign_time`` with every certificate, that serve in the order of arrival.
+class SignerPool(_RelativeTimes):
+    """A number of ``signers``, each busy for a ``sign_time`` per certificate, serving in order of arrival.
 
-    An HSM with a session or two. ``burst`` more than one takes in that many more requests than there are signers before
-    a request counts as one too many.
+    Such as an HSM with a few sessions. ``burst`` - 1 requests more than signers are accepted without queueing.
     """
 
     __slots__ = ("_free_at_s", "_room", "_sign_time", "_under_way")
@@ -148,28 +147,28 @@ class SignerPool(_Clockwork):
         self._sign_time = sign_time
         self._room = signers - 1 + burst
         self._free_at_s = [float("-inf")] * signers
-        self._under_way: list[float] = []  # when each request taken in is signed
+        self._under_way: list[float] = []  # when each accepted request is signed
 
     def try_take(self, now_s: float, u: float = 0.0) -> float | None:
-        """Take a request in if a signer is free, or the burst has room, and return when it is signed."""
+        """Accept a request if a signer is free or the burst has room, and return when it is signed."""
         return self.reserve(now_s, u) if self._in_system(self._since(now_s)) < self._room else None
 
     def reserve(self, now_s: float, u: float = 0.0) -> float:
-        """Take a request in behind all others, and return when it is signed."""
+        """Accept a request after all others, and return when it is signed."""
         signed_s = max(self._since(now_s), self._free_at_s[0]) + self._sign_time.at(u)
         heapreplace(self._free_at_s, signed_s)
         heappush(self._under_way, signed_s)
         return self._at(signed_s)
 
     def next_free(self, now_s: float) -> float:
-        """Return when there would be room, if nobody else came."""
+        """Return when there is room, if no other request comes."""
         excess = self._in_system(self._since(now_s)) - self._room
         if excess < 0:
             return now_s
         return self._at(sorted(self._under_way)[excess])
 
     def backlog(self, now_s: float) -> int:
-        """Return how many requests were taken in beyond the room."""
+        """Return how many requests queue."""
         return max(0, self._in_system(self._since(now_s)) - self._room)
 
     def resume_after(self, slot_s: float) -> None:
@@ -180,7 +179,7 @@ class SignerPool(_Clockwork):
 
     @property
     def terms(self) -> tuple[object, ...]:
-        """How many they are, how long they take, and how many may come beyond."""
+        """Number of signers, signing time and room."""
         return SignerPool, len(self._free_at_s), self._sign_time, self._room
 
     def _in_system(self, now: float) -> int:
@@ -196,21 +195,21 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class GrantedAt:
-    """Its certificate is there at ``slot_s``; the connection waits until then."""
+    """Sign at ``slot_s``; the connection waits until then."""
 
     slot_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class KeptUntil:
-    """Deferred and kept; its turn comes at ``slot_s``."""
+    """Deferred and kept until ``slot_s``."""
 
     slot_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """Nothing kept, and the queue is full; ``free_s`` is when a token could next be had."""
+    """Not accepted, as the queue is full; ``free_s`` is the time of the next free token."""
 
     free_s: float
 
@@ -220,7 +219,7 @@ GRANTED: Final = Granted()
 
 
 class CapacityGate:
-    """The ``capacity`` of one certification authority: its signers, a queue, and the rule for what finds it full."""
+    """The ``capacity`` of one CA: its signers, a queue, and the rule for requests that find it full."""
 
     __slots__ = ("_queue_limit", "_signers", "overflow")
 
@@ -230,7 +229,7 @@ class CapacityGate:
         self.overflow = overflow
 
     def admit(self, now_s: float, u: float = 0.0) -> Admission:
-        """Say what becomes of a request that arrives now and would be signed at once."""
+        """Decide on a request that arrives now and is ready to be signed."""
         slot_s = self._signers.try_take(now_s, u)
         if slot_s is None and self._signers.backlog(now_s) < self._queue_limit:
             slot_s = self._signers.reserve(now_s, u)
@@ -246,7 +245,7 @@ class CapacityGate:
 
     @property
     def terms(self) -> tuple[object, ...]:
-        """What it was made of: a gate of equal terms is the same one, but for what has come through it."""
+        """The parameters: gates of equal terms differ only in their state."""
         return self._signers.terms, self._queue_limit, self.overflow
 
     def backlog(self, now_s: float) -> int:

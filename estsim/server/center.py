@@ -1,7 +1,7 @@
 """One trust center's EST service, without wire and store: from a call to its outcome.
 
-The order is always: check, draw the faults, decide, wait where the capacity says so, sign. The service around it
-commits the outcome before it is answered.
+The order is always: check, draw the faults, decide, wait for capacity, sign. The service commits the outcome before it
+is answered.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ _IN_HAND_WAIT_S: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """How a trust center writes its answers."""
+    """The form of a trust center's answers."""
 
     columns: int | None  # of base64, None for one line
     deferral_status: int
@@ -58,7 +58,7 @@ class Manners:
 
 
 class TrustCenter:
-    """An authority, whom it takes, when it issues, and what it does wrong. ``decision`` asks the store."""
+    """A CA with its admission, issuing policy and faults. ``decision`` asks the store."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class TrustCenter:
         self._has_chain = len(ca_certificates) > 1
 
     def change(self, faults: FaultPlan, manners: Manners) -> None:
-        """Go on with other faults and manners; the policy is changed by itself."""
+        """Apply other faults and manners; the policy has a ``change`` of its own."""
         self._faults = faults
         self._manners = manners
         self._ca_certificates = self._certificates(PKCS7_MIME, self._chain)
@@ -97,7 +97,7 @@ class TrustCenter:
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
-        """Hold a call from its decision until its outcome is on record; what was not :meth:`Turn.done` never was."""
+        """Hold a call from its decision until its outcome is on record; without :meth:`Turn.done` it is undone."""
         turn = Turn(self._in_hand, self.policy)
         try:
             yield turn
@@ -105,7 +105,7 @@ class TrustCenter:
             turn.end()
 
     async def answer(self, operation: Operation, call: Call, turn: Turn) -> Outcome:
-        """Answer a call; raises ``ClientLeft`` where nobody is left to answer, and StoreError."""
+        """Answer a call; raises ``ClientLeft`` and StoreError."""
         application: Application | None = None
         refusal: Refused | None = None
         try:
@@ -127,10 +127,8 @@ class TrustCenter:
             outcome = Outcome(refusal.response(), detail=str(refusal))
         return _spoilt(outcome, faults)
 
-    # -- before the decision
-
     def _admit(self, operation: Operation, call: Call) -> Application | None:
-        """Check who asks and for what; None where nothing is applied for."""
+        """Check the client and its request; None where no certificate is requested."""
         user = self._admission.user_of(call.request) if operation.seeks_certificate else None
         call.exchange.user = user
         self._admission.authorize(operation, call.peer, user)
@@ -141,7 +139,7 @@ class TrustCenter:
         return self._admission.apply(operation, call.request, call.peer, user)
 
     def _draws_of(self, operation: Operation, call: Call, application: Application | None) -> DrawKey:
-        """Count a request; what comes before a run's own beginning changes nothing of what follows."""
+        """Count a request; requests before the run's beginning do not count."""
         who = who_draws(self.label, device_named(operation, call.request, call.peer, application), operation)
         if not self._clock.has_begun:
             return DrawKey(who)
@@ -153,8 +151,6 @@ class TrustCenter:
         certificate = call.peer.certificate
         name = application.names.subject_der if application else certificate.subject_der if certificate else None
         return self._faults.drawn(faulty.Request(draws, operation, lambda: name), self._clock.age_s())
-
-    # -- the decision, and what follows
 
     async def _serve(
         self,
@@ -181,7 +177,7 @@ class TrustCenter:
         return self.policy.decide(request, self._clock.now_s())
 
     def _decision_on(self, request: Request) -> Decision | None:
-        """Return what a person has decided by now; a mind may change until the certificate is made."""
+        """Return a person's decision, which may change until the certificate is made."""
         return self._decision(self.label, request) if self.policy.awaits_decision(request) else None
 
     async def _carry_out(
@@ -210,7 +206,7 @@ class TrustCenter:
         assert_never(verdict)
 
     async def _issue(self, application: Application, faults: tuple[Fault, ...]) -> Outcome:
-        spki, expired, injected = _wrongs(application, faults)
+        spki, expired, injected = _faulty_parts(application, faults)
         wall_now_s = self._clock.now_s()
         names = application.names
         sign = partial(self._issuer.issue, spki, names, wall_now_s, expired=expired)
@@ -238,7 +234,7 @@ class TrustCenter:
         return Outcome(response, pending=self._row(verdict.pending, application, call))
 
     def _still_pending(self, refusal: Refused, application: Application, call: Call) -> Outcome:
-        """Refuse a repeat of a request that stays pending, and take down that it came."""
+        """Refuse a repeat of a request that stays pending, and record the repeat."""
         pending = self.policy.pending(application.request)
         return Outcome(refusal.response(), detail=str(refusal), pending=self._row(pending, application, call))
 
@@ -251,7 +247,7 @@ class TrustCenter:
     def _retry_after(self, wait_s: int) -> tuple[tuple[str, str], ...]:
         if not self._manners.http_dates:
             return (("retry-after", str(wait_s)),)
-        # Whole seconds: rounded up, a client that obeys is never early.
+        # Whole seconds, rounded up: a client that waits as told is never early.
         return (("retry-after", formatdate(ceil(self._clock.now_s() + wait_s), usegmt=True)),)
 
     def _certificates(self, content_type: str, certificates: tuple[bytes, ...]) -> EstResponse:
@@ -261,7 +257,7 @@ class TrustCenter:
 
 
 def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:
-    """Return the outcome of a call that is not to be looked at: a reset at once, or silence."""
+    """Return the outcome of a call that is answered with a reset or silence."""
     for fault in faults:
         if fault.kind is FaultKind.STALL:
             return Outcome(None, Delivery.SILENCE, silent_s=fault.config.for_, injected=(FaultKind.STALL,))
@@ -270,8 +266,8 @@ def _unanswered(faults: tuple[Fault, ...]) -> Outcome | None:
     return None
 
 
-def _wrongs(application: Application, faults: tuple[Fault, ...]) -> tuple[bytes, bool, tuple[FaultKind, ...]]:
-    """Return the key to certify, whether the certificate is to be over, and the faults that want it so."""
+def _faulty_parts(application: Application, faults: tuple[Fault, ...]) -> tuple[bytes, bool, tuple[FaultKind, ...]]:
+    """Return the key to certify, whether the certificate is expired, and the injected faults."""
     injected = tuple(kind for kind in _ON_CERTIFICATES if faulty.find(faults, kind))
     wrong_key = FaultKind.WRONG_KEY in injected
     spki = spki_of(make_key(KeyKind.EC_P256)) if wrong_key else application.spki

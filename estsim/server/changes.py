@@ -1,4 +1,4 @@
-"""What of a running sandbox can be changed, and the configuration after a change. Pure."""
+"""Changes to a running sandbox's configuration. Pure."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -8,8 +8,8 @@ from estsim.errors import UnitError
 from estsim.server.config import DEFAULT
 
 CHANGEABLE: Final = ("issue", "capacity", "faults")  # sections of a trust center
-UNWRITTEN: Final = "the sandbox's store cannot be written"  # a run that started it looks for this in its words
-CHANGED_FILE: Final = "changed.json"  # in a sandbox's folder: the number of the last change, and what was wrong with it
+UNWRITTEN: Final = "the sandbox's store cannot be written"  # a run that owns the sandbox looks for this in its output
+CHANGED_FILE: Final = "changed.json"  # in a sandbox's folder: the number of the last change, and its error
 _CENTERS: Final = "trust_centers"
 
 
@@ -17,7 +17,7 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, object], label: str
     """Return a configuration with values at dotted paths, such as ``capacity.rate``, replaced.
 
     A path is within the trust center of ``label``, unless it begins with ``trust_centers.NAME``. Raises UnitError for
-    what cannot change while a sandbox runs; whether the values make sense is for the model to say.
+    what cannot change while a sandbox runs; the model checks the values.
     """
     result = deepcopy(dict(config))
     for path, value in changes.items():
@@ -29,7 +29,7 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, object], label: str
 
 
 def addressed(changes: Mapping[str, object], label: str | None) -> dict[str, object]:
-    """Return changes whose paths say which trust center they are within, ``label`` where they did not."""
+    """Return changes with the trust center in each path, ``label`` where there was none."""
     prefix = "" if label is None else f"{_CENTERS}.{label}."
     return {path if _names_center(path) else f"{prefix}{path}": value for path, value in changes.items()}
 
@@ -47,7 +47,7 @@ def _place(config: dict[str, Any], path: str, label: str | None) -> tuple[dict[s
 
 
 def _named(path: str, centers: object) -> tuple[str, str]:
-    """Split what follows ``trust_centers.``: a label may have dots in it, so those there are known by their names."""
+    """Split what follows ``trust_centers.`` by the known labels, which may contain dots."""
     known = [name for name in centers if f"{path}.".startswith(f"{name}.")] if isinstance(centers, dict) else []
     label = max(known, key=len, default=path.partition(".")[0])
     return label, path[len(label) + 1 :]

@@ -1,11 +1,11 @@
-"""The sandbox's clock: wall time that no correction moves while it serves, and the age that fault windows count in."""
+"""The sandbox's clock: wall time without corrections while it serves, and the age that fault windows use."""
 
 import time
 from math import inf
 
 
 class SandboxClock:
-    """Seconds: UNIX time, which means the same after a restart, and the age since the sandbox, or a run, began."""
+    """UNIX time in seconds, and the age since the sandbox or its run began."""
 
     def __init__(self, *, begun: bool = True) -> None:
         self._offset_s = time.time() - _uptime_s()
@@ -17,18 +17,18 @@ class SandboxClock:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the run has begun that this is the clock of."""
+        """Whether the sandbox, or its run, has begun."""
         return self._began_s < inf
 
     def age_s(self) -> float:
-        """Return the seconds since the beginning; below zero as long as nobody has told when that is.
+        """Return the seconds since the beginning, minus infinity before it.
 
-        The first request of a run is never before it: two processes' clocks may be a moment apart.
+        Never negative after it: the clocks of two processes may differ slightly.
         """
         return max(0.0, self.now_s() - self._began_s) if self.has_begun else -inf
 
     def begin_at(self, unix_s: float) -> None:
-        """Count ages from this moment on: a run that started the sandbox tells when its own clock begins."""
+        """Count ages from this moment, the beginning of the run that owns the sandbox."""
         self._began_s = unix_s
 
 

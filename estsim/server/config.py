@@ -1,7 +1,7 @@
-"""What the sandbox is told to be: its configuration file, or a scenario's ``sandbox:`` block, as a pydantic model.
+"""The sandbox's configuration, from a file or a scenario's ``sandbox:`` block, as a pydantic model.
 
-Here are the whole, its trust centers and their clients; issuing and faults have modules of their own. Keys and values
-of the design that this version does not support are refused by name, unknown ones too. Nothing is ever ignored.
+The whole, its trust centers and their clients; issuing and faults have modules of their own. Unsupported and unknown
+keys and values are refused by name; nothing is ignored.
 """
 
 import re
@@ -87,18 +87,18 @@ class UserConfig(Section):
 
 
 class RequireCertificate(StrEnum):
-    """Where a client certificate is demanded."""
+    """The operations that require a client certificate."""
 
     ENROLL = "enroll"  # on every operation that issues
-    NEVER = "never"  # a user name will do, or nothing where there are no users; re-enrolment needs one by nature
+    NEVER = "never"  # a user name suffices, or nothing where there are no users; re-enrolment always needs one
     ALWAYS = "always"  # on every operation, even cacerts
 
 
 class RefuseAt(StrEnum):
-    """Where a client certificate that will not do is refused.
+    """Where an unacceptable client certificate is refused.
 
-    The handshake comes before the label: with several trust centers it refuses what none of them would take, and each
-    of them refuses the rest as ``application`` does.
+    The handshake precedes the label: with several trust centers it refuses what none of them accepts, and each of them
+    refuses the rest as ``application`` does.
     """
 
     HANDSHAKE = "handshake"  # by a TLS alert
@@ -177,7 +177,7 @@ class PeerHeader(Section):
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Whom it trusts; a single address is a network of one."""
+        """The trusted networks; a single address is a network of one."""
         return tuple(ip_network(address, strict=False) for address in self.trusted)
 
 
@@ -192,7 +192,7 @@ class TrustCenterConfig(Section):
 
     @model_validator(mode="after")
     def _nothing_is_idle(self) -> Self:
-        """Refuse keys that would have no effect: they are slips of the pen, such as a forgotten mode."""
+        """Refuse keys without effect: they are mistakes, such as a forgotten mode."""
         defers = self.issue.mode is not IssueMode.IMMEDIATE or (
             self.capacity is not None and self.capacity.overflow in (Overflow.DEFER, Overflow.DEFER_FORGET)
         )
@@ -271,7 +271,7 @@ class SandboxConfig(TrustCenterConfig):
 
     @property
     def centers(self) -> Mapping[str, TrustCenterConfig]:
-        """The trust centers by label, the default one among them, wherever their keys stand."""
+        """The trust centers by label, including the default one, wherever their keys are."""
         return self.trust_centers if self.trust_centers is not None else {DEFAULT: self}
 
     def anchored(self, folder: Path) -> "SandboxConfig":

@@ -1,8 +1,8 @@
-"""The connections that are open, by whose turn it is.
+"""The open connections, and which of them wait for their client.
 
-So a stopping server lets go of the idle ones at once, and slow clients cannot keep the others out. A client whose turn
-it is (to shake hands, to ask, to end its request) may be cut when room is needed; one that is being served never is.
-All waits have deadlines of their own; this is about what happens long before they end.
+A stopping server closes idle ones at once, and slow clients cannot keep others out: a connection that waits for its
+client (handshake, request) may be cut when room is needed, one that is being served never is. All waits have deadlines
+of their own as well, which are much longer.
 """
 
 from collections import OrderedDict
@@ -12,19 +12,21 @@ from typing import Final
 
 import trio
 
-_SLOW_S: Final = 5.0  # whose turn it has been for so long may be cut; a herd's handshakes take no longer
+_SLOW_S: Final = 5.0  # clients that take longer may be cut; handshakes of a herd are faster
 
 
 class WasCut(Exception):  # noqa: N818 - reads as the event it is
-    """The request of a client became whole in the very moment in which it was cut."""
+    """A client's request became complete at the moment in which it was cut."""
 
 
 class Connections:
-    """All open connections. One more enters while there are fewer than ``limit`` whose clients are to do something."""
+    """All open connections. Another enters while fewer than ``limit`` wait for their clients."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._theirs: OrderedDict[Guest, float] = OrderedDict()  # since when it is their turn, oldest first
+        self._theirs: OrderedDict[Guest, float] = (
+            OrderedDict()
+        )  # connections that wait for their clients, since when; oldest first
         self._idle: set[trio.CancelScope] = set()
         self._less = trio.Event()
         self.stopping = False
@@ -33,10 +35,10 @@ class Connections:
         self.cut = 0  # to make room
 
     async def room(self) -> None:
-        """Wait until there is room for one more, made by cutting the slowest client once it is too slow."""
+        """Wait until there is room for one more; cuts the slowest client once it is too slow."""
         while len(self._theirs) >= self._limit:
             slowest, since_s = next(iter(self._theirs.items()))
-            less = self._less  # for all who wait: a server may listen on several addresses
+            less = self._less  # shared by all waiters: a server may listen on several addresses
             with trio.move_on_at(since_s + _SLOW_S) as patience:
                 await less.wait()
             if patience.cancelled_caught and self._theirs.get(slowest) == since_s:
@@ -45,7 +47,7 @@ class Connections:
                 slowest.scope.cancel()
 
     def enter(self) -> "Guest":
-        """Take a place, before anything is awaited; it is given back by the guest's ``stay``."""
+        """Take a place, before anything is awaited; the guest's ``stay`` gives it back."""
         guest = Guest(self)
         self.open += 1
         self._most_open = max(self._most_open, self.open)
@@ -53,7 +55,7 @@ class Connections:
         return guest
 
     def take_most_open(self) -> int:
-        """Return how many were open at a time since this was last asked."""
+        """Return the most that were open at a time since the last call."""
         most, self._most_open = self._most_open, self.open
         return most
 
@@ -63,13 +65,13 @@ class Connections:
         self.their_turn(guest, over=True)
 
     def stop(self) -> None:
-        """End every wait for a request, now and from now on."""
+        """End every wait for a request, present and future."""
         self.stopping = True
         for scope in tuple(self._idle):
             scope.cancel()
 
     def their_turn(self, guest: "Guest", *, over: bool) -> None:
-        """Note that a client has something to do, from now on, or that it has done it."""
+        """Note that a connection waits for its client from now on, or no longer."""
         self._theirs.pop(guest, None)
         if over:
             self._less.set()
@@ -89,7 +91,7 @@ class Connections:
 
 
 class Guest:
-    """One connection in the crowd."""
+    """One connection."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -102,7 +104,7 @@ class Guest:
 
     @contextmanager
     def stay(self) -> Iterator[None]:
-        """Hold the place; inside, the client may be cut, which ends the block early."""
+        """Hold the place; the block ends early where the client is cut."""
         try:
             with suppress(WasCut), self.scope:
                 yield
@@ -111,14 +113,14 @@ class Guest:
 
     @contextmanager
     def idle(self, seconds: float) -> Iterator[trio.CancelScope]:
-        """Hold a wait for a request to begin; where bytes come, it is the client's turn anew, to end the request."""
+        """Hold a wait for a request to begin; after it the connection waits for the rest of the request."""
         with self._connections.idling(seconds) as scope:
             yield scope
         self._connections.their_turn(self, over=False)
 
     @contextmanager
     def being_served(self) -> Iterator[None]:
-        """Hold the time in which the server has something to do; raises ``WasCut`` where it must not begin."""
+        """Hold the time in which the server works; raises ``WasCut`` where the client has been cut."""
         if self.scope.cancel_called:
             raise WasCut
         self._connections.their_turn(self, over=True)

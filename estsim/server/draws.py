@@ -1,8 +1,8 @@
-"""What the sandbox's draws are keyed by: trust center, the device's Subject, operation, ordinal of its request. Pure.
+"""The keys of the sandbox's random draws: trust center, device Subject, operation, ordinal of the request. Pure.
 
-Nothing that is made anew in each run takes part: no key, no CA name, no request id, no order of arrival. So the same
-seed is the same server. Requests that carry no name of their own (an anonymous cacerts, one certificate shared by many)
-are one sequence: what it meets is the same again, who of them meets it is decided by who comes first.
+Nothing that differs between runs takes part: no key, CA name, request id or order of arrival. So the same seed gives
+the same server. Requests without a name of their own (an anonymous cacerts, a shared certificate) are one sequence: its
+draws are the same again, and the order of arrival decides which request gets which.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _REMEMBERED: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class DrawKey:
-    """What the draws of a request are keyed by, beside the seed.
+    """The key of a request's draws, in addition to the seed.
 
     ``who`` stands for trust center, Subject and operation, ``ordinal`` counts their requests from 0, and ``first`` is
     the ordinal of the first request for the same public key: a repeat is no new request.
@@ -27,19 +27,19 @@ class DrawKey:
     first: int = 0
 
 
-UNKEYED: Final = DrawKey()  # of what no draw is made for
+UNKEYED: Final = DrawKey()  # for requests without draws
 
 
 def who_draws(center: str, name: bytes, operation: Operation) -> int:
-    """Return a device at a trust center as a number; ``name`` is its Subject in DER, or what stands for it."""
+    """Return a number for a device at a trust center; ``name`` is its Subject in DER, or a stand-in."""
     named = b"\0".join((center.encode(), operation.value.encode(), name))
     return int.from_bytes(blake2b(named, digest_size=8).digest(), "little", signed=True)
 
 
 class Ordinals:
-    """Counts the requests of each device for each operation; who was not seen for long begins anew.
+    """Counts the requests of each device and operation; devices not seen for long start again at 0.
 
-    Two generations of ``remembered`` devices: the younger one full, the older one is forgotten as a whole.
+    Two generations of ``remembered`` devices: when the younger one is full, the older one is dropped.
     """
 
     def __init__(self, remembered: int = _REMEMBERED) -> None:

@@ -1,7 +1,7 @@
-"""The one TLS endpoint that all trust centers share: whom its handshake lets in, and what it shows.
+"""The TLS endpoint that all trust centers share: its certificates, and the clients that its handshake admits.
 
-The label of a request is known only after the handshake. So the handshake refuses what no trust center would take, and
-each trust center refuses the rest above TLS; a trust center that refuses there in any case lets everybody in here.
+The label of a request is known only after the handshake. So the handshake refuses clients that no trust center accepts,
+and each trust center refuses the rest above TLS; if one of them refuses all of them there, the handshake admits all.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,16 +18,16 @@ from estsim.pki.keys import KeyKind, make_key
 from estsim.server.config import RefuseAt, RequireCertificate, SandboxConfig, TrustCenterConfig
 from estsim.server.pki import Pki
 
-_GROUPS: Final = ("x25519", "p-256", "p-384", "p-521")  # whatever a device may come with
+_GROUPS: Final = ("x25519", "p-256", "p-384", "p-521")  # every common one
 _LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-_WRONG_NAME: Final = "wrong.invalid"  # RFC 6761 §6.4: nobody's name
+_WRONG_NAME: Final = "wrong.invalid"  # RFC 6761 §6.4: never a real name
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What the listener needs for its handshakes; ``wrong`` is shown where a fault says so.
+    """What the listener needs for handshakes; ``wrong`` is presented for a fault.
 
-    ``verifies`` says that a certificate which the handshake lets pass is one that the only trust center takes.
+    ``verifies``: see :func:`is_verified`.
     """
 
     key: ContextKey
@@ -39,9 +39,9 @@ class Endpoint:
 def make_endpoint(
     config: SandboxConfig, pki: Pki, anchors: Mapping[str, tuple[Certificate, ...]], *, names: Iterable[str]
 ) -> Endpoint:
-    """Put the endpoint together; ``pki`` issues its certificate, ``anchors`` are those of each trust center.
+    """Make the endpoint; ``pki`` issues its certificate, ``anchors`` are those of each trust center.
 
-    ``names`` are what clients may call the server, besides the local names.
+    ``names`` are the server's names besides the local ones.
     """
     trusted = dict.fromkeys(anchor for group in anchors.values() for anchor in group)
     oldest, newest = config.tls.versions
@@ -61,9 +61,9 @@ def make_endpoint(
 
 
 def is_verified(config: SandboxConfig) -> bool:
-    """Whether a certificate that the handshake has let pass is one that the only trust center takes."""
+    """Whether the only trust center accepts every client certificate that the handshake accepted."""
     if config.peer_from_header is not None:
-        return False  # of those in a header, the handshake knows nothing
+        return False  # the handshake does not see certificates in a header
     return len(config.centers) == 1 and _refuse_at(config.centers.values()) is RefuseAt.HANDSHAKE
 
 

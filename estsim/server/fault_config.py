@@ -1,4 +1,4 @@
-"""What a sandbox is told to do wrong: the ``faults`` key as a pydantic model. :mod:`estsim.server.faults` does it."""
+"""The ``faults`` key as a pydantic model; :mod:`estsim.server.faults` injects them."""
 
 from enum import StrEnum
 from typing import ClassVar, Final, Literal, Self
@@ -18,14 +18,14 @@ class FaultKind(StrEnum):
 
     LATENCY = "latency"  # the answer comes later, by `add`
     RESET = "reset"  # TCP reset `when` the request has come (before), or instead of the answer to it (after)
-    STALL = "stall"  # the request is taken and nothing is answered `for` a time; then the connection ends
+    STALL = "stall"  # the request is accepted and not answered `for` a time; then the connection ends
     TRUNCATED_BODY = "truncated_body"  # half of the body, then the end
     GARBAGE = "garbage"  # bytes that are neither base64 nor DER
     PEM_ARMOUR = "pem_armour"  # the body between BEGIN and END lines
     WRAPPED_BASE64 = "wrapped_base64"  # lines of 64 characters where one was to be sent
     WRONG_CONTENT_TYPE = "wrong_content_type"  # text/html
     WRONG_KEY = "wrong_key"  # a certificate for another key than the request's
-    EXPIRED_CERTIFICATE = "expired_certificate"  # a certificate that was over before it came
+    EXPIRED_CERTIFICATE = "expired_certificate"  # a certificate that had expired before it was issued
     CHAIN_MISSING = "chain_missing"  # cacerts without the intermediates
     RETRY_AFTER_MISSING = "retry_after_missing"
     RETRY_AFTER_ABSURD = "retry_after_absurd"  # `seconds`, ten years unless said otherwise

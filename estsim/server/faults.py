@@ -1,7 +1,7 @@
-"""Faults that the sandbox injects: which ones a request meets, and what they make of its answer. Pure, time passed in.
+"""The sandbox's injected faults: which apply to a request, and what they do to its answer. Pure; time is passed in.
 
 A draw is keyed by the seed, the request's :class:`~estsim.server.draws.DrawKey` and the fault's place in the
-configuration: the same fleet meets the same faults again.
+configuration, so the same fleet gets the same faults again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +18,8 @@ from estsim.pki.names import spellings
 from estsim.server.draws import DrawKey
 from estsim.server.fault_config import FaultConfig, FaultKind
 
-_FAULTS_AT_MOST: Final = 1 << 20  # counters of a request lie this far from those of the next
-_AMOUNT: Final = 1 << 19  # draws of how much, apart from those of whether
+_FAULTS_AT_MOST: Final = 1 << 20  # distance between the counters of two requests
+_AMOUNT: Final = 1 << 19  # offset of draws of amounts from those of occurrence
 _COLUMNS: Final = 64
 _OCTETS_OF_GARBAGE: Final = 300
 _ON_BODIES: Final = frozenset(
@@ -46,20 +46,20 @@ class Delivery(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that a request has met; ``amount`` is a draw for what has a distribution."""
+    """A fault that applies to a request; ``amount`` is a draw for values with a distribution."""
 
     config: FaultConfig
     amount: float = 0.0
 
     @property
     def kind(self) -> FaultKind:
-        """What goes wrong."""
+        """The kind of fault."""
         return self.config.kind
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What faults are drawn and matched by; ``subject`` is asked for where a fault names one."""
+    """What faults are drawn and matched by; ``subject`` is called where a fault matches subjects."""
 
     draws: DrawKey
     operation: Operation
@@ -74,7 +74,7 @@ class FaultPlan:
         self._seed = seed
 
     def drawn(self, request: Request, age_s: float) -> tuple[Fault, ...]:
-        """Return the faults that a request meets, ``age_s`` seconds into the run, in the order of the configuration."""
+        """Return the faults of a request, ``age_s`` seconds into the run, in the order of the configuration."""
         return tuple(
             Fault(fault, self._draw(request, number + _AMOUNT))
             for number, fault in self._faults
@@ -87,17 +87,17 @@ class FaultPlan:
 
 
 class WrongServerName:
-    """The fault that comes before anybody is known: drawn by the number of the connection, the only one that is.
+    """The fault in the handshake, drawn by the number of the connection.
 
-    A server shows its certificate before it sees the client's, so here the order of arrival decides who is struck.
+    A server presents its certificate before it sees the client's, so only here the order of arrival decides.
     """
 
     def __init__(self, faults: Iterable[FaultConfig], *, seed: int) -> None:
         self._faults = tuple((n, f) for n, f in enumerate(faults) if f.kind is FaultKind.WRONG_SERVER_NAME)
         self._seed = seed
 
-    def strikes(self, connection: int, age_s: float) -> bool:
-        """Whether a connection is to be shown the wrong certificate."""
+    def applies(self, connection: int, age_s: float) -> bool:
+        """Whether a connection gets the wrong certificate."""
         return any(
             _is_on(fault, age_s) and uniform(self._seed, number, Purpose.FAULT, connection) < fault.rate
             for number, fault in self._faults
@@ -106,7 +106,7 @@ class WrongServerName:
 
 @dataclass(frozen=True, slots=True)
 class Spoilt:
-    """An answer after the faults: what is sent, how, how much later, and which faults had something to spoil."""
+    """An answer after its faults: what is sent, how, with which delay, and which faults had an effect."""
 
     response: EstResponse
     delivery: Delivery = Delivery.WHOLE
@@ -115,7 +115,7 @@ class Spoilt:
 
 
 def spoil(response: EstResponse, faults: Iterable[Fault]) -> Spoilt:
-    """Apply faults to an answer; those that find nothing to act on are not injected."""
+    """Apply faults to an answer; those without effect are not reported as injected."""
     spoilt = Spoilt(response)
     for fault in faults:
         if _applies(fault.kind, spoilt.response):
@@ -147,7 +147,7 @@ def _concerns(fault: FaultConfig, request: Request) -> bool:
 
 
 def _applies(kind: FaultKind, response: EstResponse) -> bool:
-    """Whether a fault has something to act on in an answer; those on certificates acted when it was issued."""
+    """Whether a fault can affect an answer; those on certificates already did when it was issued."""
     if kind in _ON_BODIES:
         return response.status == _OK
     if kind in _ON_RETRY_AFTER:
@@ -160,10 +160,10 @@ def _spoil_once(spoilt: Spoilt, fault: Fault) -> Spoilt:
     match fault.kind:
         case FaultKind.LATENCY:
             return replace(spoilt, add_s=spoilt.add_s + fault.config.add.at(fault.amount))
-        case FaultKind.RESET:  # and of what was to be cut nothing is sent
+        case FaultKind.RESET:  # nothing is sent, so nothing is truncated
             others = tuple(kind for kind in spoilt.injected if kind is not FaultKind.TRUNCATED_BODY)
             return replace(spoilt, delivery=Delivery.RESET, injected=others)
-        case FaultKind.TRUNCATED_BODY:  # of what is reset nothing is sent, so nothing is cut
+        case FaultKind.TRUNCATED_BODY:  # unless it is reset
             cut = spoilt.delivery is Delivery.WHOLE
             return replace(spoilt, delivery=Delivery.TRUNCATED) if cut else spoilt
         case FaultKind.WRONG_STATUS:
@@ -202,7 +202,7 @@ def _wrapped(body: bytes) -> bytes:
 
 
 def _garbage(amount: float) -> bytes:
-    """Return bytes that no reader of base64 takes, different for each draw."""
+    """Return bytes that are not base64, different for each draw."""
     seed = repr(amount).encode()
     noise = b"".join(blake2b(seed, salt=bytes([n])).digest() for n in range(5))[:_OCTETS_OF_GARBAGE]
     return b"\x00\xff!" + noise

@@ -1,8 +1,8 @@
-"""A client's certificate that a proxy hands on in a header, because the TLS session with the client ended there.
+"""Client certificates that a TLS-terminating proxy forwards in a header.
 
-Each proxy writes it in its own way: nginx as percent-encoded PEM (``$ssl_client_escaped_cert``), Apache as PEM on one
-line (``%{SSL_CLIENT_CERT}s``), HAProxy as base64 of DER (``%[ssl_c_der,base64]``); RFC 9440 §2.1 puts colons around
-that. Only whom the configuration trusts may hand one on, since a header is for anybody to write.
+The encodings differ: percent-encoded PEM by nginx (``$ssl_client_escaped_cert``), PEM on one line by Apache
+(``%{SSL_CLIENT_CERT}s``), base64 of DER by HAProxy (``%[ssl_c_der,base64]``), with colons around it in RFC 9440 §2.1.
+Only configured proxies may forward one, since any client can write a header.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,17 @@ from estsim.server.peer import Peer, read_peer
 _NOBODY: Final = frozenset({"", "(null)"})  # nginx and HAProxy; Apache
 _NOT_YET_VALID: Final = "certificate is not yet valid"
 _EXPIRED: Final = "certificate has expired"
-_REMEMBERED: Final = 256  # a request is looked at when its head has come, and when it is answered
+_REMEMBERED: Final = 256  # a header is read when the head has come, and when the request is answered
 
 
 class ForwardedError(EstsimError):
-    """A header that holds no certificate."""
+    """A header without a readable certificate."""
 
 
 def forwarded_der(value: str) -> bytes | None:
-    """Return the certificate that a proxy wrote, as DER, None where it says that there was none.
+    """Return the forwarded certificate as DER, None where the proxy says that there was none.
 
-    Raises :class:`ForwardedError`. Whether it is a certificate at all is for its reader to say.
+    Raises :class:`ForwardedError`. The DER is not yet read.
     """
     text = value.strip()
     if text in _NOBODY:
@@ -48,7 +48,7 @@ def forwarded_der(value: str) -> bytes | None:
 
 
 class PeersBehind:
-    """Who is behind the proxies that are trusted, by the header in which they hand on a client's certificate."""
+    """The clients behind trusted proxies, by the header with their certificates."""
 
     def __init__(self, header: PeerHeader, now_s: Callable[[], float]) -> None:
         self._name = header.name.lower()
@@ -56,10 +56,10 @@ class PeersBehind:
         self._now_s = now_s
 
     def of(self, request: EstRequest, connected: Peer) -> Peer:
-        """Return who sent a request that came on a connection of ``connected``.
+        """Return the client that sent a request over a connection of ``connected``.
 
-        A trusted proxy speaks for its client alone: without the header there is nobody, whatever certificate the proxy
-        has for itself. Raises :class:`Refused` where anybody else sends the header, or where it cannot be read.
+        A trusted proxy speaks for its client only: without the header the client is anonymous, whatever certificate the
+        proxy itself has. Raises :class:`Refused` for an unreadable header, or one from anybody else.
         """
         values = [value for name, value in request.headers if name == self._name]
         if not self._trusts(connected.address):
@@ -87,7 +87,7 @@ class PeersBehind:
         except (ForwardedError, CertificateUnreadable) as error:
             raise Refused(400, f"expected a client certificate in the header {self._name}: {error}") from error
         now_s, problem = self._now_s(), None
-        if certificate is not None:  # no handshake of ours has looked at its dates
+        if certificate is not None:  # no handshake of ours has checked its dates
             early, late = now_s < certificate.not_before_s, now_s > certificate.not_after_s
             problem = _NOT_YET_VALID if early else _EXPIRED if late else None
         return read_peer(

@@ -1,8 +1,7 @@
-"""One HTTP/1.1 connection of the sandbox: h11 between TLS records and whole EST requests, every wait bounded.
+"""One HTTP/1.1 connection of the sandbox: h11 between TLS records and complete EST requests.
 
-Reads bodies by Content-Length and chunked, answers ``Expect: 100-continue``, keeps the header block of its
-answers under 1 KiB (a client was seen to parse by hand). What a slow or abusive client can hold is bounded in time and
-in bytes.
+Reads bodies by Content-Length and chunked, answers ``Expect: 100-continue``, keeps the header block of its answers
+under 1 KiB (for a client with a parser of its own). Slow and abusive clients are limited in time and in bytes.
 """
 
 import time
@@ -29,17 +28,17 @@ from estsim.server.store import Exchange
 
 CONNECTIONS: Final = 8192
 
-# The case of names (RFC 9110 §5.1) and the phrase (RFC 9112 §4) mean nothing, but libest compares them to the letter.
+# The case of names (RFC 9110 §5.1) and the phrase (RFC 9112 §4) mean nothing, but libest compares them exactly.
 _SPELT: Final = {"www-authenticate": "WWW-Authenticate"}
 _NO_CONTENT: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)  # RFC 9110 §15.3.5, §15.4.5
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 _MOST_PIECES: Final = 4096  # of a body, chunks or TLS records: each costs as much as a packet
-_PIECES_A_TURN: Final = 64  # read before others are let onto the loop: 2 ms
+_PIECES_A_TURN: Final = 64  # read before other tasks run: 2 ms
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may take: seconds and bytes; and how many clients there may be whose turn it is."""
+    """The limits of one client in seconds and bytes, and of connections that wait for their clients."""
 
     connections: int = CONNECTIONS
 
@@ -47,7 +46,7 @@ class Limits:
     idle_s: float = 75.0  # nginx's keepalive_timeout
     request_s: float = 30.0  # from a request's first byte to its last
     send_s: float = 10.0
-    linger_s: float = 1.0  # reading on after a refusal, so that it is not lost to a reset
+    linger_s: float = 1.0  # reading on after a refusal, so that a reset does not discard it
     head_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024  # a CSR with RSA-4096 and a hundred names is under 8 KiB
     linger_bytes: int = 1024 * 1024
@@ -58,7 +57,7 @@ class Wire(Protocol):
 
     @property
     def heard_ns(self) -> int:
-        """When the last bytes received came to this machine, by the monotonic clock."""
+        """When the last bytes received reached this machine, by the monotonic clock."""
 
     @property
     def spoke_ns(self) -> int:
@@ -68,7 +67,7 @@ class Wire(Protocol):
         """Send everything."""
 
     async def receive(self) -> bytes:
-        """Return what came; ``b""`` is the end."""
+        """Return received bytes; ``b""`` is the end."""
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""
@@ -79,7 +78,7 @@ class _Gone(Exception):  # noqa: N818 - reads as the event it is
 
 
 class HttpConnection:
-    """Serves the requests of one connection until it ends; closing the wire is the caller's."""
+    """Serves the requests of one connection; the caller closes the wire."""
 
     def __init__(self, wire: Wire, peer: Peer, service: EstService, limits: Limits, guest: Guest) -> None:
         self._wire = wire
@@ -105,11 +104,11 @@ class HttpConnection:
                 self._begin_anew()
 
     def _has_begun(self) -> bool:
-        """Whether bytes of the next request are there."""
+        """Whether bytes of the next request have arrived."""
         return bool(self._http.trailing_data[0])
 
     def _begin_anew(self) -> None:
-        """Get ready for the next request; RFC 9112 §2.2: empty lines in front of it are ignored."""
+        """Prepare for the next request; RFC 9112 §2.2: empty lines before it are ignored."""
         ahead = bytes(self._http.trailing_data[0])
         if ahead[:1] in (b"\r", b"\n"):
             self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
@@ -119,9 +118,9 @@ class HttpConnection:
             self._http.start_next_cycle()
 
     async def _first_bytes(self) -> bool:
-        """Wait for a request to begin; False where none came, or the sandbox is stopping."""
+        """Wait for a request to begin; False if none came, or the sandbox is stopping."""
         if self._has_begun():
-            await trio.lowlevel.checkpoint()  # a client that pipelines shares the loop with the others
+            await trio.lowlevel.checkpoint()  # a pipelining client must not hold up others
             return not self._guest.is_leaving
         with self._guest.idle(self._limits.idle_s) as wait:
             while not self._has_begun():
@@ -130,7 +129,7 @@ class HttpConnection:
 
     async def _serve_one(self) -> None:
         exchange: Exchange | None = None
-        self._head_only = False  # of a request whose head never becomes whole nobody knows
+        self._head_only = False  # unknown until the head is complete
         try:
             with trio.fail_after(self._limits.request_s) as deadline:
                 request = await self._read_head()
@@ -149,35 +148,35 @@ class HttpConnection:
         except Refused as refusal:
             await self._refuse(exchange, refusal)
             return
-        received_ns = max(self._received_ns, self._answered_ns)  # of a request that came ahead of its turn
+        received_ns = max(self._received_ns, self._answered_ns)  # for a pipelined request
         with self._guest.being_served():
             answer = await self._service.answer(Call(whole, self._peer, exchange, self._wait))
             try:
                 await self._deliver(answer)
             finally:
                 self._answered_ns = time.monotonic_ns()
-                # After the send the client runs, often on this very core: what that takes is no handling of ours.
+                # After the send the client runs, often on the same core; that time is not ours.
                 spoke_ns = self._wire.spoke_ns
-                handled_ns = spoke_ns if spoke_ns > received_ns else self._answered_ns  # of a reset nothing is sent
+                handled_ns = spoke_ns if spoke_ns > received_ns else self._answered_ns  # a reset sends nothing
                 self._service.handled(answer, handled_ns - received_ns)
         if self._must_close:
             await self._linger()
 
     @contextmanager
     def _on_record(self, exchange: Exchange, deadline: trio.CancelScope) -> Iterator[None]:
-        """See to it that a request whose body never comes to its end leaves a line, for whatever reason."""
+        """Record a request whose body never becomes complete, for whatever reason."""
         try:
             yield
         except (_Gone, TransportFailed):
             self._service.give_up(exchange, f"the client closed after {self._body_bytes} bytes of the body")
             raise
         except trio.Cancelled:
-            if not deadline.cancel_called:  # of who is too slow, the refusal is on record
+            if not deadline.cancel_called:  # a slow client's refusal is on record
                 self._service.give_up(exchange, "the sandbox stopped before the body arrived")
             raise
 
     async def _deliver(self, answer: Answer) -> None:
-        """Send an answer, or do what a fault has in its place; a connection that has met one is not used again."""
+        """Send an answer, or act on its fault; a connection with such a fault is not used again."""
         if answer.response is None or answer.delivery in (Delivery.RESET, Delivery.SILENCE):
             if answer.delivery is Delivery.RESET:
                 self._wire.reset()
@@ -191,7 +190,7 @@ class HttpConnection:
         await self._send(head + body)
 
     async def _wait(self, seconds: float) -> None:
-        """Sleep; raises ``ClientLeft`` as soon as the client closes. What it sends meanwhile is kept for later."""
+        """Sleep; raises ``ClientLeft`` as soon as the client closes. Bytes received meanwhile are kept."""
         with trio.move_on_after(max(0.0, seconds)):
             left = self._limits.head_bytes + self._limits.body_bytes - len(self._http.trailing_data[0])
             while left > 0:
@@ -204,7 +203,7 @@ class HttpConnection:
                 left -= len(received)
                 self._received_ns = self._wire.heard_ns
                 self._http.receive_data(received)
-            await trio.sleep_forever()  # it has sent more than it may; the kernel holds the rest back
+            await trio.sleep_forever()  # it has sent too much; the rest stays in the kernel
 
     async def _read_head(self) -> EstRequest | None:
         event = await self._next_event()
@@ -247,7 +246,7 @@ class HttpConnection:
                 return event
 
     async def _feed(self, *, empty_lines: bool = False) -> None:
-        """Wait for bytes; ``empty_lines`` may stand in front of a request (RFC 9112 §2.2)."""
+        """Wait for bytes; ``empty_lines`` may precede a request (RFC 9112 §2.2)."""
         received = await self._receive()
         if not received:
             raise _Gone
@@ -261,13 +260,13 @@ class HttpConnection:
         return await self._wire.receive()
 
     async def _share_the_loop(self) -> None:
-        """Let others onto the loop now and then: what has come in many small pieces is read without a wait."""
+        """Let other tasks run now and then, as many small pieces are read without a wait."""
         self._pieces += 1
         if self._pieces % _PIECES_A_TURN == 0:
             await trio.lowlevel.checkpoint()
 
     async def _refuse(self, exchange: Exchange | None, refusal: Refused) -> None:
-        """Answer what cannot be read to its end, and close; a request whose head never came has no record."""
+        """Answer a request that cannot be read completely, and close; without a head there is no record."""
         if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
         if exchange is not None:
@@ -284,7 +283,7 @@ class HttpConnection:
         headers = [(_SPELT.get(name) or name.title(), value) for name, value in response.headers]
         headers.append(("Date", formatdate(usegmt=True)))
         content = b"" if response.status in _NO_CONTENT else response.body
-        if response.status not in _NO_CONTENT:  # RFC 9110 §8.6: of a 204 never, of a 304 only that of the 200
+        if response.status not in _NO_CONTENT:  # RFC 9110 §8.6: never with 204, and with 304 only that of the 200
             headers.append(("Content-Length", str(len(content))))
         if closing or self._must_close or self._guest.is_leaving:
             headers.append(("Connection", "close"))
@@ -303,7 +302,7 @@ class HttpConnection:
         raise _Gone
 
     async def _linger(self) -> None:
-        """Read on for a moment: closing on unread bytes resets the connection, and the client never sees the answer."""
+        """Read on for a moment: closing with unread bytes resets the connection, and the answer is lost."""
         left = self._limits.linger_bytes
         with trio.move_on_after(self._limits.linger_s), suppress(TransportFailed):
             while left > 0 and (received := await self._receive()):

@@ -1,7 +1,7 @@
-"""What a request's head has to be beyond what h11 sees to (RFC 9110, RFC 9112). Pure.
+"""The checks of a request's head that h11 does not make (RFC 9110, RFC 9112). Pure.
 
-h11 checks the shape of lines and lengths. What they mean together, and what a server must refuse or close on, is
-checked here, before a byte of the body is read.
+h11 checks the syntax of lines and lengths. What a server must refuse or close on beyond that is checked here, before
+the body is read.
 """
 
 import re
@@ -12,7 +12,7 @@ import h11
 from estsim.est.messages import EstRequest
 from estsim.server.answer import Refused
 
-# Others are not repeated: what stands in the wrong field may be a password, and why a request is refused is in the log.
+# Other values are not repeated: they may be a misplaced password, and the reason goes into the log.
 _CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress"})
 # RFC 9110 §7.2: uri-host [":" port]; an address in brackets, or a name as RFC 3986 §3.2.2 has it, which may be empty.
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
@@ -20,7 +20,7 @@ _CONTINUE: Final = "100-continue"
 
 
 def check_head(request: EstRequest, version: str) -> None:
-    """Refuse a head that must not be acted upon; ``version`` is the one after ``HTTP/``. The connection ends then."""
+    """Refuse an unacceptable head; ``version`` follows ``HTTP/``. The connection is closed then."""
     if not version.startswith("1."):
         raise Refused(505, f"expected HTTP/1.1 (got HTTP/{version})")  # RFC 9110 §15.6.6
     if request.method == "CONNECT":
@@ -42,7 +42,7 @@ def check_head(request: EstRequest, version: str) -> None:
 
 
 def has_two_lengths(request: EstRequest) -> bool:
-    """Whether a request has both Content-Length and Transfer-Encoding, so that its connection must end.
+    """Whether a request has both Content-Length and Transfer-Encoding, so that its connection must be closed.
 
     RFC 9112 §6.1: a server may "process such a request in accordance with the Transfer-Encoding alone. Regardless, the
     server MUST close the connection after responding to such a request to avoid the potential attacks."
@@ -52,10 +52,10 @@ def has_two_lengths(request: EstRequest) -> bool:
 
 
 def no_http(error: h11.RemoteProtocolError) -> Refused:
-    """Return the refusal of what h11 cannot read. The line itself is left out: it may hold a password.
+    """Return the refusal of what h11 cannot read, without the line, which may hold a password.
 
-    h11 raises in a frame that holds the error, which holds the frame: its traceback is dropped, or the connection would
-    stay in memory until the collector comes by.
+    The traceback is dropped: it refers to a frame that refers to the error, which would keep the connection in memory
+    until the garbage collector runs.
     """
     error.__traceback__ = None
     return Refused(error.error_status_hint or 400, f"expected HTTP/1.1: {str(error).partition(': bytearray(')[0]}")

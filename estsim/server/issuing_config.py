@@ -1,7 +1,4 @@
-"""What a trust center is told of issuing: when a request gets its certificate, and how many a second can be signed.
-
-The ``issue`` and ``capacity`` keys as pydantic models; :mod:`estsim.server.policy` carries them out.
-"""
+"""The ``issue`` and ``capacity`` keys as pydantic models; :mod:`estsim.server.policy` applies them."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -14,11 +11,11 @@ from estsim.units import Constant
 
 _WAITING: Final = 1000
 _TEN_YEARS_S: Final = 315_360_000
-_Wait = Annotated[Count, Field(le=_TEN_YEARS_S)]  # a date has to be reckoned from it
+_Wait = Annotated[Count, Field(le=_TEN_YEARS_S)]  # a date is calculated from it
 
 
 class IssueMode(StrEnum):
-    """Whether a certificate is handed out at the first request."""
+    """When a certificate is issued: at the first request or later."""
 
     IMMEDIATE = "immediate"
     DEFERRED = "deferred"
@@ -26,7 +23,7 @@ class IssueMode(StrEnum):
 
 
 class RetryAfterKind(StrEnum):
-    """How the told wait is chosen."""
+    """How the value of Retry-After is chosen."""
 
     FIXED = "fixed"
     RANDOM = "random"
@@ -60,7 +57,7 @@ class RetryAfterConfig(Section):
 
 
 class Early(StrEnum):
-    """What a repeat before the told time gets."""
+    """The response to a poll before Retry-After has elapsed."""
 
     AGAIN = "again"  # another deferral, or the certificate if it is ready
     FORBID = "forbid"
@@ -139,7 +136,7 @@ class CapacityConfig(Section):
 
     @property
     def queue_limit(self) -> int:
-        """How many requests wait on their connections."""
+        """The maximum number of requests that wait on their connections."""
         if self.queue is not None:
             return self.queue
         return _WAITING if self.overflow is Overflow.WAIT else 0

@@ -1,7 +1,7 @@
-"""The sandbox's listening sockets: accept, handshake, serve, and let go in good order (trio).
+"""The sandbox's listening sockets: accept, handshake, serve, and shut down gracefully (trio).
 
-One nursery holds the connections, another the accept loops; stopping ends the second, lets idle connections go, gives
-the busy ones a grace, and cancels what is left. Each connection closes its own socket, also when cancelled.
+One nursery holds the connections, another the accept loops. Stopping ends the accept loops, closes idle connections,
+gives busy ones a grace period, and cancels the rest. Each connection closes its own socket, also when cancelled.
 """
 
 import errno
@@ -26,7 +26,7 @@ from estsim.server.endpoint import Endpoint
 from estsim.server.fault_config import FaultKind
 from estsim.server.faults import WrongServerName
 from estsim.server.http import HttpConnection, Limits
-from estsim.server.peer import Acquaintances, Peer, read_peer
+from estsim.server.peer import Handshakes, Peer, read_peer
 from estsim.server.service import EstService
 
 _LOG: Final = logging.getLogger(__name__)
@@ -36,16 +36,16 @@ _BACKLOG: Final = 4096  # a herd connects at once; the kernel caps it at net.cor
 
 @dataclass(slots=True)
 class Counts:
-    """What the listener saw besides exchanges."""
+    """The listener's own counts, besides exchanges."""
 
     connections: int = 0
     failed_handshakes: int = 0
-    cut: int = 0  # connections still busy when the grace was over, and slow ones whose place was needed
-    faults: int = 0  # connections that an error of our own ended
+    cut: int = 0  # connections busy at the end of the grace period, and slow ones cut to make room
+    faults: int = 0  # connections ended by an internal error
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:
-    """Listen on ``host``; raises ``UsageError`` where that cannot be."""
+    """Listen on ``host``; raises ``UsageError``."""
     try:
         listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
         if port == 0 and len(listeners) > 1:  # the kernel has given each address a port of its own
@@ -65,7 +65,7 @@ async def bind(host: str, port: int) -> list[trio.SocketListener]:
 
 
 class Listener:
-    """Serves one EST service over TLS on open listening sockets; its clients are a ``crowd``."""
+    """Serves one EST service over TLS on open listening sockets."""
 
     def __init__(
         self,
@@ -86,11 +86,11 @@ class Listener:
         self._limits = limits
         self._on_refused = on_refused
         self.connections = Connections(limits.connections)
-        self._acquaintances = Acquaintances()
+        self._handshakes = Handshakes()
         self.counts = Counts()
 
     def change(self, wrong_name: WrongServerName) -> None:
-        """Show the wrong certificate by another rule, to whoever connects from now on."""
+        """Apply another fault of the server's name to new connections."""
         self._wrong_name = wrong_name
 
     async def serve(self, listeners: list[trio.SocketListener], stop: trio.Event, *, grace_s: float) -> None:
@@ -105,7 +105,7 @@ class Listener:
             connections.cancel_scope.deadline = trio.current_time() + grace_s
 
     async def _accept(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
-        """Accept; each turn of the loop takes at most one, so that requests under way are not held up by a herd."""
+        """Accept one connection per pass of the loop, so that a herd does not hold up requests under way."""
         async with listener:
             while True:
                 await self.connections.room()
@@ -119,7 +119,7 @@ class Listener:
     async def _serve(self, stream: trio.SocketStream, guest: Guest) -> None:
         self.counts.connections += 1
         connection: TlsConnection | None = None
-        struck = self._wrong_name.strikes(self.counts.connections, self._clock.age_s())
+        struck = self._wrong_name.applies(self.counts.connections, self._clock.age_s())
         address = _address_of(stream)
         try:
             with guest.stay(), self._counting_refusals():
@@ -133,11 +133,11 @@ class Listener:
             self.counts.cut += 1
             raise
         except Exception:  # noqa: BLE001 - as the comment says
-            # A bug of ours: said loudly, and no reason to end everybody else's connection.
+            # A bug of ours: logged, and it must not end other connections.
             self.counts.faults += 1
             _LOG.exception("internal error of the sandbox ended a connection")
         finally:
-            stream.socket.close()  # of one that was taken over, nothing
+            stream.socket.close()  # no effect after the handshake took the socket over
             if connection is not None:
                 connection.drop()
 
@@ -151,7 +151,7 @@ class Listener:
                 self._on_refused(error.alert or error.reason)
 
     def _read_peer(self, connection: TlsConnection, address: str, *, struck: bool) -> Peer:
-        """Read who is there; raises ``TransportFailed`` where that cannot be read."""
+        """Read the client; raises ``TransportFailed`` where its certificate cannot be read."""
         try:
             return replace(self._peer(connection, struck=struck), address=address)
         except TlsFailed as failed:
@@ -164,17 +164,17 @@ class Listener:
         chain: tuple[Certificate, ...] = ()
         problem: str | None = None
         if certificate is None or self._verifies:
-            pass  # nothing more to know: there is nobody, or the handshake has told the good from the bad
+            pass  # there is no certificate, or the handshake has verified it
         elif tls.resumed:
-            chain, problem = self._acquaintances.recall(certificate)
+            chain, problem = self._handshakes.recall(certificate)
         else:
-            said = verify_reason(tls.client_problems[0][1]) if tls.client_problems else None
-            chain, problem = self._acquaintances.meet(certificate, tls.peer_chain, said)
+            reason = verify_reason(tls.client_problems[0][1]) if tls.client_problems else None
+            chain, problem = self._handshakes.meet(certificate, tls.peer_chain, reason)
         return read_peer(certificate, chain=chain, problem=problem, resumed=tls.resumed, fault=fault, wall_now_s=now_s)
 
 
 def _address_of(stream: trio.SocketStream) -> str:
-    """Return the IP address of a client, nothing where it has left already."""
+    """Return the IP address of a client, empty if it has left already."""
     try:
         return str(stream.socket.getpeername()[0])
     except OSError:

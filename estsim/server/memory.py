@@ -1,8 +1,8 @@
-"""Memory that thousands of connections have left behind, given back to the system once they are gone.
+"""Returning memory to the system after thousands of connections have closed.
 
-Two keep it: glibc what was freed below the top of its heap (``malloc_trim(3)`` returns the free pages in the middle;
-another C library does without, and there this does nothing), and the interpreter whole arenas for the sake of a few
-small objects, in its lists of free objects and among the deadlines that trio has not forgotten yet.
+Two things retain it: glibc keeps what was freed below the top of its heap (``malloc_trim(3)`` returns the free pages;
+with another C library this does nothing), and the interpreter keeps whole arenas for a few small objects, in its free
+lists and among trio's expired deadlines.
 """
 
 import ctypes
@@ -17,14 +17,14 @@ import trio
 from estsim.server.connections import Connections
 
 _LOOK_S: Final = 1.0
-_MANY: Final = 500  # connections that have gone: some 10 MiB
-_FEW: Final = 100  # that are still open: what the collector has to look at takes it a few milliseconds
-_AGAIN_S: Final = (3.0, 15.0)  # after the first time: stragglers, and the deadlines of handshakes
-_MOST_DEADLINES: Final = 2000  # that trio knows of ended scopes: a thousand more than of others make it forget them
+_MANY: Final = 500  # closed connections: some 10 MiB
+_FEW: Final = 100  # open connections: a collection takes a few milliseconds
+_AGAIN_S: Final = (3.0, 15.0)  # after the first time, for stragglers and handshake deadlines
+_MOST_DEADLINES: Final = 2000  # expired ones in trio, which drops them all when they are a thousand more than others
 
 
 async def give_back_memory(connections: Connections) -> None:
-    """Give memory back whenever half of many connections have gone and no more go, until cancelled."""
+    """Return memory whenever half of many connections have closed and no more close, until cancelled."""
     most = before = connections.take_most_open()
     again: list[float] = []
     while True:
@@ -44,28 +44,27 @@ async def give_back_memory(connections: Connections) -> None:
 
 
 async def _tidy() -> None:
-    """Let trio forget the deadlines that are over, and the interpreter empty its lists.
+    """Make trio drop its expired deadlines, and the interpreter empty its free lists.
 
-    Trio forgets all at once, when there are many more than it needs; one more after that would keep memory in use that
-    could have gone.
+    Trio drops them all at once, when there are many more than it needs; one more after that would retain memory.
     """
-    forgotten = _over()
+    first = _expired_deadline()
     for _ in range(_MOST_DEADLINES):
-        if forgotten() is None:
+        if first() is None:
             break
-        _over()
+        _expired_deadline()
     await trio.lowlevel.checkpoint()
     gc.collect()
 
 
-def _over() -> "weakref.ref[trio.CancelScope]":
-    """Have a deadline that is over, which trio knows until it forgets such."""
+def _expired_deadline() -> "weakref.ref[trio.CancelScope]":
+    """Add an expired deadline to trio's, which stays until trio drops them."""
     with trio.move_on_after(_LOOK_S) as scope:  # noqa: ASYNC100 - its deadline is what matters
         pass
     return weakref.ref(scope)
 
 
 def trim() -> None:
-    """Give free memory back to the system, where the C library can."""
+    """Return free memory to the system, where the C library can."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

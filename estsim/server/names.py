@@ -1,7 +1,7 @@
-"""The names that a certificate will carry, byte for byte as the request gives them (RFC 7030 §4.2.2, RFC 6402 §2.8).
+"""The names that a certificate will carry, byte for byte as requested (RFC 7030 §4.2.2, RFC 6402 §2.8).
 
-RFC 7030 has Subject and SubjectAltName compared, and encodings differ where texts do not, so both are copied raw. Names
-that nobody could read are refused.
+RFC 7030 requires Subject and SubjectAltName to be identical, and encodings of one text differ, so both are copied raw.
+Names that OpenSSL and some clients cannot read, such as a dNSName with a space, are refused by their part.
 """
 
 import re
@@ -98,7 +98,7 @@ def _check_attribute(source: bytes, parts: list[Span], where: str) -> None:
 
 
 def _is_sound(tag: int, content: bytes) -> bool:
-    """Whether a string is what its type allows, by everybody's reading."""
+    """Whether a string is valid for its type in every reader."""
     text, sound = read_string(tag, content)
     surrogates = tag == BMP_STRING and any(0xD8 <= high <= 0xDF for high in content[::2])  # noqa: PLR2004
     return sound and not surrogates and "\0" not in text
@@ -134,7 +134,7 @@ def _check_text(kind: int, content: bytes) -> None:
 
 
 def _check_other(content: bytes) -> None:
-    """Check ``OtherName { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }``: of ANY, what OpenSSL reads."""
+    """Check ``OtherName { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }`` for what OpenSSL reads."""
     parts = children(content, 0, len(content))
     if [part[0] for part in parts] != [OBJECT_IDENTIFIER, _EXPLICIT_0] or not is_oid(
         content[parts[0][2] : parts[0][3]]
@@ -155,9 +155,9 @@ class NamesError(ValueError):
 
 
 def requested_names(facts: CSRFacts, *, renewing: bool) -> Names:
-    """Return the names a request asks for; raises :class:`NamesError`.
+    """Return the requested names; raises :class:`NamesError`.
 
-    On re-enrolment the ChangeSubjectName attribute, where it carries names, overrides those of the request itself.
+    On re-enrolment, names in the ChangeSubjectName attribute override those of the request.
     """
     try:
         subject_der, san_der = facts.subject_der, facts.san_der
@@ -177,7 +177,7 @@ def requested_names(facts: CSRFacts, *, renewing: bool) -> Names:
 def _changed(value: bytes) -> tuple[bytes | None, bytes | None]:
     """Read ``ChangeSubjectName ::= SEQUENCE { subject Name OPTIONAL, subjectAlt GeneralNames OPTIONAL }``.
 
-    Both are SEQUENCEs; only the elements tell them apart: those of a Name are SETs.
+    Both are SEQUENCEs; the elements of a Name are SETs.
     """
     ((holder, _, first, last),) = children(value, 0, len(value))
     if holder != SEQUENCE:

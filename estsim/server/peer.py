@@ -1,4 +1,4 @@
-"""The client at the other end of a connection, as its TLS handshake showed it: read once per connection."""
+"""The client at the other end of a connection, read once per connection, and whether a trust center trusts it."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ _CHAINS: Final = 1000  # shared by all who sent the same
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is there, and what is wrong with the certificate that was shown, where a handshake lets such clients in.
+    """A client; ``problem`` says what is wrong with its certificate, where the handshake accepts such clients.
 
-    ``chain`` is what came beside the certificate, in the full handshake of a resumed session. ``fault`` is one that the
-    sandbox has injected into the handshake, ``address`` the IP address that the connection came from.
+    ``chain`` is what the client sent with its certificate, for a resumed session in its full handshake. ``fault`` is
+    the fault injected into the handshake, ``address`` the client's IP address.
     """
 
     subject: str | None = None
@@ -36,20 +36,20 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """What people are told of who this is, never nothing."""
+        """The Subject for people, never empty."""
         return self.subject or EMPTY_SUBJECT
 
     @property
     def is_ra(self) -> bool:
-        """Whether this is a registration authority, by id-kp-cmcRA in its certificate (RFC 7030 §3.7, RFC 6402 §2.10).
+        """Whether this is a registration authority, by id-kp-cmcRA in its certificate (RFC 7030 §3.7).
 
-        A CA that is trusted here says so of its own clients; nothing is configured.
+        A trusted CA decides this for its own clients (RFC 6402 §2.10); nothing is configured.
         """
         return self.certificate is not None and has_cmc_ra(self.certificate)
 
     @property
     def identity(self) -> bytes | None:
-        """A digest of who this is, by issuer and subject; None without a certificate."""
+        """A digest of issuer and subject; None without a certificate."""
         if self.certificate is None:
             return None
         return sha256(b"certificate\0" + self.certificate.issuer_der + self.certificate.subject_der).digest()
@@ -65,9 +65,9 @@ def read_peer(
     address: str = "",
     wall_now_s: float,
 ) -> Peer:
-    """Read the facts of a client; ``problem`` is OpenSSL's opinion of a certificate that the handshake let pass.
+    """Return a client; ``problem`` is OpenSSL's verdict on a certificate that the handshake accepted anyway.
 
-    A resumed session is not verified again, so the certificate's end is looked at here.
+    A resumed session is not verified again, so the certificate's end is checked here.
     """
     if certificate is None:
         return Peer(fault=fault, address=address)
@@ -76,54 +76,57 @@ def read_peer(
     return Peer(certificate.subject, certificate.serial_hex, certificate, tuple(chain), problem, fault, address)
 
 
-class Acquaintances:
-    """What full handshakes showed of clients, for the sessions that are resumed from them.
+class Handshakes:
+    """Chains and problems from full handshakes, for the sessions that are resumed from them.
 
-    A resumed session has neither the chain nor what OpenSSL thought of the certificate: a ticket must not wash a
-    stranger clean. Who was met too long ago to be remembered has to shake hands anew.
+    A resumed session has neither the chain nor OpenSSL's verdict, and must not make an untrusted client trusted. A
+    client that is no longer remembered needs a full handshake.
     """
 
     def __init__(self, remembered: int = _REMEMBERED) -> None:
         self._remembered = remembered
-        self._met: OrderedDict[bytes, tuple[tuple[Certificate, ...], str | None]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[tuple[Certificate, ...], str | None]] = OrderedDict()
         self._chains: dict[tuple[Certificate, ...], tuple[Certificate, ...]] = {}
 
     def meet(
         self, certificate: Certificate, chain: Sequence[Certificate], problem: str | None
     ) -> tuple[tuple[Certificate, ...], str | None]:
-        """Remember a full handshake; returns what came beside the certificate, and the problem."""
-        # Of who is refused the reason will do: strangers may send long chains, each another one.
-        beside = () if problem else tuple(other for other in chain if other != certificate)
+        """Remember a full handshake; returns the chain sent with the certificate, and the problem."""
+        # For a refused client the reason is enough: untrusted clients may each send another long chain.
+        sent_with = () if problem else tuple(other for other in chain if other != certificate)
         if len(self._chains) > _CHAINS:
             self._chains.clear()
-        known = (self._chains.setdefault(beside, beside), problem)
+        known = (self._chains.setdefault(sent_with, sent_with), problem)
         fingerprint = certificate.fingerprint
-        self._met[fingerprint] = known
-        self._met.move_to_end(fingerprint)
-        if len(self._met) > self._remembered:
-            self._met.popitem(last=False)
+        self._known[fingerprint] = known
+        self._known.move_to_end(fingerprint)
+        if len(self._known) > self._remembered:
+            self._known.popitem(last=False)
         return known
 
     def recall(self, certificate: Certificate) -> tuple[tuple[Certificate, ...], str | None]:
-        """Return what the full handshake of a resumed session showed."""
+        """Return chain and problem from the full handshake of a resumed session."""
         fingerprint = certificate.fingerprint
-        known = self._met.get(fingerprint)
+        known = self._known.get(fingerprint)
         if known is None:
             return (), _FORGOTTEN
-        self._met.move_to_end(fingerprint)
+        self._known.move_to_end(fingerprint)
         return known
 
 
-_CHECKS: Final = 64  # of signatures among what a stranger sent beside his certificate: 5 ms
+_CHECKS: Final = 64  # of signatures in a chain that an untrusted client sent: 5 ms
 _PATHS: Final = 32  # one for each way from a device to an anchor
 
 
 class PeerTrust:
-    """The anchors of one trust center."""
+    """The anchors of one trust center, applied above TLS (RFC 7030 §3.3.2).
+
+    The handshake verifies against the anchors of all trust centers at once, or accepts every client.
+    """
 
     def __init__(self, anchors: tuple[Certificate, ...]) -> None:
         self._with_path = lru_cache(_PATHS)(lambda path: CertificateAuthorities(anchors, path, most_checks=_CHECKS))
 
     def takes(self, peer: Peer) -> bool:
-        """Whether the certificate chains to an anchor, with what came beside it."""
+        """Whether the certificate chains to an anchor, with the chain that the client sent."""
         return peer.certificate is not None and self._with_path(peer.chain).chain_of(peer.certificate) is not None

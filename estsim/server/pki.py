@@ -1,8 +1,9 @@
-"""The PKI of a trust center on disk: made on first use, reused after, private keys readable by their owner alone.
+"""The PKI of a trust center on disk: made on first use, then reused; private keys are readable by their owner only.
 
-Under the sandbox's folder (mode 0700), for each trust center: ``pki/LABEL/`` with a PEM file per authority, certificate
-then key (0600); ``trust.pem``, root and intermediates, for clients; ``bootstrap.pem``, a client certificate by the
-trust center's own manufacturer CA with key and chain, to enroll with by hand. Those of a label have it in their names.
+In the sandbox's folder (mode 0700), for each trust center: ``pki/LABEL/`` with a PEM file per authority, certificate
+then key (0600); ``trust.pem``, root and intermediates, for clients; ``bootstrap.pem``, a client certificate of the
+trust center's own manufacturer CA with key and chain, to enroll with by hand. The last two have the label in their
+names.
 """
 
 import os
@@ -35,7 +36,7 @@ _MANUFACTURER: Final = "manufacturer.pem"
 
 @dataclass(frozen=True, slots=True)
 class Pki:
-    """The authorities of a trust center, and the files made for its clients. ``chain`` goes from the root down."""
+    """The authorities of a trust center, and the files for its clients. ``chain`` begins with the root."""
 
     chain: tuple[Authority, ...]
     manufacturer: Authority
@@ -50,14 +51,14 @@ class Pki:
 
     @property
     def ca_certificates(self) -> tuple[Certificate, ...]:
-        """Root and intermediates: what cacerts answers and clients trust."""
+        """Root and intermediates, as cacerts answers and clients trust."""
         return tuple(authority.certificate for authority in self.chain)
 
 
 def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: Certificate | None = None) -> Pki:
-    """Load the PKI of a trust center under ``folder``, or make it there.
+    """Load the PKI of a trust center in ``folder``, or make it there.
 
-    ``tls_root`` is the root of the server's own certificate, where that is another trust center's: clients have to
+    ``tls_root`` is the root of the server's own certificate, if it belongs to another trust center: clients have to
     trust it too. Raises ``UsageError`` where the folder cannot be used or holds a PKI of another kind.
     """
     suffix = "" if label == DEFAULT else f"-{label}"
@@ -83,7 +84,7 @@ def open_pki(folder: Path, label: str, config: IssuerConfig, *, tls_root: Certif
 
 
 def read_authorities(home: Path) -> tuple[Authority, ...]:
-    """Read the authorities of a trust center from its folder, the root first, the one that issues last."""
+    """Read the authorities of a trust center from its folder, the root first, the issuing CA last."""
     return tuple(map(_read_authority, sorted(home.glob("ca-*.pem"))))
 
 
@@ -99,7 +100,7 @@ def _check_kind(home: Path, chain: tuple[Authority, ...], config: IssuerConfig) 
 
 
 def private_folder(folder: Path) -> None:
-    """Make ``folder`` if need be, closed to others and to git; one that is there already is its owner's business."""
+    """Make ``folder`` private and ignored by git, unless it exists already."""
     if not folder.is_dir():
         folder.mkdir(mode=_PRIVATE_DIR, parents=True)
         write_private(folder / ".gitignore", b"*\n", _PUBLIC_FILE)  # private keys are never committed by accident
@@ -117,7 +118,7 @@ def read_certificates(path: Path) -> tuple[Certificate, ...]:
 
 
 def write_private(path: Path, content: bytes, mode: int = _PRIVATE_FILE) -> None:
-    """Write a file whole or not at all, never readable by others in between."""
+    """Write a file atomically, never readable by others in between."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(FileNotFoundError):
         part.unlink()
@@ -127,7 +128,7 @@ def write_private(path: Path, content: bytes, mode: int = _PRIVATE_FILE) -> None
 
 
 def _make(folder: Path, home: Path, config: IssuerConfig, name: str) -> None:
-    """Make everything aside and move it in last, so that a kill leaves no half a PKI."""
+    """Make the PKI in another folder and move it into place, so that a kill never leaves half of one."""
     now = datetime.now(UTC)
     chain = [make_authority(f"estsim sandbox{name} root CA", config.key, now=now, path_length=config.intermediates)]
     for left in reversed(range(config.intermediates)):

@@ -1,8 +1,8 @@
-"""When a request that is in order gets its certificate: deferral (RFC 7030 §4.2.3), approval by a person, capacity.
+"""When a valid request gets its certificate: deferral (RFC 7030 §4.2.3), manual approval, capacity.
 
-Pure, time passed in. Owns the book of pending requests in memory; the store keeps the durable copy and hands it back
-after a restart. A repeat is recognised by identity and public key, because the bytes of a CSR change when it is linked
-to a new TLS session (§3.5). Knows nothing of HTTP or of who may enroll.
+Pure; time is passed in. Owns the pending requests in memory; the store keeps the durable copy and returns it after a
+restart. A repeat is recognised by identity and public key, because the bytes of a CSR change when it is linked to a new
+TLS session (§3.5). HTTP and admission are elsewhere.
 """
 
 from dataclasses import dataclass, replace
@@ -28,9 +28,9 @@ class _Draw(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the policy needs to know of a request: digests of who asks, for which key, and for which names.
+    """What the policy needs of a request: digests of the client, the key and the names.
 
-    ``draws`` tells draws apart, not requests.
+    ``draws`` keys its random draws.
     """
 
     identity: bytes
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person has decided on a pending request."""
+    """A person's decision on a pending request."""
 
     approved: bool
     reason: str = ""
@@ -52,11 +52,11 @@ class Pending:
     """A deferred request. Times are wall-clock seconds, so that they mean the same after a restart."""
 
     request: Request
-    ready_s: float  # when its certificate may be handed out
-    told_s: float  # the earliest time at which the client was told to come again
+    ready_s: float  # when its certificate may be issued
+    told_s: float  # when the client was told to repeat it
     polls: int = 0  # repeats so far
-    has_token: bool = False  # its ready time is a slot of the capacity: nothing more to wait for
-    for_person: bool = False  # it came in mode: manual
+    has_token: bool = False  # its ready time is a slot of the capacity
+    for_person: bool = False  # received in mode: manual
     decision: Decision | None = None  # that person's
 
 
@@ -77,7 +77,7 @@ class IssueAt:
 
 @dataclass(frozen=True, slots=True)
 class ComeAgain:
-    """Deferred for ``wait_s``; ``pending`` is what to keep, None where the server forgets."""
+    """Deferred for ``wait_s``; ``pending`` is what to store, None where the server forgets it."""
 
     wait_s: int
     pending: Pending | None
@@ -86,7 +86,7 @@ class ComeAgain:
 
 @dataclass(frozen=True, slots=True)
 class TooEarly:
-    """An early repeat that is punished: 403 or 429; the request stays pending."""
+    """An early repeat, refused with 403 or 429; the request stays pending."""
 
     status: int
     wait_s: int
@@ -95,7 +95,7 @@ class TooEarly:
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """Refused for want of capacity: 503 or 429, with no word of when to come where ``wait_s`` is None."""
+    """Refused for lack of capacity with 503 or 429, without Retry-After if ``wait_s`` is None."""
 
     status: int
     wait_s: int | None
@@ -104,7 +104,7 @@ class Overloaded:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Rejected by a person, who may have given a reason."""
+    """Rejected by a person, perhaps with a reason."""
 
     reason: str
     early: bool = False
@@ -114,9 +114,9 @@ Verdict = IssueNow | IssueAt | ComeAgain | TooEarly | Overloaded | Denied
 
 
 class IssuePolicy:
-    """The ``issue`` and ``capacity`` keys of one trust center, applied to requests as they come.
+    """The ``issue`` and ``capacity`` keys of one trust center, applied to requests.
 
-    ``tells_overload`` says whether a request refused for want of capacity is told when to come.
+    ``tells_overload`` says whether refusals for lack of capacity carry a Retry-After.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class IssuePolicy:
         self._seed = seed
         self._tells_overload = tells_overload
         self._book: dict[tuple[bytes, bytes], Pending] = {}
-        self._promised: list[float] = []  # slots that somebody was given, a heap; those past are dropped as others come
+        self._promised: list[float] = []  # a heap of the slots given out; past ones are dropped as others come
 
     def change(self, issue: IssueConfig, gate: CapacityGate | None, *, tells_overload: bool) -> None:
-        """Go on by other rules: what is pending stays so, for a person too, and slots that were promised are kept.
+        """Apply other rules: pending requests stay pending, and promised slots are kept.
 
-        A gate of the same terms is no other gate: what its bucket lacks is lacking still.
+        A gate of the same terms replaces nothing, so the state of its token bucket stays.
         """
         self._issue = issue
         self._tells_overload = tells_overload
@@ -148,7 +148,7 @@ class IssuePolicy:
 
     @property
     def is_manual(self) -> bool:
-        """Whether a person decides on what comes."""
+        """Whether a person decides on new requests."""
         return self._issue.mode is IssueMode.MANUAL
 
     def backlog(self, now_s: float) -> int:
@@ -156,7 +156,7 @@ class IssuePolicy:
         return self._gate.backlog(now_s) if self._gate is not None else 0
 
     def resume(self, pending: Pending) -> None:
-        """Take up a request that was pending before a restart, and put it under the rules of now."""
+        """Restore a request that was pending before a restart, under the present rules."""
         self._keep(replace(pending, for_person=self.is_manual))
         if pending.has_token:
             heappush(self._promised, pending.ready_s)
@@ -164,18 +164,18 @@ class IssuePolicy:
                 self._gate.resume_after(pending.ready_s)
 
     def awaits_decision(self, request: Request) -> bool:
-        """Whether somebody may have decided on ``request`` since it was last seen."""
+        """Whether a person may have decided on ``request`` since its last repeat."""
         known = self._known(request)
         return known is not None and known.for_person
 
     def decided(self, request: Request, decision: Decision) -> None:
-        """Note what a person has decided on a pending request."""
+        """Note a person's decision on a pending request."""
         known = self._known(request)
         if known is not None:
             self._keep(replace(known, decision=decision))
 
     def decide(self, request: Request, now_s: float) -> Verdict:
-        """Say what ``request`` gets now; the caller signs, or stores what is pending, before it answers."""
+        """Decide on ``request`` now; the caller signs, or stores what is pending, before it answers."""
         known = self._known(request)
         if known is not None:
             return self._repeat(replace(known, request=request), now_s)
@@ -187,29 +187,29 @@ class IssuePolicy:
         return self._admit(request, now_s, early=False)
 
     def issued(self, request: Request) -> bool:
-        """Forget a request whose certificate is on record as handed out; True if it was pending."""
+        """Forget a request whose certificate is recorded as issued; True if it was pending."""
         if self._known(request) is None:
             return False
         del self._book[request.identity, request.key]
         return True
 
     def kept(self, request: Request) -> Pending | None:
-        """Return what is kept under the identity and key of a request, whatever names it is for."""
+        """Return what is pending for a request's identity and key, whatever its names."""
         return self._book.get((request.identity, request.key))
 
     def restore(self, request: Request, pending: Pending | None) -> None:
-        """Put back what was kept before a decision that came to nothing."""
+        """Restore what was pending before a decision that was not carried out."""
         if pending is not None:
             self._keep(pending)
         else:
             self._book.pop((request.identity, request.key), None)
 
     def pending(self, request: Request) -> Pending | None:
-        """Return what is kept of a request that waits for its certificate."""
+        """Return what is pending of a request."""
         return self._known(request)
 
     def _known(self, request: Request) -> Pending | None:
-        """Return what is pending of a request; another Subject or SAN under the same key is another request."""
+        """Return what is pending of a request; another Subject or SAN with the same key is another request."""
         known = self._book.get((request.identity, request.key))
         return known if known is not None and known.request.names == request.names else None
 
@@ -250,7 +250,7 @@ class IssuePolicy:
         if status is not None:
             wait_s = max(1, ceil(refusal.free_s - now_s)) if self._tells_overload else None
             return Overloaded(status, wait_s, early)
-        if known is not None:  # what was deferred is kept, ready, and draws a token at each repeat
+        if known is not None:  # a deferred request stays pending, and asks for a token at each repeat
             return self._come_again(known, now_s, early=early, free_s=refusal.free_s)
         forgotten = Pending(request, refusal.free_s, now_s)
         return ComeAgain(self._wait_s(forgotten, now_s), None, early)
@@ -263,7 +263,7 @@ class IssuePolicy:
     def _come_again(
         self, pending: Pending, now_s: float, *, early: bool = False, free_s: float | None = None
     ) -> ComeAgain:
-        """Defer; ``free_s`` is when a token could be had, where it is that and not readiness that is missing."""
+        """Defer; ``free_s`` is the time of the next free token, if the request is ready but has no token."""
         wait_s = self._wait_s(pending if free_s is None else replace(pending, ready_s=free_s), now_s)
         kept = replace(pending, told_s=now_s + wait_s)
         self._keep(kept)
@@ -291,7 +291,7 @@ class IssuePolicy:
         return self._draw_of_new(request, _Draw.SHARE) < self._issue.share
 
     def _draw_of_new(self, request: Request, what: _Draw) -> float:
-        """Draw what holds for a request and its repeats: one that was refused for want of capacity draws no better."""
+        """Draw for a request and its repeats alike, so that a refusal for lack of capacity changes no draw."""
         return self._draw(request.draws, request.draws.first, what)
 
     def _draw(self, key: DrawKey, ordinal: int, what: _Draw) -> float:

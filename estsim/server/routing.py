@@ -1,4 +1,4 @@
-"""From the path of a request to the trust center and the operation that it asks for (RFC 7030 §3.2.2)."""
+"""From the path of a request to its trust center and operation (RFC 7030 §3.2.2)."""
 
 import re
 from collections.abc import Collection, Container
@@ -12,7 +12,7 @@ from estsim.server.config import DEFAULT
 
 HEALTH: Final = "/healthz"
 _ABSOLUTE: Final = re.compile("https?://[^/]*", re.IGNORECASE)
-_SHOWN: Final = 200  # of a path, which a client may make as long as it likes
+_SHOWN: Final = 200  # characters of a path
 _LABELS: Final = 10  # named in a refusal
 _NAMES: Final = tuple(operation.value for operation in Operation)
 _OPERATIONS: Final = ", ".join(_NAMES)
@@ -27,14 +27,14 @@ class Route:
 
 
 def path_of(request: EstRequest) -> str:
-    """Return a request's path without its query; a server MUST accept the absolute form too (RFC 9112 §3.2.2)."""
+    """Return a request's path without its query; a server MUST accept the absolute form as well (RFC 9112 §3.2.2)."""
     path = request.path.partition("?")[0]
     authority = _ABSOLUTE.match(path)
     return path if authority is None else path[authority.end() :] or "/"
 
 
 def route(request: EstRequest, labels: Collection[str]) -> Route:
-    """Return where a request goes; raises ``Refused`` with what was expected."""
+    """Return where a request goes; raises ``Refused``."""
     path = path_of(request)
     tail = path.removeprefix(f"{WELL_KNOWN}/")
     if tail == path:

@@ -1,7 +1,7 @@
-"""A whole sandbox from its configuration: PKI, store, service and listener, put together and kept (trio).
+"""A whole sandbox: PKI, store, service and listener, assembled from its configuration and run (trio).
 
 ``serve`` announces itself through its task status and, for other processes, in ``sandbox.json``, which exists only
-while it listens. One sandbox at a time uses a folder.
+while it listens. A folder is used by one sandbox at a time.
 """
 
 import gc
@@ -47,14 +47,14 @@ _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Who is told of exchanges served and of handshakes that failed (with the alert's name, or the reason)."""
+    """Callbacks for exchanges served and for failed handshakes (with the alert's name, or the reason)."""
 
     on_exchange: Callable[[Exchange], None] | None = None
     on_failed_handshake: Callable[[str], None] | None = None
 
 
 def tune_process() -> None:
-    """Set this process up to serve a herd: no collector pauses over what never dies."""
+    """Set the garbage collector up for serving a herd, without pauses for long-lived objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -75,56 +75,108 @@ async def serve(
 ) -> None:
     """Serve until ``stop`` is set, and drain. Raises ``UsageError`` or ``StoreError`` before it listens.
 
-    ``names`` are host names and addresses for the server's certificate, besides those that follow from ``host``.
-    Faults wait for a ``clock`` that has not begun: what comes before a run's own beginning is to meet none.
+    ``names`` are host names and addresses for the server's certificate, besides those that follow from ``host``. No
+    fault is injected before ``clock`` has begun, which is when a run that owns it begins.
 
-    Cancelled, it cuts its connections at once; the store is whole in either case.
+    Cancellation closes its connections at once; the store is consistent in either case.
     """
     watchers, clock = watchers or Watchers(), clock or SandboxClock()
     with sole_user_of(folder):
-        # In a thread: large RSA keys take seconds, in which Ctrl-C is to be heard. What is made is moved in whole.
+        # In a thread: large RSA keys take seconds, and Ctrl-C must work. The PKI is moved into place atomically.
         pkis = await trio.to_thread.run_sync(_open_pkis, folder, config, abandon_on_cancel=True)
         database = folder / "sandbox.sqlite"
         with closing(Store(database)) as store:
             listeners = await bind(host, port)
             try:
-                anchors = {label: _anchors(config.centers[label], pki) for label, pki in pkis.items()}
-                centers = _centers(config, pkis, anchors, clock, store)
-                taken_up = _take_up(store, centers)
-                header = config.peer_from_header
-                service = EstService(
-                    centers,
-                    store,
-                    clock,
-                    watchers.on_exchange,
-                    empty_bodies=config.bodies == "empty",
-                    peers_behind=PeersBehind(header, clock.now_s) if header else None,
-                )
-                listener = Listener(
-                    service,
-                    make_endpoint(config, pkis[DEFAULT], anchors, names=(*_names_of(host), *names)),
-                    clock=clock,
-                    wrong_name=WrongServerName(_all_faults(config), seed=config.seed),
-                    limits=limits or _limits(),
-                    on_refused=watchers.on_failed_handshake,
-                )
-                here = Announcement(
-                    _places(pkis, host, _port_of(listeners)),
-                    database,
-                    taken_up,
-                    listener.counts,
-                    clock,
-                    lambda: _read(centers, store, clock),
-                    lambda: service.trouble,
-                    lambda: listener.connections.open,
-                    _Changes(centers, listener, store, clock).make,
-                )
+                endpoint_names = (*_names_of(host), *names)
+                sandbox = _assembled(config, pkis, store, clock, watchers, names=endpoint_names, limits=limits)
+                taken_up = _take_up(store, sandbox.centers)
+                here = sandbox.announcement(_places(pkis, host, _port_of(listeners)), database, taken_up)
                 with announced(folder, here.places):
                     task_status.started(here)
-                    await _keep(listener, listeners, store, stop)
+                    await _keep(sandbox.listener, listeners, store, stop)
             finally:
                 for each in listeners:
                     each.socket.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sandbox:
+    """The parts of a running sandbox that it is read and changed by."""
+
+    centers: Mapping[str, TrustCenter]
+    service: EstService
+    listener: Listener
+    store: Store
+    clock: SandboxClock
+
+    def announcement(self, places: Mapping[str, Place], database: Path, taken_up: int) -> Announcement:
+        """Return what its caller gets; ``taken_up`` counts the requests that were pending before."""
+        return Announcement(
+            places,
+            database,
+            taken_up,
+            self.listener.counts,
+            self.clock,
+            self._read,
+            lambda: self.service.trouble,
+            lambda: self.listener.connections.open,
+            self._change,
+        )
+
+    async def _change(self, config: SandboxConfig, what: str) -> None:
+        await patiently(partial(self.store.changed, self.clock.now_s(), what))
+        for center in self.centers.values():
+            change_center(center, config)
+        self.listener.change(WrongServerName(_all_faults(config), seed=config.seed))
+
+    def _read(self) -> tuple[CenterReading, ...]:
+        undecided: dict[str, int] = {}
+        if any(center.policy.is_manual for center in self.centers.values()):
+            with suppress(StoreError):
+                undecided = self.store.undecided()
+        return tuple(
+            CenterReading(
+                label,
+                pending=len(center.policy),
+                undecided=undecided.get(label, 0) if center.policy.is_manual else 0,
+                backlog=center.policy.backlog(self.clock.now_s()),
+            )
+            for label, center in self.centers.items()
+        )
+
+
+def _assembled(
+    config: SandboxConfig,
+    pkis: Mapping[str, Pki],
+    store: Store,
+    clock: SandboxClock,
+    watchers: Watchers,
+    *,
+    names: Sequence[str],
+    limits: Limits | None,
+) -> _Sandbox:
+    """Put trust centers, service and listener together."""
+    anchors = {label: _anchors(config.centers[label], pki) for label, pki in pkis.items()}
+    centers = _centers(config, pkis, anchors, clock, store)
+    header = config.peer_from_header
+    service = EstService(
+        centers,
+        store,
+        clock,
+        watchers.on_exchange,
+        empty_bodies=config.bodies == "empty",
+        peers_behind=PeersBehind(header, clock.now_s) if header else None,
+    )
+    listener = Listener(
+        service,
+        make_endpoint(config, pkis[DEFAULT], anchors, names=names),
+        clock=clock,
+        wrong_name=WrongServerName(_all_faults(config), seed=config.seed),
+        limits=limits or _limits(),
+        on_refused=watchers.on_failed_handshake,
+    )
+    return _Sandbox(centers, service, listener, store, clock)
 
 
 def _centers(
@@ -154,7 +206,7 @@ def _open_pkis(folder: Path, config: SandboxConfig) -> dict[str, Pki]:
 
 
 def _anchors(center: TrustCenterConfig, pki: Pki) -> tuple[Certificate, ...]:
-    """Return whose certificates a trust center takes: its own, its manufacturer's, and those it was given."""
+    """Return a trust center's anchors: its own CAs, its manufacturer's, and the configured ones."""
     given = [ca for path in center.clients.bootstrap_cas for ca in read_certificates(path)]
     return (*pki.ca_certificates, pki.manufacturer.certificate, *given)
 
@@ -168,7 +220,7 @@ def _places(pkis: Mapping[str, Pki], host: str, port: int) -> dict[str, Place]:
 
 
 def _take_up(store: Store, centers: Mapping[str, TrustCenter]) -> int:
-    """Hand what was pending back to its trust center, where there still is one of that name."""
+    """Give pending requests back to their trust centers, where those still exist; returns how many."""
     taken = 0
     for label, pending in store.pending():
         if label in centers:
@@ -182,43 +234,11 @@ def _all_faults(config: SandboxConfig) -> list[FaultConfig]:
 
 
 def _limits() -> Limits:
-    """Return the limits for this process, which may have as many files from now on as the system lets it."""
+    """Raise this process's limit of open files, and return the limits that follow from it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return Limits(connections=max(16, min(CONNECTIONS, hard - _OWN_FILES)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Changes:
-    """What a change concerns, when it is to happen while all of them serve."""
-
-    centers: Mapping[str, TrustCenter]
-    listener: Listener
-    store: Store
-    clock: SandboxClock
-
-    async def make(self, config: SandboxConfig, what: str) -> None:
-        await patiently(partial(self.store.changed, self.clock.now_s(), what))
-        for center in self.centers.values():
-            change_center(center, config)
-        self.listener.change(WrongServerName(_all_faults(config), seed=config.seed))
-
-
-def _read(centers: Mapping[str, TrustCenter], store: Store, clock: SandboxClock) -> tuple[CenterReading, ...]:
-    undecided: dict[str, int] = {}
-    if any(center.policy.is_manual for center in centers.values()):
-        with suppress(StoreError):
-            undecided = store.undecided()
-    return tuple(
-        CenterReading(
-            label,
-            pending=len(center.policy),
-            undecided=undecided.get(label, 0) if center.policy.is_manual else 0,
-            backlog=center.policy.backlog(clock.now_s()),
-        )
-        for label, center in centers.items()
-    )
 
 
 async def _keep(listener: Listener, listeners: list[trio.SocketListener], store: Store, stop: trio.Event) -> None:
@@ -245,7 +265,7 @@ async def _checkpoint(store: Store) -> None:
 
 
 def _names_of(host: str) -> tuple[str, ...]:
-    """Return what the server's certificate is for: of a wildcard address, all that this machine is called."""
+    """Return the names for the server's certificate; for a wildcard address, all of this machine's."""
     name = _name_in_url(host)
     if name == host:
         return (name,)
@@ -254,7 +274,7 @@ def _names_of(host: str) -> tuple[str, ...]:
 
 
 def _name_in_url(host: str) -> str:
-    """Return what clients call ``host``: a wildcard address is no name to connect to."""
+    """Return the name by which clients connect to ``host``, which may be a wildcard address."""
     try:
         return "localhost" if ip_address(host).is_unspecified else host
     except ValueError:

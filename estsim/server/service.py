@@ -1,7 +1,7 @@
-"""What the sandbox answers: calls routed to their trust center, every exchange on record before its answer leaves.
+"""The sandbox's EST service: routes requests to trust centers, and records every exchange before its answer is sent.
 
-Knows EST and no sockets: the listener hands it whole requests with the peer of their connection. What an answer
-promises is committed first; where the store cannot take it, the answer is 503 and nothing was promised.
+Knows EST and no sockets: the listener passes it complete requests with their peers. What an answer promises is
+committed first; where the store cannot be written, the answer is 503 and nothing was promised.
 """
 
 import json
@@ -30,18 +30,18 @@ from estsim.server.store import Exchange, Store, StoreBusy
 from estsim.units import harmless
 
 _LOG: Final = logging.getLogger(__name__)
-_PATIENCE_S: Final = 1.0  # with a store that another process has locked
+_PATIENCE_S: Final = 1.0  # waiting for a store that another process has locked
 _RETRY_S: Final = 0.01
 _TROUBLE_S: Final = 5.0  # how long one failure to write counts as the state of the store
 _WARN_EVERY_S: Final = 1.0
 _COME_AGAIN: Final = (("retry-after", "5"),)
-# `bodies: empty` is about these: one widely used client finds neither Retry-After nor the challenge beside a body.
+# The statuses of `bodies: empty`: one widely used client misses Retry-After and the challenge if there is a body.
 _EMPTIED: Final = frozenset({202, 206, 401})
 _Written = TypeVar("_Written")
 
 
 async def patiently(write: Callable[[], _Written]) -> _Written:
-    """Write to the store; while another process holds it, try again for a moment, and serve others meanwhile."""
+    """Write to the store; while another process has it locked, retry for a moment without blocking."""
     until_s = trio.current_time() + _PATIENCE_S
     while True:
         try:
@@ -77,12 +77,12 @@ class EstService:
 
     @property
     def trouble(self) -> str | None:
-        """What keeps the store from being written, if anything did a moment ago."""
+        """Why the store could not be written a moment ago, or None."""
         return self._why if self._clock.now_s() - self._failed_s < _TROUBLE_S else None
 
     def open_exchange(self, request: EstRequest, peer: Peer) -> Exchange:
-        """Begin the record of a request whose head has come; ``peer`` is who is connected, perhaps a proxy."""
-        with suppress(Refused):  # told when the request is answered
+        """Begin the record of a request whose head has come; ``peer`` is the connected client or proxy."""
+        with suppress(Refused):  # reported when the request is answered
             peer = self._sender(request, peer)
         identifier = header_of(request, "x-request-id")
         to = self._route(request)
@@ -104,11 +104,11 @@ class EstService:
     def _route(self, request: EstRequest) -> Route | None:
         try:
             return route(request, self.centers)
-        except Refused:  # told when the request is answered
+        except Refused:  # reported when the request is answered
             return None
 
     async def answer(self, call: Call) -> Answer:
-        """Answer a whole request; cancelled while it waits, it leaves a record without a status."""
+        """Answer a complete request; if cancelled in a wait, it leaves a record without a status."""
         answer = await self._answer(call)
         response = answer.response
         if self._empty_bodies and response is not None and response.status in _EMPTIED:
@@ -120,7 +120,7 @@ class EstService:
         if path_of(call.request) == HEALTH:
             return Answer(self._health(call.request), 0)
         exchange = call.exchange
-        if (call.request.method, call.request.path) == ("OPTIONS", "*"):  # RFC 9110 §9.3.7: of the server in general
+        if (call.request.method, call.request.path) == ("OPTIONS", "*"):  # RFC 9110 §9.3.7: about the server in general
             exchange.status = 204
             return Answer(EstResponse(204, (("allow", "GET, POST"),), b""), self._log(exchange))
         try:
@@ -144,7 +144,7 @@ class EstService:
             raise
         except Exception:  # noqa: BLE001 - a bug of ours, which must not leave a request without answer and record
             _LOG.exception("internal error of the sandbox while handling a request")
-            exchange.serial = exchange.retry_after = None  # of an answer that is not given
+            exchange.serial = exchange.retry_after = None  # of an answer that is not sent
             return self.refuse(exchange, Refused(500, "internal error of the sandbox; see its log"))
         self._tell(exchange)
         if outcome.add_s > 0:
@@ -157,13 +157,13 @@ class EstService:
         return Answer(refusal.response(), self._log(exchange))
 
     def give_up(self, exchange: Exchange, why: str) -> None:
-        """Put on record that a request got no answer, whatever was to be one."""
+        """Record that a request got no answer."""
         exchange.status = exchange.serial = exchange.retry_after = None
         exchange.detail = why
         self._log(exchange)
 
     def handled(self, answer: Answer, handling_ns: int) -> None:
-        """Note the time from the request's last byte, by the kernel's stamp, to its answer in the kernel's hands."""
+        """Note the time from the request's last byte, by the kernel's timestamp, until the kernel has its answer."""
         if answer.row:
             self._store.handled(answer.row, handling_ns // 1000)
 
@@ -180,7 +180,7 @@ class EstService:
         return Answer(response, row, outcome.delivery, outcome.silent_s)
 
     def _not_on_record(self, exchange: Exchange, error: StoreError) -> Answer:
-        """Answer 503 for what could not be written: nothing was issued or promised."""
+        """Answer 503 for what could not be recorded: nothing was issued or promised."""
         self._warn(error)
         exchange.serial = exchange.retry_after = None
         exchange.status, exchange.detail = 503, f"nothing was issued: {error}"
@@ -198,7 +198,7 @@ class EstService:
         return row
 
     def _warn(self, error: StoreError) -> None:
-        """Say it once a second at most: with a full disk it would be every request."""
+        """Log a failure once a second at most: with a full disk every request fails."""
         now_s = self._clock.now_s()
         self._failed_s, self._why = now_s, str(error)
         if now_s - self._warned_s >= _WARN_EVERY_S:
@@ -206,16 +206,16 @@ class EstService:
             _LOG.warning("%s: %s", UNWRITTEN, error)
 
     def _health(self, request: EstRequest) -> EstResponse:
-        """Say for a monitor whether certificates can be issued; such exchanges are no EST and have no record."""
+        """Report to a monitor whether certificates can be issued; such exchanges have no record."""
         if request.method not in ("GET", "HEAD"):
             return text_response(405, f"expected GET for {HEALTH}", (("allow", "GET, HEAD"),))
         trouble = self.trouble
-        said = {
+        health = {
             "status": "trouble" if trouble else "ok",
             "version": __version__,
             "pending": sum(len(center.policy) for center in self.centers.values()),
         } | ({"trouble": trouble} if trouble else {})
-        body = json.dumps(said).encode() + b"\n"
+        body = json.dumps(health).encode() + b"\n"
         return EstResponse(503 if trouble else 200, (("content-type", "application/json"),), body)
 
     def _tell(self, exchange: Exchange) -> None:

@@ -1,12 +1,10 @@
-"""The sandbox's durable memory: exchanges served, certificates issued, requests pending, in one SQLite file.
+"""The sandbox's store, one SQLite file: exchanges served, certificates issued, pending requests, configuration changes.
 
-And the changes that it was told while it ran.
-
-What an answer promises (a certificate, a place in the queue) and the line of the exchange log that says so are one
-transaction, committed before the answer is sent. WAL with synchronous NORMAL: a commit is a write to the log without
-a wait for the disk, so it survives the death of the process; moving the log into the file is done in a thread, by
-:meth:`Store.checkpoint`. The store is used from one thread, but for that method. It never waits for other processes
-that write (:mod:`estsim.server.approval` does): ``StoreBusy`` says so at once, and the caller has a loop to sleep in.
+What an answer promises (a certificate, a place in the queue) and its line in the exchange log are one transaction,
+committed before the answer is sent. WAL with synchronous NORMAL: a commit does not wait for the disk and survives the
+death of the process; :meth:`Store.checkpoint` moves the log into the file, in a thread. All other methods are for one
+thread. The store never waits for other processes that write (:mod:`estsim.server.approval` does): it raises
+``StoreBusy``, and the caller retries.
 """
 
 import sqlite3
@@ -35,11 +33,11 @@ CREATE TABLE pending (
     approved INTEGER, reason TEXT, decided_unix REAL,
     UNIQUE (center, identity, key_hash));
 """
-# Beside version 2, whose readers need not know of it: stores from before are given it.
+# An addition to version 2 that its readers need not know; older stores get it when they are opened.
 _CHANGES: Final = "CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY, at_unix REAL, changes TEXT)"
 
 
-# Stores of earlier versions have serial numbers without their leading zero; the question reads nothing but an index.
+# Stores of earlier versions have serial numbers without their leading zero; the check reads an index only.
 _ODD_SERIALS: Final = "SELECT EXISTS (SELECT 1 FROM issued WHERE length(serial) % 2)"
 _PAD_SERIALS: Final = """
 BEGIN IMMEDIATE;
@@ -52,7 +50,7 @@ COMMIT;
 
 
 class StoreBusy(StoreError):  # noqa: N818 - a moment, not a fault
-    """Another process writes at this moment; nothing was written, and trying again may do."""
+    """Another process is writing; nothing was written, and a retry may succeed."""
 
 
 @dataclass(slots=True)
@@ -79,7 +77,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class IssuedRow:
-    """A certificate handed out; serials are lower-case hexadecimal."""
+    """An issued certificate; the serial is lower-case hexadecimal."""
 
     serial: str
     at_unix: float
@@ -93,14 +91,14 @@ class IssuedRow:
 
 @dataclass(frozen=True, slots=True)
 class PendingRow:
-    """A pending request to keep, with what a person needs to judge it by."""
+    """A pending request to store, with what a person needs for a decision."""
 
     center: str
     pending: Pending
     subject: str
     csr: bytes
     since_unix: float
-    for_person: bool = False  # somebody has to approve it
+    for_person: bool = False  # a person has to approve it
 
 
 _NAMES: Final = tuple(field.name for field in fields(Exchange))
@@ -130,7 +128,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open or make the database; raises ``StoreError``."""
         self._path = path
-        self._handled: list[tuple[int, int]] = []  # handling times known only after the answer went out
+        self._handled: list[tuple[int, int]] = []  # handling times, known only after the answer was sent
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             try:
@@ -142,7 +140,7 @@ class Store:
             raise StoreError(f"{path}: cannot be used as the sandbox's store: {error}") from error
 
     def _prepare(self) -> None:
-        """Make the tables, or see to it that they are ours, and wait for nobody from then on."""
+        """Make the tables or check their version, and never wait for locks from then on."""
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
@@ -166,7 +164,7 @@ class Store:
     ) -> int:
         """Write one exchange with what it changed, durably, and return its id.
 
-        ``settled`` is a pending request of the exchange's trust center that is pending no longer. Raises ``StoreError``
+        ``settled`` is a request of the exchange's trust center that is no longer pending. Raises ``StoreError``
         (a full disk) or ``StoreBusy``, with nothing written.
         """
         with self._transaction() as db:
@@ -182,16 +180,16 @@ class Store:
         return row or 0
 
     def changed(self, at_unix: float, changes: str) -> None:
-        """Write down what changes at a moment, as JSON; raises ``StoreError`` or ``StoreBusy`` where it cannot."""
+        """Record a change of configuration, as JSON; raises ``StoreError`` or ``StoreBusy``."""
         with self._transaction() as db:
             db.execute(_CHANGED, (at_unix, changes))
 
     def handled(self, row: int, handling_us: int) -> None:
-        """Note how long an exchange took to the moment its answer was handed over; written with the next commit."""
+        """Note the handling time of an exchange; written with the next commit."""
         self._handled.append((handling_us, row))
 
     def flush(self) -> None:
-        """Write the handling times noted so far; raises ``StoreError``, and they wait for the next time."""
+        """Write the handling times noted so far; raises ``StoreError`` and then keeps them."""
         if not self._handled:
             return
         with self._transaction():
@@ -199,7 +197,7 @@ class Store:
         self._handled.clear()
 
     def pending(self) -> Iterator[tuple[str, Pending]]:
-        """Yield what was pending when the sandbox last ran, with its trust center, in the order of the ready times."""
+        """Yield the requests that were pending when the sandbox last ran, with their trust centers, by ready time."""
         rows = self._db.execute(
             "SELECT center, identity, key_hash, names_hash, ready_unix, told_unix, polls, has_token, approved, reason"
             " FROM pending ORDER BY ready_unix"
@@ -210,7 +208,7 @@ class Store:
             yield center, Pending(request, ready_s, told_s, polls, has_token=bool(has_token), decision=decision)
 
     def decision(self, center: str, request: Request) -> Decision | None:
-        """Return what a person has decided on a pending request, None as long as nobody has; raises ``StoreError``."""
+        """Return a person's decision on a pending request, or None; raises ``StoreError``."""
         try:
             found = self._db.execute(_DECISION, (center, request.identity, request.key, request.names)).fetchone()
         except sqlite3.Error as error:
@@ -218,7 +216,7 @@ class Store:
         return None if found is None else _decision(*found)
 
     def undecided(self) -> dict[str, int]:
-        """Return how many pending requests nobody has decided on, by trust center."""
+        """Return the number of undecided pending requests by trust center."""
         try:
             counts = self._db.execute(
                 "SELECT center, count(*) FROM pending WHERE for_person AND approved IS NULL GROUP BY center"
@@ -228,9 +226,9 @@ class Store:
             raise StoreError(f"{self._path}: {error}") from error
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the database file; for a thread of its own, with a connection of its own.
+        """Move the write-ahead log into the database file, over a connection of its own, for a thread of its own.
 
-        Raises ``StoreError`` where there is no room: nothing is lost, the log only stays long.
+        Raises ``StoreError`` where the disk is full; nothing is lost, the log only stays long.
         """
         try:
             with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
@@ -240,16 +238,16 @@ class Store:
             raise StoreError(f"{self._path}: {error}") from error
 
     def close(self) -> None:
-        """Write what is left, if it can be written, and close; the log is folded into the file, for any reader."""
+        """Flush if possible, and close; the log is moved into the file for other readers."""
         with suppress(StoreError):
             self.flush()
-        with suppress(sqlite3.Error):  # somebody reads it, or the disk is full: it stays as it is
+        with suppress(sqlite3.Error):  # a reader is active, or the disk is full: it stays in WAL mode
             self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold a transaction: all of it is written, or none and ``StoreError`` says why."""
+        """Hold a transaction; raises ``StoreError`` where it cannot be written."""
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -280,10 +278,10 @@ def _issued_values(row: IssuedRow) -> tuple[object, ...]:
 
 
 def _keep(db: sqlite3.Connection, row: PendingRow) -> None:
-    """Write a request down as pending, or again if it is known.
+    """Insert or update a pending request.
 
-    Other names under a known key are another request, under another id: what a person has read, or decided on, under
-    the old one must not come to mean this one.
+    Other names with a known key are another request, with another id: a person's decision on the old one must not apply
+    to this one.
     """
     kept, request = row.pending, row.pending.request
     which = (row.center, request.identity, request.key)

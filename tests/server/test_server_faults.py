@@ -177,8 +177,8 @@ def test_a_fault_is_on_from_its_begin_up_to_its_end(window: dict[str, str], on: 
     """Counted from the beginning of the run, before which there are none."""
     plan = FaultPlan([fault(K.RESET, **window)], seed=1)
     name = WrongServerName([fault(K.WRONG_SERVER_NAME, **window)], seed=1)
-    assert [(bool(plan.drawn(request(), age)), name.strikes(1, age)) for age in on] == [(True, True)] * len(on)
-    assert [(bool(plan.drawn(request(), age)), name.strikes(1, age)) for age in off] == [(False, False)] * len(off)
+    assert [(bool(plan.drawn(request(), age)), name.applies(1, age)) for age in on] == [(True, True)] * len(on)
+    assert [(bool(plan.drawn(request(), age)), name.applies(1, age)) for age in off] == [(False, False)] * len(off)
 
 
 # -- whom they concern
@@ -520,7 +520,7 @@ def test_connections_are_struck_by_their_number_at_the_rate() -> None:
 
     def struck(seed: int) -> list[int]:
         wrong = WrongServerName(faults, seed=seed)
-        return [number for number in range(2000) if wrong.strikes(number, 0.0)]
+        return [number for number in range(2000) if wrong.applies(number, 0.0)]
 
     assert 330 < len(struck(1)) < 470
     assert struck(1) == struck(1)
@@ -530,10 +530,10 @@ def test_connections_are_struck_by_their_number_at_the_rate() -> None:
 def test_two_faults_of_the_name_are_drawn_apart() -> None:
     """Three quarters of the connections meet one of two that strike half of them each."""
     wrong = WrongServerName([fault(K.WRONG_SERVER_NAME, rate="50%")] * 2, seed=1)
-    assert 1420 < sum(wrong.strikes(number, 0.0) for number in range(2000)) < 1580
+    assert 1420 < sum(wrong.applies(number, 0.0) for number in range(2000)) < 1580
 
 
 def test_without_a_fault_of_the_name_no_connection_is_struck() -> None:
     """Others concern answers."""
     wrong = WrongServerName([fault(K.RESET)], seed=1)
-    assert not any(wrong.strikes(number, 0.0) for number in range(100))
+    assert not any(wrong.applies(number, 0.0) for number in range(100))

@@ -15,7 +15,7 @@ from estsim.pki.names import Names, common_name
 from estsim.server.admission import Admission, identity_of
 from estsim.server.answer import Refused
 from estsim.server.config import ClientsConfig
-from estsim.server.peer import Acquaintances, Peer, PeerTrust, read_peer
+from estsim.server.peer import Handshakes, Peer, PeerTrust, read_peer
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOW_S = NOW.timestamp()
@@ -221,15 +221,15 @@ def test_a_refusal_is_not_held_against_a_client() -> None:
 # -- what is remembered of a full handshake, for those who resume it
 
 
-def again(met: Acquaintances, certificate: Certificate) -> Peer:
+def again(met: Handshakes, certificate: Certificate) -> Peer:
     """Return the peer of a resumed session, with what is remembered of the full handshake it goes back to."""
     chain, problem = met.recall(certificate)
     return read_peer(certificate, chain=chain, problem=problem, resumed=True, wall_now_s=NOW_S + 1)
 
 
-def met_with(certificate: Certificate, *sent: Authority, problem: str | None = None) -> Acquaintances:
+def met_with(certificate: Certificate, *sent: Authority, problem: str | None = None) -> Handshakes:
     """Return the memory of one full handshake; OpenSSL tells the client's own certificate first."""
-    met = Acquaintances()
+    met = Handshakes()
     met.meet(certificate, (certificate, *(ca.certificate for ca in sent)), problem)
     return met
 
@@ -262,7 +262,7 @@ def test_the_last_full_handshake_counts() -> None:
 
 def test_of_too_many_the_one_not_met_for_longest_is_forgotten() -> None:
     """Who is forgotten is told to shake hands anew, and not taken for somebody good."""
-    met = Acquaintances(remembered=2)
+    met = Handshakes(remembered=2)
     devices = [device(line(), f"meter-{n}") for n in range(3)]
     for certificate in (devices[0], devices[1], devices[0], devices[2]):
         met.meet(certificate, (certificate, line().certificate), None)
@@ -272,7 +272,7 @@ def test_of_too_many_the_one_not_met_for_longest_is_forgotten() -> None:
 
 def test_who_comes_back_is_not_forgotten_before_others() -> None:
     """A device that resumes every day outlives one that was met after it and never came again."""
-    met = Acquaintances(remembered=2)
+    met = Handshakes(remembered=2)
     devices = [device(line(), f"meter-{n}") for n in range(3)]
     for certificate in devices[:2]:
         met.meet(certificate, (certificate,), None)
