@@ -27,7 +27,8 @@ from estsim.units import (
 
 Parse = Callable[[object], float]
 
-MOST: Final = 1_000_000_000  # of whatever is counted
+MOST: Final = 1_000_000_000  # of any count
+SECRET_KEYS: Final = frozenset({"password", "users", "http_auth"})  # their values may be or contain passwords
 _LONGEST_S: Final = 100 * 365 * 86_400  # a century: what is longer does not fit a date, nor the store in nanoseconds
 _FASTEST_BPS: Final = 1e12
 _TLS_VERSIONS: Final = ("1.2", "1.3")

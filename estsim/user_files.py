@@ -11,7 +11,8 @@ from errno import EISDIR
 from pathlib import Path
 from typing import Final
 
-from estsim.errors import UnreadableFile
+from estsim.errors import UnitError, UnreadableFile
+from estsim.units import shown
 
 MOST_PEM_BYTES: Final = 1 << 20  # four times the bundle of all CAs that browsers know
 _MIB: Final = 1 << 20
@@ -66,3 +67,9 @@ def _size(size_bytes: int) -> str:
     if size_bytes < _KIB:
         return f"{size_bytes} bytes"
     return f"{size_bytes // _MIB} MiB" if size_bytes >= _MIB else f"{size_bytes // _KIB} KiB"
+
+
+def unreadable(path: Path, reason: str) -> UnitError:
+    """Return the refusal with its reason; a name that is not fit for a terminal is told shortened, without folder."""
+    got = str(path) if str(path).isprintable() else shown(path.name)
+    return UnitError(f"cannot be read: {reason} (got {got})")

@@ -12,7 +12,7 @@ from estsim.errors import ScenarioError, UnreadableFile
 from estsim.figures.exits import Exit
 from estsim.scenario.document import MOST_BYTES
 from estsim.scenario.library import found, library, question
-from estsim.scenario.naming import name_of
+from estsim.scenario.loader import name_of
 from estsim.user_files import read_user_file
 
 _MODELINE = "# yaml-language-server: $schema="

@@ -15,10 +15,9 @@ from estsim.errors import ScenarioError, UnitError
 from estsim.est.names import text_parts
 from estsim.scenario.bootstrap_model import BootstrapKind
 from estsim.scenario.cohort_model import CohortModel
-from estsim.scenario.credential_files import CredentialFiles, credentials_in, fingerprint_of
 from estsim.scenario.document import plain_copy, read_document
 from estsim.scenario.parts import readable_parts
-from estsim.scenario.pem_files import certificates_in
+from estsim.scenario.pem_files import CredentialFiles, certificates_in, credentials_in, fingerprint_of
 from estsim.scenario.subjects import SubjectTemplate, compile_subject
 
 

@@ -54,6 +54,8 @@ _NAMES: Final = {
 _MOST: Final = 256  # attributes, extensions: a request has a handful
 _MOST_OID_OCTETS: Final = 63  # as the cryptography library has it
 _MOST_PASSWORD: Final = 255  # RFC 2985 §5.4.1
+_ATTRIBUTES: Final = 0xA0
+_VERSION_1: Final = encode(INTEGER, b"\x00")
 
 
 def read_attributes(source: bytes, start: int, end: int) -> dict[bytes, Span]:
@@ -149,10 +151,6 @@ def _dotted(where: str, content: bytes) -> str:
     if not is_oid(content):
         raise DERError(f"{where}: expected an OID (got {content[:32].hex() or 'nothing'})")
     return dotted(content)
-
-
-_ATTRIBUTES: Final = 0xA0
-_VERSION_1: Final = encode(INTEGER, b"\x00")
 
 
 class CSRError(EstsimError):

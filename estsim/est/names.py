@@ -50,6 +50,21 @@ _MOST_CHARACTERS: Final = 1000  # of a name's text; rows, logs and screens show 
 _REMEMBERED: Final = 512  # a fleet has few issuers; a device's own name is read several times in a row
 
 Attribute = tuple[bytes, int, bytes]  # OID, tag and content of the value
+_MAIL: Final = 0x81
+DNS_NAME: Final = 0x82
+DIRECTORY_NAME: Final = 0xA4
+_URI: Final = 0x86
+IP_ADDRESS: Final = 0x87
+_REGISTERED: Final = 0x88
+_OTHER: Final = 0xA0
+_EXPLICIT_0: Final = 0xA0
+RARE_KINDS: Final = (0xA3, 0xA5)  # x400Address and ediPartyName, which few programs can read
+_STRUCTURES: Final = {DIRECTORY_NAME: "dirname", _REGISTERED: "rid", _OTHER: "other"}
+_TEXTS: Final = {_MAIL: "email", DNS_NAME: "dns", _URI: "uri"}
+_ADDRESS_OCTETS: Final = (4, 16)
+_SPACE: Final = 0x20
+_DELETE: Final = 0x7F
+_MOST_ENTRY_CHARACTERS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,23 +178,6 @@ def _escaped(text: str) -> str:
         else "".join(f"\\{octet:02X}" for octet in character.encode("utf-8", "surrogatepass"))
         for at, character in enumerate(text)
     )
-
-
-_MAIL: Final = 0x81
-DNS_NAME: Final = 0x82
-DIRECTORY_NAME: Final = 0xA4
-_URI: Final = 0x86
-IP_ADDRESS: Final = 0x87
-_REGISTERED: Final = 0x88
-_OTHER: Final = 0xA0
-_EXPLICIT_0: Final = 0xA0
-RARE_KINDS: Final = (0xA3, 0xA5)  # x400Address and ediPartyName, which few programs can read
-_STRUCTURES: Final = {DIRECTORY_NAME: "dirname", _REGISTERED: "rid", _OTHER: "other"}
-_TEXTS: Final = {_MAIL: "email", DNS_NAME: "dns", _URI: "uri"}
-_ADDRESS_OCTETS: Final = (4, 16)
-_SPACE: Final = 0x20
-_DELETE: Final = 0x7F
-_MOST_ENTRY_CHARACTERS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ from estsim.est.validity import utc_text
 NAMES_DIFFER: Final = "names differ"
 _SECTION: Final = "RFC 7030 §4.2"
 _MOST_CHARACTERS: Final = 200
+OLDER_ROOT: Final = NonConformance("issued under an older root than the newest", "RFC 7030 §4.1.3")
+CLOCK_TOLERANCE_S: Final = 60.0
+"""How far notBefore may be ahead of the device's clock: the clocks of a CA and a device differ."""
 
 
 def name_changes(certificate: Certificate, subject_der: bytes, san_der: bytes | None) -> tuple[NonConformance, ...]:
@@ -84,11 +87,6 @@ def _entries(san_der: bytes | None) -> tuple[str, ...]:
     except DERError:
         return (f"#{(san_der or b'').hex()}",)
     return found.texts
-
-
-OLDER_ROOT: Final = NonConformance("issued under an older root than the newest", "RFC 7030 §4.1.3")
-CLOCK_TOLERANCE_S: Final = 60.0
-"""How far notBefore may be ahead of the device's clock: the clocks of a CA and a device differ."""
 
 
 def verify_issued(

@@ -29,7 +29,7 @@ from estsim.pki.keys import belongs, dump_key, make_key, spki_of
 from estsim.pki.manufacturer import ManufacturerCA
 from estsim.pki.names import Names
 from estsim.pki.pem import certificates_in_pem, read_pem
-from estsim.scenario.credential_files import CredentialFiles, credentials_in
+from estsim.scenario.pem_files import CredentialFiles, credentials_in
 from estsim.scenario.plan import Cohort, Files, Keys, Scenario, Shared
 from estsim.server.config import DEFAULT
 from estsim.server.pki import read_authorities

@@ -27,7 +27,7 @@ from estsim.record.sample import FleetReading
 from estsim.record.slice_counts import CountedSlices
 from estsim.record.store import RunStore
 from estsim.record.stored_slices import CountedSlice
-from estsim.scenario.credential_files import credentials_in, fingerprint_of
+from estsim.scenario.pem_files import credentials_in, fingerprint_of
 from estsim.scenario.plan import Files, Scenario
 
 

@@ -28,6 +28,7 @@ from estsim.net.tls import END, TlsSession
 from estsim.net.tls_failure import TlsFailed
 
 Clock = Callable[[], int]  # nanoseconds, never going back
+__all__ = ["Clock", "Close", "TlsConnection", "WireStamps"]
 
 
 @dataclass(slots=True)
@@ -39,9 +40,6 @@ class WireStamps:
     sent_ns: int | None = None
     first_byte_ns: int | None = None
     ended_ns: int | None = None
-
-
-__all__ = ["Clock", "Close", "TlsConnection", "WireStamps"]
 
 
 class TlsConnection:

@@ -22,6 +22,7 @@ from estsim.net.sockets import receive_stamped
 
 _NS_PER_S: Final = 1_000_000_000
 _RUNNING: Final[set[trio.CancelScope]] = set()
+T = TypeVar("T")
 
 
 class Deadline:
@@ -77,9 +78,6 @@ def watch_loop() -> None:
     """Watch the loop of this trio run from now on."""
     _WATCH.begin()
     trio.lowlevel.add_instrument(_WATCH)
-
-
-T = TypeVar("T")
 
 
 class TrioIo:

@@ -33,6 +33,8 @@ HOST_MISMATCH: Final = 62  # X509_V_ERR_HOSTNAME_MISMATCH, for a check that Open
 # "id-kp-cmcRA": a certificate of an EST CA's own registration authority (RFC 6402 §2.10).
 CMC_RA: Final = oid("1.3.6.1.5.5.7.3.28")
 _MOST_NAMES: Final = 5
+NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
+EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 @lru_cache(maxsize=256)
@@ -98,10 +100,6 @@ def _patterns(found: AlternativeNames) -> Iterator[CertificatePattern]:
                 yield read(value)
             except (CertificateError, ValueError):  # "*", say, or an address as a DNS name
                 continue
-
-
-NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
-EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 def check_validity(certificates: Iterable[Certificate], wall_s: float) -> tuple[str, int] | None:

@@ -26,6 +26,10 @@ _BITS: Final = 8
 # A failure happens in one flight: the server's first, our request, or its answer. Every exchange has each of them,
 # whatever the version and whether resumed or not, so exactly the scenario's share of connections fails.
 STRUCK: Final = (Phase.HANDSHAKE, Phase.SEND, Phase.WAIT)
+_REASONS: Final = {
+    Trouble.NETWORK_STALL: "the simulated network stalled the connection permanently",
+    Trouble.NETWORK_RESET: "the simulated network reset the connection",
+}
 
 
 class Blow(Enum):
@@ -80,12 +84,6 @@ class Course:
         if mishap is None or mishap.phase is not phase or not size:
             return None
         return min(int(size * mishap.share), size - 1)
-
-
-_REASONS: Final = {
-    Trouble.NETWORK_STALL: "the simulated network stalled the connection permanently",
-    Trouble.NETWORK_RESET: "the simulated network reset the connection",
-}
 
 
 class Link:

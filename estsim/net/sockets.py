@@ -42,6 +42,18 @@ _THEIRS: Final = {
     errno.ECONNABORTED: (Trouble.RESET, "the connection was aborted"),
     errno.ETIMEDOUT: (Trouble.TIMEOUT, "the peer stopped responding (kernel timeout)"),
 }
+_IP_BIND_ADDRESS_NO_PORT: Final = 24  # linux/in.h; Python names it from 3.12 on
+_IPV6: Final = 6
+_LOG: Final = logging.getLogger(__name__)
+_SHARE: Final = 2  # held sockets may take this part of the descriptors, the half
+_FEWEST: Final = 16
+_MOST: Final = 1 << 20
+RECEIVE_BYTES: Final = 16 * 1024
+_SO_TIMESTAMPNS: Final = 35  # SO_TIMESTAMPNS_OLD of Linux, which Python does not name; TCP honours it since 4.14
+_TIMESPEC: Final = struct.Struct("@qq")
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
+_NS_PER_S: Final = 1_000_000_000
+_LINGER_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 
 
 def transport_failure(error: OSError, phase: Phase, where: str = "") -> TransportFailed:
@@ -61,10 +73,6 @@ def transport_failure(error: OSError, phase: Phase, where: str = "") -> Transpor
 def is_ours(error: OSError) -> bool:
     """Whether our own machine ran out of a resource."""
     return error.errno in _OURS
-
-
-_IP_BIND_ADDRESS_NO_PORT: Final = 24  # linux/in.h; Python names it from 3.12 on
-_IPV6: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +122,6 @@ def unusable(sources: Iterable[Source]) -> list[str]:
     return problems
 
 
-_LOG: Final = logging.getLogger(__name__)
-_SHARE: Final = 2  # held sockets may take this part of the descriptors, the half
-_FEWEST: Final = 16
-_MOST: Final = 1 << 20
-
-
 def held_at_most() -> int:
     """Return how many sockets may be held: half of the file descriptor limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -163,14 +165,6 @@ class Vanished:
 
 
 VANISHED: Final = Vanished()  # of this process, as descriptors are
-
-
-RECEIVE_BYTES: Final = 16 * 1024
-_SO_TIMESTAMPNS: Final = 35  # SO_TIMESTAMPNS_OLD of Linux, which Python does not name; TCP honours it since 4.14
-_TIMESPEC: Final = struct.Struct("@qq")
-_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
-_NS_PER_S: Final = 1_000_000_000
-_LINGER_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 
 
 class Close(StrEnum):

@@ -38,6 +38,30 @@ _BY_ALERT: Final = {
     "unrecognized_name": "the server does not recognise this host name (target.url)",
     "unsupported_certificate": _CERTIFICATE,
 }
+# What OpenSSL sends for a verification code (`ssl_x509err2alert`, ssl/statem/statem_lib.c); certificate_unknown else.
+_ALERTS_BY_CODE: Final = {
+    2: "unknown_ca",  # unable to get issuer certificate
+    7: "decrypt_error",  # certificate signature failure
+    9: "bad_certificate",  # not yet valid
+    10: "certificate_expired",
+    13: "bad_certificate",  # error in notBefore field
+    14: "bad_certificate",  # error in notAfter field
+    18: "unknown_ca",  # self-signed certificate
+    19: "unknown_ca",  # self-signed certificate in chain
+    20: "unknown_ca",  # unable to get local issuer certificate
+    21: "unknown_ca",  # unable to verify the first certificate
+    22: "unknown_ca",  # chain too long
+    23: "certificate_revoked",
+    24: "unknown_ca",  # invalid CA certificate
+    26: "unsupported_certificate",  # wrong purpose
+    66: "bad_certificate",  # key too small
+    67: "bad_certificate",  # CA key too small
+    68: "bad_certificate",  # CA signature digest too weak
+    79: "unknown_ca",  # invalid CA certificate (no basic constraints)
+}
+_EOF_REASON: Final = "unexpected eof while reading"
+_ALERT_MARK: Final = " alert "
+_OLD_ALERT_PREFIX: Final = "tlsv1 "  # "tlsv1 unrecognized name" and four others carry no " alert "
 
 
 def advice_on(alert: str) -> str:
@@ -88,32 +112,6 @@ class TlsFailed(EstsimError):  # noqa: N818 - reads as the event it is
             verify_code=self.verify_code,
             advice=CLOSED if self.ended else advice_on(from_peer) if from_peer else "",
         )
-
-
-# What OpenSSL sends for a verification code (`ssl_x509err2alert`, ssl/statem/statem_lib.c); certificate_unknown else.
-_ALERTS_BY_CODE: Final = {
-    2: "unknown_ca",  # unable to get issuer certificate
-    7: "decrypt_error",  # certificate signature failure
-    9: "bad_certificate",  # not yet valid
-    10: "certificate_expired",
-    13: "bad_certificate",  # error in notBefore field
-    14: "bad_certificate",  # error in notAfter field
-    18: "unknown_ca",  # self-signed certificate
-    19: "unknown_ca",  # self-signed certificate in chain
-    20: "unknown_ca",  # unable to get local issuer certificate
-    21: "unknown_ca",  # unable to verify the first certificate
-    22: "unknown_ca",  # chain too long
-    23: "certificate_revoked",
-    24: "unknown_ca",  # invalid CA certificate
-    26: "unsupported_certificate",  # wrong purpose
-    66: "bad_certificate",  # key too small
-    67: "bad_certificate",  # CA key too small
-    68: "bad_certificate",  # CA signature digest too weak
-    79: "unknown_ca",  # invalid CA certificate (no basic constraints)
-}
-_EOF_REASON: Final = "unexpected eof while reading"
-_ALERT_MARK: Final = " alert "
-_OLD_ALERT_PREFIX: Final = "tlsv1 "  # "tlsv1 unrecognized name" and four others carry no " alert "
 
 
 def is_end_of_stream(error: SSL.Error) -> bool:

@@ -10,6 +10,26 @@ from estsim.est.der import SEQUENCE, SET, UTF8_STRING, encode, encoded_oid, oid
 from estsim.est.names import name_text, read_name
 
 EMPTY_NAME: Final = encode(SEQUENCE, b"")
+ATTRIBUTES: Final = {
+    "CN": NameOID.COMMON_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "C": NameOID.COUNTRY_NAME,
+    "L": NameOID.LOCALITY_NAME,
+    "ST": NameOID.STATE_OR_PROVINCE_NAME,
+    "STREET": NameOID.STREET_ADDRESS,
+    "DC": NameOID.DOMAIN_COMPONENT,
+    "UID": NameOID.USER_ID,
+    "SERIALNUMBER": NameOID.SERIAL_NUMBER,
+    "EMAILADDRESS": NameOID.EMAIL_ADDRESS,
+    "E": NameOID.EMAIL_ADDRESS,
+    "GN": NameOID.GIVEN_NAME,
+    "SN": NameOID.SURNAME,
+    "TITLE": NameOID.TITLE,
+}
+_FIRST: Final = {oid(kind.dotted_string): name for name, kind in reversed(ATTRIBUTES.items())}
+_LAST: Final = {oid(kind.dotted_string): name for name, kind in ATTRIBUTES.items()}
+_SPELLINGS: Final = (_FIRST, _LAST)  # no attribute has more than two names
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +64,6 @@ def common_name(text: str) -> bytes:
     """Return the name ``CN=text`` as DER."""
     value = encode(UTF8_STRING, text.encode())
     return encode(SEQUENCE, encode(SET, encode(SEQUENCE, encoded_oid("2.5.4.3") + value)))
-
-
-ATTRIBUTES: Final = {
-    "CN": NameOID.COMMON_NAME,
-    "O": NameOID.ORGANIZATION_NAME,
-    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
-    "C": NameOID.COUNTRY_NAME,
-    "L": NameOID.LOCALITY_NAME,
-    "ST": NameOID.STATE_OR_PROVINCE_NAME,
-    "STREET": NameOID.STREET_ADDRESS,
-    "DC": NameOID.DOMAIN_COMPONENT,
-    "UID": NameOID.USER_ID,
-    "SERIALNUMBER": NameOID.SERIAL_NUMBER,
-    "EMAILADDRESS": NameOID.EMAIL_ADDRESS,
-    "E": NameOID.EMAIL_ADDRESS,
-    "GN": NameOID.GIVEN_NAME,
-    "SN": NameOID.SURNAME,
-    "TITLE": NameOID.TITLE,
-}
-_FIRST: Final = {oid(kind.dotted_string): name for name, kind in reversed(ATTRIBUTES.items())}
-_LAST: Final = {oid(kind.dotted_string): name for name, kind in ATTRIBUTES.items()}
-_SPELLINGS: Final = (_FIRST, _LAST)  # no attribute has more than two names
 
 
 def spellings(name_der: bytes) -> list[list[str]]:

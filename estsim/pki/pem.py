@@ -17,6 +17,7 @@ _BEGIN: Final = b"-----BEGIN "
 _END: Final = b"-----END "
 _DASHES: Final = b"-----"
 _LABELS: Final = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")  # those that OpenSSL reads
+T = TypeVar("T")
 
 
 class PemError(EstsimError, ValueError):
@@ -56,9 +57,6 @@ def _blocks(content: bytes) -> Iterator[bytes]:
         if content[at + len(_BEGIN) : label_end] in _LABELS:
             yield content[label_end + len(_DASHES) : end]
         at = content.find(_BEGIN, end)
-
-
-T = TypeVar("T")
 
 
 def read_pem(path: Path, load: Callable[[bytes], T], what: str) -> T:

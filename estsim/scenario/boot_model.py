@@ -1,17 +1,28 @@
-"""How devices power up, as YAML says it: the ``boot`` of a cohort, and the ``return`` of a power cut."""
+"""How devices power up: the ``boot`` of a cohort, the ``return`` of a power cut, and the file of a ``trace``."""
 
-from math import ceil
-from typing import Annotated, ClassVar, Literal, Self
+import csv
+from collections.abc import Iterator
+from functools import lru_cache
+from io import StringIO
+from math import ceil, inf, isfinite
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from estsim.errors import UnitError
+from estsim.errors import UnitError, UnreadableFile
 from estsim.fields import Duration, Flag, PositiveCount, PositiveDuration, Rate, RateOrZero, Section, Text
 from estsim.load.arrivals import Arrivals, Burst, Even, Poisson, Ramp, Steps, Trace
 from estsim.scenario import words
+from estsim.units import shown
+from estsim.user_files import read_user_file, unreadable
 
-_COUNTED = 1e-9  # the first device boots at the very begin, so an integral of 9.5 lets ten boot, one of 9 lets nine
+_COUNTED = 1e-9  # the first device boots at 0 s, so an integral of 9.5 makes ten boot, one of 9 makes nine
 _WAYS = ("burst", "at_once", "rate", "ramp", "steps", "trace", "stations")
+MOST_TRACE_BYTES: Final = 16 << 20  # a million devices and more
+_COLUMN: Final = "at"
+_KEPT: Final = 4  # cached traces: cohorts share them, and each is read several times while a scenario is loaded
+Row = tuple[int, list[str]]
 
 
 class StepModel(Section):
@@ -64,7 +75,7 @@ class BootModel(Section):
 
     @property
     def way(self) -> str:
-        """Which of the ways it is."""
+        """The key that was given."""
         return self._ways[0]
 
     @property
@@ -74,7 +85,7 @@ class BootModel(Section):
 
 
 def comes_to_rest(boot: BootModel, trace: tuple[float, ...] = ()) -> int | None:
-    """Return how many devices an arrival process ever lets boot; None if there is no end to it."""
+    """Return how many devices an arrival process boots in all; None if it is unlimited."""
     if boot.trace is not None:
         return len(trace)
     if boot.ramp and boot.over and boot.ramp[1] == 0:
@@ -85,7 +96,7 @@ def comes_to_rest(boot: BootModel, trace: tuple[float, ...] = ()) -> int | None:
 
 
 def arrivals_of(boot: BootModel, trace: tuple[float, ...] = ()) -> Arrivals:
-    """Return the arrival process; ``trace`` is what the file holds. Stations begin as others end, so all are there."""
+    """Return the arrival process; ``trace`` has the file's times. With stations, all devices arrive at once."""
     if boot.ramp is not None and boot.over is not None:
         return Ramp(boot.ramp[0], boot.ramp[1], boot.over)
     if boot.steps is not None:
@@ -93,3 +104,75 @@ def arrivals_of(boot: BootModel, trace: tuple[float, ...] = ()) -> Arrivals:
     if boot.rate is not None:
         return Even(boot.rate) if boot.shape == "even" else Poisson(boot.rate)
     return Trace(trace) if boot.trace is not None else Burst(boot.burst or 0.0)
+
+
+def trace_of(boot: BootModel, folder: Path) -> tuple[float, ...]:
+    """Return the seconds in a boot's trace file, none without one; raises UnitError."""
+    return read_trace(folder / boot.trace) if boot.trace is not None else ()
+
+
+def read_trace(path: Path) -> tuple[float, ...]:
+    """Return the seconds of a file, ascending: its only column, or the one named ``at``.
+
+    Raises UnitError with the line of the file.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return _times_in(path, ())  # raises with the reason
+    return _times_in(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=_KEPT)
+def _times_in(path: Path, _stamp: tuple[int, ...]) -> tuple[float, ...]:
+    """Read a file; ``_stamp`` changes with its content, for the cache."""
+    try:
+        text = read_user_file(path, most_bytes=MOST_TRACE_BYTES).decode("utf-8-sig")
+        rows = _rows(text)
+        first = next(rows, None)
+        if first is None:
+            raise UnitError(f"contains no boot times (got {path})")
+        column, times = 0, []
+        if not _is_number(first[1][0]) or _COLUMN in first[1]:
+            column = _column_of(first[1])
+        else:
+            times.append(_time(path, first, column))
+        times += [_time(path, row, column) for row in rows]
+    except UnreadableFile as error:
+        raise unreadable(path, error.reason) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(path, str(error)) from error
+    if not times:
+        raise UnitError(f"contains no boot times (got {path})")
+    return tuple(sorted(times))
+
+
+def _rows(text: str) -> Iterator[Row]:
+    """Yield the non-empty rows with their numbers."""
+    return ((number, row) for number, row in enumerate(csv.reader(StringIO(text, newline="")), start=1) if any(row))
+
+
+def _column_of(head: list[str]) -> int:
+    names = [name.strip() for name in head]
+    if _COLUMN not in names:
+        raise UnitError(f"has no column '{_COLUMN}' (got {shown(', '.join(names))})")
+    return names.index(_COLUMN)
+
+
+def _time(path: Path, row: Row, column: int) -> float:
+    number, cells = row
+    text = cells[column] if column < len(cells) else ""
+    try:
+        at_s = float(text)
+    except ValueError:
+        at_s = -1.0
+    if not 0 <= at_s < inf:  # nor NaN
+        raise UnitError(f"{path}:{number}: expected a boot time in seconds, 0 or more (got {shown(text)})")
+    return at_s
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False

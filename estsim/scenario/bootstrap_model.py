@@ -1,4 +1,4 @@
-"""How a cohort's devices prove who they are before they have a certificate, as YAML says it, and beside TLS."""
+"""The ``bootstrap`` and ``http_auth`` keys of a cohort: credentials for the first enrolment, and HTTP passwords."""
 
 from enum import StrEnum
 from typing import ClassVar, Final, Literal, Self
@@ -11,7 +11,7 @@ from estsim.units import shown
 
 
 class BootstrapKind(StrEnum):
-    """What a device proves itself with before it owns a certificate."""
+    """The kind of credential for the first enrolment."""
 
     MANUFACTURER = "manufacturer"
     SHARED = "shared"
@@ -21,7 +21,7 @@ class BootstrapKind(StrEnum):
 
     @property
     def tells_devices_apart(self) -> bool:
-        """Whether each device has one of its own; with the others a server tells devices by their keys alone."""
+        """Whether each device has its own; otherwise a server distinguishes devices by their keys only."""
         return self in (BootstrapKind.MANUFACTURER, BootstrapKind.FILES)
 
 
@@ -87,7 +87,7 @@ class BootstrapModel(Section):
 
     @property
     def has_files(self) -> bool:
-        """Whether certificate and key are in files of the author's."""
+        """Whether certificate and key are read from files."""
         return self.path is not None or self.cert is not None
 
     @property

@@ -1,6 +1,6 @@
-"""A cohort as YAML says it: shapes, words and bounds. Its meaning to the engine: :mod:`estsim.scenario.planning`.
+"""The keys of a cohort: types, words and bounds. :mod:`estsim.scenario.planning` makes the plan of them.
 
-What the design knows and this version does not is refused by name: keys through ``not_yet``, values by validators.
+Planned but unsupported keys and values are refused by name: keys by ``not_yet``, values by validators.
 """
 
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -51,7 +51,7 @@ from estsim.scenario.nature_model import (
 from estsim.scenario.plan import Close
 from estsim.units import Distribution, format_duration
 
-# A million devices is the largest fleet the design speaks of; far beyond it, a slip of the finger is likelier.
+# A million devices is the largest fleet of the design; far more are probably a typo.
 MOST_DEVICES: Final = 10_000_000
 
 _ENROLL: Final = EnrollPolicy()
@@ -275,7 +275,7 @@ class CohortModel(Section):
     @model_validator(mode="before")
     @classmethod
     def _in_service_already(cls, value: object) -> object:
-        """Let a cohort that is operational leave its ``boot`` out: it has booted before the run begins."""
+        """Make ``boot`` optional for an operational cohort, which has booted before the run."""
         if isinstance(value, dict) and "boot" not in value and value.get("start") not in (None, "off"):
             return {**value, "boot": {"at_once": True}}
         return value

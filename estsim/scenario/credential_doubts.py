@@ -1,7 +1,7 @@
-"""What the certificates in devices' own files make a server refuse: told as a warning for each cohort.
+"""Warnings about certificates in devices' own files that a server will refuse, one for each cohort.
 
-Of a folder the first thousand are looked at, as :mod:`estsim.scenario.credential_files` does for mistakes. Where the
-scenario expects refusals of a cohort, nothing is said of it.
+Checks the first thousand of a folder, as :mod:`estsim.scenario.pem_files` does for mistakes. There is no warning for a
+cohort with expected refusals.
 """
 
 import time
@@ -15,15 +15,12 @@ from typing import Final
 from estsim.errors import UnitError
 from estsim.est.certificate import Certificate
 from estsim.est.outcome import OutcomeClass
-from estsim.scenario.credential_files import MOST_LOOKED_AT, credentials_in
-from estsim.scenario.document import Location
-from estsim.scenario.pem_files import certificates_in
+from estsim.pki.names import EMPTY_NAME
+from estsim.scenario.document import Finding
+from estsim.scenario.pem_files import MOST_LOOKED_AT, certificates_in, credentials_in
 from estsim.scenario.plan import Cohort, Files, Scenario
 
-Finding = tuple[Location, str]
-
 _REFUSALS: Final = frozenset({OutcomeClass.REJECTED.value, OutcomeClass.UNAUTHORIZED.value, OutcomeClass.FAILED.value})
-_EMPTY_NAME: Final = b"\x30\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +32,18 @@ class _Own:
 
 
 def credential_doubts(scenario: Scenario) -> Iterator[Finding]:
-    """Yield what a server will hardly take of the devices' own certificates, at the folder of each cohort."""
+    """Yield what a server may refuse in the devices' own certificates, at the folder of each cohort."""
     now_s = time.time()
     for cohort in scenario.cohorts:
         folder = cohort.bootstrap.path if isinstance(cohort.bootstrap, Files) else None
         if folder is None or _is_to_be_refused(scenario, cohort):
             continue
         own = _certificates(folder, cohort.devices)
-        told = [*_validity(own, now_s, now_s + scenario.duration_s), *_of_a_ca(own)]
+        problems = [*_validity(own, now_s, now_s + scenario.duration_s), *_of_a_ca(own)]
         if cohort.subject is None:
-            told += _shared_subjects(own)
-        if told:
-            yield ("cohorts", cohort.name, "bootstrap", "path"), f"{_of(own, cohort.devices)}, {'; '.join(told)}"
+            problems += _shared_subjects(own)
+        if problems:
+            yield ("cohorts", cohort.name, "bootstrap", "path"), f"{_of(own, cohort.devices)}, {'; '.join(problems)}"
 
 
 def _is_to_be_refused(scenario: Scenario, cohort: Cohort) -> bool:
@@ -54,7 +51,7 @@ def _is_to_be_refused(scenario: Scenario, cohort: Cohort) -> bool:
 
 
 def _certificates(folder: Path, devices: int) -> list[_Own]:
-    """Read them; files that have become unreadable meanwhile are told when the devices are made."""
+    """Read the certificates; files that became unreadable meanwhile are reported when the devices are made."""
     try:
         used = credentials_in(folder, devices)[:MOST_LOOKED_AT]
         return [_Own(files.cert, certificates_in(files.cert)[0]) for files in used]
@@ -90,7 +87,7 @@ def _of_a_ca(own: list[_Own]) -> Iterator[str]:
 
 
 def _shared_subjects(own: list[_Own]) -> Iterator[str]:
-    """Find devices that enroll for one name; an empty Subject leaves the name to the SubjectAltName."""
+    """Find devices that enroll for the same name, which is the SubjectAltName where the Subject is empty."""
     names = [_name_of(each.certificate) for each in own]
     counted = Counter(names)
     if same := [each for each, name in zip(own, names, strict=True) if counted[name] > 1]:
@@ -99,7 +96,7 @@ def _shared_subjects(own: list[_Own]) -> Iterator[str]:
 
 
 def _name_of(certificate: Certificate) -> bytes | None:
-    return certificate.san_der if certificate.subject_der == _EMPTY_NAME else certificate.subject_der
+    return certificate.san_der if certificate.subject_der == EMPTY_NAME else certificate.subject_der
 
 
 def _first(found: list[_Own]) -> str:

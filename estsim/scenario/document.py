@@ -1,8 +1,8 @@
-"""YAML 1.2 text as plain data that remembers where everything stood.
+"""YAML 1.2 text as plain data with the place of every value.
 
-Owns reading: encoding, syntax, duplicate keys, tags, anchors and merge keys, with the place of every mistake. Knows
-nothing of what the keys mean. Data is built from ruamel's node graph and not by its constructors, because only the
-graph still has the place of every key, and because a scenario needs no YAML object but text, numbers and booleans.
+Owns reading: encoding, syntax, duplicate keys, tags, anchors and merge keys, with the place of every mistake. Does not
+know what the keys mean. Data is built from ruamel's node graph and not by its constructors, because only the graph has
+the place of every key, and a scenario needs only text, numbers and booleans.
 """
 
 import re
@@ -17,14 +17,15 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from estsim.errors import Mistake, ScenarioError, UnreadableFile
-from estsim.scenario.nodes import TooMuch, composed
-from estsim.scenario.scalars import SCALARS, TAG, scalar_value
-from estsim.scenario.yaml_advice import syntax_told
+from estsim.scenario.nodes import SCALARS, TAG, TooMuch, composed, scalar_value
+from estsim.scenario.yaml_advice import syntax_advice
 from estsim.units import shown
 from estsim.user_files import read_user_file
 
 Step = str | int
 Location = tuple[Step, ...]
+Finding = tuple[Location, str]
+"""Where something is wrong, and the message."""
 
 MOST_BYTES: Final = 1024 * 1024
 _UNREADABLE: Final[dict[int | None, str]] = {EISDIR: "is a directory, not a file", ENOENT: "no such file"}
@@ -35,7 +36,7 @@ _OTHER_VERSION: Final = re.compile(r"^%YAML[ \t]++(?!1\.2\b)", re.MULTILINE)
 class Place:
     """Line and column, from 1; ``file`` where it is not the document's own.
 
-    ``variables`` are those that have filled in what is written there, passwords aside.
+    ``variables`` are those that the value there was expanded from, except for passwords.
     """
 
     line: int
@@ -44,7 +45,7 @@ class Place:
     variables: tuple[str, ...] = ()
 
     def origin(self) -> str:
-        """Return the end of a message about what is written there: `, from CITY_DEVICES`."""
+        """Return the end of a message about the value there: `, from CITY_DEVICES`."""
         return f", from {' and '.join(self.variables)}" if self.variables else ""
 
 
@@ -53,7 +54,7 @@ START: Final = Place(1, 1)
 
 @dataclass(slots=True)
 class Located:
-    """A value with its members and where each was written: at its key, or as a list item."""
+    """A value with its members and their places: of the key, or of the list item."""
 
     value: object
     size: int = 1
@@ -74,7 +75,7 @@ class Document:
     root: Located
 
     def find(self, path: Location) -> tuple[Location, Place]:
-        """Return how much of a path the file holds, and where the last part of that stands."""
+        """Return the part of a path that the file has, and the place of its last step."""
         at, place = self.root, START
         for depth, step in enumerate(path):
             member = at.members.get(step)
@@ -84,10 +85,10 @@ class Document:
         return path, place
 
     def mistake(self, path: Location, message: str) -> Mistake:
-        """Return a mistake at a path, placed at the nearest part of it that the file holds."""
+        """Return a mistake at a path, placed at the nearest part of it that the file has."""
         found, place = self.find(path)
-        told = f"{message}{place.origin()}" if found == path else message
-        return Mistake(place.line, place.column, dotted(path), told, place.file or self.file)
+        text = f"{message}{place.origin()}" if found == path else message
+        return Mistake(place.line, place.column, dotted(path), text, place.file or self.file)
 
 
 def dotted(path: Location) -> str:
@@ -97,12 +98,12 @@ def dotted(path: Location) -> str:
 
 
 def read_document(path: Path) -> Document:
-    """Read a file. Raises ScenarioError with the place of what is wrong, also where there is no file."""
+    """Read a file. Raises ScenarioError with the place of the mistake, also for a missing file."""
     return parse_document(path, _decoded(path, _bytes_of(path)))
 
 
 def parse_document(path: Path, text: str) -> Document:
-    """Read text as YAML; ``path`` is only the name under which mistakes are told."""
+    """Read text as YAML; ``path`` is only the name in messages."""
     if other := _OTHER_VERSION.search(text):
         raise _error(path, _place_of(text, other.start()), "must be YAML 1.2: remove the %YAML line")
     try:
@@ -112,9 +113,15 @@ def parse_document(path: Path, text: str) -> Document:
     except ReaderError as error:
         raise _error(path, _place_of(text, error.position), "contains a control character") from error
     except MarkedYAMLError as error:
-        line, column, said = syntax_told(text, error) or (*_line_and_column(error), _said(error))
-        raise _error(path, Place(line, column), f"is not valid YAML: {said}") from error
-    except (YAMLError, ValueError, OverflowError, IndexError, AttributeError) as error:  # ruamel trips over some slips
+        line, column, reason = syntax_advice(text, error) or (*_line_and_column(error), _reason(error))
+        raise _error(path, Place(line, column), f"is not valid YAML: {reason}") from error
+    except (
+        YAMLError,
+        ValueError,
+        OverflowError,
+        IndexError,
+        AttributeError,
+    ) as error:  # ruamel raises these for some mistakes
         raise _error(
             path, START, f"is not valid YAML: {shown(str(error).splitlines()[0] if str(error) else error)}"
         ) from error
@@ -129,7 +136,7 @@ def parse_document(path: Path, text: str) -> Document:
 
 @dataclass(slots=True)
 class _Build:
-    """The walk over ruamel's node graph; a node that several aliases share is built once."""
+    """The walk over ruamel's node graph; a node with several aliases is built once."""
 
     path: Path
     mistakes: list[Mistake] = field(default_factory=list)
@@ -150,7 +157,7 @@ class _Build:
             result = self._sequence(node)
         elif isinstance(node, ScalarNode):
             result = Located(self._scalar(node))
-        else:  # ruamel knows no fourth kind
+        else:  # ruamel has no fourth kind
             raise TypeError(node)
         self.open.discard(id(node))
         self.built[id(node)] = result
@@ -174,14 +181,14 @@ class _Build:
                 self._wrong(key_node, f"duplicate key '{shown(key)}' (first on line {own[key][0].line}){comma}")
                 continue
             own[key] = (place, self.located(value_node))
-        all_of_it: dict[Step, tuple[Place, Located]] = {}
-        for other in reversed(merged):  # earlier ones win, and what stands here wins over all
-            all_of_it.update(other.members)
-        all_of_it.update(own)
-        return mapping_of(all_of_it)
+        members: dict[Step, tuple[Place, Located]] = {}
+        for other in reversed(merged):  # earlier ones take precedence, and the mapping's own keys over all
+            members.update(other.members)
+        members.update(own)
+        return mapping_of(members)
 
     def _merges(self, node: Node) -> list[Located]:
-        """Return the mappings that a ``<<`` key merges in, the one that counts most first."""
+        """Return the mappings of a ``<<`` key in order of precedence."""
         sources = [self.located(n) for n in (node.value if isinstance(node, SequenceNode) else [node])]
         if not all(isinstance(source.value, dict) for source in sources):
             self._wrong(node, "<< requires a mapping or a list of mappings")
@@ -217,7 +224,7 @@ class _Build:
 
 
 def plain_copy(value: object) -> object:
-    """Return plain data with nothing shared, so that a change in one place stays there."""
+    """Return a deep copy of plain data, without shared parts."""
     if isinstance(value, Mapping):
         return {key: plain_copy(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -229,8 +236,8 @@ def _bytes_of(path: Path) -> bytes:
     try:
         return read_user_file(path, most_bytes=MOST_BYTES)
     except UnreadableFile as error:
-        told = _UNREADABLE.get(error.errno, f"cannot be read: {error.reason}")
-        raise _error(path, START, told) from error
+        message = _UNREADABLE.get(error.errno, f"cannot be read: {error.reason}")
+        raise _error(path, START, message) from error
 
 
 def _decoded(path: Path, content: bytes) -> str:
@@ -241,7 +248,7 @@ def _decoded(path: Path, content: bytes) -> str:
         raise _error(path, _place_of(before, len(before)), "is not UTF-8 text") from error
 
 
-def _said(error: MarkedYAMLError) -> str:
+def _reason(error: MarkedYAMLError) -> str:
     problem = str(error.problem or error.context or "broken")
     if "'\\t'" in problem:
         return "a tab cannot indent or start a value; use spaces"

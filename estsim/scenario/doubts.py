@@ -1,7 +1,7 @@
-"""What a scenario may say and probably does not mean: told as warnings, and the scenario runs.
+"""Warnings about a valid scenario that probably does not say what is meant; it runs all the same.
 
-Looked for in a scenario without a mistake, part by part. What it can hold true but no plan of sense would:
-a Subject that many devices share, a time of years, a renewal after the certificate's end, an end that never comes.
+Such as a Subject that many devices share, a duration of years, a renewal after the certificate's end, or an end that is
+never reached.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from estsim.errors import UnitError
 from estsim.load.choice import count_of
 from estsim.scenario.boot_model import BootModel
 from estsim.scenario.cohort_model import CohortModel, RenewModel
-from estsim.scenario.document import Location
+from estsim.scenario.document import Finding, Location
 from estsim.scenario.event_model import EventModel
 from estsim.scenario.model import ScenarioModel
 from estsim.scenario.subjects import compile_subject
@@ -22,15 +22,13 @@ from estsim.scenario.threshold_doubts import threshold_doubts
 from estsim.server.config import DEFAULT, RefuseAt, TrustCenterConfig
 from estsim.units import format_duration, format_rate, format_share, parse_duration, shown
 
-Finding = tuple[Location, str]
-
 _RENEW: Final = RenewPolicy()
 _DAY_S: Final = 86_400.0
-_LONG_RUN_S: Final = 31 * _DAY_S  # a soak test of a month is the longest that anybody has told of
+_LONG_RUN_S: Final = 31 * _DAY_S  # the longest known soak test is a month
 _YEAR_S: Final = 365 * _DAY_S
 _LONG_TIMEOUT_S: Final = 3600.0
 _LONG_LIVED: Final = frozenset({"validity", "duration", "skew", "max_wait", "deadline", "timeouts"})
-_FASTEST_PER_S: Final = 1_000_000.0  # thousands of cores would be needed to start so many
+_FASTEST_PER_S: Final = 1_000_000.0  # this would need thousands of cores
 _ALERT: Final = (
     "the sandbox refuses {} in the handshake, so the outcome is failed: "
     "write outcomes: [failed], or set sandbox.clients.refuse_at: application"
@@ -39,7 +37,7 @@ _COLLIDING: Final = 0.5  # chance that two devices draw the same name
 
 
 def doubts(model: ScenarioModel) -> Iterator[Finding]:
-    """Yield what is probably not meant, each at its place."""
+    """Yield the warnings with their places."""
     yield from _durations(model)
     for name, cohort in model.cohorts.items():
         place: Location = ("cohorts", name)
@@ -54,7 +52,7 @@ def doubts(model: ScenarioModel) -> Iterator[Finding]:
 
 
 def long_durations(data: object) -> Iterator[Finding]:
-    """Yield the durations of plain data that last a year and more, except where certificates and clocks do."""
+    """Yield durations of a year or more in plain data, except for keys of certificates and clocks."""
     waiting: list[tuple[Location, object]] = [((), data)]
     while waiting:
         place, value = waiting.pop()
@@ -89,7 +87,7 @@ def _names(model: ScenarioModel, place: Location, name: str, cohort: CohortModel
         same = f"all {cohort.devices} devices have the same Subject"
         yield (*place, "subject"), f"{same}: add {{index}} or {{hex:8}} (got {shown(cohort.subject)})"
     elif digits is not None:
-        # The birthday bound: n devices and N names have some n²/2N pairs of one name.
+        # The birthday bound: n devices and N names give about n²/2N pairs with the same name.
         pairs = cohort.devices * (cohort.devices - 1) / (2 * 16.0**digits)
         if pairs >= _COLLIDING:
             same = f"with {digits} random digits, some of {cohort.devices} devices will have the same Subject"
@@ -117,7 +115,7 @@ def _none_of(share: float, devices: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """How long a device takes its certificate to live, and when it renews, in seconds from the issue."""
+    """A certificate's lifetime for a device, and the time of renewal, in seconds from issue."""
 
     whole_s: float
     first_s: float
@@ -126,7 +124,7 @@ class _Life:
 def _life(model: ScenarioModel, renew: RenewModel) -> _Life | None:
     center = _center(model)
     if center is None:
-        return None  # how long certificates live is another server's business
+        return None  # decided by another server
     whole_s = center.issuer.validity / renew.lifetime_scale
     if renew.after is not None:
         return _Life(whole_s, renew.after + renew.spread.low * whole_s)
@@ -194,7 +192,7 @@ def _phases(model: ScenarioModel) -> Iterator[Finding]:
 
 
 def _expectations(model: ScenarioModel) -> Iterator[Finding]:
-    """Find refusals that are expected as answers where the sandbox refuses in the handshake."""
+    """Find refusals that are expected as responses, while the sandbox refuses in the handshake."""
     center = _center(model)
     if center is None or center.clients.refuse_at is not RefuseAt.HANDSHAKE:
         return

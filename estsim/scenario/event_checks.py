@@ -1,4 +1,4 @@
-"""What events, phases and expectations must hold true with the rest of the scenario."""
+"""Checks of events, phases and expectations against the rest of the scenario."""
 
 import re
 from collections.abc import Iterator
@@ -8,11 +8,15 @@ from pydantic import ValidationError
 
 from estsim.errors import UnitError
 from estsim.figures.catalogue import names
+from estsim.load.arrivals import boot_window_s
+from estsim.load.choice import count_of
 from estsim.nearness import suggestion
-from estsim.scenario.document import Location, Step
-from estsim.scenario.event_model import EventModel, phase_span
+from estsim.scenario.boot_model import arrivals_of, comes_to_rest
+from estsim.scenario.cohort_model import MOST_DEVICES
+from estsim.scenario.document import Finding, Location, Step
+from estsim.scenario.event_model import EventModel, PowerCutModel, phase_span
 from estsim.scenario.mistakes import shape_mistakes
-from estsim.scenario.parts import Finding, Parts
+from estsim.scenario.parts import Parts
 from estsim.scenario.resolved import sandbox_block
 from estsim.server.changes import changed
 from estsim.server.config import DEFAULT, SandboxConfig
@@ -33,6 +37,7 @@ def event_findings(parts: Parts) -> Iterator[Finding]:
     yield from _phases(parts)
     for number, part in parts.expect.items():
         yield from _known(parts, ("expect", number, "cohorts"), part.cohorts)
+    yield from _endings(parts)
 
 
 def _event(parts: Parts, place: Location, event: EventModel) -> Iterator[Finding]:
@@ -54,7 +59,7 @@ def _known(parts: Parts, place: Location, names: tuple[str, ...]) -> Iterator[Fi
 
 
 def _changes(parts: Parts) -> Iterator[Finding]:
-    """Play the changes of the sandbox in the order of time, each on what those before have made of it."""
+    """Apply the changes of the sandbox in order of time, each to the result of those before."""
     config = sandbox_block(parts.raw, {}, parts.seed, parts.folder) if parts.sandbox is not None else None
     label = parts.target.label if parts.target else None
     for number, event in sorted(parts.events.items(), key=lambda item: item[1].at):
@@ -66,7 +71,7 @@ def _changes(parts: Parts) -> Iterator[Finding]:
             yield place, "requires the sandbox; mutually exclusive with target.url"
             continue
         if config is None:
-            return  # told by the validation
+            return  # reported by the validation
         after = config
         for key, value in event.sandbox.items():
             try:
@@ -83,10 +88,10 @@ def _changes(parts: Parts) -> Iterator[Finding]:
 
 
 def _refusals(keys: list[str], label: str | None, error: ValidationError) -> Iterator[tuple[str, Location, str]]:
-    """Yield what a configuration is refused for: the change that made it so, where within it, and the message."""
+    """Yield why a configuration is refused: the change that caused it, the place within that, and the message."""
     by_key = {_in_center(tuple(key.split(".")), label or DEFAULT): key for key in keys}
-    for told_at, message in shape_mistakes(error, SandboxConfig, lambda path, message: (path, message)):
-        wrong = _in_center(told_at, DEFAULT)
+    for reported_at, message in shape_mistakes(error, SandboxConfig, lambda path, message: (path, message)):
+        wrong = _in_center(reported_at, DEFAULT)
         within = [steps for steps in by_key if steps == wrong[: len(steps)]]
         about = [steps for steps in by_key if steps[: len(wrong)] == wrong]
         if within:
@@ -103,7 +108,7 @@ def _written(parts: Parts, number: int) -> object:
 
 
 def _as_written(changes: object, key: str) -> Location:
-    """Return the place of a dotted key, which may have been written as mappings within each other."""
+    """Return the place of a dotted key, which may be written as nested mappings."""
     steps = key.split(".")
     for count in range(len(steps), 0, -1):
         head, rest = ".".join(steps[:count]), ".".join(steps[count:])
@@ -113,7 +118,7 @@ def _as_written(changes: object, key: str) -> Location:
 
 
 def _in_center(steps: Location, label: str) -> tuple[Step, ...]:
-    """Return a path with its trust center in front, whether it was written there or not."""
+    """Return a path that begins with its trust center."""
     return steps[1:] if steps[:1] == (_CENTERS,) and len(steps) > 1 else (label, *steps)
 
 
@@ -148,7 +153,7 @@ def _phases(parts: Parts) -> Iterator[Finding]:
         try:
             span = phase_span(text)
         except UnitError:
-            continue  # told by the validation
+            continue  # reported by the validation
         if isinstance(span, tuple):
             spans.append((*span, name))
     spans.sort()
@@ -157,3 +162,44 @@ def _phases(parts: Parts) -> Iterator[Finding]:
         if begins_s < ended_s:
             yield ("phases", name), f"overlaps {before}, which ends at {format_duration(ended_s)}"
         ended_s, before = max((ended_s, before), (ends_s, name))
+
+
+def _endings(parts: Parts) -> Iterator[Finding]:
+    """Yield returns of power and expectations that come after the end of the run."""
+    checked = 0
+    for number, event in parts.events.items():
+        if event.power_cut is None:
+            continue
+        dark = _dark(parts, event.power_cut)
+        checked += dark
+        if checked > MOST_DEVICES:
+            break  # each device is checked in each event: this would take too long
+        yield from _comes_back(parts, number, event.power_cut, event.at, dark)
+    if parts.duration_s is None:
+        return
+    for number, part in parts.expect.items():
+        if part.from_ >= parts.duration_s:
+            yield ("expect", number, "from"), f"must be before the end of the run, {format_duration(parts.duration_s)}"
+
+
+def _dark(parts: Parts, cut: PowerCutModel) -> int:
+    return sum(count_of(cut.share, parts.cohorts[name].devices) for name in cut.cohorts if name in parts.cohorts)
+
+
+def _comes_back(parts: Parts, number: int, cut: PowerCutModel, at_s: float, dark: int) -> Iterator[Finding]:
+    """Find power that never returns everywhere, or that returns to some devices only after the run.
+
+    An outage that lasts beyond the end for all devices is intended.
+    """
+    place = ("events", number, "power_cut", "return")
+    rest = comes_to_rest(cut.return_)
+    if rest is not None and rest < dark:
+        yield place, f"stops after power has returned to {rest} of {dark} devices"
+        return
+    if parts.duration_s is None or at_s + cut.off.low >= parts.duration_s:
+        return
+    window_s = cut.return_.burst or boot_window_s(arrivals_of(cut.return_), dark, seed=parts.seed)
+    back_s = at_s + cut.off.high + window_s
+    if back_s >= parts.duration_s:
+        last, end = format_duration(round(back_s, 1)), format_duration(parts.duration_s)
+        yield place, f"the last of {dark} devices has power again at {last}, after the end of the run, {end}"

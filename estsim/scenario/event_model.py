@@ -1,4 +1,4 @@
-"""Events, phases and expectations, as YAML says them."""
+"""The keys of events, phases and expectations."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -34,7 +34,7 @@ Cohorts = Annotated[tuple[Text, ...], Field(min_length=1, description="Affected 
 
 
 class TouchedModel(Section):
-    """Whom an event concerns."""
+    """The devices affected by an event."""
 
     short_for: ClassVar[tuple[str, ...]] = ("cohorts",)
 
@@ -49,7 +49,7 @@ class TouchedModel(Section):
         return cohorts
 
     def touched(self) -> Touched:
-        """Return whom it concerns."""
+        """Return it for the plan."""
         return Touched(self.cohorts, self.share)
 
 
@@ -117,9 +117,9 @@ def _changes(value: object) -> object:
 
 
 def _flat(changes: dict[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
-    """Yield dotted paths for sections written as mappings, so that ``capacity: {rate: 20/s}`` leaves its queue alone.
+    """Yield dotted paths for sections written as mappings, so that ``capacity: {rate: 20/s}`` keeps its queue.
 
-    What a key of a section holds is replaced as a whole.
+    The value of a section's key is replaced as a whole.
     """
     for key, value in changes.items():
         steps = (*above, *key.split("."))
@@ -161,7 +161,7 @@ class EventModel(Section):
 
     @property
     def kind(self) -> str:
-        """Which of the kinds it is."""
+        """The key of its kind."""
         return self._kinds[0]
 
     @property
@@ -177,7 +177,7 @@ class EventModel(Section):
         return () if self.cohort_join is None else (self.cohort_join.cohort,)
 
     def happening(self) -> Happening:
-        """Return what it means."""
+        """Return it for the plan."""
         return Happening(self.at, self._what())
 
     def _what(self) -> What:
@@ -192,7 +192,7 @@ class EventModel(Section):
             return CohortJoin(self.cohort_join.cohort)
         if self.sandbox is not None:
             return SandboxChange(self.sandbox)
-        assert self.mark is not None  # noqa: S101 - the last kind there is
+        assert self.mark is not None  # noqa: S101 - the last kind
         return Mark(self.mark.text, self.mark.wait_for is not None)
 
 
@@ -239,5 +239,5 @@ class ExpectModel(Section):
         return self
 
     def expectation(self, cohorts: frozenset[str]) -> Expectation:
-        """Return what it means where these are all cohorts."""
+        """Return it for the plan; ``cohorts`` are all cohorts."""
         return Expectation(frozenset(self.cohorts) or cohorts, frozenset(self.outcomes), self.from_, self.to)

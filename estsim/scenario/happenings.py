@@ -1,4 +1,4 @@
-"""What a scenario plans to happen to its fleet (docs/scenario-reference.md, ``events``)."""
+"""The planned events of a run (docs/scenario-reference.md, ``events``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _AT_ONCE: Final = Burst(0.0)
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Which devices an event concerns: a share of each cohort's devices, an exact count chosen by seed."""
+    """The affected devices: a share of each cohort's devices, an exact count chosen by seed."""
 
     cohorts: tuple[str, ...]
     share: float = 1.0
@@ -20,9 +20,9 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class PowerCut:
-    """The power fails at once, stays off for a time, and comes back by an arrival process.
+    """The power fails at once, stays off for a time, and returns by an arrival process.
 
-    An exchange in flight is cut. What survives in a device is its certificate, and what ``keeps_*`` say.
+    An exchange in flight is cut. A device keeps its certificate, and what ``keeps_*`` say.
     """
 
     touched: Touched
@@ -34,7 +34,7 @@ class PowerCut:
 
 @dataclass(frozen=True, slots=True)
 class RenewNow:
-    """An order to renew, given to each device at a moment of its own within ``within_s``."""
+    """An order to renew, given to each device at a random time within ``within_s``."""
 
     touched: Touched
     within_s: float = 0.0
@@ -42,7 +42,7 @@ class RenewNow:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Devices leave service, each at a moment of its own within ``within_s``."""
+    """Devices leave service, each at a random time within ``within_s``."""
 
     touched: Touched
     within_s: float = 0.0
@@ -50,21 +50,21 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class CohortJoin:
-    """A cohort that has been waiting for this begins to boot, by its own arrivals."""
+    """A waiting cohort begins to boot, by its own arrivals."""
 
     cohort: str
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxChange:
-    """Policy keys of the sandbox take other values: by dotted path within a trust center, as YAML had them."""
+    """New values for policy keys of the sandbox, by dotted path within a trust center, as in YAML."""
 
     changes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line in the story of the run; one that waits for the operator's Enter holds back the events after it."""
+    """An annotation; one that waits for the operator's Enter delays the events after it."""
 
     text: str
     wait_for_enter: bool = False
@@ -75,7 +75,7 @@ What = PowerCut | RenewNow | Retire | CohortJoin | SandboxChange | Mark
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something planned for a time of the run."""
+    """An event at a time of the run."""
 
     at_s: float
     what: What

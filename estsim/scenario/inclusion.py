@@ -1,6 +1,6 @@
-"""The files that a scenario includes: each read once, merged key by key below the keys of the file that names it.
+"""The files that a scenario includes: each read once, and merged key by key under the keys of the including file.
 
-A few files that include each other many times are as much as a bomb, so there is a limit to how many are named in all.
+Few files that include each other many times can expand without bound, so the number of includes is limited.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ MOST_INCLUDES: Final = 100  # in all the files of a scenario
 
 @dataclass(slots=True)
 class Inclusion:
-    """The reading of one scenario: what its files name, and what was read of them so far."""
+    """The reading of one scenario and its includes."""
 
     variables: Variables
     _read: dict[Path, Document] = field(default_factory=dict)
@@ -29,8 +29,8 @@ class Inclusion:
     _values: int = 0
 
     def document(self, path: Path, above: tuple[Path, ...] = ()) -> Document:
-        """Return a file with all that it includes; ``above`` are the files that include it, one in another."""
-        known = path.parent.resolve() / path.name  # not where a link leads to: what it names is beside the link
+        """Return a file with all its includes; ``above`` are the files that include it, outermost first."""
+        known = path.parent.resolve() / path.name  # a link is not resolved: its includes are relative to the link
         if known not in self._read:
             self._read[known] = self._including(path, above)
         return self._read[known]
@@ -50,7 +50,7 @@ class Inclusion:
             self._check(document, place, other, (*above, path.resolve()))
             included = self.document(other, (*above, path.resolve()))
             if self._values > MOST_VALUES:
-                raise _told(document, place, f"included files have more than {MOST_VALUES} values")
+                raise _error(document, place, f"included files have more than {MOST_VALUES} values")
             if not isinstance(included.root.value, dict):
                 raise ScenarioError([Mistake(1, 1, "", "must be a mapping", other)])
             theirs = _in_file(included.root, other)
@@ -58,40 +58,40 @@ class Inclusion:
         return Document(path, own if below is None else _over(below, own))
 
     def _check(self, document: Document, place: Place, file: Path, above: tuple[Path, ...]) -> None:
-        """Raise ScenarioError, at the ``include``, for what is no file or too much."""
+        """Raise ScenarioError, at the ``include``, for a missing file or an exceeded limit."""
         _check_file(document, place, file)
         self._named += 1
         if file.resolve() in above:
-            raise _told(document, place, "circular include")
+            raise _error(document, place, "circular include")
         if len(above) > _DEEPEST:
-            raise _told(document, place, f"includes are nested more than {_DEEPEST} deep")
+            raise _error(document, place, f"includes are nested more than {_DEEPEST} deep")
         if self._named > MOST_INCLUDES:
-            raise _told(document, place, f"exceeds the limit of {MOST_INCLUDES} includes")
+            raise _error(document, place, f"exceeds the limit of {MOST_INCLUDES} includes")
 
 
 def _files(document: Document, place: Place, named: Located) -> list[tuple[Place, Path]]:
-    """Return the files of ``include``: one, or a list of which later ones count more."""
+    """Return the files of ``include``: one, or a list in which later ones take precedence."""
     entries = [(place, named)] if isinstance(named.value, str) else [*named.members.values()]
     texts = [(at, entry.value) for at, entry in entries if isinstance(entry.value, str) and entry.value]
     if not isinstance(named.value, str | list) or len(texts) != len(entries) or not texts:
-        raise _told(document, place, f"must be a file or a list of files (got {shown(named.value)})")
+        raise _error(document, place, f"must be a file or a list of files (got {shown(named.value)})")
     return [(at, document.file.parent / text) for at, text in texts]
 
 
 def _check_file(document: Document, place: Place, file: Path) -> None:
-    """Raise ScenarioError, at the ``include``, for what is no file."""
+    """Raise ScenarioError, at the ``include``, where it is not a file."""
     try:
         wrong = None if file.is_file() else "is not a file" if file.exists() else "no such file"
-    except (OSError, ValueError) as error:  # a name too long; a NUL in it, which some versions of Python raise for
+    except (OSError, ValueError) as error:  # a name that is too long, or a NUL in it, with some versions of Python
         wrong = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
     if wrong is not None:
         name = str(file).removeprefix(f"{document.file.parent}/")
-        raise _told(document, place, f"{wrong} (got {shown(name)})")
+        raise _error(document, place, f"{wrong} (got {shown(name)})")
 
 
-def _told(document: Document, place: Place, message: str) -> ScenarioError:
-    told = f"{message}{place.origin()}"
-    return ScenarioError([Mistake(place.line, place.column, _INCLUDE, told, place.file or document.file)])
+def _error(document: Document, place: Place, message: str) -> ScenarioError:
+    text = f"{message}{place.origin()}"
+    return ScenarioError([Mistake(place.line, place.column, _INCLUDE, text, place.file or document.file)])
 
 
 def _in_file(located: Located, file: Path) -> Located:
@@ -103,7 +103,7 @@ def _in_file(located: Located, file: Path) -> Located:
 
 
 def _over(below: Located, above: Located) -> Located:
-    """Return mappings merged key by key, what is above first; anything else is replaced."""
+    """Return mappings merged key by key, ``above`` taking precedence; other values are replaced."""
     members = {step: member for step, member in below.members.items() if not excluded(step, above.members)}
     for step, (place, member) in above.members.items():
         lower = members.get(step)

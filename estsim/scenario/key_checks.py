@@ -1,7 +1,7 @@
-"""Keys must be there in time: what the plan needs of each kind against what a core makes beside running a fleet.
+"""Whether keys can be generated in time: what the plan needs against what a core makes while it runs a fleet.
 
-A rough reckoning in windows of ten seconds: keys of the first enrolment, of renewals with a new key, and of orders to
-renew, less those prepared. Cohorts of one kind share the core. Stations wait for their keys, so they need none in time.
+A rough estimate in windows of ten seconds: keys of first enrolments, of renewals with a new key, and of orders to
+renew, less the prepared ones. Cohorts of one key type share the core. Stations wait for their keys and are left out.
 """
 
 from collections import Counter
@@ -14,20 +14,20 @@ from estsim.errors import UnitError
 from estsim.load.arrivals import boot_times
 from estsim.load.choice import count_of
 from estsim.pki.keys import KeyKind
-from estsim.scenario.boot_model import arrivals_of
+from estsim.scenario.boot_model import arrivals_of, trace_of
 from estsim.scenario.cohort_model import CohortModel, RenewModel
+from estsim.scenario.document import Finding
 from estsim.scenario.event_model import WithinModel
-from estsim.scenario.parts import Finding, Parts
-from estsim.scenario.trace_file import trace_of
+from estsim.scenario.parts import Parts
 from estsim.server.config import DEFAULT
 
-# Keys that one core makes in a second while it runs a fleet: a fifth of what it could with nothing else to do. Keys of
-# curves are made faster than devices can enroll, by far.
+# Keys per second of one core that also runs a fleet: a fifth of an idle core's. EC keys are made much faster than
+# devices can enroll.
 _KEYS_PER_S: Final = {KeyKind.RSA_2048: 4.0, KeyKind.RSA_3072: 1.0, KeyKind.RSA_4096: 0.3}
 _WINDOW_S: Final = 10
-_MOST_ROUNDS: Final = 100  # of renewals that are looked at; what does not show in these shows in none
+_MOST_ROUNDS: Final = 100  # of renewals that are checked
 _FEW: Final = 100
-_SHORTEST_S: Final = 0.001  # between two keys: whatever is shorter is told just so, and divides without overflow
+_SHORTEST_S: Final = 0.001  # between two keys, so that the division never overflows
 _READ: Final = frozenset({"boot", "bootstrap", "devices", "key", "keys", "renew", "start"})
 
 Windows = Counter[int]  # keys by the ten seconds in which they are needed
@@ -35,7 +35,7 @@ Order = tuple[float, WithinModel]  # to renew, with its time
 
 
 def key_findings(parts: Parts) -> Iterator[Finding]:
-    """Yield what kinds of key will not be made in time, at the cohort that needs most of them."""
+    """Yield the key types that cannot be generated in time, at the cohort that needs most of them."""
     lifetime_s = _validity_s(parts)
     orders = _orders(parts)
     for kind, rate in _KEYS_PER_S.items():
@@ -51,10 +51,10 @@ def key_findings(parts: Parts) -> Iterator[Finding]:
         window, busiest = max(together.items(), key=lambda item: item[1], default=(0, 0))
         if busiest > rate * _WINDOW_S:
             name = max(late, key=lambda each: late[each][window])
-            yield ("cohorts", name, "key"), _told(parts.cohorts[name], busiest, int(rate * _WINDOW_S), needs[name])
+            yield ("cohorts", name, "key"), _message(parts.cohorts[name], busiest, int(rate * _WINDOW_S), needs[name])
 
 
-def _told(cohort: CohortModel, needed: int, made: int, windows: Windows) -> str:
+def _message(cohort: CohortModel, needed: int, made: int, windows: Windows) -> str:
     reuse = f" or {{reuse: {_FEW}}}" if cohort.bootstrap.kind.tells_devices_apart else ""
     return (
         f"{needed} devices need a {cohort.key.value} key within {_WINDOW_S} s, about {made} can be generated in that "
@@ -63,21 +63,21 @@ def _told(cohort: CohortModel, needed: int, made: int, windows: Windows) -> str:
 
 
 def _makes_keys(parts: Parts, name: str, cohort: CohortModel) -> bool:
-    """Say whether keys of a cohort are made as the plan needs them, and all that says when could be read."""
+    """Whether a cohort's keys are made during the run, and the keys that say when could be read."""
     is_read = _READ.isdisjoint(parts.unread.get(name, frozenset()))
     return is_read and cohort.keys.reuse is None and cohort.boot.stations is None
 
 
 def _validity_s(parts: Parts) -> float | None:
-    """Return how long the certificates live that the fleet gets; None where that is another server's business."""
+    """Return the certificates' lifetime; None where another server decides it."""
     if parts.has_url or parts.sandbox is None:
-        return None  # a sandbox that cannot be read is told by the validation
+        return None  # an invalid sandbox is reported by the validation
     center = parts.sandbox.centers.get((parts.target.label if parts.target else None) or DEFAULT)
     return None if center is None else center.issuer.validity
 
 
 def _unprepared(windows: Windows, prepared: int) -> Windows:
-    """Take the prepared keys off: they are used first."""
+    """Subtract the prepared keys, which are used first."""
     late: Windows = Counter()
     for window in sorted(windows):
         used = min(prepared, windows[window])
@@ -98,7 +98,7 @@ def _needed(parts: Parts, name: str, cohort: CohortModel, number: int, lifetime_
 
 
 def _period_s(renew: RenewModel | None, lifetime_s: float | None) -> float | None:
-    """Return the time between two new keys of a device; None where it keeps its key or nobody knows."""
+    """Return the time between two new keys of a device; None where it keeps its key, or it is unknown."""
     if renew is None or not renew.rekey or renew.times == 0:
         return None
     if renew.after is not None:
@@ -111,13 +111,13 @@ def _boots(parts: Parts, cohort: CohortModel, number: int, joins_s: float) -> Wi
     try:
         trace = trace_of(cohort.boot, parts.folder)
     except UnitError:
-        return Counter()  # told with the boot
+        return Counter()  # reported with the boot
     times = boot_times(arrivals_of(cohort.boot, trace), cohort.devices, seed=parts.seed, cohort=number)
     return Counter(int(joins_s + at_s) // _WINDOW_S for at_s in times)
 
 
 def _renewed(boots: Windows, period_s: float, end_s: float, times: int | None) -> Windows:
-    """Return the boots and, a period later each, the renewals until the run ends."""
+    """Return the boots, and the renewals in periods after each until the run ends."""
     rounds = min(int(end_s / period_s), _MOST_ROUNDS if times is None else times, _MOST_ROUNDS)
     needed: Windows = Counter()
     for turn in range(rounds + 1):
@@ -129,7 +129,7 @@ def _renewed(boots: Windows, period_s: float, end_s: float, times: int | None) -
 
 
 def _steady(devices: int, period_s: float | None, end_s: float) -> Windows:
-    """Return the renewals of devices of every age: in each window as many."""
+    """Return the renewals of devices of all ages: equally many in each window."""
     if period_s is None or period_s >= end_s:
         return Counter()
     windows = min(ceil(end_s / _WINDOW_S), _MOST_ROUNDS)
@@ -137,7 +137,7 @@ def _steady(devices: int, period_s: float | None, end_s: float) -> Windows:
 
 
 def _orders(parts: Parts) -> dict[str, list[Order]]:
-    """Return the orders to renew by the cohort that they concern, with their times."""
+    """Return the orders to renew by cohort, with their times."""
     orders: dict[str, list[Order]] = {}
     for event in parts.events.values():
         if event.renew_now is not None:

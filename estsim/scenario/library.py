@@ -1,4 +1,4 @@
-"""The scenarios that come with estsim, by name: beside the package in a checkout, within it in a wheel."""
+"""The scenarios included with estsim, by name: next to the package in a checkout, inside it in a wheel."""
 
 import os
 from itertools import islice
@@ -28,7 +28,7 @@ def question(path: Path) -> str:
 
 
 def found(path: Path) -> Path:
-    """Return a scenario's file: the one of that path, or the one of that name in the library.
+    """Return a scenario's file, by path or by its name in the library.
 
     Raises ScenarioError with the nearest name where there is neither.
     """

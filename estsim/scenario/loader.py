@@ -1,7 +1,11 @@
-"""Reading scenarios: every mistake at once, each with file, line and column."""
+"""Loading scenarios: includes, variables, overrides and checks, with every mistake at its file, line and column.
+
+Every value keeps the place where it was written, in whichever file that is.
+"""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -10,31 +14,44 @@ from pydantic import ValidationError
 
 from estsim.errors import Doubt, Mistake, ScenarioError
 from estsim.scenario.checks import findings, is_nameless
-from estsim.scenario.composition import compose
 from estsim.scenario.credential_doubts import credential_doubts
-from estsim.scenario.document import Location
+from estsim.scenario.data_checks import size_findings, typographic
+from estsim.scenario.document import Document, Location
 from estsim.scenario.doubts import doubts, long_durations
-from estsim.scenario.masked import fill_masked
+from estsim.scenario.inclusion import Inclusion
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.scenario.model import ScenarioModel
-from estsim.scenario.naming import name_of
 from estsim.scenario.parts import readable_parts
 from estsim.scenario.plan import Scenario
 from estsim.scenario.planning import plan_scenario
-from estsim.scenario.sample_doubts import sample_doubts
+from estsim.scenario.resolved import fill_masked
 from estsim.scenario.sandbox_file import is_sandbox
-from estsim.scenario.sizes import size_findings
 from estsim.scenario.source import Overrides, Source, overridden
-from estsim.scenario.typography import typographic
+from estsim.scenario.threshold_doubts import sample_doubts
+from estsim.scenario.variables import Variables
 
 _SANDBOX = "is a sandbox configuration, not a scenario: check with validate --server, run with serve"
-_MOST_TOLD = 500  # of each kind; who has more will run it again anyway
+_MOST_TOLD = 500  # of each kind; with more, it has to be run again anyway
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a scenario without one of its own: the file's, made fit for a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "scenario"
+
+
+def compose(path: Path, environment: Mapping[str, str]) -> Document:
+    """Read a scenario with its includes, variables expanded. Raises ScenarioError with every mistake in its place.
+
+    A variable with neither value nor default is a mistake; ``$${`` is a literal ``${``.
+    """
+    variables = Variables(environment)
+    return variables.expanded(Inclusion(variables).document(path))
 
 
 def load_scenario(path: Path, *, overrides: Overrides = Overrides()) -> Scenario:  # noqa: B008 - frozen
     """Read a scenario with the command line's overrides.
 
-    Raises ScenarioError with every mistake in its place, and UsageError for an override that cannot be one.
+    Raises ScenarioError with every mistake in its place, and UsageError for an invalid override.
     """
     source = overridden(compose(path, os.environ), overrides)
     refuse_masked(source, fill_masked(source.data, os.environ))
@@ -42,15 +59,15 @@ def load_scenario(path: Path, *, overrides: Overrides = Overrides()) -> Scenario
 
 
 def refuse_masked(source: Source, found: Iterable[tuple[Location, str]]) -> None:
-    """Raise ScenarioError where a password is what a run has put in its place."""
+    """Raise ScenarioError for passwords that are still masked."""
     if mistakes := [source.tell(at, message) for at, message in islice(found, _MOST_TOLD)]:
         raise ScenarioError(mistakes)
 
 
 def load_source(source: Source, path: Path) -> Scenario:
-    """Return the plan of what was read and merged; raises ScenarioError with every mistake in its place."""
+    """Return the plan of a merged source; raises ScenarioError with every mistake in its place."""
     mistakes = [source.tell(place, message) for place, message in islice(size_findings(source.data), _MOST_TOLD)]
-    if mistakes:  # nothing else is said: to find it might take for ever
+    if mistakes:  # nothing else is checked: that could take very long
         raise ScenarioError(mistakes)
     if is_sandbox(source.data):
         raise ScenarioError([source.tell((), _SANDBOX)])
@@ -71,17 +88,17 @@ def load_source(source: Source, path: Path) -> Scenario:
 
 
 def _without_quotes(source: Source, mistakes: list[Mistake]) -> list[Mistake]:
-    """Return the mistakes with those of typographic quotes, in the place of what these have made wrong."""
+    """Return the mistakes, with typographic quotes replacing the mistakes that they cause."""
     found = [source.tell(place, message) for place, message in islice(typographic(source.data), _MOST_TOLD)]
     places = {(each.line, each.column, each.file) for each in found}
     return [*(each for each in mistakes if (each.line, each.column, each.file) not in places), *found]
 
 
 def _warnings(source: Source, model: ScenarioModel, plan: Scenario) -> tuple[Doubt, ...]:
-    looked_for = (doubts(model), credential_doubts(plan), sample_doubts(plan), long_durations(source.data))
-    found = islice(chain.from_iterable(looked_for), _MOST_TOLD)
-    told = (source.tell(place, message) for place, message in found)
-    return tuple(sorted({Doubt(each.line, each.column, each.path, each.message, each.file) for each in told}))
+    kinds = (doubts(model), credential_doubts(plan), sample_doubts(plan), long_durations(source.data))
+    found = islice(chain.from_iterable(kinds), _MOST_TOLD)
+    placed = (source.tell(place, message) for place, message in found)
+    return tuple(sorted({Doubt(each.line, each.column, each.path, each.message, each.file) for each in placed}))
 
 
 def _checked(source: Source, folder: Path) -> list[Mistake]:

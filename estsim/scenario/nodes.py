@@ -5,19 +5,69 @@ node is counted as it is composed, an alias as all that it stands for, and readi
 nothing is ever unfolded that is too large, and the time is linear in the text.
 """
 
+from functools import cache
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.nodes import Node
+from ruamel.yaml.nodes import Node, ScalarNode
 from ruamel.yaml.scanner import Scanner
 
+TAG: Final = "tag:yaml.org,2002:"
+SCALARS: Final = frozenset({"str", "int", "float", "bool", "null", "timestamp", "merge"})
+_MOST_DIGITS: Final = 300  # far beyond any count, and below what makes int() slow
+_PLAIN: Final = (True, False)  # a scalar without quotes and tag
 # A scenario of a thousand cohorts has some 50 000 values; the "billion laughs" has more.
 MOST_VALUES: Final = 100_000
 MOST_WRITTEN: Final = 50_000  # of those, as they stand in the text: some five seconds of a core
 DEEPEST: Final = 64  # one in another; the language itself needs eight
+
+
+def scalar_value(kind: str, text: str) -> object:
+    """Return the value of a scalar of YAML 1.2's core schema; a date stays the text that it was.
+
+    Digits with underscores are text: YAML 1.1 read 1_000 as a thousand, 1.2 does not. Raises ValueError and
+    OverflowError for text that is none of that kind.
+    """
+    if "_" in text and kind in ("int", "float"):
+        return text
+    match kind:
+        case "null":
+            return None
+        case "bool":
+            return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else text
+        case "int":
+            return _whole_number(text)
+        case "float":
+            number = text.lower()
+            return float(number.replace(".inf", "inf").replace(".nan", "nan"))
+        case _:
+            return text
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError
+    return int(digits, 0) if digits.lstrip("+-").lower().startswith(("0x", "0o", "0b")) else int(digits)
+
+
+def scalar_of(text: str) -> object:
+    """Return the number, boolean or nothing that a whole text is to YAML; else the text, whatever it looks like."""
+    if not text or len(text) > _MOST_DIGITS or text[-1] == "\n":  # ruamel's patterns end at $, which is before one
+        return text
+    tag = _resolver().resolve(ScalarNode, text, _PLAIN)
+    kind = str(tag).removeprefix(TAG)
+    try:
+        return scalar_value(kind, text) if kind in SCALARS else text
+    except (ValueError, OverflowError):
+        return text
+
+
+@cache
+def _resolver() -> Any:  # noqa: ANN401 - ruamel's
+    return YAML(typ="safe", pure=True).resolver
 
 
 class TooMuch(MarkedYAMLError):  # noqa: N818 - what the text is

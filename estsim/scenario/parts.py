@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from estsim.fields import PositiveDuration
 from estsim.scenario.cohort_model import CohortModel
-from estsim.scenario.document import Location, Step
+from estsim.scenario.document import Step
 from estsim.scenario.event_model import EventModel, ExpectModel
 from estsim.scenario.model import AuthorityModel, TargetModel
 from estsim.server.config import SandboxConfig
@@ -19,7 +19,6 @@ At = TypeVar("At", str, int)
 _NOTHING: Final[Mapping[str, object]] = {}
 # What stands in for the bad keys of a cohort while its other keys are looked at: values that raise no finding.
 _HARMLESS: Final[Mapping[str, object]] = {"devices": 1, "boot": {"burst": "0s"}, "bootstrap": {"kind": "none"}}
-Finding = tuple[Location, str]
 
 
 @dataclass(slots=True)

@@ -1,6 +1,11 @@
 """Certificates and keys in PEM files, looked at while a scenario is read."""
 
+import os
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +22,16 @@ from estsim.est.public_keys import KeyUnreadable, public_key
 from estsim.est.signing import PrivateKey
 from estsim.pki.keys import spki_of
 from estsim.pki.pem import PemError, certificates_in_pem
-from estsim.scenario.unreadable import unreadable
-from estsim.user_files import MOST_PEM_BYTES, read_user_file
+from estsim.units import shown
+from estsim.user_files import MOST_PEM_BYTES, read_user_file, unreadable
 
 _CLIENT: Final = SSL.Context(SSL.TLS_CLIENT_METHOD)  # of OpenSSL's own security level, as the contexts of a run are
 _RSA_BITS: Final = 2048
+MOST_ENTRIES: Final = 250_000  # of a folder
+MOST_LOOKED_AT: Final = 1000  # credentials of a folder, as a scenario is read; all are read as the devices are made
+_BOTH: Final = ".pem"
+_KEY: Final = ".key"
+_CERTIFICATES: Final = (".crt", ".cer")
 
 
 def certificates_in(path: Path) -> tuple[Certificate, ...]:
@@ -95,3 +105,88 @@ def _content(path: Path) -> bytes:
         return read_user_file(path, most_bytes=MOST_PEM_BYTES)
     except UnreadableFile as error:
         raise unreadable(path, error.reason) from error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CredentialFiles:
+    """Where a device's certificate lies, with what is sent beside it, and its key; one file may hold all."""
+
+    cert: Path
+    key: Path
+
+    @classmethod
+    def one(cls, path: Path) -> "CredentialFiles":
+        """Return a file that holds both."""
+        return cls(path, path)
+
+
+def check_credential(files: CredentialFiles) -> None:
+    """Raise UnitError where a certificate and its key cannot be used together; names the file."""
+    certificate = device_certificate_in(files.cert)
+    if not is_key_of(public_key_in(files.key), certificate):
+        if files.cert == files.key:
+            raise UnitError(f"contains a key that does not match its first certificate (got {files.cert})")
+        raise UnitError(f"contains a key that does not match the first certificate in {files.cert} (got {files.key})")
+
+
+def check_folder(folder: Path, devices: int) -> None:
+    """Raise UnitError where a folder has no usable credential for each of so many devices.
+
+    Looks into the first thousand; the rest is read when the devices are made.
+    """
+    for files in credentials_in(folder, devices)[:MOST_LOOKED_AT]:
+        check_credential(files)
+
+
+def credentials_in(folder: Path, devices: int) -> tuple[CredentialFiles, ...]:
+    """Return the files of so many devices, in the order of names; raises UnitError where there are fewer."""
+    entries = _entries(folder)
+    found = sorted(_credentials(folder, entries))
+    if len(found) < devices:
+        raise UnitError(
+            f"must contain NAME.pem, or NAME.crt beside NAME.key, for each of {devices} devices "
+            f"(got {len(found)} in {folder}{_lonely(entries)})"
+        )
+    used = tuple(found[:devices])
+    for files in used:
+        for path in {files.cert, files.key}:
+            if not entries[path.name]:
+                raise UnitError(f"contains {shown(path.name)}, which is not a file (got {folder})")
+    return used
+
+
+def fingerprint_of(files: tuple[CredentialFiles, ...]) -> str:
+    """Return what tells one list of devices' files from another: the SHA-256 of their names in order, in hex."""
+    return sha256("\0".join(each.cert.name for each in files).encode(errors="surrogateescape")).hexdigest()
+
+
+def _credentials(folder: Path, entries: dict[str, bool]) -> Iterator[CredentialFiles]:
+    for name in entries:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a quarter of a million of them
+        if suffix == _BOTH:
+            yield CredentialFiles.one(folder / name)
+        elif suffix in _CERTIFICATES and f"{stem}{_KEY}" in entries:
+            yield CredentialFiles(folder / name, folder / f"{stem}{_KEY}")
+
+
+def _lonely(entries: dict[str, bool]) -> str:
+    """Name a certificate that has no key beside it, or the other way round."""
+    for name in sorted(entries):
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - as above
+        if suffix in _CERTIFICATES and f"{stem}{_KEY}" not in entries:
+            return f"; {shown(name)} has no matching {shown(stem)}{_KEY}"
+        if suffix == _KEY and not any(f"{stem}{other}" in entries for other in _CERTIFICATES):
+            return f"; {shown(name)} has no matching {shown(stem)}{_CERTIFICATES[0]}"
+    return ""
+
+
+def _entries(folder: Path) -> dict[str, bool]:
+    """Return the names in a folder, and of each whether it is a file, or leads to one."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = {entry.name: entry.is_file() for entry in islice(listing, MOST_ENTRIES + 1)}
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise unreadable(folder, getattr(error, "strerror", None) or str(error)) from error
+    if len(entries) > MOST_ENTRIES:
+        raise UnitError(f"contains more than {MOST_ENTRIES} entries (got {folder})")
+    return entries

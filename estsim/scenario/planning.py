@@ -8,7 +8,7 @@ from estsim.device.policy import BootPolicy, DeferralPolicy, EnrollPolicy, Polic
 from estsim.est.login import SCHEMES
 from estsim.est.messages import BodyForm
 from estsim.est.redirect import Redirects
-from estsim.scenario.boot_model import arrivals_of
+from estsim.scenario.boot_model import arrivals_of, trace_of
 from estsim.scenario.bootstrap_model import BootstrapKind, BootstrapModel, HttpAuthModel
 from estsim.scenario.cohort_model import CohortModel, DeferralModel, EnrollModel, RenewModel, RetryModel, TlsModel
 from estsim.scenario.event_model import phases_of
@@ -37,7 +37,6 @@ from estsim.scenario.plan import (
 )
 from estsim.scenario.resolved import resolved_text, sandbox_block, yaml_text
 from estsim.scenario.subjects import compile_sans, compile_subject
-from estsim.scenario.trace_file import trace_of
 from estsim.server.config import SandboxConfig
 
 _RENEW: Final = RenewPolicy()

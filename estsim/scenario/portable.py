@@ -12,9 +12,8 @@ from typing import Any
 
 from estsim.scenario.document import Document, parse_document, plain_copy
 from estsim.scenario.loader import load_source, refuse_masked
-from estsim.scenario.masked import masked_findings
 from estsim.scenario.plan import Scenario
-from estsim.scenario.resolved import MASKED, literal, without_passwords, yaml_text
+from estsim.scenario.resolved import MASKED, literal, masked_findings, without_passwords, yaml_text
 from estsim.scenario.source import Source
 
 

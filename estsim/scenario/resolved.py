@@ -1,17 +1,21 @@
 """A scenario written back: the copy that a run keeps, and the configuration of the sandbox that a run starts."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from estsim.scenario.document import Location
 from estsim.scenario.plan import Authority, MadeAuthority
 from estsim.scenario.variables import FilledIn
 
 MASKED: Final = "***"
 _HEAD: Final = "# Scenario as run, with options and defaults, without passwords.\n"
+VARIABLE: Final = "EST_PASSWORD"
+_WHY: Final = f"is the mask {MASKED}, not a password"
 
 
 def sandbox_block(
@@ -109,3 +113,40 @@ def without_passwords(value: Any, *, keep_variables: bool = False) -> Any:  # no
 
 def _masked(password: object, *, keep_variables: bool) -> str:
     return f"${{{password.variable}}}" if keep_variables and isinstance(password, FilledIn) else MASKED
+
+
+def masked_findings(value: object, place: Location = ()) -> Iterator[tuple[Location, str]]:
+    """Yield every password in plain data that is masked, at its place."""
+    for at, _ in _masked_passwords(value, place):
+        yield at, f"{_WHY}: write the password"
+
+
+def fill_masked(value: object, environment: Mapping[str, str], place: Location = ()) -> Iterator[tuple[Location, str]]:
+    """Fill in masked passwords from variables, and yield those for which none is set, at their places.
+
+    ``EST_PASSWORD_USER`` is the password of one user, ``EST_PASSWORD`` of all others.
+    """
+    for at, holder in _masked_passwords(value, place):
+        own = _variable_of(at, holder)
+        variable = next((name for name in (own, VARIABLE) if environment.get(name, MASKED) not in ("", MASKED)), None)
+        if variable:
+            holder["password"] = FilledIn.by(variable, environment[variable])
+        else:
+            wanted = VARIABLE if own == VARIABLE else f"{VARIABLE} (or {own})"
+            yield at, f"{_WHY}: set the variable {wanted}, or write the password"
+
+
+def _variable_of(at: Location, holder: Mapping[str, object]) -> str:
+    """Return the variable for the password of one user, who is beside it (a cohort) or above it (a sandbox)."""
+    user = holder.get("user") or (at[-2] if at[-3:-2] == ("users",) else "")
+    name = re.sub("[^A-Z0-9]+", "_", str(user).upper()).strip("_")
+    return f"{VARIABLE}_{name}" if name else VARIABLE
+
+
+def _masked_passwords(value: object, place: Location) -> Iterator[tuple[Location, dict[str, object]]]:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, member in list(members):
+        if step == "password" and member == MASKED and isinstance(value, dict):
+            yield (*place, step), value
+        else:
+            yield from _masked_passwords(member, (*place, step))

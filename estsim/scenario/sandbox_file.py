@@ -9,13 +9,11 @@ from pydantic import ValidationError
 
 from estsim.errors import ScenarioError, UnitError
 from estsim.scenario.checks import bootstrap_cas
-from estsim.scenario.document import read_document
-from estsim.scenario.masked import masked_findings
+from estsim.scenario.data_checks import size_findings, typographic
+from estsim.scenario.document import Finding, read_document
 from estsim.scenario.mistakes import shape_mistakes
-from estsim.scenario.parts import Finding
 from estsim.scenario.pem_files import certificates_in
-from estsim.scenario.sizes import size_findings
-from estsim.scenario.typography import typographic
+from estsim.scenario.resolved import masked_findings
 from estsim.scenario.variables import Variables
 from estsim.server.config import SandboxConfig
 

@@ -1,7 +1,8 @@
 """What was meant where a mapping is expected and something else came, and where an unknown key was meant to stand."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from pydantic import BaseModel, ValidationError
@@ -9,15 +10,96 @@ from pydantic import BaseModel, ValidationError
 from estsim.errors import UnitError
 from estsim.fields import Section
 from estsim.nearness import likeness, nearest
-from estsim.scenario.comma_advice import cut_by_comma
 from estsim.scenario.document import Location, dotted
-from estsim.scenario.foreign_keys import ours_for, unverified
 from estsim.scenario.model_walk import NAME, homes_of, keys_of
 from estsim.scenario.scalar_advice import word_meant
 from estsim.units import parse_duration, shown
 
+_MOST_PARTS: Final = 10  # what has more commas is no value that was cut
+_THOUSANDS: Final = 3  # digits behind a comma
+_VERIFIED: Final = "verification cannot be switched off: give target.trust: {ca: ca.pem}, or --trust ca.pem"
+_UNVERIFIED: Final = frozenset(
+    {
+        "insecure",
+        "verify",
+        "noverify",
+        "verifyssl",
+        "verifytls",
+        "sslverify",
+        "tlsverify",
+        "skipverify",
+        "checkhostname",
+    }
+    | {"insecureskipverify", "insecureskiptlsverify", "skiptlsverify", "rejectunauthorized", "verifyhostname"}
+)
+_CREDENTIALS: Final = frozenset(
+    {"auth", "basic", "basicauth", "authentication", "authorization", "credentials", "login", "username"}
+)
+# By the keys that a section has: (names without separators, our key, what to write).
+_OURS: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
+    (_CREDENTIALS, "http_auth", "http_auth: {user: NAME, password: PASSWORD}"),
+    (frozenset({"username", "userid", "login", "name"}), "user", "user"),
+    (frozenset({"pass", "passwd", "pwd", "secret"}), "password", "password"),
+    (frozenset({"cacert", "cafile", "cacertificate", "cabundle", "rootca", "tlscafile"}), "ca", "ca"),
+    (frozenset({"cacert", "cafile", "cacertificate", "cabundle", "rootca"}), "trust", "trust: {ca: ca.pem}"),
+    (frozenset({"host", "endpoint", "baseurl", "server", "uri", "address"}), "url", "url"),
+    (frozenset({"maxretries", "retries", "maxattempts", "attempts", "maxtries", "limit"}), "max_polls", "max_polls"),
+    (frozenset({"maxretries", "retries", "maxattempts", "maxtries", "limit", "count"}), "attempts", "attempts"),
+    (frozenset({"timeout", "maxtime", "deadline", "maxduration", "giveup"}), "max_wait", "max_wait"),
+    (
+        frozenset({"count", "users", "vus", "clients", "size", "number", "instances", "threads", "numdevices"}),
+        "devices",
+        "devices",
+    ),
+    (
+        frozenset({"rampup", "spawnrate", "hatchrate", "arrivalrate", "stages"}),
+        "boot",
+        "boot: {rate: 24/min}, or boot: {ramp: 0/s..50/s, over: 10m}",
+    ),
+    (frozenset({"runtime", "time", "length", "timelimit"}), "duration", "duration"),
+    (frozenset({"assertions", "checks", "slo", "slos", "criteria"}), "thresholds", "thresholds"),
+    (frozenset({"groups", "devicegroups", "fleets", "fleet"}), "cohorts", "cohorts: {NAME: {devices: 100, …}}"),
+)
 _SURELY_MISSPELT: Final = 0.75  # "form" for "from": likelier than a key of that name elsewhere
 _SECRET: Final = frozenset({"password"})
+
+
+def cut_by_comma(key: str, mapping: Mapping[str, object]) -> str | None:
+    """Return what to write where a key without a value is the rest of the value before it; None where it is none."""
+    keys = list(mapping)
+    if key not in mapping or mapping[key] is not None:
+        return None
+    at = keys.index(key)
+    rest = [*[*takewhile(lambda each: mapping[each] is None, reversed(keys[:at]))][::-1], key]
+    owner = keys[at - len(rest)] if at >= len(rest) else None
+    if owner is None:
+        return None
+    rest += takewhile(lambda each: mapping[each] is None, keys[at + 1 :])
+    if len(rest) > _MOST_PARTS:
+        return None
+    value = mapping[owner]
+    if isinstance(value, int) and all(each.isdecimal() and len(each) == _THOUSANDS for each in rest):
+        return f"a comma ends the value: write {owner}: {value}{''.join(rest)}"
+    if owner == "password":
+        return "a comma ends the value: put the password in quotes"
+    if isinstance(value, str) and "=" in value and all("=" in each for each in rest):
+        return f'a comma ends the value: write {owner}: "{shown(",".join([value, *rest]))}"'
+    return None
+
+
+def ours_for(key: str, known: Iterable[str]) -> tuple[str, str] | None:
+    """Return our key of a section for another tool's, and what to write; None where it is none of theirs."""
+    plain, keys = _plain(key), frozenset(known)
+    return next(((ours, write) for theirs, ours, write in _OURS if plain in theirs and ours in keys), None)
+
+
+def unverified(key: str) -> str | None:
+    """Return why there is no key that switches verification off, where this one is meant to."""
+    return _VERIFIED if _plain(key) in _UNVERIFIED else None
+
+
+def _plain(key: str) -> str:
+    return "".join(char for char in key.lower() if char.isalnum())
 
 
 def mapping_meant(section: type[BaseModel] | None, value: object) -> str:

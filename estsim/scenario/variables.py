@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from estsim.errors import Mistake, ScenarioError
+from estsim.fields import SECRET_KEYS
 from estsim.scenario.document import Document, Located, Location, Place, Step, mapping_of
-from estsim.scenario.scalars import scalar_of
+from estsim.scenario.nodes import scalar_of
 from estsim.units import shown
 
 MOST_FILLED_IN: Final = 4 << 20  # characters: four times what a file may have
 # Text, even where a variable fills them with a number: a password may be 0123, a site 17.
 _TEXTS: Final = frozenset({"name", "description", "label", "user", "password", "subject", "text", "authorised_by"})
-_SECRETS: Final = frozenset({"password", "users", "http_auth"})
 KEPT_OUT: Final = "ESTSIM_LINK_SECRET"  # of master and workers: no file has it sent or written anywhere
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}|\$\{[^}]*\}?")
 
@@ -57,7 +57,7 @@ class Variables:
     def origin(self, place: Place, located: Located, step: Step) -> Place:
         """Return the place of a value with the variables of the environment that fill it in, if it is no password."""
         text = located.value
-        if not isinstance(text, str) or step in _SECRETS or "${" not in text:
+        if not isinstance(text, str) or step in SECRET_KEYS or "${" not in text:
             return place
         names = (match[1] for match in _VARIABLE.finditer(text) if match[1])
         return replace(place, variables=tuple(dict.fromkeys(name for name in names if self.environment.get(name))))

@@ -1,7 +1,7 @@
-"""What is wrong with text that is no YAML, in an author's words: indentation, colons, quotes, brackets.
+"""Advice on invalid YAML: indentation, colons, quotes, brackets.
 
-ruamel says where it gave up and what it had expected; the slip is often in the line above. Each reading here looks at
-the lines in question and answers with its place, or leaves it to the next.
+ruamel reports where it gave up and what it expected; the mistake is often in the line above. Each reading here looks at
+the lines in question and returns a place and a message, or leaves them to the next reading.
 """
 
 import re
@@ -11,9 +11,13 @@ from typing import Final
 
 from ruamel.yaml.error import MarkedYAMLError
 
-from estsim.scenario.flow_advice import entry_quoted
+from estsim.fields import SECRET_KEYS
 from estsim.units import counted, shown
 
+_FLOW_KEY: Final = re.compile(r"\s*([A-Za-z_][\w.-]*):\s+")
+# A comma ends a value, but not in the name of a subject, which has its own.
+_COMMA: Final = re.compile(r",(?=\s)(?!\s*[A-Za-z][A-Za-z0-9.]*=)")
+_PAIRS: Final = {"{": "}", "[": "]"}
 _KEY: Final = r"[A-Za-z_][A-Za-z0-9_.-]*"
 _GLUED: Final = re.compile(rf"\s*(?:- )?({_KEY}):([^\s/].*)")
 _EQUALS: Final = re.compile(rf"\s*(?:- )?({_KEY})\s*=\s*(\S.*)")
@@ -28,12 +32,53 @@ _MOST_READ: Final = 1000  # characters of a line
 _HIDDEN: Final = "password"
 _MUST_QUOTE: Final = "put it in quotes"
 _OPENING: Final = {"}": "{", "]": "["}
-Told = tuple[int, int, str]  # line and column from 1, and the message
+Advice = tuple[int, int, str]  # line and column from 1, and the message
+
+
+def entry_quoted(line: str, column: int) -> str | None:
+    """Return the entry of braces or brackets around a place with its value in quotes; None where it is ambiguous.
+
+    ``failures < ${MAX:-1}%`` of ``[failures < ${MAX:-1}%]``, ``subject: CN={index}`` of ``{subject: CN={index}}``.
+    """
+    start, end = _bounds(line, column)
+    entry = line[start:end].strip()
+    key = _FLOW_KEY.match(entry)
+    name, value = (f"{key[1]}: ", entry[key.end() :]) if key else ("", entry)
+    if not value or any(quote in value for quote in "\"'\\") or not any(brace in value for brace in "{[%"):
+        return None
+    is_secret = any(key in line for key in SECRET_KEYS)
+    return f'{name}"{"…" if is_secret else shown(value)}"'
+
+
+def _bounds(line: str, column: int) -> tuple[int, int]:
+    """Return the bounds of the entry around a column, including braces within it."""
+    start, commas = 0, {match.start() for match in _COMMA.finditer(line)}
+    open_at: list[int] = []
+    for at, char in enumerate(line):
+        is_placeholder = char in _PAIRS and _is_within_text(line, at)
+        if char in _PAIRS:
+            open_at.append(-1 if is_placeholder else at)
+            start = start if is_placeholder or at >= column else at + 1
+        elif char in _PAIRS.values():
+            if at >= column and (not open_at or open_at[-1] >= 0):
+                return start, at
+            if open_at:
+                open_at.pop()
+        elif at in commas and -1 not in open_at:
+            if at >= column:
+                return start, at
+            start = at + 1
+    return start, len(line)
+
+
+def _is_within_text(line: str, at: int) -> bool:
+    """Whether a brace is within a text: ``${NAME}``, ``meter-{index}``."""
+    return line[at - 1 : at] not in ("", " ", "[", "{", ",")
 
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    """Where ruamel gave up, counted from 0, and with what it had begun."""
+    """Where ruamel gave up, counted from 0, and where the construct began."""
 
     lines: list[str]
     problem: str
@@ -48,26 +93,26 @@ class _Trouble:
 
     @property
     def above(self) -> int:
-        """The number of the nearest line above that holds anything; -1 where there is none."""
+        """The number of the nearest non-empty line above; -1 if there is none."""
         held = (n for n in range(min(self.line, len(self.lines)) - 1, -1, -1) if _holds(self.lines[n]))
         return next(held, -1)
 
     def at(self, number: int) -> str:
-        """Return a line, empty beyond the ends, and no more of it than a person would read."""
+        """Return a line, shortened; empty beyond the ends."""
         return self.lines[number][:_MOST_READ] if 0 <= number < len(self.lines) else ""
 
 
-def syntax_told(text: str, error: MarkedYAMLError) -> Told | None:
-    """Return what is wrong with a text and where, None where nobody can say better than ruamel."""
+def syntax_advice(text: str, error: MarkedYAMLError) -> Advice | None:
+    """Return what is wrong with a text and where, None where ruamel's own message is better."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return None
     begun = (error.context_mark.line, error.context_mark.column) if error.context_mark else None
     trouble = _Trouble(text.splitlines(), str(error.problem or error.context or ""), mark.line, mark.column, begun)
-    return next((told for reading in _READINGS if (told := reading(trouble)) is not None), None)
+    return next((advice for reading in _READINGS if (advice := reading(trouble)) is not None), None)
 
 
-def _strange(trouble: _Trouble) -> Told | None:
+def _strange(trouble: _Trouble) -> Advice | None:
     for number in (trouble.line, trouble.above):
         for char, message in _STRANGE.items():
             if (column := trouble.at(number).find(char)) >= 0:
@@ -77,7 +122,7 @@ def _strange(trouble: _Trouble) -> Told | None:
     return None
 
 
-def _quotes(trouble: _Trouble) -> Told | None:
+def _quotes(trouble: _Trouble) -> Advice | None:
     if "end of stream" in trouble.problem and trouble.begun:
         line, column = trouble.begun
         return line + 1, column + 1, "this quote is not closed"
@@ -86,7 +131,7 @@ def _quotes(trouble: _Trouble) -> Told | None:
     return None
 
 
-def _brackets(trouble: _Trouble) -> Told | None:
+def _brackets(trouble: _Trouble) -> Advice | None:
     match = re.search(r"expected ',' or '([}\]])', but got '(.+)'", trouble.problem)
     if match is None or trouble.begun is None:
         return None
@@ -95,14 +140,14 @@ def _brackets(trouble: _Trouble) -> Told | None:
     if match[2] in ("{", "["):
         meant = entry_quoted(trouble.here, trouble.column)
         write = f": write {meant}" if meant else ""
-        told = f"put text that contains {match[2]} in quotes inside {opening}{match[1]}{write}"
-        return trouble.line + 1, trouble.column + 1, told
+        advice = f"put text that contains {match[2]} in quotes inside {opening}{match[1]}{write}"
+        return trouble.line + 1, trouble.column + 1, advice
     if match[2] == "<stream end>" or trouble.line > line:
         return line + 1, column + 1, f"this {opening} is not closed"
     return trouble.line + 1, trouble.column + 1, f"missing comma or closing {match[1]} before this"
 
 
-def _first_character(trouble: _Trouble) -> Told | None:
+def _first_character(trouble: _Trouble) -> Advice | None:
     place = trouble.line + 1, trouble.column + 1
     if match := re.search(r"found character '(.+)' that cannot start any token", trouble.problem):
         if "${" in trouble.here[: trouble.column] and (meant := entry_quoted(trouble.here, trouble.column)):
@@ -115,8 +160,8 @@ def _first_character(trouble: _Trouble) -> Told | None:
     return None
 
 
-def _colons(trouble: _Trouble) -> Told | None:
-    """Find a key without its colon, or a colon without its space, in the line in question or above it."""
+def _colons(trouble: _Trouble) -> Advice | None:
+    """Find a key without colon, or a colon without space, in the line in question or above it."""
     if "mapping values" in trouble.problem and _TWO_COLONS.match(trouble.here[: trouble.column + 1]):
         return trouble.line + 1, trouble.column + 1, f"a value contains a colon and a space: {_MUST_QUOTE}"
     for number in dict.fromkeys((trouble.begun[0] if trouble.begun else trouble.line, trouble.line, trouble.above)):
@@ -136,8 +181,8 @@ def _colons(trouble: _Trouble) -> Told | None:
     return None
 
 
-def _indentation(trouble: _Trouble) -> Told | None:
-    """Compare the line with the one above: ruamel's two ways to say that they do not stand at the same depth."""
+def _indentation(trouble: _Trouble) -> Advice | None:
+    """Compare the line's indentation with the one above, for ruamel's two messages about it."""
     if "mapping values" not in trouble.problem and "expected <block end>" not in trouble.problem:
         return None
     here, above = _depth(trouble.here), _depth(trouble.at(trouble.above))
@@ -146,7 +191,7 @@ def _indentation(trouble: _Trouble) -> Told | None:
     return trouble.line + 1, here + 1, f"wrong indentation: {_spaces(here)} here, {above} above"
 
 
-def _dashes(trouble: _Trouble) -> Told | None:
+def _dashes(trouble: _Trouble) -> Advice | None:
     if "expected <block end>" not in trouble.problem:
         return None
     dashed = [trouble.at(number).lstrip().startswith("-") for number in (trouble.line, trouble.above)]
@@ -157,7 +202,7 @@ def _dashes(trouble: _Trouble) -> Told | None:
     return None
 
 
-_READINGS: Final[tuple[Callable[[_Trouble], Told | None], ...]] = (
+_READINGS: Final[tuple[Callable[[_Trouble], Advice | None], ...]] = (
     _strange,
     _quotes,
     _brackets,

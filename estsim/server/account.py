@@ -13,6 +13,13 @@ from estsim.server.store import Exchange
 from estsim.units import harmless
 
 _LINES_PER_S: Final = 20
+SECONDS: Final = 60
+_RECENT: Final = 64  # lines, more than a tall terminal shows
+_REASONS: Final = 200  # kept apart; further ones count as "other reasons"
+_OTHERS: Final = "other reasons"
+_DEFERRALS: Final = frozenset({202, 206})
+_ERROR: Final = 400
+_PARTICULARS: Final = (" (got ", "; ", ": ")  # the details of one case follow
 
 
 class ReadableLines:
@@ -68,15 +75,6 @@ def _result(exchange: Exchange) -> str:
     if exchange.retry_after:
         return f": deferred, Retry-After {exchange.retry_after}{' (early poll)' if exchange.early else ''}"
     return ""
-
-
-SECONDS: Final = 60
-_RECENT: Final = 64  # lines, more than a tall terminal shows
-_REASONS: Final = 200  # kept apart; further ones count as "other reasons"
-_OTHERS: Final = "other reasons"
-_DEFERRALS: Final = frozenset({202, 206})
-_ERROR: Final = 400
-_PARTICULARS: Final = (" (got ", "; ", ": ")  # the details of one case follow
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from estsim.server.store import Exchange, IssuedRow, PendingRow
 from estsim.units import harmless
 
 _LONGEST: Final = 500  # characters; the client's text in it may be 16 KiB, and it goes into the log as well
+SHOWN: Final = 200  # characters kept of a client's text
 
 
 class Refused(EstsimError):  # noqa: N818 - reads as the event it is
@@ -34,9 +35,6 @@ def text_response(status: int, line: str, headers: tuple[tuple[str, str], ...] =
     return EstResponse(
         status, (("content-type", "text/plain; charset=utf-8"), *headers), f"{harmless(line)}\n".encode()
     )
-
-
-SHOWN: Final = 200  # characters kept of a client's text
 
 
 class ClientLeft(Exception):  # noqa: N818 - reads as the event it is

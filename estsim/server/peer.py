@@ -16,6 +16,8 @@ _EXPIRED: Final = "certificate has expired"
 _FORGOTTEN: Final = "its TLS session is no longer known; reconnect without resuming it"
 _REMEMBERED: Final = 50_000
 _CHAINS: Final = 1000  # shared by all who sent the same
+_CHECKS: Final = 64  # of signatures in a chain that an untrusted client sent: 5 ms
+_PATHS: Final = 32  # one for each way from a device to an anchor
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,6 @@ class Handshakes:
             return (), _FORGOTTEN
         self._known.move_to_end(fingerprint)
         return known
-
-
-_CHECKS: Final = 64  # of signatures in a chain that an untrusted client sent: 5 ms
-_PATHS: Final = 32  # one for each way from a device to an anchor
 
 
 class PeerTrust:

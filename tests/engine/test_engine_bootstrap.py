@@ -26,8 +26,8 @@ from estsim.fleet.devices import cohort_run, spare_device
 from estsim.pki.authority import Authority, Issuer, make_authority
 from estsim.pki.keys import make_key
 from estsim.pki.manufacturer import ManufacturerCA, export_authorities
-from estsim.scenario.credential_files import CredentialFiles
 from estsim.scenario.loader import load_scenario
+from estsim.scenario.pem_files import CredentialFiles
 from estsim.scenario.plan import Cohort, Files, KeyKind, Keys, NoBootstrap, Operational, Shared
 from estsim.scenario.target_url import TargetUrl
 from estsim.units import Constant, Uniform

@@ -6,8 +6,7 @@ import pytest
 
 from estsim.errors import ScenarioError
 from estsim.load.arrivals import Burst, Even
-from estsim.scenario.composition import compose
-from estsim.scenario.loader import load_scenario
+from estsim.scenario.loader import compose, load_scenario
 from estsim.scenario.plan import HttpAuth, Network, NoBootstrap, Scenario
 from estsim.scenario.source import Overrides
 from estsim.units import LogNormal

@@ -15,9 +15,9 @@ from estsim.fleet.bootstrap import CredentialFolder
 from estsim.pki.keys import make_key
 from estsim.pki.manufacturer import ManufacturerCA
 from estsim.pki.pem import pem
-from estsim.scenario import credential_files
-from estsim.scenario.credential_files import credentials_in
+from estsim.scenario import pem_files
 from estsim.scenario.loader import load_scenario
+from estsim.scenario.pem_files import credentials_in
 from estsim.scenario.plan import KeyKind, Shared
 
 MAKER: Final = ManufacturerCA.made("acme")
@@ -184,7 +184,7 @@ def test_a_file_of_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None
 
 def test_a_folder_of_too_many_entries_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its listing ends at the limit, however many there are."""
-    monkeypatch.setattr(credential_files, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(pem_files, "MOST_ENTRIES", 10)
     for number in range(20):
         (tmp_path / f"{number}.txt").touch()
     with pytest.raises(UnitError) as caught:

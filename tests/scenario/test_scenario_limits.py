@@ -14,14 +14,14 @@ from linear import Reader, assert_linear
 from estsim.errors import EstsimError, ScenarioError, UnitError, UsageError
 from estsim.figures.thresholds import parse_threshold
 from estsim.scenario import document
+from estsim.scenario.boot_model import MOST_TRACE_BYTES, read_trace
+from estsim.scenario.data_checks import MOST_CHARACTERS
 from estsim.scenario.document import MOST_BYTES, parse_document
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.pem_files import certificates_in, public_key_in
-from estsim.scenario.settings import location_of
-from estsim.scenario.sizes import MOST_CHARACTERS
+from estsim.scenario.source import location_of
 from estsim.scenario.subjects import compile_sans, compile_subject
 from estsim.scenario.target_url import parse_url
-from estsim.scenario.trace_file import MOST_TRACE_BYTES, read_trace
 from estsim.scenario.variables import Variables
 from estsim.spreads import parse_distribution
 from estsim.units import parse_duration, parse_rate, parse_share

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from estsim.errors import ScenarioError, UnitError
 from estsim.load.arrivals import Trace
+from estsim.scenario.boot_model import read_trace
 from estsim.scenario.loader import load_scenario
-from estsim.scenario.trace_file import read_trace
 
 
 def _read(folder: Path, content: str | bytes) -> tuple[float, ...]:
