@@ -9,8 +9,8 @@ from estsim.errors import Phase
 from estsim.est.enrolment import Cause, EnrolmentEnd, Goal
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
-from estsim.figures.deferral import Scope
 from estsim.figures.live import LiveFigures
+from estsim.figures.scopes import Scope
 from estsim.record.phases import Stretch
 from estsim.record.recorder import Recorder
 from estsim.record.run_record import RunRecord

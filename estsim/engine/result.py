@@ -6,7 +6,7 @@ from typing import Self
 
 from estsim.figures.exits import OF_VERDICT, Exit
 from estsim.figures.summary import Summary
-from estsim.figures.summary_errors import internal_errors_summary
+from estsim.figures.summary_blocks import internal_errors_summary
 from estsim.figures.verdict import Ending, Verdict
 from estsim.fleet.error_log import ErrorLog
 from estsim.fleet.results import losing, write_summary

@@ -1,4 +1,4 @@
-"""The catalogue: every name that a threshold may use, and how its value is read from a scope.
+"""The names that a threshold may use, and how the value of each is read from a scope.
 
 Names are paths of summary.json without ``operations.``, ``deferral.`` and the unit suffix, such as
 ``simpleenroll.response.p99`` or ``cohorts.north.wasted_share``. The metrics are in :mod:`estsim.figures.metrics`.
@@ -14,16 +14,16 @@ from estsim.errors import EstsimError, UnitError
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
 from estsim.figures import metrics
-from estsim.figures.deferral import FAMILIES, Scope
 from estsim.figures.evidence import Resting, of_failures, of_percentile, of_unfinished, of_within
 from estsim.figures.incidence import Incidence
 from estsim.figures.metric_advice import Known, unknown_metric
 from estsim.figures.metric_kinds import Unit
 from estsim.figures.metrics import METRICS
+from estsim.figures.scopes import FAMILIES, Scope
 from estsim.nearness import suggestion
 from estsim.record.blocks import Blocks
 from estsim.record.histograms import Histogram
-from estsim.record.tally import OperationTally
+from estsim.record.tally import LATENCIES, OperationTally
 from estsim.units import harmless, parse_duration
 
 STATES: Final = (
@@ -38,13 +38,13 @@ STATES: Final = (
     "expired",
     "gave_up",
     "retired",
-)  # docs/architecture.md; the device room itself is out of reach from here
+)  # of docs/architecture.md: this room may not import device
 _STATISTICS: Final = ("count", "mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 _PERCENTILE: Final = re.compile(r"p(\d{1,2})(?:[._](\d{1,3}))?")
 
 
 class ThresholdError(EstsimError):
-    """A threshold that cannot be judged by any run: an unknown name, a unit that does not fit."""
+    """A threshold that no run can be judged by: an unknown name, or a wrong unit."""
 
     def __init__(self, text: str) -> None:
         super().__init__(harmless(text))
@@ -52,7 +52,7 @@ class ThresholdError(EstsimError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A metric's value in its unit; None with the reason, or with what it is known to be longer than, or to lie in."""
+    """A metric's value in its unit; None with the reason, a lower bound, or both bounds."""
 
     value: float | None
     why_none: str = ""
@@ -62,10 +62,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric that was asked for by its path; ``within_s`` is the D of an ``enrolled_within.D`` and its like.
+    """A metric by its path; ``within_s`` is the D of a ``..._within.D``, ``share`` that of a percentile (p99: 0.99).
 
-    ``rests_on`` returns the samples that a threshold on it rests on; it is None for a claim about the run alone.
-    ``share`` is that of a percentile: 0.99 of p99.
+    ``rests_on`` returns the sample behind a threshold; None for a claim about this run only.
     """
 
     path: str
@@ -79,7 +78,7 @@ class Metric:
 
     @property
     def counts_failures(self) -> bool:
-        """Whether it is the share of enrolments that failed, of the run, a cohort or a phase."""
+        """Whether it is the share of failed enrolments, of the run, a cohort or a phase."""
         return self.path.rpartition(".")[2] == "failures"
 
 
@@ -103,10 +102,8 @@ def _requests_of(operation: Operation) -> Callable[[Scope], float | None]:
 
 def _latency_of(operation: Operation, name: str) -> Callable[[Scope], Histogram]:
     def read(scope: Scope) -> Histogram:
-        tally = _operation(scope, operation)
-        return {"service": tally.service, "response": tally.response, "deferred": tally.deferred}.get(
-            name, tally.failed
-        )
+        histogram: Histogram = getattr(_operation(scope, operation), name)
+        return histogram
 
     return read
 
@@ -132,13 +129,13 @@ def _scalars() -> Iterator[tuple[str, _Scalar]]:
 
 def _spreads() -> Iterator[tuple[str, _Spread]]:
     for operation in Operation:
-        for name in ("service", "response", "deferred", "failed"):
+        for name in LATENCIES:
             yield f"{operation}.{name}", (Unit.MILLISECONDS, _latency_of(operation, name))
     yield from ((spread.name, (spread.unit, spread.of_scope)) for spread in metrics.SPREADS)
 
 
 def _blocks_of(name: str) -> Callable[[Scope], Blocks | None]:
-    """Return how the blocks of a spread are found: service and response times of operations have them."""
+    """Return the reader of a distribution's blocks, which service and response times of operations have."""
     operation, _, time = name.partition(".")
 
     def blocks(scope: Scope) -> Blocks | None:
@@ -154,13 +151,13 @@ SPREADS: Final = dict(_spreads())
 
 
 def names() -> tuple[str, ...]:
-    """Return every name that a threshold may use, with the usual statistics; any pNN and any D beside them."""
+    """Return every name that a threshold may use, with common statistics; any pNN and any D is allowed as well."""
     spread = [f"{name}.{statistic}" for name in SPREADS for statistic in _STATISTICS]
     return (*SCALARS, *spread, *(f"{family}.5m" for family in FAMILIES))
 
 
 def parse_metric(path: str, *, cohorts: Collection[str] = (), phases: Collection[str] = ()) -> Metric:
-    """Return the metric that a path names; raises ThresholdError with the nearest name for one that is not there.
+    """Return the metric of a path; raises ThresholdError with the nearest name if there is none.
 
     A path may begin with a phase: ``recovery.cohorts.north.failures``.
     """
@@ -171,7 +168,7 @@ def parse_metric(path: str, *, cohorts: Collection[str] = (), phases: Collection
 
 
 def _metric_of(path: str, cohorts: Collection[str], *, phases: Collection[str], prefix: str) -> Metric:
-    """Return the metric of a path without its phase, which is the ``prefix`` that messages repeat."""
+    """Return the metric of a path without its phase; messages repeat the ``prefix``."""
     cohort, name = _split_cohort(path, cohorts)
     if name.startswith("generator."):
         raise ThresholdError(
@@ -210,7 +207,7 @@ def _is_metric(path: str, cohorts: Collection[str]) -> bool:
 
 
 def _roots() -> Iterator[str]:
-    """Yield how the names of metrics are made, shortened: what all operations have is named once."""
+    """Yield the patterns of names, with one for the metrics that all operations have."""
     of_operations = tuple(f"{operation}." for operation in Operation)
     yield from (name for name in SCALARS if not name.startswith((*of_operations, "fleet.states.")))
     yield "fleet.states.STATE"
@@ -268,7 +265,7 @@ def _within_metric(path: str, cohort: str | None, family: str, limit: str) -> Me
 
 
 def percentile_share(statistic: str) -> float | None:
-    """Return the share of ``p99``, ``p99.9`` or ``p99_9``; None of what is no percentile."""
+    """Return the share of ``p99``, ``p99.9`` or ``p99_9``; None for anything else."""
     match = _PERCENTILE.fullmatch(statistic)
     return float(f"{match[1]}.{match[2] or 0}") / 100 if match else None
 
@@ -300,7 +297,7 @@ def _statistic_reader(
 
 
 def _percentile(spread: Histogram | Incidence, share: float, unit: Unit) -> Reading:
-    """Read a percentile by nearest rank, of one sample on."""
+    """Return a percentile by nearest rank, from one sample on."""
     value = spread.quantile(share)
     histogram = spread.events if isinstance(spread, Incidence) else spread
     if value is not None:

@@ -1,7 +1,7 @@
-"""What a threshold rests on: the samples of its metric, and the share of them beyond its limit.
+"""The sample behind a threshold, and the share of it beyond the limit.
 
-A percentile allows 1 - p of its samples beyond the limit, a share its bound. What is a claim about the run alone (a
-count, a maximum, ``failures == 0%``) rests on no sample, and is neither supported nor thin.
+A percentile allows 1 - p of its samples beyond the limit, a share its bound. A claim about this run only (a count, a
+maximum, ``failures == 0%``) has no sample, and is neither supported nor thin.
 """
 
 import operator
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from estsim.figures.deferral import Scope
 from estsim.figures.incidence import Incidence
+from estsim.figures.scopes import Scope
 from estsim.figures.support import Evidence
 from estsim.record.blocks import Blocks, effective_samples
 from estsim.record.histograms import Histogram
@@ -37,22 +37,22 @@ class Limit:
         return self.comparison in ("<", "<=")
 
     def holds(self, value: float) -> bool:
-        """Tell whether a value is within it."""
+        """Return whether a value is within the limit."""
         return COMPARISONS[self.comparison](value, self.bound)
 
     def allowed(self, share: float | None = None) -> float | None:
-        """Return which share of the samples may lie beyond it, of a percentile at ``share`` or of a share itself.
+        """Return the share of samples allowed beyond the limit of a percentile at ``share``, or of a share.
 
-        None where the threshold makes a claim about the run alone.
+        None for a claim about this run only.
         """
         if self.comparison == "==":
             return None
-        within = self.bound if share is None else share  # the share that is to lie within an upper, a lower limit
+        within = self.bound if share is None else share  # the share that must lie within an upper, or a lower limit
         allowed = 1 - within if self.is_upper == (share is not None) else within
         return allowed if 0 < allowed < 1 else None
 
 
-Rest = tuple[Evidence, float]  # and the share that is allowed beyond the limit
+Rest = tuple[Evidence, float]  # the sample, and the share allowed beyond the limit
 Resting = Callable[[Scope, Limit], Rest | None]
 Spread = Histogram | Incidence
 
@@ -60,7 +60,7 @@ Spread = Histogram | Incidence
 def of_percentile(
     spread_of: Callable[[Scope], Spread], share: float, unit_s: float, blocks_of: Callable[[Scope], Blocks | None]
 ) -> Resting:
-    """Return what a threshold on a percentile rests on; blocks of time tell how samples depend on each other."""
+    """Return the sample behind a percentile; blocks of time show how far its members depend on each other."""
 
     def rests_on(scope: Scope, limit: Limit) -> Rest | None:
         spread, allowed = spread_of(scope), limit.allowed(share)
@@ -86,7 +86,7 @@ def _of_incidence(incidence: Incidence, limit: Limit, allowed: float) -> Rest | 
 
 
 def of_failures(scope: Scope, limit: Limit) -> Rest | None:
-    """Return what a threshold on the share of failures rests on."""
+    """Return the sample behind the share of failures."""
     allowed, share = limit.allowed(), scope.failures
     if allowed is None or share is None or not scope.tally.enrolment_tally.concluded:
         return None
@@ -96,7 +96,7 @@ def of_failures(scope: Scope, limit: Limit) -> Rest | None:
 
 
 def of_unfinished(scope: Scope, limit: Limit) -> Rest | None:
-    """Return what a threshold on the share of unfinished enrolments rests on."""
+    """Return the sample behind the share of unfinished enrolments."""
     allowed, begun = limit.allowed(), scope.tally.enrolment_tally.sought
     if allowed is None or not begun:
         return None
@@ -104,7 +104,7 @@ def of_unfinished(scope: Scope, limit: Limit) -> Rest | None:
 
 
 def of_within(family: str, limit_s: float) -> Resting:
-    """Return what a threshold on a ``..._within.D`` rests on."""
+    """Return the sample behind a ``..._within.D``."""
 
     def rests_on(scope: Scope, limit: Limit) -> Rest | None:
         allowed, had = limit.allowed(), scope.within(family, limit_s)

@@ -1,4 +1,4 @@
-"""Exit codes: one number for each way that a run can end (a contract: README, "Read the result")."""
+"""Exit codes: a number for each verdict and for errors of usage (a contract: README, "Read the result")."""
 
 from enum import IntEnum
 from typing import Final
@@ -7,7 +7,7 @@ from estsim.figures.verdict import Verdict
 
 
 class Exit(IntEnum):
-    """The codes; 1 is for bugs of our own, wherever one was met."""
+    """The exit codes; 1 is for internal errors."""
 
     PASSED = 0
     ERROR = 1

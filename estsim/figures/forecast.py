@@ -1,7 +1,7 @@
-"""What a dry run says of a plan: the load it offers over time, what becomes of the fleet, and what it takes.
+"""The forecast that a dry run makes: the load over time, the outcome for the fleet, and the resources it needs.
 
-Figures have the names and definitions of docs/metrics.md; they come from a model of the server, so nothing here is a
-measurement and no threshold is judged by it. The engine makes a forecast, the command line draws it or writes it down.
+Figures have the names and definitions of docs/metrics.md. They come from a model of the server: nothing is measured,
+and no threshold is judged.
 """
 
 import json
@@ -16,7 +16,7 @@ _SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class FleetPoint:
-    """How many devices were in each state at a moment."""
+    """The number of devices in each state at a time."""
 
     at_s: float
     states: Mapping[str, int]
@@ -24,7 +24,7 @@ class FleetPoint:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something that the plan takes of this machine, and what there is of it."""
+    """A resource of this machine: what the plan needs of it, and what is available."""
 
     what: str
     needed: float
@@ -40,9 +40,9 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the fleet asks of the server, in counts by the second of the run (seconds without any are left out).
+    """The exchanges of the fleet by second of the run; seconds without any are left out.
 
-    ``first`` has what is no poll, by operation; polls, whatever they repeat, stand apart, so that all add up.
+    ``first`` has all exchanges but polls, by operation; polls of all operations are counted together.
     """
 
     first: Mapping[str, Mapping[int, int]]
@@ -60,10 +60,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A dry run. ``None`` is a figure that the plan does not have; ``server`` says what was assumed of it.
+    """The result of a dry run. ``None`` is a figure without a value; ``server`` describes the assumed server.
 
-    ``settled`` says that nothing was planned any more at ``ended_s``. ``ends`` counts enrolments by how they ended,
-    ``open_at_end`` those that had not.
+    ``settled``: nothing more was planned at ``ended_s``. ``ends`` counts enrolments by how they ended, ``open_at_end``
+    the others.
     """
 
     scenario: str
@@ -89,12 +89,12 @@ class Forecast:
     events: tuple[tuple[float, str], ...] = ()
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    thresholds: int = 0  # that a real run would judge
+    thresholds: int = 0  # of a real run
     steps: int = field(default=0, compare=False)  # events that the machines were stepped through
 
     @property
     def exchanges_per_certificate(self) -> float | None:
-        """All exchanges that asked for a certificate, over the certificates they brought."""
+        """Exchanges that asked for a certificate, per certificate received."""
         return self.certificate_exchanges / self.certificates if self.certificates else None
 
     @property
@@ -104,7 +104,7 @@ class Forecast:
 
     @property
     def busiest(self) -> tuple[int, int]:
-        """The second in which the busiest ten begin, and the exchanges in them."""
+        """The first of the busiest ten seconds, and the exchanges in them."""
         return busiest(self.load.per_second(), WINDOW_S)
 
 
@@ -118,9 +118,9 @@ def summed(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
 
 
 def busiest(per_second: Mapping[int, int], window_s: int) -> tuple[int, int]:
-    """Return where so many seconds in a row begin that hold the most, and what they hold; (0, 0) where there is none.
+    """Return the first second and the count of the busiest window of ``window_s`` seconds; (0, 0) without any count.
 
-    The window begins with a second that has some.
+    The first second of the window has a count.
     """
     begins, most = 0, 0
     for second, total in _windows(per_second, window_s):
@@ -130,7 +130,7 @@ def busiest(per_second: Mapping[int, int], window_s: int) -> tuple[int, int]:
 
 
 def _windows(per_second: Mapping[int, int], window_s: int) -> Iterator[tuple[int, int]]:
-    """Yield the sum over each window that begins in a second that is there."""
+    """Yield the sum over each window whose first second has a count."""
     seconds = sorted(per_second)
     total = end = 0
     for second in seconds:

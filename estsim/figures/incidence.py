@@ -1,19 +1,18 @@
-"""The cumulative incidence of *issued*: the share of enrolments that had a certificate by an age (docs/metrics.md).
+"""The cumulative incidence of *issued*: the share of enrolments with a certificate by an age (docs/metrics.md).
 
-Aalen and Johansen's estimate. Issued is the event; ending without a certificate is a competing event, after which
-there will be no certificate; what is open at the end, or was cut by us, is censored at its age. (Kaplan and Meier's,
-with failures kept at risk, is biased: of 1000 starts over 100 s, half failing at 1 s and half issued at 60 s, it says
-28.9 % at 60 s where 50 % is true.)
+It is the Aalen-Johansen estimate. Issued is the event; an end without a certificate is a competing event; enrolments
+open at the end, or cut by the generator, are censored at their age. (The Kaplan-Meier estimate, with failures kept at
+risk, is biased: of 1000 starts over 100 s, half failing at 1 s and half issued at 60 s, it gives 28.9 % at 60 s instead
+of 50 %.)
 
-It is reckoned in the form of weights: each certificate counts 1 / G, G being the share that was not censored before its
-age. That is the same estimate, and the plain share, exactly, as long as nothing was censored. Its inverse gives the
-quantiles. Without it a ten-minute run of a twenty-minute herd would show the times of the lucky half only.
+It is computed by weights: each certificate counts 1 / G, where G is the share not censored before its age. That is the
+same estimate; without censoring it is the plain share. Its inverse gives the quantiles. Without it, a ten-minute run of
+a twenty-minute herd would show only the times of the first half.
 
-What a censored one counts passes to those that were observed for longer. Where nobody was, it is not known what would
-have become of it; nor where it was open at the end and fewer than ten were: else the last few to get a certificate
-speak for all that still wait, and a run that was stopped early looks as if everybody had been served. Such a share is
-what the bounds differ by. (What we cut ourselves is no matter of its age: a power cut strikes whoever is on the way,
-and the others tell of it, few as they may be.)
+The weight of a censored enrolment passes to those observed for longer. If there are none, its outcome is unknown. So it
+is if it was open at the end and fewer than ten were observed for longer: else those few would stand for all that still
+wait, and a run stopped early would look as if every device had been served. The bounds differ by the unknown share.
+(Enrolments that the generator cut need no such minimum: a power cut does not depend on their age.)
 """
 
 from collections import Counter
@@ -28,14 +27,14 @@ from estsim.record.enrolment_tally import EnrolmentTally
 from estsim.record.histograms import LONG, bucket_index, needed_samples
 
 _ROUNDING: Final = 1e-9
-_FEWEST_AT_RISK: Final = 10  # an estimate past censored ones that rests on fewer is not supported
+_FEWEST_AT_RISK: Final = 10  # an estimate after censoring needs as many
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The incidence at an age: ``low`` and ``high`` differ where it is not known, no or every unknown one succeeding.
+    """The incidence at an age: in ``low`` no enrolment of unknown outcome has succeeded, in ``high`` all have.
 
-    ``effective`` is the number of uncensored samples that would tell the share as well.
+    ``effective`` is the number of uncensored samples with the same information.
     """
 
     low: float
@@ -45,17 +44,17 @@ class Share:
     censored: int  # before that age
     at_risk: int  # of that age, without a certificate
     effective: float
-    still_open: int = 0  # of those censored: open at the end, not cut by us
+    still_open: int = 0  # of those censored: open at the end
 
     @property
     def is_known(self) -> bool:
-        """Whether both bounds are one."""
+        """Whether both bounds are equal."""
         return self.high - self.low <= _ROUNDING
 
     def evidence(self, allowed: float) -> Evidence:
-        """Return what says that at most ``allowed`` had no certificate by then.
+        """Return the evidence that at most ``allowed`` had no certificate by then.
 
-        Where all that were censored might have failed and it would still hold, nothing rests on the estimate.
+        If that holds even with all censored enrolments counted as failures, the estimate is not needed.
         """
         worst = self.samples - self.issued
         if self.censored and upper_bound(worst, self.samples) <= allowed:
@@ -67,7 +66,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What happened at one age: what each that ended counts for sure, and what more by 1 / G, which few speak for."""
+    """The events at one age; each has a weight, by 1 / G more (``unknown``) if too few were observed for longer."""
 
     index: int  # bucket of the age
     at_risk: int
@@ -80,17 +79,17 @@ class _Step:
 
     @property
     def censored(self) -> int:
-        """How many were censored."""
+        """The number of censored enrolments."""
         return self.cut + self.open
 
     @property
     def ended(self) -> int:
-        """How many were seen to end."""
+        """The number of enrolments that ended."""
         return self.issued + self.failed
 
 
 class Incidence:
-    """Who had a certificate, by time since they were meant to start; times in milliseconds."""
+    """The incidence of certificates by time since the intended start, in milliseconds."""
 
     def __init__(self, ages: Ages, open_ages_ms: Counter[int] | None = None) -> None:
         self.events = ages.issued
@@ -111,11 +110,11 @@ class Incidence:
         return self.censored + self.never
 
     def supports(self, share: float) -> bool:
-        """Tell whether enough enrolments lie beyond the percentile for it to be worth showing."""
+        """Return whether enough enrolments lie beyond the percentile to show it."""
         return self.size >= needed_samples(share)
 
     def quantile(self, share: float) -> int | None:
-        """Return the time by which ``share`` had a certificate; None if not reached: later than ``horizon``."""
+        """Return the time by which ``share`` had a certificate; None if that is later than ``horizon``."""
         return self.quantiles(share)[0]
 
     def quantiles(self, *shares: float) -> tuple[int | None, ...]:
@@ -133,7 +132,7 @@ class Incidence:
     def at(self, limit_ms: int) -> Share | None:
         """Return the incidence at an age; None without any enrolment.
 
-        It is exact at the limits that were counted; at another the whole bucket of the age has it behind it.
+        It is exact at the limits that were counted; at any other age it includes the whole bucket of that age.
         """
         if not self.size:
             return None
@@ -144,7 +143,7 @@ class Incidence:
         censored = sum(step.censored for step in steps)
         low = issued / self.size
         unknown = sum(step.ended * step.unknown for step in steps) / self.size
-        if not at_risk and steps[-1].censored:  # the last were not seen to end
+        if not at_risk and steps[-1].censored:  # the oldest did not end
             unknown = 1.0 - (issued + failed) / self.size
         high = max(low, min(1.0, low + unknown))
         effective = self._effective(steps, low, censored)
@@ -153,7 +152,7 @@ class Incidence:
         return Share(low, high, self.size, had, censored, at_risk, effective, still_open)
 
     def _before(self, limit_ms: int) -> Iterator[_Step]:
-        """Yield the steps up to an age, of its own bucket only what is known to come before it."""
+        """Yield the steps up to an age; of its own bucket, what is known to come before it."""
         limit = bucket_index(min(limit_ms, LONG.highest))
         below, open_below = Within(), 0
         for step in self._steps:
@@ -177,8 +176,8 @@ class Incidence:
     def _effective(self, steps: list[_Step], share: float, censored: int) -> float:
         """Return the number of uncensored samples with the estimate's variance, by the delta method.
 
-        Marubini and Valsecchi, Analysing Survival Data from Clinical Trials (1995), section 10.4. Without anything
-        censored it is the number of samples.
+        Marubini and Valsecchi, Analysing Survival Data from Clinical Trials (1995), section 10.4. Without censoring it
+        is the number of samples.
         """
         if not censored:
             return float(self.size)
@@ -199,23 +198,23 @@ class Incidence:
 
 
 def incidence_of(ages: Ages, ended_ns: int, *, grain_ms: int = 1) -> Incidence:
-    """Return the incidence with what is open as censored at its age; a coarse grain makes a display cheap."""
+    """Return the incidence, with open enrolments censored at their age, rounded up to ``grain_ms``."""
     return Incidence(ages, ages.open_ages_ms(ended_ns, grain_ms))
 
 
 def incidence_in(
     tally: EnrolmentTally, ended_ns: int, of: Goal | ImpactKind | None = None, *, grain_ms: int = 1
 ) -> Incidence:
-    """Return the incidence of certificates among all enrolments, those of one goal, or devices that were struck.
+    """Return the incidence among all enrolments, those of one goal, or devices under an impact.
 
-    Ages of open ones are rounded up to ``grain_ms``: a coarse one makes a display cheap.
+    Ages of open enrolments are rounded up to ``grain_ms``: a coarse grain makes a display cheap.
     """
     ages = together([tally.ages[goal] for goal in Goal]) if of is None else tally.ages[of]
     return incidence_of(ages, ended_ns, grain_ms=grain_ms)
 
 
 def _steps(ages: Ages, still_open: Counter[int], size: int) -> Iterator[_Step]:
-    """Yield what happened by age, in rising order; at a tie certificates and failures come before what is censored."""
+    """Yield the steps by rising age; at a tie, certificates and failures come before censoring."""
     at_risk, uncensored, sure = size, 1.0, 1.0
     issued, failed, cut = ages.issued.counts, ages.failed.counts, ages.cut.counts
     for index in sorted({*issued, *failed, *cut, *still_open}):
@@ -232,7 +231,7 @@ def _steps(ages: Ages, still_open: Counter[int], size: int) -> Iterator[_Step]:
 
 
 def together(parts: list[Ages]) -> Ages:
-    """Return new ages of enrolments of several kinds."""
+    """Return the sum of the ages of several kinds of enrolments."""
     whole = Ages(parts[0].within if parts else ())
     for part in parts:
         whole.merge(part)

@@ -1,8 +1,8 @@
-"""Frozen values as JSON, and back without trust: the fields of a dataclass are the keys of a block, in their order.
+"""Frozen values as JSON, and untrusted JSON as values: the fields of a dataclass are the keys of a block, in order.
 
-What is missing, null or of another kind is None where the field may be, else empty (0, "", no entries, or a block of
-such): a report must come out of every run, also of one that an older or newer estsim left behind. What is of another
-kind is left out of a list or a mapping, unless they are blocks or may be None.
+A value that is missing, null or of the wrong type becomes None where the field allows it, else empty (0, "", no
+entries, an empty block), because every run must give a report, even one of another version. Of lists and mappings,
+members of the wrong type are left out, unless they are blocks or may be None.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,21 +11,21 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-NOT_WRITTEN: Final = {"written": False}  # metadata of a field that is no key
-LEFT_OUT_IF_NONE: Final = {"written": None}  # of one whose key is there only with something to say
+NOT_WRITTEN: Final = {"written": False}  # metadata of a field without a key
+LEFT_OUT_IF_NONE: Final = {"written": None}  # of a field whose key is left out with a value of None
 
 _LARGEST: Final = 1e15  # of a figure: seconds, bytes, counts
-_OTHER: Final = object()  # of another kind
+_OTHER: Final = object()  # of the wrong type
 _Value = TypeVar("_Value")
 
 
 def keyed(key: str) -> Mapping[str, str]:
-    """Return the metadata of a field whose key is no name of Python."""
+    """Return the metadata of a field whose key is not a Python name."""
     return {"key": key}
 
 
 def json_of(value: object) -> Any:  # noqa: ANN401 - JSON
-    """Return a value as what :mod:`json` writes."""
+    """Return a value in the types that :mod:`json` writes."""
     if is_dataclass(value) and not isinstance(value, type):
         parts = [(each, getattr(value, each.name)) for each in fields(value)]
         return {_key(each): json_of(part) for each, part in parts if _is_written(each, part)}
@@ -74,7 +74,7 @@ def _or_empty(hint: Any, found: object) -> Any:  # noqa: ANN401 - of whatever ty
 
 
 def _read(hint: Any, found: object) -> Any:  # noqa: ANN401 - of whatever type the hint says
-    """Return what was found as the type that the hint says, or that it is of another kind."""
+    """Return a value of the hint's type, or `_OTHER`."""
     if isinstance(hint, UnionType):
         (inner,) = (each for each in get_args(hint) if each is not NoneType)
         return None if found is None else _read(inner, found)

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from estsim.figures.deferral import Scope, Scopes
 from estsim.figures.incidence import incidence_in
-from estsim.figures.scopes import scopes_of
+from estsim.figures.scopes import Scope, Scopes, scopes_of
 from estsim.figures.snapshot import CohortSnapshot, GeneratorSnapshot, RunStage, Snapshot
 from estsim.figures.snapshots import (
     cohort_snapshots,

@@ -1,4 +1,4 @@
-"""The message for a metric that does not exist: a phase or cohort misspelt, another tool's name, or a near name."""
+"""The message for an unknown metric: a misspelt phase or cohort, the name of another tool, or a near name."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -36,16 +36,16 @@ _OTHERS: Final = {
     "enrolment": "simpleenroll",
 }
 _STATISTIC: Final = re.compile(r"p[0-9]{1,2}(?:_[0-9]+)?|mean|max|count")
-_FIRST: Final = "simpleenroll"  # the operation that a threshold is mostly about
+_FIRST: Final = "simpleenroll"  # the operation of most thresholds
 _EXAMPLE_TIME: Final = "10s"
 _PREFIXES: Final = ("operations.", "deferral.")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What paths are made of: the names of metrics, how these are made, the scenario's cohorts and phases.
+    """The known names of metrics, their patterns, and the scenario's cohorts and phases.
 
-    ``is_metric`` says whether a path without a phase names a metric.
+    ``is_metric`` returns whether a path without a phase is a metric.
     """
 
     names: Collection[str]
@@ -53,11 +53,11 @@ class Known:
     cohorts: Collection[str]
     phases: Collection[str]
     is_metric: Callable[[str], bool]
-    prefix: str = ""  # of the path: the cohort that it is about
+    prefix: str = ""  # of the path: its cohort
 
 
 def unknown_metric(path: str, known: Known) -> str:
-    """Return the message for a path that names nothing."""
+    """Return the message for a path that is no metric."""
     first, dot, rest = path.partition(".")
     unknown = f"unknown metric {known.prefix}{path}"
     if dot and first in known.cohorts and (meant := _meant(rest, known)):
@@ -81,7 +81,7 @@ def _cohort_near(first: str, cohorts: Collection[str]) -> str:
 
 
 def _meant(path: str, known: Known) -> str | None:
-    """Return the metric of a path in other words, or of one that leaves out the operation or whose time it is."""
+    """Return the metric of a path with other names, or without its operation or kind of time."""
     renamed = _renamed(path)
     operation, _, statistic = renamed.rpartition(".")
     candidates = [renamed]
@@ -91,7 +91,7 @@ def _meant(path: str, known: Known) -> str | None:
 
 
 def _renamed(path: str) -> str:
-    """Return a path in the words of this catalogue."""
+    """Return a path with the names of the catalogue."""
     for prefix in _PREFIXES:
         path = path.removeprefix(prefix)
     steps = [step.removesuffix("_ms").removesuffix("_s") for step in path.split(".")]

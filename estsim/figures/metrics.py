@@ -1,7 +1,6 @@
-"""The metrics of a run, a cohort or a phase: name, unit, label and meaning of each, and where it has a line of its own.
+"""The metrics of a run, a cohort or a phase: name, unit, label and meaning, and the places where each is shown.
 
-This is their only home. Thresholds take the name, the unit and the value of a scope from here, the summary's readers
-the label and the value in summary.json, docs/metrics.md its list (docs/make_metrics.py).
+Thresholds, tables, report and the list in docs/metrics.md (docs/make_metrics.py) are made from this table.
 """
 
 from typing import Final
@@ -17,8 +16,8 @@ FAILURES: Final = RunMetric(
     "failures",
     "enrolments that ended without a certificate / enrolments that ended, without expected refusals",
     lambda scope: scope.failures,
-    None,
     (Place.TILES,),
+    in_summary=False,
 )
 UNFINISHED: Final = RunMetric(
     "unfinished",
@@ -26,7 +25,6 @@ UNFINISHED: Final = RunMetric(
     "unfinished",
     "share of enrolments still open at the end and older than 10 s and twice the longest Retry-After",
     lambda scope: scope.unfinished,
-    lambda summary: summary.unfinished,
     (Place.TILES,),
 )
 EXCHANGES: Final = RunMetric(
@@ -35,7 +33,6 @@ EXCHANGES: Final = RunMetric(
     "exchanges per certificate",
     "enrolment exchanges / certificates",
     lambda scope: scope.exchanges_per_certificate,
-    lambda summary: summary.exchanges_per_certificate,
     (Place.TILES, Place.REPORT),
 )
 POLLS: Final = RunMetric(
@@ -44,7 +41,6 @@ POLLS: Final = RunMetric(
     "polls",
     "exchanges after a Retry-After wait",
     lambda scope: scope.tally.polls.count,
-    lambda summary: summary.polls,
     _ALL,
     whole=True,
 )
@@ -54,7 +50,6 @@ WASTED_SHARE: Final = RunMetric(
     "wasted share",
     "share of polls answered by another deferral",
     lambda scope: scope.wasted_share,
-    lambda summary: summary.wasted_share,
     _ALL,
     gloss="polls deferred again",
 )
@@ -64,7 +59,6 @@ HIT_RATE: Final = RunMetric(
     "hit rate",
     "of the waits followed by a poll that was not early: the share whose poll got the certificate",
     lambda scope: scope.hit_rate,
-    lambda summary: summary.hit_rate,
     _ALL,
     gloss="polls, early ones excluded, that received the certificate",
 )
@@ -74,7 +68,6 @@ EARLY_POLLS: Final = RunMetric(
     "early polls",
     "polls that started before the wait was over",
     lambda scope: scope.tally.polls.early,
-    lambda summary: summary.early_polls,
     _ALL,
     whole=True,
 )
@@ -84,7 +77,6 @@ PERIOD: Final = RunMetric(
     "period T",
     "the most frequent Retry-After in whole seconds, if at least half lie within 0.5 s of it and T ≥ 2 s",
     lambda scope: scope.period_s,
-    lambda summary: summary.period_s,
     _ALL,
     whole=True,
 )
@@ -94,7 +86,6 @@ PEAK_TO_MEAN: Final = RunMetric(
     "peak to mean",
     "busiest second of polls / mean, from first to last poll",
     lambda scope: scope.peak_to_mean,
-    lambda summary: summary.peak_to_mean,
     _BOTH,
 )
 SYNCHRONISATION: Final = RunMetric(
@@ -104,7 +95,6 @@ SYNCHRONISATION: Final = RunMetric(
     "how far polls are in step: length of the mean vector of poll starts folded on T, over windows of 3 T; "
     "0 = even, 1 = all at once; needs 50 polls",
     lambda scope: scope.synchrony.synchronisation,
-    lambda summary: summary.synchronisation,
     _ALL,
 )
 LAG_CORRELATION: Final = RunMetric(
@@ -113,7 +103,6 @@ LAG_CORRELATION: Final = RunMetric(
     "lag correlation",
     "autocorrelation of poll starts (100 ms bins) at lag T; also detects a herd that has split in two",
     lambda scope: scope.synchrony.lag_correlation,
-    lambda summary: summary.lag_correlation,
     _BOTH,
 )
 BURSTINESS: Final = RunMetric(
@@ -122,7 +111,6 @@ BURSTINESS: Final = RunMetric(
     "burstiness",
     "(variance − mean) / mean² of the polls in bins of 1 s; 0 for Poisson arrivals",  # noqa: RUF001 - a minus
     lambda scope: scope.synchrony.burstiness,
-    lambda summary: summary.burstiness,
     _BOTH,
 )
 FANO: Final = RunMetric(
@@ -131,7 +119,6 @@ FANO: Final = RunMetric(
     "Fano factor",
     "variance / mean of the polls in bins of 1 s; 1 for Poisson arrivals",
     lambda scope: scope.synchrony.fano,
-    lambda summary: summary.fano,
     _BOTH,
 )
 DRAIN: Final = RunMetric(
@@ -140,7 +127,6 @@ DRAIN: Final = RunMetric(
     "drain",
     "first boot to the last first certificate; null while a device has none",
     lambda scope: scope.drain_s(),
-    lambda summary: summary.drain_s,
     _BOTH,
 )
 DRAIN_P90: Final = RunMetric(
@@ -149,7 +135,6 @@ DRAIN_P90: Final = RunMetric(
     "drain p90",
     "first boot until 90 % of the devices had a first certificate",
     lambda scope: scope.drain_s(0.9),
-    lambda summary: summary.drain_p90_s,
     (Place.REPORT,),
 )
 DRAIN_P99: Final = RunMetric(
@@ -158,7 +143,6 @@ DRAIN_P99: Final = RunMetric(
     "drain p99",
     "first boot until 99 % of the devices had a first certificate",
     lambda scope: scope.drain_s(0.99),
-    lambda summary: summary.drain_p99_s,
     (Place.REPORT,),
 )
 FAIRNESS: Final = RunMetric(
@@ -167,7 +151,6 @@ FAIRNESS: Final = RunMetric(
     "fairness",
     "Jain's index of time to certificate over devices",
     lambda scope: scope.fairness,
-    lambda summary: summary.fairness,
     _ALL,
     gloss="Jain's index",
 )
@@ -177,7 +160,6 @@ EXPIRED: Final = RunMetric(
     "expired while waiting",
     "enrolments in which the device's certificate expired",
     lambda scope: scope.expired_while_waiting,
-    lambda summary: summary.expired_while_waiting,
     _BOTH,
     whole=True,
 )
@@ -187,7 +169,6 @@ RESYNC: Final = RunMetric(
     "resync",
     "the longest time after an event until a whole window had R < 0.2",
     lambda scope: scope.resync_s,
-    lambda summary: summary.resync_s,
     _BOTH,
     gloss="time from an event until R < 0.2",
 )
@@ -218,22 +199,17 @@ ENROLLED_WITHIN: Final = WithinMetric(
     "enrolled_within",
     "enrolled within",
     "share of first enrolments (and of those after an expired certificate) with a certificate within D",
-    lambda summary: summary.enrolled_within,
 )
-RENEWED_WITHIN: Final = WithinMetric(
-    "renewed_within", "renewed within", "the same for renewals", lambda summary: summary.renewed_within
-)
+RENEWED_WITHIN: Final = WithinMetric("renewed_within", "renewed within", "the same for renewals")
 RECOVERED_WITHIN: Final = WithinMetric(
     "recovered_within",
     "recovered within",
     "share of devices with a usable certificate within D of the return of power",
-    lambda summary: summary.recovered_within,
 )
 REPLACED_WITHIN: Final = WithinMetric(
     "replaced_within",
     "replaced within",
     "share of devices told to renew that had a new certificate within D",
-    lambda summary: summary.replaced_within,
 )
 WITHIN: Final = (ENROLLED_WITHIN, RENEWED_WITHIN, RECOVERED_WITHIN, REPLACED_WITHIN)
 
@@ -244,7 +220,6 @@ TIME_TO_CERTIFICATE: Final = SpreadMetric(
     "time to certificate",
     "from the first intended start to the verified certificate; what is open at the end is censored",
     lambda scope: scope.time_to_certificate,
-    lambda summary: summary.time_to_certificate_s,
 )
 RETRY_AFTER: Final = SpreadMetric(
     "retry_after",
@@ -252,7 +227,6 @@ RETRY_AFTER: Final = SpreadMetric(
     "Retry-After",
     "the Retry-After values received",
     lambda scope: scope.tally.told.histogram,
-    lambda summary: summary.retry_after_s,
 )
 PUNCTUALITY: Final = SpreadMetric(
     "punctuality",
@@ -261,11 +235,10 @@ PUNCTUALITY: Final = SpreadMetric(
     "(poll started − first byte of the deferral) − Retry-After − planned spread: negative is early; HTTP-dates have a "  # noqa: RUF001 - a minus
     "tolerance of 1 s",
     lambda scope: scope.tally.polls.punctuality,
-    lambda summary: summary.punctuality_s,
 )
 SPREADS: Final = (TIME_TO_CERTIFICATE, RETRY_AFTER, PUNCTUALITY)
 
 
 def shown_in(place: Place) -> tuple[RunMetric, ...]:
-    """Return the metrics that have a line of their own in a place."""
+    """Return the metrics that have a line in a place."""
     return tuple(metric for metric in METRICS if place in metric.shown_in)

@@ -6,8 +6,8 @@ from typing import Final
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.figures.deferral import Scope
 from estsim.figures.incidence import Incidence, incidence_in
+from estsim.figures.scopes import Scope
 from estsim.figures.snapshot import CohortSnapshot, DeferralSnapshot, OperationFigures, Quantiles, WindowSnapshot
 from estsim.figures.synchrony import RunningSynchrony, Synchrony
 from estsim.record.book import TallyBook

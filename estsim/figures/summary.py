@@ -1,6 +1,6 @@
-"""summary.json: what a run came to, as values; the fields are the keys, in their order (a contract).
+"""summary.json as frozen values; the fields are the keys, in their order (a contract).
 
-None stands for null: there is nothing to say. :mod:`estsim.figures.summary_builder` makes a summary of a run, `as_dict`
+None is null: there is no value. :mod:`estsim.figures.summary_builder` makes a summary of a run, `as_dict`
 and `to_json` write it, and `read_summary` reads it back without trust.
 """
 
@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from estsim.est.outcome import OutcomeClass
 from estsim.figures.json_form import LEFT_OUT_IF_NONE, NOT_WRITTEN, json_of, read_json
-from estsim.figures.summary_deferral import DeferralSummary
-from estsim.figures.summary_errors import ErrorSummary, InternalErrorsSummary
-from estsim.figures.summary_generator import GeneratorSummary
-from estsim.figures.summary_thresholds import ThresholdSummary
+from estsim.figures.summary_blocks import (
+    DeferralSummary,
+    ErrorSummary,
+    GeneratorSummary,
+    InternalErrorsSummary,
+    ThresholdSummary,
+)
 from estsim.figures.verdict import Verdict
 from estsim.record.statistic import LatencyStatistic, Statistic
 
@@ -24,7 +28,7 @@ _WITHOUT_FIGURES: Final = ("schema_version", "run", "internal_errors", "threshol
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a run was, which the recorder cannot know; times are ISO 8601, UTC. ``lasted_s`` comes with the figures."""
+    """The facts of a run; times are ISO 8601, UTC. ``lasted_s`` is set with the figures."""
 
     id: str
     scenario: str
@@ -36,14 +40,14 @@ class RunFacts:
     target: str
     groups: tuple[str, ...]
     openssl: str
-    notices: tuple[str, ...] = ()  # what a reader of the figures has to know of the plan
-    machine: Mapping[str, str] = field(default_factory=dict)  # that the run was played on: CPU, cores, OS, Python
+    notices: tuple[str, ...] = ()  # for readers of the figures
+    machine: Mapping[str, str] = field(default_factory=dict)  # of the generator: CPU, cores, OS, Python
     lasted_s: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 @dataclass(frozen=True, slots=True)
 class FleetSummary:
-    """How many devices there are, and how many in each state at the end, where that is known."""
+    """The number of devices, and of those in each state at the end, if known."""
 
     devices: int
     states: Mapping[str, int] | None
@@ -51,7 +55,7 @@ class FleetSummary:
 
 @dataclass(frozen=True, slots=True)
 class OperationSummary:
-    """The exchanges of one operation: the ten classes, which add up to the requests, and how long each sort took."""
+    """The exchanges of one operation: the ten classes, which add up to the requests, and their durations."""
 
     requests: int
     ok: int
@@ -72,23 +76,12 @@ class OperationSummary:
     @property
     def by_class(self) -> dict[str, int]:
         """Requests by class, in the order of summary.json."""
-        return {
-            "ok": self.ok,
-            "deferred": self.deferred,
-            "overloaded": self.overloaded,
-            "challenged": self.challenged,
-            "unauthorized": self.unauthorized,
-            "rejected": self.rejected,
-            "server_error": self.server_error,
-            "malformed": self.malformed,
-            "failed": self.failed,
-            "abandoned": self.abandoned,
-        }
+        return {kind.value: getattr(self, kind.value) for kind in OutcomeClass}
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateSummary:
-    """Certificates, and those that a device should not have been given."""
+    """Certificates, and findings: devices that should have been refused."""
 
     issued: int | None
     verified: int | None
@@ -97,7 +90,7 @@ class CertificateSummary:
 
 
 class Figures(Protocol):
-    """What a run, a cohort and a phase have alike."""
+    """The common blocks of a run, a cohort and a phase."""
 
     @property
     def operations(self) -> Mapping[str, OperationSummary]:
@@ -148,7 +141,7 @@ class CohortSummary:
 class Summary:
     """The summary of a run.
 
-    Without ``has_figures`` a bug of ours kept them from being reckoned: they are empty, and not written.
+    ``has_figures`` is false if an internal error prevented the figures: they are empty, and not written.
     """
 
     schema_version: int
@@ -168,7 +161,7 @@ class Summary:
     has_figures: bool = field(default=True, metadata=NOT_WRITTEN)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as nested dictionaries and lists, with the keys of summary.json."""
+        """Return nested dictionaries and lists with the keys of summary.json."""
         written: dict[str, Any] = json_of(self)
         return written if self.has_figures else {key: written[key] for key in written if key in _WITHOUT_FIGURES}
 
@@ -177,14 +170,14 @@ class Summary:
         return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def with_errors(self, internal_errors: InternalErrorsSummary) -> "Summary":
-        """Return a summary to which internal errors have come since it was made."""
+        """Return the summary with internal errors that occurred after it was made."""
         ended_otherwise = self.verdict in (Verdict.ABORTED, Verdict.UNREACHABLE)
         verdict = self.verdict if ended_otherwise else Verdict.ERROR.value
         return replace(self, internal_errors=internal_errors, verdict=verdict)
 
 
 def read_summary(found: Mapping[str, object]) -> Summary:
-    """Return a summary from what a summary.json has, whichever version wrote it, and whatever it was damaged by."""
+    """Return the summary in a summary.json of any version, even a damaged one."""
     return replace(read_json(Summary, found), has_figures="operations" in found)
 
 

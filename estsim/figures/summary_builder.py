@@ -1,13 +1,13 @@
-"""The summary of a run, made of what its scopes counted: docs/metrics.md has the definitions."""
+"""Builds the summary of a run from its scopes (docs/metrics.md has the definitions)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Final
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass, RetryAfterForm
-from estsim.figures.deferral import Scope, Scopes
 from estsim.figures.incidence import Incidence
+from estsim.figures.scopes import Scope, Scopes
 from estsim.figures.summary import (
     SCHEMA_VERSION,
     CertificateSummary,
@@ -20,9 +20,16 @@ from estsim.figures.summary import (
     Summary,
     read_summary,
 )
-from estsim.figures.summary_deferral import DeferralSummary, NonConformanceSummary, RetryAfterSummary, TimeToCertificate
-from estsim.figures.summary_errors import InternalErrorsSummary, error_summaries
-from estsim.figures.summary_generator import GeneratorSummary, SaturationSummary
+from estsim.figures.summary_blocks import (
+    DeferralSummary,
+    GeneratorSummary,
+    InternalErrorsSummary,
+    NonConformanceSummary,
+    RetryAfterSummary,
+    SaturationSummary,
+    TimeToCertificate,
+    error_summaries,
+)
 from estsim.figures.thresholds import Judgement, Threshold, exercised, judge_all, unjudged
 from estsim.figures.verdict import Ending, verdict_of
 from estsim.record.blocks import Blocks, interval
@@ -32,12 +39,9 @@ from estsim.record.error_kinds import ErrorKinds, ranked
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.histograms import Histogram, needed_samples
 from estsim.record.saturation import OF_TIME, Saturation
-from estsim.record.statistic import Interval, Intervals, LatencyStatistic, Statistic
+from estsim.record.statistic import Interval, Intervals, LatencyStatistic
 from estsim.record.tally import OperationTally, Tally
 from estsim.units import format_duration
-
-_Figure = float | None
-_Values = tuple[int, _Figure, _Figure, _Figure, _Figure, _Figure, _Figure, _Figure]  # of a statistic
 
 _ALWAYS_SHOWN: Final = (Operation.CACERTS, Operation.SIMPLEENROLL, Operation.SIMPLEREENROLL)
 _PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
@@ -58,18 +62,18 @@ def build_summary(
     ending: Ending = Ending.FINISHED,
     unreachable: str | None = None,
 ) -> Summary:
-    """Return the summary of a run; ``broken`` is the threshold that ended it, which has failed whatever came after.
+    """Return the summary of a run; ``broken`` is the failed threshold that ended it.
 
-    ``errors`` are those of a stored run, which its tallies do not have. ``internal_errors`` is the block of
-    :class:`InternalErrors`; the summary has it where there were any. ``of_thresholds`` makes the generator's verdict
-    of thresholds that fail by its own delay. ``unreachable`` says why no device was started, and what would help.
+    ``errors`` are those of a stored run, by cohort; else they come from the tallies. ``of_thresholds`` makes the
+    saturation verdict of thresholds that fail only because of the generator's own delay. ``unreachable`` says why no
+    device was started, and how to fix it.
     """
     bugs = internal_errors if internal_errors and internal_errors.count else None
     judgements = _judgements(thresholds, scopes, ending, broken)
     ours = [judgement.expression for judgement in judgements if judgement.ours]
     if saturation is None and ours:
         saturation = of_thresholds(ours)
-    saturation = _besides(saturation, judgements)
+    saturation = _with_other_failures(saturation, judgements)
     run = scopes.run
     return Summary(
         schema_version=SCHEMA_VERSION,
@@ -92,7 +96,7 @@ def build_summary(
 def _judgements(
     thresholds: Iterable[Threshold], scopes: Scopes, ending: Ending, broken: Judgement | None
 ) -> tuple[Judgement, ...]:
-    """Judge a run by its thresholds, and by whether it did anything at all."""
+    """Judge the thresholds, and whether the run sent any request."""
     if ending is Ending.UNREACHABLE:
         return unjudged(thresholds, "the preflight failed, and no device was started")
     judgements = judge_all(thresholds, scopes, broken=broken)
@@ -100,8 +104,8 @@ def _judgements(
     return judgements if idle is None else (*judgements, idle)
 
 
-def _besides(saturation: Saturation | None, judgements: Iterable[Judgement]) -> Saturation | None:
-    """Add to a verdict on the generator what failed for reasons that a slow generator does not explain."""
+def _with_other_failures(saturation: Saturation | None, judgements: Iterable[Judgement]) -> Saturation | None:
+    """Add to a saturation verdict the thresholds that the generator's delay does not explain."""
     answered = [judgement.expression for judgement in judgements if judgement.answered]
     if saturation is None or saturation.limit not in OF_TIME or not answered:
         return saturation
@@ -110,7 +114,7 @@ def _besides(saturation: Saturation | None, judgements: Iterable[Judgement]) -> 
 
 
 def summary_of_error(facts: RunFacts, ending: Ending, internal_errors: InternalErrorsSummary) -> Summary:
-    """Return the summary of a run whose figures cannot be reckoned, because of a bug of ours."""
+    """Return the summary of a run whose figures an internal error prevented."""
     return replace(
         read_summary({}),  # no figure at all
         schema_version=SCHEMA_VERSION,
@@ -155,33 +159,19 @@ def _operation(operation: Operation, scope: Scope) -> OperationSummary:
     blocks = scope.blocks.get(operation) or OperationBlocks()
     return OperationSummary(
         requests=tally.requests,
-        ok=tally.by_class[OutcomeClass.OK],
-        deferred=tally.by_class[OutcomeClass.DEFERRED],
-        overloaded=tally.by_class[OutcomeClass.OVERLOADED],
-        challenged=tally.by_class[OutcomeClass.CHALLENGED],
-        unauthorized=tally.by_class[OutcomeClass.UNAUTHORIZED],
-        rejected=tally.by_class[OutcomeClass.REJECTED],
-        server_error=tally.by_class[OutcomeClass.SERVER_ERROR],
-        malformed=tally.by_class[OutcomeClass.MALFORMED],
-        failed=tally.by_class[OutcomeClass.FAILED],
-        abandoned=tally.by_class[OutcomeClass.ABANDONED],
         service_ms=_latency(tally.service, blocks.service, scope.period_s),
         response_ms=_latency(tally.response, blocks.response, scope.period_s),
         deferred_ms=tally.deferred.block(0.001),
         failed_ms=tally.failed.block(0.001),
+        **{kind.value: tally.by_class[kind] for kind in OutcomeClass},
     )
 
 
 def _latency(times: Histogram, blocks: Blocks, period_s: float | None) -> LatencyStatistic:
-    """Return times in ms with their confidence intervals: null without enough blocks, above where nothing is known."""
+    """Return times in ms with their confidence intervals; None with too few blocks, or as an unknown upper bound."""
     joined = blocks.of(period_s)
     found = Intervals(p50=_interval(joined, 0.5), p90=_interval(joined, 0.9), p99=_interval(joined, 0.99))
-    return LatencyStatistic(*_values(times.block(0.001)), ci95=found)
-
-
-def _values(of: Statistic) -> _Values:
-    """Return the values of a statistic, for one that says more."""
-    return of.count, of.mean, of.p50, of.p90, of.p95, of.p99, of.p99_9, of.max
+    return LatencyStatistic(**asdict(times.block(0.001)), ci95=found)
 
 
 def _interval(blocks: Sequence[Histogram], share: float) -> Interval | None:
@@ -240,7 +230,7 @@ def _deferral(scope: Scope) -> DeferralSummary:
 
 
 def _within(scope: Scope, family: str) -> Mapping[str, float | None]:
-    """Return the shares that had a certificate within each D; null where nobody can know."""
+    """Return the shares with a certificate within each D; None if unknown."""
     shares = {
         limit_ms / 1000: scope.within(family, limit_ms / 1000) for limit_ms in scope.tally.enrolment_tally.limits_ms
     }
@@ -251,36 +241,36 @@ def _within(scope: Scope, family: str) -> Mapping[str, float | None]:
 
 
 def _time_to_certificate(scope: Scope) -> TimeToCertificate:
-    """Return the statistic; what is not reached is null, and `longer_than_s` says what it is longer than."""
-    survival, parts_ns = scope.time_to_certificate, scope.tally.enrolment_tally.parts_ns
-    events, unfinished = survival.events, survival.unfinished
+    """Return the times; a level that is not reached is None, and has its lower bound in `longer_than_s`."""
+    incidence, parts_ns = scope.time_to_certificate, scope.tally.enrolment_tally.parts_ns
+    events, unfinished = incidence.events, incidence.unfinished
     return TimeToCertificate(
         count=events.count,
         mean=None if unfinished else events.scaled(events.mean(), 1.0),
-        p50=_reached(survival, 0.5),
-        p90=_reached(survival, 0.9),
-        p95=_reached(survival, 0.95),
-        p99=_reached(survival, 0.99),
-        p99_9=_reached(survival, 0.999),
+        p50=_reached(incidence, 0.5),
+        p90=_reached(incidence, 0.9),
+        p95=_reached(incidence, 0.95),
+        p99=_reached(incidence, 0.99),
+        p99_9=_reached(incidence, 0.999),
         max=None if unfinished else events.scaled(events.max, 1.0),
         unfinished=unfinished,
         longer_than_s={
-            name: round(survival.horizon * events.layout.unit_ns / 1e9, 6)
+            name: round(incidence.horizon * events.layout.unit_ns / 1e9, 6)
             for name, share in {**_PERCENTILES, "max": 1.0}.items()
-            if unfinished and survival.supports(share) and survival.quantile(share) is None
+            if unfinished and incidence.supports(share) and incidence.quantile(share) is None
         },
         parts_s={part: round(parts_ns[part] / 1e9, 6) for part in PARTS},
     )
 
 
-def _reached(survival: Incidence, share: float) -> float | None:
-    return survival.events.scaled(survival.quantile(share), 1.0) if survival.supports(share) else None
+def _reached(incidence: Incidence, share: float) -> float | None:
+    return incidence.events.scaled(incidence.quantile(share), 1.0) if incidence.supports(share) else None
 
 
 def _retry_after(tally: Tally) -> RetryAfterSummary:
     told = tally.told
     return RetryAfterSummary(
-        *_values(told.histogram.block(1.0)),
+        **asdict(told.histogram.block(1.0)),
         forms={form.value: told.forms[form.value] for form in RetryAfterForm},
         missing=told.missing,
         zero=told.zero,
@@ -291,7 +281,7 @@ def _retry_after(tally: Tally) -> RetryAfterSummary:
 
 
 def _generator(scopes: Scopes, totals: GeneratorTotals, saturation: Saturation | None) -> GeneratorSummary:
-    """Return what the run cost; CPU per enrolment means little without the rate: what is idle costs, too."""
+    """Return what the run cost; CPU per enrolment is given with the rate, because an idle loop also uses CPU."""
     tally = scopes.run.tally
     return GeneratorSummary(
         cpu_s=round(totals.cpu_s, 3),

@@ -1,9 +1,9 @@
-"""Whether a sample is large enough for what a threshold says of it (docs/metrics.md, "Thresholds").
+"""Whether a sample is large enough for a threshold (docs/metrics.md, "Thresholds").
 
 A threshold on a percentile or a share allows a share of the samples to lie beyond its limit: ``p99 < 1s`` allows 1 %.
-A pass is supported where the upper bound of the share beyond the limit, one-sided with 95 % confidence, is within what
-is allowed; a failure where the lower bound is not. The bounds are those of Clopper and Pearson (Biometrika 26, 1934):
-exact for independent samples, and defined for an effective number of samples that is no whole number.
+A pass is supported if the upper bound of the share beyond the limit, one-sided with 95 % confidence, is allowed; a
+failure if the lower bound is not. The bounds are those of Clopper and Pearson (Biometrika 26, 1934): exact for
+independent samples, and defined for an effective number of samples that is not whole.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from functools import lru_cache
 from math import ceil, exp, lgamma, log
 from typing import Final
 
-from estsim.figures.summary_thresholds import SupportSummary
+from estsim.figures.summary_blocks import SupportSummary
 
 CONFIDENCE: Final = 0.95  # one-sided
-_MOST_SAMPLES: Final = 10**9  # what would need more is not supported by any run
+_MOST_SAMPLES: Final = 10**9  # a threshold that needs more is never supported
 _TINY: Final = 1e-300
 _EPSILON: Final = 1e-14
 _MOST_TERMS: Final = 100_000
@@ -24,9 +24,9 @@ _BISECTIONS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a threshold rests on: samples, their effective number, and the share of them beyond the limit.
+    """The sample behind a threshold: its size, its effective size, and the share of it beyond the limit.
 
-    ``unsupported`` says that the estimate rests on too few, whatever their number.
+    ``unsupported``: too few members of it determine the estimate.
     """
 
     samples: int
@@ -37,9 +37,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Whether a judgement is supported; ``needed`` is None where no number of samples like these would do.
+    """Whether a judgement is supported; ``needed`` is None if no number of such samples would suffice.
 
-    ``effective`` is the number of independent samples that tell as much as these.
+    ``effective`` is the number of independent samples with the same information.
     """
 
     samples: int
@@ -48,14 +48,14 @@ class Support:
     effective: float
 
     def block(self) -> SupportSummary:
-        """Return it as summary.json has it."""
+        """Return the block of summary.json."""
         return SupportSummary(self.samples, self.needed, self.supported)
 
 
 def support_of(evidence: Evidence, allowed: float, *, passed: bool) -> Support:
-    """Say whether samples support that the share beyond the limit is at most ``allowed``, or, failed, that it is more.
+    """Return whether samples support that the share beyond the limit is at most ``allowed``, or if failed, above it.
 
-    ``needed`` is the number of samples, as dependent as these and with the same share beyond, that would.
+    ``needed`` is the number of samples, as dependent and with the same share beyond, that would support it.
     """
     per_sample = evidence.effective / evidence.samples if evidence.samples else 1.0
     needed = needed_for(evidence.beyond, allowed, passed=passed)
@@ -68,7 +68,7 @@ def support_of(evidence: Evidence, allowed: float, *, passed: bool) -> Support:
 
 @lru_cache(maxsize=1024)
 def needed_for(beyond: float, allowed: float, *, passed: bool = True) -> int | None:
-    """Return the least number of independent samples that support a share, None where none does.
+    """Return the least number of independent samples that support a share, None if no number does.
 
     With nothing beyond the limit that is ``0.05 = (1 - allowed) ** n``: 299 for p99, 29 for p90, 5 for p50.
     """
@@ -95,7 +95,7 @@ def _holds(beyond: float, samples: float, allowed: float, *, passed: bool) -> bo
 
 
 def upper_bound(count: float, samples: float) -> float:
-    """Return the share that is exceeded with 5 % confidence only, where ``count`` of ``samples`` were counted."""
+    """Return the share that is exceeded with only 5 % confidence, if ``count`` of ``samples`` were counted."""
     if count >= samples:
         return 1.0
     if count <= 0:
@@ -104,7 +104,7 @@ def upper_bound(count: float, samples: float) -> float:
 
 
 def lower_bound(count: float, samples: float) -> float:
-    """Return the share that is undercut with 5 % confidence only."""
+    """Return the share that is undercut with only 5 % confidence."""
     return 1 - upper_bound(samples - count, samples)
 
 
@@ -122,23 +122,23 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
         return 0.0
     if x >= 1:
         return 1.0
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly: DLMF 8.17.4
+    if x > (a + 1) / (a + b + 2):  # here the fraction converges slowly: DLMF 8.17.4
         return 1 - incomplete_beta(b, a, 1 - x)
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log(1 - x)) / a
     return front * _fraction(a, b, x)
 
 
 def _fraction(a: float, b: float, x: float) -> float:
-    """Return the continued fraction, evaluated from its front (Lentz's method, as Thompson and Barnett have it)."""
-    c, d = 1.0, 1 / _apart(1 - (a + b) * x / (a + 1))
+    """Return the continued fraction, evaluated from its front (Lentz's method, modified by Thompson and Barnett)."""
+    c, d = 1.0, 1 / _nonzero(1 - (a + b) * x / (a + 1))
     value = d
     for m in range(1, _MOST_TERMS):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
         step = 1.0
         for term in (even, odd):
-            d = 1 / _apart(1 + term * d)
-            c = _apart(1 + term / c)
+            d = 1 / _nonzero(1 + term * d)
+            c = _nonzero(1 + term / c)
             step = c * d
             value *= step
         if abs(step - 1) < _EPSILON:
@@ -146,6 +146,6 @@ def _fraction(a: float, b: float, x: float) -> float:
     return value
 
 
-def _apart(value: float) -> float:
-    """Return a value that is not zero."""
+def _nonzero(value: float) -> float:
+    """Return the value, or a tiny one instead of zero."""
     return value if abs(value) > _TINY else _TINY

@@ -1,21 +1,21 @@
-"""Whether the polls of a fleet march in step (docs/metrics.md, "Deferral"): from merged poll bins only.
+"""Whether the polls of a fleet are in step (docs/metrics.md, "Deferral"), from merged poll bins.
 
-A herd told the same wait comes back at once, again and again. Windows are exactly 3 periods long, because shorter ones
-show lock-step in even traffic; the run's figures are the poll-weighted means over consecutive windows.
+A herd with the same Retry-After comes back together, again and again. Windows are exactly 3 periods long, because
+shorter ones show lock-step in even traffic; the run's figures are the poll-weighted means over consecutive windows.
 """
 
 import cmath
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import tau
 from typing import Final
 
 _BINS_PER_S: Final = 10  # poll bins are 100 ms
 _PERIODS: Final = 3
 _MIN_POLLS: Final = 50
-_APART: Final = 0.2  # a herd with a smaller R has fallen apart
+_SPREAD: Final = 0.2  # with a smaller R the polls are no longer in step
 RHYTHM_BINS: Final = 60
 
 
@@ -23,19 +23,19 @@ RHYTHM_BINS: Final = 60
 class Synchrony:
     """The figures of a run, or of one window."""
 
-    synchronisation: float | None = None  # R: 1 all polls at one phase of T, 0 spread over it
-    lag_correlation: float | None = None  # at lag T: sees a herd that has split in two
+    synchronisation: float | None = None  # R: 1 = all polls at one phase of T, 0 = spread over it
+    lag_correlation: float | None = None  # at lag T: detects a herd that has split in two
     burstiness: float | None = None  # 0 Poisson, whatever the fleet's size
     fano: float | None = None
 
 
 def synchrony_of(bins: Mapping[int, int], period_s: int | None) -> Synchrony | None:
-    """Return the poll-weighted means over all windows of 3 T with 50 polls or more; None where there is none."""
+    """Return the poll-weighted means over all windows of 3 T with 50 polls or more; None without one."""
     if period_s is None or not bins:
         return None
     length = _PERIODS * period_s * _BINS_PER_S
     start, end = min(bins), max(bins)
-    whole = (end - start + 1) // length  # the last window is judged only if the run filled it
+    whole = (end - start + 1) // length  # the last window counts only if the run filled it
     by_window: dict[int, dict[int, int]] = {}
     for key, count in bins.items():
         number, place = divmod(key - start, length)
@@ -47,7 +47,7 @@ def synchrony_of(bins: Mapping[int, int], period_s: int | None) -> Synchrony | N
 
 
 class RunningSynchrony:
-    """The same figures while a run lasts, one window at a time: of the last whole window, and of the run so far."""
+    """The figures during a run, window by window: of the last whole window, and of the run so far."""
 
     def __init__(self) -> None:
         self.last: Synchrony | None = None
@@ -62,9 +62,9 @@ class RunningSynchrony:
         return _mean(self._windows) if self._windows else None
 
     def advance(self, parts: Sequence[Mapping[int, int]], *, first: int | None, now: int, period_s: int | None) -> None:
-        """Take the windows that have become whole by the bin ``now``; a period that changes begins anew.
+        """Add the windows that are complete by the bin ``now``; a new period starts over.
 
-        ``parts`` add up to the poll bins of the run; ``first`` is the first bin with any, None before.
+        ``parts`` add up to the poll bins of the run; ``first`` is the first bin with polls, None before.
         """
         if period_s is None or first is None:
             return
@@ -94,9 +94,9 @@ def _folded(window: Mapping[int, int], period_s: int) -> tuple[int, ...]:
 
 
 def resync_s(bins: Mapping[int, int], period_s: int | None, events_s: Sequence[float]) -> float | None:
-    """Return the longest time from an event until one whole window had R < 0.2; None where a herd never fell apart.
+    """Return the longest time from an event until a whole window had R < 0.2; None if there was no such window.
 
-    A window ends before the next event; one with fewer than 50 polls says nothing.
+    A window ends before the next event; windows with fewer than 50 polls are skipped.
     """
     if period_s is None or not bins or not events_s:
         return None
@@ -116,17 +116,17 @@ def _resynced(bins: Mapping[int, int], period_s: int, event: int, end: int) -> f
         first, after = bisect_left(keys, start), bisect_left(keys, start + length)
         window = {key - start: bins[key] for key in keys[first:after]}
         if sum(window.values()) >= _MIN_POLLS:
-            if _vector(window, period_s) < _APART:
+            if _vector(window, period_s) < _SPREAD:
                 return (start + length - event) / _BINS_PER_S
             start += _BINS_PER_S
         elif after == len(keys):
             return None
-        else:  # too few polls: go on where the next one comes into the window
+        else:  # too few polls: continue where the window includes the next one
             start += -(-(keys[after] + 1 - start - length) // _BINS_PER_S) * _BINS_PER_S
     return None
 
 
-# A server may tell any wait, and a store any time: what follows costs what there are polls, however long the window.
+# Waits and times may be of any size, so the cost depends on the number of polls, not on the length of a window.
 
 
 def _vector(window: Mapping[int, int], period_s: int) -> float:
@@ -136,7 +136,7 @@ def _vector(window: Mapping[int, int], period_s: int) -> float:
 
 
 def _of_window(window: Mapping[int, int], period_s: int) -> Synchrony:
-    """Return the figures of a window of three periods, given as its bins that have polls."""
+    """Return the figures of a window of three periods, from its bins with polls."""
     polls, seconds_in_it = sum(window.values()), _PERIODS * period_s
     seconds: Counter[int] = Counter()
     for key, count in window.items():
@@ -152,13 +152,13 @@ def _of_window(window: Mapping[int, int], period_s: int) -> Synchrony:
 
 
 def _variance(counts: Collection[int], places: int) -> float:
-    """Return the variance of counts in so many places, those that are not named having none."""
+    """Return the variance of ``places`` counts, of which those not given are zero."""
     mean = sum(counts) / places
     return (sum((count - mean) ** 2 for count in counts) + (places - len(counts)) * mean**2) / places
 
 
 def _autocorrelation(window: Mapping[int, int], lag: int) -> float | None:
-    """Return the correlation of bins with those a lag later: of deviations from the mean, multiplied out."""
+    """Return the correlation of bins with those a lag later (deviations from the mean, multiplied out)."""
     length = _PERIODS * lag
     mean, power = sum(window.values()) / length, _variance(window.values(), length)
     if not power:
@@ -176,9 +176,5 @@ def _mean(windows: Sequence[tuple[int, Synchrony]]) -> Synchrony:
         total = sum(polls for polls, _ in known)
         return sum(polls * value for polls, value in known) / total if total else None
 
-    return Synchrony(
-        synchronisation=weighted([(polls, window.synchronisation) for polls, window in windows]),
-        lag_correlation=weighted([(polls, window.lag_correlation) for polls, window in windows]),
-        burstiness=weighted([(polls, window.burstiness) for polls, window in windows]),
-        fano=weighted([(polls, window.fano) for polls, window in windows]),
-    )
+    names = [field.name for field in fields(Synchrony)]
+    return Synchrony(*(weighted([(polls, getattr(window, name)) for polls, window in windows]) for name in names))

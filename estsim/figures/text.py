@@ -1,7 +1,6 @@
-"""How figures and names read: counts, times, shares and sizes, each in as few cells as stay truthful.
+"""Figures and names as text: counts, times, shares and sizes, each in as few cells as stay truthful.
 
-Every function is total: None, NaN and infinities read as a dash, so that a figure that is not there never
-looks like a zero.
+None, NaN and infinities become a dash, so that a missing figure never looks like a zero.
 """
 
 import math
@@ -20,8 +19,8 @@ PARTS: Final = {  # of a time to certificate, as summary.json names them, in wor
     "generator": "generator lag",
 }
 
-# Three digits, except where whole milliseconds say enough: below this many seconds, in units of, decimals, unit.
-# The bounds lie where rounding would spill into the next row.
+# Three digits, except where whole milliseconds suffice: upper bound in seconds, size of the unit, decimals, unit.
+# The bounds lie where rounding would reach the next row.
 _STEPS: Final = (
     (0.9995e-3, 1e-6, 0, "µs"),
     (9.95e-3, 1e-3, 1, "ms"),
@@ -43,14 +42,14 @@ _DAY_S: Final = 86_400.0
 
 
 def count(number: float | None) -> str:
-    """Return a whole number with its thousands apart: ``12 345``."""
+    """Return a whole number with spaces between thousands: ``12 345``."""
     if number is None or not math.isfinite(number):
         return ABSENT
     return f"{round(number):,}".replace(",", " ")
 
 
 def quantity(number: float, noun: str) -> str:
-    """Return a whole number with its thousands apart and its noun: ``1 device``, ``12 345 devices``."""
+    """Return a whole number with its noun: ``1 device``, ``12 345 devices``."""
     return f"{count(number)} {plural(number, noun)}"
 
 
@@ -79,7 +78,7 @@ def compact(number: float | None, *, kilo_from: int = 100_000) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a measured time in the unit that fits, in at most five cells: ``850µs``, ``46ms``, ``2m05s``."""
+    """Return a measured time in a fitting unit and at most five cells: ``850µs``, ``46ms``, ``2m05s``."""
     if seconds is None or not math.isfinite(seconds):
         return ABSENT
     if seconds < 0:
@@ -113,9 +112,9 @@ def clock(seconds: float | None) -> str:
 
 
 def moment(seconds: float | None, *, within_s: float) -> str:
-    """Return a moment of something that lasts so long: as a clock shows it, from a day on in days and hours.
+    """Return a time within ``within_s`` seconds as a clock shows it, or from a day on in days and hours.
 
-    ``3d``, ``3d06h``, and with minutes where it has them: ``3d06:30``.
+    ``3d``, ``3d06h``, or with minutes ``3d06:30``.
     """
     if seconds is None or not math.isfinite(seconds) or within_s < _DAY_S:
         return clock(seconds)
@@ -127,7 +126,7 @@ def moment(seconds: float | None, *, within_s: float) -> str:
 
 
 def percent(share: float | None, decimals: int = 0) -> str:
-    """Return a share as a percentage, ``38%``; ``>99%`` and ``<1%`` where rounding would lie."""
+    """Return a share as a percentage: ``38%``, or ``>99%`` and ``<1%`` where rounding would mislead."""
     if share is None or not math.isfinite(share):
         return ABSENT
     least = 10.0**-decimals

@@ -1,4 +1,4 @@
-"""A threshold's text taken apart: path, comparison, bound. What cannot be read is answered with what was meant."""
+"""The syntax of a threshold: path, comparison, bound; errors suggest what was probably meant."""
 
 import re
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ _COLON: Final = re.compile(rf"({_NAME}):\s*([<>=]*)\s*(\S.*)")
 _NO_COMPARISON: Final = re.compile(rf"({_NAME})\s+([+-]?[0-9.]\S*)")
 _REVERSED: Final = re.compile(rf"(\S+)\s*(<=|>=|==|<|>)\s*({_NAME})")
 _JOINED: Final = re.compile(r"\s(?:and|or|&&|\|\|)\s", re.IGNORECASE)
-_TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 _RIGHT: Final = {
     "=<": "<=",
     "=>": ">=",
@@ -36,7 +36,7 @@ _UPPER: Final = frozenset({"<", "<="})
 _LARGEST: Final = 10**15
 
 
-class Parted(NamedTuple):
+class ThresholdParts(NamedTuple):
     """The three parts of a threshold, as written."""
 
     path: str
@@ -44,14 +44,14 @@ class Parted(NamedTuple):
     bound: str
 
 
-def parted(expression: str, example: str) -> Parted:
-    """Return the parts of ``simpleenroll.response.p99 < 800ms``; raises ThresholdError with what was meant."""
+def parts_of(expression: str, example: str) -> ThresholdParts:
+    """Return the parts of ``simpleenroll.response.p99 < 800ms``; raises ThresholdError."""
     text = expression.strip()
     match = _FORM.fullmatch(text)
     if _JOINED.search(text):
         raise ThresholdError(f"expected one comparison per threshold: write two entries (got {shown(text)})")
     if match is not None and not _VALUE.fullmatch(match["path"]):
-        return Parted(match["path"], match["comparison"], match["bound"])
+        return ThresholdParts(match["path"], match["comparison"], match["bound"])
     meant = _meant(text)
     write = f": write {shown(meant)}" if meant else f", such as {example}"
     reason = "remove the colon" if _COLON.fullmatch(text) else "expected a metric, a comparison and a value"
@@ -64,7 +64,7 @@ def _meant(text: str) -> str | None:
     if match := _CALL.fullmatch(text):
         return f"{match[2]}.{match[1]}{match[3]}"
     if (match := _REVERSED.fullmatch(text)) and _VALUE.fullmatch(match[1]):
-        return f"{match[3]} {_TURNED[match[2]]} {match[1]}"
+        return f"{match[3]} {_MIRRORED[match[2]]} {match[1]}"
     if (match := _LOOSE.fullmatch(text)) and match[2] in _RIGHT:
         return f"{match[1]} {_RIGHT[match[2]]} {match[3]}"
     if match := _NO_COMPARISON.fullmatch(text):
@@ -73,7 +73,7 @@ def _meant(text: str) -> str | None:
 
 
 def bound_of(metric: Metric, comparison: str, text: str) -> float:
-    """Return a bound in seconds, parts of one or as a number, as the metric has it; raises ThresholdError."""
+    """Return a bound in seconds, as a share or as a number, by the metric's unit; raises ThresholdError."""
     try:
         if metric.unit is Unit.MILLISECONDS:
             return parse_latency(text)

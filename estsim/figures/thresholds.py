@@ -1,7 +1,7 @@
-"""Thresholds: what a scenario demands of a run, read and judged (docs/metrics.md, "Thresholds").
+"""Thresholds: the demands of a scenario on a run, parsed and judged (docs/metrics.md, "Thresholds").
 
-What cannot be known is not judged, and that fails. What is judged is supported by its sample, or thin: a thin pass
-passes and says so, unless the threshold is strict.
+A threshold whose value is unknown is not judged, and fails. One that is judged is supported by its sample, or thin: a
+thin pass passes with a remark, unless the threshold is strict.
 """
 
 from collections.abc import Collection, Iterable
@@ -10,12 +10,12 @@ from functools import partial
 from typing import Final
 
 from estsim.figures.catalogue import Metric, Reading, parse_metric
-from estsim.figures.deferral import Scope, Scopes
 from estsim.figures.evidence import Limit
 from estsim.figures.metric_kinds import Unit
-from estsim.figures.summary_thresholds import ThresholdSummary
+from estsim.figures.scopes import Scope, Scopes
+from estsim.figures.summary_blocks import ThresholdSummary
 from estsim.figures.support import Support, support_of
-from estsim.figures.threshold_syntax import bound_of, parted
+from estsim.figures.threshold_syntax import bound_of, parts_of
 from estsim.figures.without_delay import scopes_of_answers, scopes_without_delay
 from estsim.record.enrolment_tally import DEFAULT_WITHIN_S
 from estsim.units import counted, format_duration, format_share
@@ -24,16 +24,16 @@ DEFAULT_THRESHOLDS: Final = ("failures < 1%", "unfinished < 1%")
 
 _NS: Final = 1_000_000_000
 _TIMES: Final = frozenset({Unit.MILLISECONDS, Unit.SECONDS})
-NOT_JUDGED: Final = "not judged"  # the reason of what cannot be known begins with it
+NOT_JUDGED: Final = "not judged"  # the first words of the reason
 _ACTUAL: Final = "actual "
 _DIGITS: Final = 4
 _ALL_DIGITS: Final = 17
-_WHOLE: Final = (0, 1)  # none and all: nothing else is shown as one of these
+_WHOLE: Final = (0, 1)  # none and all: no other value is rounded to these
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One demand; the bound is in seconds for times, a part of one for shares. A strict one takes no thin pass."""
+    """One threshold; its bound is in seconds or a share. A strict one fails on a thin pass."""
 
     expression: str
     metric: Metric
@@ -43,42 +43,42 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a threshold came to; ``value`` is in the unit of summary.json."""
+    """The result of a threshold; ``value`` is in the unit of summary.json."""
 
     expression: str
     value: float | None
     passed: bool
     why: str
-    judged: bool = True  # there was enough to say
-    ours: bool = False  # it fails by the generator's own delay alone
-    support: Support | None = None  # None of a claim about the run alone, and of what is not judged
-    too_thin: bool = False  # it holds, and fails because it is strict and the sample does not support it
+    judged: bool = True  # the value was known
+    ours: bool = False  # it fails only because of the generator's own delay
+    support: Support | None = None  # None for a claim about this run only, or if not judged
+    too_thin: bool = False  # it holds, and fails because it is strict and thin
     unit: Unit = Unit.NUMBER
-    answered: bool = False  # it fails by what the server answered or refused, without the generator's own delay too
+    answered: bool = False  # it fails by answers of the server alone, without the generator's own delay
 
     @property
     def thin(self) -> bool:
-        """Whether the sample is too small for it."""
+        """Whether the sample is too small."""
         return self.support is not None and not self.support.supported
 
     @property
-    def told(self) -> str:
-        """The reason, and that the sample is too small where it is."""
+    def reason(self) -> str:
+        """The reason, with a remark if the sample is too small."""
         if self.support is None or self.support.supported:
             return self.why
         return f"{self.why}; thin: {_sample(self.support)}{'; fails because it is strict' if self.too_thin else ''}"
 
     def block(self) -> ThresholdSummary:
-        """Return the judgement as summary.json has it."""
+        """Return the block of summary.json."""
         support = self.support.block() if self.support else None
-        return ThresholdSummary(self.expression, self.value, self.unit.label, self.passed, self.told, support)
+        return ThresholdSummary(self.expression, self.value, self.unit.label, self.passed, self.reason, support)
 
 
 def parse_threshold(
     expression: str, *, cohorts: Collection[str] = (), phases: Collection[str] = (), strict: bool = False
 ) -> Threshold:
-    """Read ``simpleenroll.response.p99 < 800ms``; raises ThresholdError for a name or unit that does not fit."""
-    path, comparison, bound = parted(expression, example=DEFAULT_THRESHOLDS[0])
+    """Parse ``simpleenroll.response.p99 < 800ms``; raises ThresholdError for an unknown name or a wrong unit."""
+    path, comparison, bound = parts_of(expression, example=DEFAULT_THRESHOLDS[0])
     metric = parse_metric(path, cohorts=cohorts, phases=phases)
     limit = Limit(comparison, bound_of(metric, comparison, bound))
     return Threshold(expression.strip(), metric, limit, strict)
@@ -91,19 +91,19 @@ def parse_thresholds(
     phases: Collection[str] = (),
     strict: Collection[str] = (),
 ) -> tuple[Threshold, ...]:
-    """Read all thresholds of a scenario, those that are ``strict`` as such; without any, the default ones."""
-    demanded = [*expressions] or DEFAULT_THRESHOLDS
-    return tuple(parse_threshold(text, cohorts=cohorts, phases=phases, strict=text in strict) for text in demanded)
+    """Parse the thresholds of a scenario, or the default ones; ``strict`` has those that are strict."""
+    texts = [*expressions] or DEFAULT_THRESHOLDS
+    return tuple(parse_threshold(text, cohorts=cohorts, phases=phases, strict=text in strict) for text in texts)
 
 
 def limits_of(thresholds: Iterable[Threshold]) -> tuple[float, ...]:
-    """Return every D of ``enrolled_within.D`` and its like that is counted: the usual ones and those asked for."""
+    """Return every D of a ``..._within.D`` that is counted: the default ones and those of thresholds."""
     asked = {threshold.metric.within_s for threshold in thresholds if threshold.metric.within_s is not None}
     return tuple(sorted(asked.union(DEFAULT_WITHIN_S)))
 
 
 def judge(threshold: Threshold, scopes: Scopes) -> Judgement:
-    """Judge one threshold against the run, or against the cohort and the phase that it names."""
+    """Judge one threshold by the run, or by its cohort and phase."""
     metric = threshold.metric
     scope = scopes.of(cohort=metric.cohort, phase=metric.phase)
     reading = metric.read(scope)
@@ -116,7 +116,7 @@ def judge(threshold: Threshold, scopes: Scopes) -> Judgement:
     else:
         passed = threshold.limit.holds(_comparable(metric, reading.value))
         judgement = _judged(threshold, reading.value, passed=passed, why=f"{_ACTUAL}{_shown(threshold, reading.value)}")
-    return _weighed(threshold, judgement, scope) if judgement.judged else judgement
+    return _with_support(threshold, judgement, scope) if judgement.judged else judgement
 
 
 def _not_judged(threshold: Threshold, why: str) -> Judgement:
@@ -128,7 +128,7 @@ def _judged(threshold: Threshold, value: float | None, *, passed: bool, why: str
 
 
 def _judge_between(threshold: Threshold, reading: Reading, bounds: tuple[float, float]) -> Judgement:
-    """Judge by both bounds of what is not known exactly; only where they disagree there is nothing to say."""
+    """Judge by both bounds of the value; if they disagree, it is not judged."""
     low, high = (threshold.limit.holds(bound) for bound in bounds)
     between = "between {} and {}".format(*(_shown(threshold, bound) for bound in bounds))
     if low != high:
@@ -136,8 +136,8 @@ def _judge_between(threshold: Threshold, reading: Reading, bounds: tuple[float, 
     return _judged(threshold, None, passed=low, why=f"{_ACTUAL}{between}")
 
 
-def _weighed(threshold: Threshold, judgement: Judgement, scope: Scope) -> Judgement:
-    """Say whether the sample supports a judgement, and let no thin pass stand that is strict."""
+def _with_support(threshold: Threshold, judgement: Judgement, scope: Scope) -> Judgement:
+    """Return a judgement with its support; a thin pass of a strict threshold becomes a failure."""
     resting = threshold.metric.rests_on(scope, threshold.limit) if threshold.metric.rests_on else None
     if resting is None:
         return judgement
@@ -150,14 +150,14 @@ def _weighed(threshold: Threshold, judgement: Judgement, scope: Scope) -> Judgem
 
 
 def unjudged(thresholds: Iterable[Threshold], why: str) -> tuple[Judgement, ...]:
-    """Return the judgements of a run that has nothing to be judged by."""
+    """Return the judgements of a run that cannot be judged."""
     return tuple(_not_judged(threshold, why) for threshold in thresholds)
 
 
 def judge_all(
     thresholds: Iterable[Threshold], scopes: Scopes, *, broken: Judgement | None = None
 ) -> tuple[Judgement, ...]:
-    """Judge all thresholds, and of those that fail say whose that is; ``broken`` is the one that ended the run."""
+    """Judge all thresholds, and find out whose a failure is; ``broken`` is the one that ended the run."""
     cleared: Scopes | None = None
     judgements = []
     for threshold in thresholds:
@@ -165,7 +165,7 @@ def judge_all(
         judgement = broken if broken is not None and ended_it else judge(threshold, scopes)
         if not (judgement.passed or ended_it):
             cleared = cleared or scopes_without_delay(scopes)
-            judgement = _whose(judgement, judge(threshold, cleared))
+            judgement = _attributed(judgement, judge(threshold, cleared))
             if judgement.judged and not judgement.ours and threshold.metric.counts_failures:
                 answered = judge(threshold, scopes_of_answers(cleared))
                 judgement = replace(judgement, answered=answered.judged and not answered.passed)
@@ -174,17 +174,17 @@ def judge_all(
 
 
 def exercised(scopes: Scopes) -> Judgement | None:
-    """Return the judgement of a run without a single exchange: it has exercised nothing, and that fails."""
-    scopes_of_all = (scopes.run, *(phase.run for phase in scopes.phases.values()))  # a warm-up is in its phase alone
+    """Return a failure for a run without a single exchange, which has tested nothing; else None."""
+    scopes_of_all = (scopes.run, *(phase.run for phase in scopes.phases.values()))  # a warm-up is in its phase only
     if any(scope.tally.requests or scope.tally.enrolment_tally.begun for scope in scopes_of_all):
         return None
     return Judgement("requests > 0", 0, passed=False, why="actual 0: no device sent a request, so nothing was tested")
 
 
-def _whose(failed: Judgement, without_delay: Judgement) -> Judgement:
-    """Return a judgement that fails, as the generator's where it would hold without the generator's own delay."""
+def _attributed(failed: Judgement, without_delay: Judgement) -> Judgement:
+    """Return a failure, marked as the generator's if it would pass without the generator's own delay."""
     if failed.judged and not without_delay.judged:
-        more = "nothing to judge"  # all that it stands on has failed by that delay
+        more = "nothing to judge"  # the whole sample has failed by that delay
     elif without_delay.passed:
         more = without_delay.why.removeprefix(_ACTUAL)
     else:
@@ -194,14 +194,14 @@ def _whose(failed: Judgement, without_delay: Judgement) -> Judgement:
 
 @dataclass(frozen=True, slots=True)
 class AbortWatch:
-    """The thresholds that end a run at once when they fail, each with how far into the run it is first asked."""
+    """The thresholds that end a run when they fail, each with the time of its first check."""
 
     thresholds: tuple[tuple[Threshold, float], ...]
 
     def broken(self, scopes: Scopes) -> Judgement | None:
-        """Return the first that fails as the run stands; one that cannot be judged yet has not failed.
+        """Return the first that fails now; one that is not judged yet has not failed.
 
-        Nor has one that fails by the generator's own delay: that is no reason to end a run of which more may be seen.
+        Nor has one that fails because of the generator's own delay, which may still change.
         """
         at_s = scopes.run.ended_ns / _NS
         for threshold, after_s in self.thresholds:
@@ -213,23 +213,23 @@ class AbortWatch:
 
 
 def _ends_a_run(judgement: Judgement, threshold: Threshold) -> bool:
-    """Say whether a failure ends a run: not one of a percentile that a few samples more may take back."""
+    """Return whether a failure ends a run; a thin one of a percentile does not, because more samples may reverse it."""
     failed = judgement.judged and not judgement.passed and not judgement.ours and not judgement.too_thin
     return failed and not (judgement.thin and threshold.metric.unit in _TIMES)
 
 
 def _sample(support: Support) -> str:
-    """Return how large a sample is and would have to be, and why that is more than a table of percentiles says.
+    """Return the size of a sample, its effective size if smaller, and the size needed.
 
-    Devices of a herd, and enrolments of which some were open at the end, tell less than as many independent samples.
+    Devices of a herd, and enrolments of which some were open at the end, carry less information than independent ones.
     """
-    samples, needed, worth = support.samples, support.needed, round(support.effective)
-    of_fewer = f", which count as {worth} independent" if worth < samples else ""
-    return f"{counted(samples, 'sample')}{of_fewer}" + (f", {needed} needed" if needed and needed > samples else "")
+    samples, needed, effective = support.samples, support.needed, round(support.effective)
+    independent = f", which count as {effective} independent" if effective < samples else ""
+    return f"{counted(samples, 'sample')}{independent}" + (f", {needed} needed" if needed and needed > samples else "")
 
 
 def _judge_open(threshold: Threshold, longer_than: float) -> Judgement:
-    """Judge a time that was not reached: known to be longer than the run could see, and no more than that."""
+    """Judge a time that was not reached, by its lower bound."""
     known_longer = longer_than * threshold.metric.unit.seconds
     passed = threshold.limit.comparison in (">", ">=") and known_longer >= threshold.limit.bound
     return _judged(threshold, None, passed=passed, why=f"{_ACTUAL}> {known_longer:.0f} s")
@@ -240,7 +240,7 @@ def _comparable(metric: Metric, value: float) -> float:
 
 
 def _shown(threshold: Threshold, value: float) -> str:
-    """Return a value in four digits, or in as many more as it takes to lie on its own side of the limit."""
+    """Return a value in four digits, or in as many as keep it on its side of the limit."""
     unit, compared = threshold.metric.unit, partial(_comparable, threshold.metric)
     shown = next(
         (

@@ -8,7 +8,7 @@ from estsim.record.saturation import Saturation
 
 
 class Verdict(StrEnum):
-    """What a run came to, in one word."""
+    """The verdict of a run."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -19,12 +19,12 @@ class Verdict(StrEnum):
 
 
 class Ending(StrEnum):
-    """How a run ended, before any threshold is asked."""
+    """How a run ended, before any threshold is judged."""
 
     FINISHED = "finished"
     UNREACHABLE = "unreachable"
     ABORTED = "aborted"
-    ERROR = "error"  # of ours, that left nothing to go on with
+    ERROR = "error"  # an internal error that ended the run
 
 
 def verdict_of(
@@ -35,7 +35,7 @@ def verdict_of(
     *,
     has_errors: bool = False,
 ) -> Verdict:
-    """Return the verdict, the first that applies: figures of a saturated generator are not judged the server's."""
+    """Return the first verdict that applies; thresholds do not count if the generator was saturated."""
     if ending is Ending.ABORTED:
         return Verdict.ABORTED
     if ending is Ending.UNREACHABLE:

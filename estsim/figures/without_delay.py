@@ -1,44 +1,44 @@
-"""The figures of a run without the generator's own delay: what thresholds that fail are judged by again.
+"""The scopes of a run without the generator's own delay, by which failed thresholds are judged again.
 
-Nothing here is shown as a figure: it says only whose a failure is.
+They only attribute a failure; none of their figures is shown.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 
 from estsim.est.enrolment import OUT_OF_TIME
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.figures.deferral import Scope, Scopes
+from estsim.figures.scopes import Scope, Scopes
 from estsim.record.ages import Ages
 from estsim.record.enrolment_tally import EnrolmentTally
 from estsim.record.histograms import Histogram
 from estsim.record.own_delay import OwnDelays, Shift
-from estsim.record.tally import OperationTally, Tally
+from estsim.record.tally import LATENCIES, OperationTally, Tally
 
 
 def scopes_without_delay(scopes: Scopes) -> Scopes:
     """Return all scopes of a run without the generator's own delay."""
-    return Scopes(
-        _scope(scopes.run),
-        {name: _scope(scope) for name, scope in scopes.cohorts.items()},
-        {name: scopes_without_delay(phase) for name, phase in scopes.phases.items()},
-        scopes.lasted_s,
-    )
+    return _each(scopes, _without_delay)
 
 
 def scopes_of_answers(scopes: Scopes) -> Scopes:
-    """Return all scopes without the enrolments that ran out of time: what is left failed by an answer or a refusal."""
+    """Return all scopes without the enrolments that ran out of time, so only with failures by an answer."""
+    return _each(scopes, _of_answers)
+
+
+def _each(scopes: Scopes, change: Callable[[Scope], Scope]) -> Scopes:
     return Scopes(
-        _answered(scopes.run),
-        {name: _answered(scope) for name, scope in scopes.cohorts.items()},
-        {name: scopes_of_answers(phase) for name, phase in scopes.phases.items()},
+        change(scopes.run),
+        {name: change(scope) for name, scope in scopes.cohorts.items()},
+        {name: _each(phase, change) for name, phase in scopes.phases.items()},
         scopes.lasted_s,
     )
 
 
-def _answered(scope: Scope) -> Scope:
+def _of_answers(scope: Scope) -> Scope:
     tally, enrolment_tally = copy(scope.tally), copy(scope.tally.enrolment_tally)
     enrolment_tally.ended = Counter(
         {end: count for end, count in enrolment_tally.ended.items() if end not in OUT_OF_TIME}
@@ -47,12 +47,12 @@ def _answered(scope: Scope) -> Scope:
     return replace(scope, tally=tally)
 
 
-def _scope(scope: Scope) -> Scope:
+def _without_delay(scope: Scope) -> Scope:
     return replace(scope, tally=tally_without_delay(scope.tally)) if scope.tally.own else scope
 
 
 def tally_without_delay(tally: Tally) -> Tally:
-    """Return a tally in which nothing is late by our fault; what is not changed is shared."""
+    """Return a tally without the generator's own delay; unchanged parts are shared."""
     own, cleared = tally.own, copy(tally)
     cleared.operations = {
         operation: _operation(counts, operation, own) for operation, counts in tally.operations.items()
@@ -67,7 +67,7 @@ def _operation(counts: OperationTally, operation: Operation, own: OwnDelays) -> 
     cleared = copy(counts)
     cleared.by_class = counts.by_class.copy()
     cleared.by_class[OutcomeClass.FAILED] -= own.failed[operation]
-    for name in ("service", "response", "deferred", "failed"):
+    for name in LATENCIES:
         setattr(cleared, name, _shifted(getattr(counts, name), own.spreads.get((operation, name))))
     return cleared
 

@@ -11,8 +11,8 @@ from estsim.errors import UnitError
 from estsim.figures.live import LiveFigures
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.figures.summary import RunFacts, Summary
+from estsim.figures.summary_blocks import internal_errors_summary
 from estsim.figures.summary_builder import build_summary, summary_of_error
-from estsim.figures.summary_errors import internal_errors_summary
 from estsim.figures.thresholds import AbortWatch, Judgement
 from estsim.figures.verdict import Ending
 from estsim.fleet.demands import record_of, thresholds_of

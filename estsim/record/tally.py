@@ -17,6 +17,7 @@ from estsim.record.sample import Enrolment, Impact, Sample
 from estsim.record.waits import Polls, ToldWaits
 
 MAX_ERRORS: Final = 500  # distinct errors told apart; a server that puts a time into each message would fill the memory
+LATENCIES: Final = ("service", "response", "deferred", "failed")  # the histograms of an operation
 _CERTIFICATE_STATUSES: Final = frozenset({200, 201})  # the second breaks a rule and is used
 
 

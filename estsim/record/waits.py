@@ -1,6 +1,6 @@
 """What servers told devices to wait, and what the polls after such waits came to (docs/metrics.md, "Deferral").
 
-Everything here is counts, so it merges by addition. The figures made of them are in `estsim.figures.deferral`.
+Everything here is counts, so it merges by addition. The figures made of them are in `estsim.figures.scopes`.
 """
 
 from collections import Counter

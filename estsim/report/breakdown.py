@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from estsim.figures.metric_kinds import Place
-from estsim.figures.metric_text import metric_text
 from estsim.figures.metrics import DRAIN, EXCHANGES, FAILURES, TIME_TO_CERTIFICATE, shown_in
-from estsim.figures.phase_text import cells, whole_run
 from estsim.figures.summary import Figures, requests_of
-from estsim.figures.summary_deferral import TimeToCertificate
+from estsim.figures.summary_blocks import TimeToCertificate
+from estsim.figures.summary_text import cells, metric_text, whole_run
 from estsim.figures.text import count, duration, milliseconds, percent
 from estsim.record.statistic import Interval, LatencyStatistic, Level
 from estsim.report.html import section, table

@@ -7,7 +7,7 @@ from math import floor
 from typing import Final
 
 from estsim.est.enrolment import Goal
-from estsim.figures.deferral import Scope
+from estsim.figures.scopes import Scope
 from estsim.figures.synchrony import synchrony_of
 from estsim.record.enrolment_tally import PARTS
 from estsim.record.histograms import BEYOND, Histogram

@@ -7,8 +7,8 @@ from typing import Final
 
 import plotly.graph_objects as go
 
+from estsim.figures.summary_text import BROKEN
 from estsim.figures.text import clean
-from estsim.figures.verdict_text import BROKEN
 
 _SECTIONS: Final = re.compile(r'<section id="([a-z-]+)">\n<h2>([^<]*)</h2>')
 _CONFIG: Final = {"responsive": True, "displayModeBar": False}

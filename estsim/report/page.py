@@ -11,12 +11,18 @@ from typing import Final
 
 from plotly.offline import get_plotlyjs
 
-from estsim.figures.metric_text import metric_text
 from estsim.figures.metrics import EXCHANGES, FAILURES, TIME_TO_CERTIFICATE, UNFINISHED
 from estsim.figures.summary import requests_of
-from estsim.figures.summary_deferral import TimeToCertificate
+from estsim.figures.summary_blocks import TimeToCertificate
+from estsim.figures.summary_text import (
+    WRONGLY_ISSUED,
+    headline,
+    internal_errors,
+    metric_text,
+    saturation_sentence,
+    verdict_sentence,
+)
 from estsim.figures.text import ABSENT, count, duration, milliseconds, percent, quantity
-from estsim.figures.verdict_text import WRONGLY_ISSUED, headline, internal_errors, saturation_sentence, verdict_sentence
 from estsim.record.histograms import needed_samples
 from estsim.record.statistic import Level
 from estsim.report import breakdown, charts, sections

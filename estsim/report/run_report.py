@@ -14,10 +14,10 @@ from typing import Final
 
 from estsim.errors import UnreadableFile
 from estsim.est.operations import Operation
-from estsim.figures.deferral import Scopes
+from estsim.figures.scopes import Scopes
 from estsim.figures.summary import RunFacts, Summary, read_summary
+from estsim.figures.summary_blocks import InternalErrorsSummary, internal_errors_of
 from estsim.figures.summary_builder import build_summary
-from estsim.figures.summary_errors import InternalErrorsSummary, internal_errors_of
 from estsim.figures.verdict import Ending
 from estsim.record.error_kinds import ErrorKinds, ranked
 from estsim.record.generator_totals import GeneratorTotals

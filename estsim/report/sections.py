@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from estsim.figures.metric_kinds import Place
-from estsim.figures.metric_text import metric_text
 from estsim.figures.metrics import PUNCTUALITY, RESYNC, RETRY_AFTER, WITHIN, shown_in
-from estsim.figures.phase_text import rate
 from estsim.figures.snapshot import CLASSES
 from estsim.figures.summary import Summary
+from estsim.figures.summary_text import BROKEN, metric_text, rate, saturation_sentence, standing
 from estsim.figures.text import ABSENT, count, duration, mebibytes, milliseconds, percent, ratio, words
-from estsim.figures.verdict_text import BROKEN, saturation_sentence, standing
 from estsim.record.saturation import stall_limit_s
 from estsim.record.statistic import LatencyStatistic, Level, Statistic
 from estsim.report import charts, deferral_charts
@@ -142,7 +140,7 @@ def deferral(report: RunReport, clock: Clock) -> str:
 
 def _within_table(report: RunReport) -> str:
     """Return the shares reached within a time, without those that are unknown at every limit."""
-    found = [(metric.label, metric.in_summary(report.figures.deferral)) for metric in WITHIN]
+    found = [(metric.label, metric.of_summary(report.figures.deferral)) for metric in WITHIN]
     known = [(label, shares) for label, shares in found if any(share is not None for share in shares.values())]
     limits = [*dict.fromkeys(limit for _, shares in known for limit in shares)]
     rows = [(label, *(percent(shares.get(limit), 1) for limit in limits)) for label, shares in known]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from estsim.figures.catalogue import ThresholdError
-from estsim.figures.deferral import Scopes
-from estsim.figures.scopes import scopes_of
+from estsim.figures.scopes import Scopes, scopes_of
 from estsim.figures.thresholds import DEFAULT_THRESHOLDS, Threshold, limits_of, parse_thresholds
 from estsim.record.book import TallyBook
 from estsim.record.nested import Misfit, cohorts_of, phases_of, seconds_of, texts_of, whole_of

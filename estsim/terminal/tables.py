@@ -11,16 +11,19 @@ from typing import Final
 from rich.style import Style
 
 from estsim.figures.metric_kinds import Place
-from estsim.figures.metric_text import metric_text
 from estsim.figures.metrics import EXCHANGES, PUNCTUALITY, RETRY_AFTER, TIME_TO_CERTIFICATE, WITHIN, shown_in
-from estsim.figures.phase_text import cells, rate, whole_run
 from estsim.figures.snapshot import OperationFigures, Quantiles
 from estsim.figures.summary import FleetSummary, PhaseSummary, Summary
-from estsim.figures.summary_deferral import DeferralSummary, NonConformanceSummary, TimeToCertificate
-from estsim.figures.summary_errors import ErrorSummary
-from estsim.figures.summary_generator import GeneratorSummary, SaturationSummary
+from estsim.figures.summary_blocks import (
+    DeferralSummary,
+    ErrorSummary,
+    GeneratorSummary,
+    NonConformanceSummary,
+    SaturationSummary,
+    TimeToCertificate,
+)
+from estsim.figures.summary_text import WRONGLY_ISSUED, cells, internal_errors, metric_text, rate, whole_run
 from estsim.figures.text import PARTS, clean, count, duration, mebibytes, milliseconds, percent, quantity, words
-from estsim.figures.verdict_text import WRONGLY_ISSUED, internal_errors
 from estsim.record.error_kinds import OTHERS, reason
 from estsim.record.statistic import Level, Statistic
 from estsim.terminal.figure_grid import LABEL, folded, pairs
@@ -179,7 +182,7 @@ def _certificates(summary: Summary, width: int) -> list[Line]:
         )
         lines += folded("breakdown", spent, width)
     for metric in WITHIN:
-        within = metric.in_summary(summary.deferral)
+        within = metric.of_summary(summary.deferral)
         shares = [f"{limit}: {percent(share, 1)}" for limit, share in within.items()]
         if any(share is not None for share in within.values()):
             lines += folded(metric.label, ", ".join(shares), width)

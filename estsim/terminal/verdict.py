@@ -5,10 +5,10 @@ from typing import Final
 from rich.style import Style
 
 from estsim.figures.summary import Summary
-from estsim.figures.summary_thresholds import ThresholdSummary
+from estsim.figures.summary_blocks import ThresholdSummary
+from estsim.figures.summary_text import HELD, headline, standing, verdict_sentence
 from estsim.figures.text import clean
 from estsim.figures.thresholds import NOT_JUDGED
-from estsim.figures.verdict_text import HELD, headline, standing, verdict_sentence
 from estsim.terminal.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, Line, hanging, ink, left, title, width_of, wrap
 
 _PASSED: Final = Style(bold=True, reverse=True, color="green")

@@ -14,7 +14,7 @@ from record_builders import COHORTS, MS, OneProcess, S
 
 from estsim.errors import StoreError
 from estsim.est.enrolment import EnrolmentEnd, ImpactKind
-from estsim.figures.deferral import Scopes
+from estsim.figures.scopes import Scopes
 from estsim.record.phases import Stretch
 from estsim.record.recorder import Recorder
 from estsim.record.sample import GeneratorReading, Impact

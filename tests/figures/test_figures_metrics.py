@@ -1,4 +1,4 @@
-"""The table of metrics: whole, and of one mind with thresholds and summary.json."""
+"""The table of metrics: it is complete, and agrees with thresholds and summary.json."""
 
 from dataclasses import fields
 from typing import Final
@@ -8,11 +8,11 @@ from record_builders import OneProcess, S, a_recorder, a_sample, an_enrolment
 
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.figures.catalogue import names
-from estsim.figures.metric_kinds import RunMetric, Unit
+from estsim.figures.metric_kinds import RunMetric
 from estsim.figures.metrics import METRICS, SPREADS, WITHIN
 from estsim.figures.summary import RunFacts
+from estsim.figures.summary_blocks import DeferralSummary
 from estsim.figures.summary_builder import build_summary
-from estsim.figures.summary_deferral import DeferralSummary
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.sample import PollPlan
 
@@ -21,7 +21,7 @@ _FACTS: Final = RunFacts("", "", 0, "", "", "", 1, "", (), "")
 
 
 def a_herd() -> OneProcess:
-    """Return what was recorded of a herd that polls in step, a third of it in vain each time."""
+    """Return the recorder of a herd that polls in step; most polls are deferred again."""
     told = RetryAfter(3.0, RetryAfterForm.SECONDS)
     exchanges = [
         a_sample(
@@ -38,7 +38,7 @@ def a_herd() -> OneProcess:
 
 
 def summarised(recorder: OneProcess) -> DeferralSummary:
-    """Return the block of summary.json that has them."""
+    """Return the block of summary.json with the metrics."""
     return build_summary(
         _FACTS,
         recorder.scopes(_ENDED_NS),
@@ -49,31 +49,26 @@ def summarised(recorder: OneProcess) -> DeferralSummary:
     ).deferral
 
 
-def key_of(metric: RunMetric) -> str:
-    """Return its key in summary.json."""
-    return f"{metric.name}_s" if metric.unit is Unit.SECONDS else metric.name
-
-
 def test_every_figure_of_deferral_is_a_metric() -> None:
-    """A new one has its name, its unit, its label and its meaning in the table, or this fails."""
-    keys = {key_of(metric) for metric in METRICS if metric.in_summary}
+    """A figure without an entry in the table fails here."""
+    keys = {metric.key for metric in METRICS if metric.in_summary}
     keys |= {within.name for within in WITHIN} | {f"{spread.name}_s" for spread in SPREADS} | {"non_conformance"}
     assert keys == {field.name for field in fields(DeferralSummary)}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_a_threshold_and_the_summary_read_one_value(metric: RunMetric) -> None:
-    """Of the scope and of summary.json; and the name is one that a threshold may use."""
+def test_a_threshold_and_the_summary_have_the_same_value(metric: RunMetric) -> None:
+    """And a threshold may use the name."""
     recorder = a_herd()
     assert metric.name in names()
     if metric.in_summary:
-        counted, written = metric.of_scope(recorder.scopes(_ENDED_NS).run), metric.in_summary(summarised(recorder))
+        counted, written = metric.of_scope(recorder.scopes(_ENDED_NS).run), metric.of_summary(summarised(recorder))
         assert written == pytest.approx(counted, abs=1e-6) if counted is not None else written is None
         assert not metric.whole or str(written).isdigit()
 
 
-def test_most_of_them_say_something_of_a_herd() -> None:
+def test_a_herd_has_a_value_for_most_metrics() -> None:
     """Else the comparison above compares nothing."""
     summary = summarised(a_herd())
-    silent = [each.name for each in METRICS if each.in_summary is None or each.in_summary(summary) is None]
-    assert silent == ["failures", "resync"]
+    absent = [each.name for each in METRICS if each.of_summary(summary) is None]
+    assert absent == ["failures", "resync"]

@@ -11,8 +11,8 @@ from estsim.est.enrolment import EnrolmentEnd
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.figures.summary import RunFacts, read_summary
+from estsim.figures.summary_blocks import InternalErrorsSummary, InternalErrorSummary
 from estsim.figures.summary_builder import build_summary, summary_of_error
-from estsim.figures.summary_errors import InternalErrorsSummary, InternalErrorSummary
 from estsim.figures.thresholds import Judgement, parse_thresholds
 from estsim.figures.verdict import Ending, Verdict, verdict_of
 from estsim.record.generator_totals import GeneratorTotals

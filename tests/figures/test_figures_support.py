@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estsim.figures.summary_thresholds import SupportSummary
+from estsim.figures.summary_blocks import SupportSummary
 from estsim.figures.support import Evidence, incomplete_beta, lower_bound, needed_for, support_of, upper_bound
 
 

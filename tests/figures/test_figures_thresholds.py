@@ -8,7 +8,7 @@ from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
 from estsim.figures.catalogue import ThresholdError, names, parse_metric
 from estsim.figures.metric_kinds import Unit
-from estsim.figures.summary_thresholds import SupportSummary
+from estsim.figures.summary_blocks import SupportSummary
 from estsim.figures.support import Evidence, support_of
 from estsim.figures.thresholds import (
     DEFAULT_THRESHOLDS,
@@ -103,12 +103,12 @@ def test_too_small_a_sample_is_thin_and_passes() -> None:
     """A p99 of 150 samples is judged by nearest rank; 299 with none beyond the limit support it."""
     thin = _judged("simpleenroll.service.p99 < 10s", a_recorder([a_sample() for _ in range(150)]))
     assert (thin.value, thin.passed, thin.thin) == (10.0, True, True)
-    assert thin.told == "actual 10ms; thin: 150 samples, 299 needed"
+    assert thin.reason == "actual 10ms; thin: 150 samples, 299 needed"
     assert thin.block().support == SupportSummary(150, 299, supported=False)
     plenty = _judged("simpleenroll.service.p99 < 10s", a_recorder([a_sample() for _ in range(299)]))
     assert (plenty.passed, plenty.thin, plenty.why) == (True, False, "actual 10ms")
     one = _judged("simpleenroll.service.p50 < 10s", a_recorder([a_sample()]))
-    assert (one.passed, one.told) == (True, "actual 10ms; thin: 1 sample, 5 needed")
+    assert (one.passed, one.reason) == (True, "actual 10ms; thin: 1 sample, 5 needed")
     none = _judged("simpleenroll.service.p50 < 10s", a_recorder())
     assert (none.passed, none.judged, none.why) == (False, False, "not judged: no sample")
 
@@ -118,7 +118,7 @@ def test_a_thin_failure_stays_a_failure() -> None:
     samples = [a_sample(service_ns=ms * MS) for ms in (10, 10, 900)]
     judgement = _judged("simpleenroll.service.p90 < 500ms", a_recorder(samples))
     assert (judgement.passed, judgement.thin) == (False, True)
-    assert judgement.told == "actual 900ms; thin: 3 samples, 10 needed"
+    assert judgement.reason == "actual 900ms; thin: 3 samples, 10 needed"
     sure = _judged("simpleenroll.service.p90 < 500ms", a_recorder(samples * 10))
     assert (sure.passed, sure.thin, sure.why) == (False, False, "actual 900ms")
 
@@ -128,7 +128,7 @@ def test_a_strict_threshold_takes_no_thin_pass() -> None:
     recorder = a_recorder([a_sample() for _ in range(20)])
     strict = parse_threshold("simpleenroll.service.p99 < 10s", strict=True)
     judgement = judge(strict, recorder.scopes(S))
-    assert (judgement.passed, judgement.told) == (
+    assert (judgement.passed, judgement.reason) == (
         False,
         "actual 10ms; thin: 20 samples, 299 needed; fails because it is strict",
     )
@@ -179,7 +179,7 @@ def test_a_thin_pass_says_how_many_independent_samples_its_own_are_worth() -> No
     """A reader who knows that p99 takes 299 would not understand why 276 lack 2048."""
     support = support_of(Evidence(276, 35.5, 0.0), 0.01, passed=True)
     thin = Judgement("enrolled_within.15s >= 99%", 1.0, passed=True, why="actual 100%", support=support)
-    assert thin.told == "actual 100%; thin: 276 samples, which count as 36 independent, 2325 needed"
+    assert thin.reason == "actual 100%; thin: 276 samples, which count as 36 independent, 2325 needed"
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_a_threshold_that_may_end_a_run_is_asked_from_its_time_on_and_only_when_
     assert broken(29) is None
     ended_it = broken(42)
     assert ended_it is not None
-    assert (ended_it.passed, ended_it.told) == (
+    assert (ended_it.passed, ended_it.reason) == (
         False,
         "actual 100% after 42 s; this ended the run; thin: 1 sample, 2 needed",
     )

@@ -12,7 +12,7 @@ from oracle_exchanges import ExchangeCounts, fill_tallies
 from oracle_queries import BUCKETS, FLEET, RunQueries, apart, bucket, number_of
 
 from estsim.est.operations import Operation
-from estsim.figures.deferral import Scope, Scopes
+from estsim.figures.scopes import Scope, Scopes
 from estsim.figures.thresholds import limits_of
 from estsim.record.blocks import Blocks
 from estsim.record.book import OperationBlocks

@@ -19,7 +19,7 @@ from oracle_own_delay import read_own_delays
 from oracle_queries import FAILED, FLEET, RunQueries
 
 from estsim.est.enrolment import Goal
-from estsim.figures.deferral import Scope
+from estsim.figures.scopes import Scope
 from estsim.record.ages import Ages
 from estsim.record.blocks import Blocks
 from estsim.record.error_kinds import ErrorKinds

@@ -11,10 +11,10 @@ from record_builders import OneProcess, S, a_recorder, a_sample, enrolments, sam
 
 from estsim.est.operations import Operation
 from estsim.est.outcome import OutcomeClass
-from estsim.figures.deferral import Scope, Scopes
+from estsim.figures.scopes import Scope, Scopes
 from estsim.figures.summary import RunFacts
+from estsim.figures.summary_blocks import error_summaries
 from estsim.figures.summary_builder import build_summary
-from estsim.figures.summary_errors import error_summaries
 from estsim.record.error_kinds import UNTOLD, ranked, without_ids
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.sample import Enrolment, Sample

@@ -16,8 +16,8 @@ from estsim.errors import StoreError, Trouble, UsageError
 from estsim.est.enrolment import Cause, EnrolmentEnd
 from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.figures.summary import RunFacts
+from estsim.figures.summary_blocks import error_summaries
 from estsim.figures.summary_builder import build_summary
-from estsim.figures.summary_errors import error_summaries
 from estsim.figures.thresholds import parse_thresholds
 from estsim.record.error_kinds import ErrorKinds, ranked
 from estsim.record.generator_totals import GeneratorTotals
