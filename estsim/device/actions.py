@@ -66,7 +66,7 @@ class Actions(Memory):
         self.failures = 0
         if self.goal is None:
             return self._go_on_with_certificate()
-        if self.step_of_chain is Step.CACERTS and self.behaviour.fetches_csrattrs():
+        if self.step_of_chain is Step.CACERTS and self.wants_attributes:
             self.step_of_chain = Step.CSRATTRS
         else:
             self.step_of_chain = Step.CERTIFICATE
@@ -202,6 +202,7 @@ class Actions(Memory):
         """Power up: with a certificate go on, with a pending request wait on, else enroll."""
         kept, self.keeps_goal = self.keeps_goal, None
         self.has_ca = self.has_ca and not self.behaviour.fetches_cacerts_at_boot()
+        self.has_attributes = False
         if self.lifetime is not None and self.now_s >= self.lifetime.not_after_s:
             return self.expire(planned_s, Cause.PLAN)
         if kept is not None:

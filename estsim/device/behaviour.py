@@ -10,7 +10,7 @@ from math import inf
 from typing import Protocol
 
 from estsim.device.events import Lifetime
-from estsim.device.policy import AfterExpiry, AfterFailure, AfterRenewals, Fetch, Policy, RetryOn
+from estsim.device.policy import AfterExpiry, AfterFailure, AfterRenewals, Attributes, Fetch, Policy, RetryOn
 from estsim.device.timing import age_share, backoff_wait, deferral_wait, renewal_time
 from estsim.load.streams import Purpose
 
@@ -120,9 +120,9 @@ class Behaviour:
         """Whether every power-up fetches the CA certificates anew."""
         return self.policy.boot.cacerts
 
-    def fetches_csrattrs(self) -> bool:
-        """Whether an enrolment fetches the CSR attributes."""
-        return self.policy.enroll.csrattrs
+    def fetches_csrattrs(self, *, has_attributes: bool) -> bool:
+        """Whether an enrolment fetches the CSR attributes; ``has_attributes``: it did since the last power-up."""
+        return self.policy.enroll.csrattrs is not Attributes.OFF and not has_attributes
 
     def enroll_deadline(self) -> float:
         """Return the time after the start of a first enrolment at which the device gives up; inf for never."""

@@ -18,25 +18,37 @@ from estsim.device.faults import DeviceFault
 from estsim.device.http_login import HttpLogin
 from estsim.device.identity import Identity, RequestedNames
 from estsim.device.password import HttpUser, without_password
-from estsim.device.policy import Names
+from estsim.device.policy import Attributes, Names
+from estsim.device.request_form import OWN_FORM, CannotObey, RequestForm, names_in_form, request_form
 from estsim.device.spoilt import spoilt_body, with_another_name, with_bad_signature
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.est.authorities import CertificateAuthorities, authorities_of
 from estsim.est.bodies import is_remembered
 from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.csr import build_csr
+from estsim.est.csr_attributes import read_csr_attributes
+from estsim.est.der import DERError
 from estsim.est.enrolment import Goal
 from estsim.est.login import NO_LOGIN
 from estsim.est.messages import BodyForm, EstRequest, EstResponse, build_request
-from estsim.est.operations import operation_path
-from estsim.est.outcome import CACertificates, Issued, Malformed, NonConformance, Outcome
+from estsim.est.operations import Operation, operation_path
+from estsim.est.outcome import (
+    CACertificates,
+    CSRAttributes,
+    Issued,
+    Malformed,
+    NoCSRAttributes,
+    NonConformance,
+    Outcome,
+    Rejected,
+)
 from estsim.est.reading import read_response
 from estsim.est.redirect import RedirectChain, Redirects
 from estsim.est.signing import PrivateKey
 from estsim.est.url import Origin, Place
 from estsim.est.verify import verify_issued
 from estsim.pki.credentials import LoadedCredential, StoredCredential, load_credential
-from estsim.pki.keys import dump_key, load_key
+from estsim.pki.keys import KeyKind, dump_key, kind_of, load_key
 
 
 def _any(_certificate_der: bytes) -> bool:
@@ -68,6 +80,8 @@ class Profile:
     redirects: Redirects = Redirects.SAME_ORIGIN
     form: BodyForm = BodyForm.WRAPPED
     can_present: Callable[[bytes], bool] = _any
+    csrattrs: Attributes = Attributes.OFF
+    key: KeyKind = KeyKind.EC_P256  # of the devices, where the server wishes for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,11 @@ class Conversation:
         if self.command.key is KeyChoice.PENDING and self._identity.pending_key_der:
             return load_key(self._identity.pending_key_der)
         return None
+
+    @property
+    def key_kind(self) -> KeyKind | None:
+        """The kind of key that the server wishes for, where it is not the device's own; None else."""
+        return self._form.key if self.command.key is KeyChoice.NEW else None
 
     def request(self, key: PrivateKey | None, request_id: str | None) -> EstRequest:
         """Make the request; the CSR is signed once, whatever happens to the first try."""
@@ -169,6 +188,10 @@ class Conversation:
             self._login.answered(response, outcome)
         if isinstance(outcome, Issued):
             return self._take(outcome, reading.non_conformances, wall_now_s - now_s, wall_now_s)
+        if isinstance(outcome, CSRAttributes):
+            outcome = self._take_attributes(outcome)
+        if isinstance(outcome, NoCSRAttributes):
+            self._identity.form = None
         if isinstance(outcome, CACertificates):
             self._identity.authorities = outcome.authorities or authorities_of(outcome.certificates)
         self.keep_key()
@@ -193,7 +216,9 @@ class Conversation:
         return self._public
 
     def _sign(self, key: PrivateKey) -> bytes:
-        csr = build_csr(key, *self._names)
+        form = self._form
+        is_wished = form.key is None or kind_of(key) is form.key
+        csr = build_csr(key, *self._names, extensions=form.extensions, hash_name=form.hash_name if is_wished else None)
         return with_bad_signature(csr) if self._profile.fault is DeviceFault.BAD_CSR_SIGNATURE else csr
 
     @cached_property
@@ -208,7 +233,34 @@ class Conversation:
             if self._profile.fault is DeviceFault.WRONG_SUBJECT_ON_RENEW:
                 subject_der = with_another_name(subject_der)
             return subject_der, certificate.san_der
+        return names_in_form(self._form, *self._own_names)
+
+    @property
+    def _own_names(self) -> tuple[bytes, bytes | None]:
         return self._profile.requested.of(self._device, self._identity.bootstrap)
+
+    @property
+    def _form(self) -> RequestForm:
+        """The form of the request, by the CSR attributes that the server wishes for."""
+        return self._identity.form or OWN_FORM
+
+    def _take_attributes(self, found: CSRAttributes) -> Outcome:
+        """Take the form that the server wishes for; what the device cannot fulfil is noted, or ends it."""
+        obeys = self._profile.csrattrs is Attributes.OBEY
+        self._identity.form = None
+        try:
+            form = request_form(read_csr_attributes(found.der), self._profile.key)
+            names_in_form(form, *self._own_names)
+        except DERError as error:
+            return Malformed(f"CSR attributes: {error}", Operation.CSRATTRS.spec.section)
+        except CannotObey as error:
+            if obeys:
+                return Rejected(HTTPStatus.OK, f"the CSR attributes require what the device cannot do: {error}")
+            return replace(found, detail=f"not obeyed: {error}")
+        if obeys:
+            self._identity.form = form
+            return found
+        return found if form == OWN_FORM else replace(found, detail=f"not obeyed: {form.told}")
 
     def _redirected(self, status: int, location: str | None) -> Outcome:
         """Follow a redirect, or say why not."""

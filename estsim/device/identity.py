@@ -10,6 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
+from estsim.device.request_form import RequestForm
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate
 from estsim.est.digest import DigestChallenge
@@ -34,6 +35,7 @@ class Identity:
     issued: StoredCredential | None = None
     pending_key_der: bytes | None = field(default=None, repr=False)
     authorities: CertificateAuthorities | None = None  # fetched; None until then
+    form: RequestForm | None = None  # of requests, by the CSR attributes that were fetched
     digest: DigestSession | None = None  # of a device that sends Digest credentials unasked
 
 

@@ -111,6 +111,7 @@ class Machine(Actions):
                 return self.fail(decision.end)
             case _:
                 self.has_ca = self.has_ca or self.step_of_chain is Step.CACERTS
+                self.has_attributes = self.has_attributes or self.step_of_chain is Step.CSRATTRS
                 return self.advance()
 
     def cut_power(self, event: PowerCut) -> Command:

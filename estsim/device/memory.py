@@ -28,6 +28,7 @@ class Memory:
         "failures",
         "gave_up",
         "goal",
+        "has_attributes",
         "has_ca",
         "keeps_goal",
         "key_made",
@@ -76,6 +77,7 @@ class Memory:
         self.wake_at_s = inf  # when it is to wake: the next step or a limit before it
         self.key_made = False
         self.has_ca = False
+        self.has_attributes = False  # since it has had power
         self.lifetime: Lifetime | None = None
         self.renew_at_s = inf
         self.renewals = 0
@@ -121,7 +123,12 @@ class Memory:
         """Return where the chain of a new enrolment begins."""
         if self.behaviour.fetches_cacerts(has_ca=self.has_ca):
             return Step.CACERTS
-        return Step.CSRATTRS if self.behaviour.fetches_csrattrs() else Step.CERTIFICATE
+        return Step.CSRATTRS if self.wants_attributes else Step.CERTIFICATE
+
+    @property
+    def wants_attributes(self) -> bool:
+        """Whether the device fetches the CSR attributes before it asks for a certificate."""
+        return self.behaviour.fetches_csrattrs(has_attributes=self.has_attributes)
 
     def key_choice(self) -> KeyChoice:
         """Return which key the request of this step is about."""

@@ -19,6 +19,14 @@ class Fetch(StrEnum):
     NEVER = "never"
 
 
+class Attributes(StrEnum):
+    """What a device does about the CSR attributes that a server wishes for (RFC 7030 §4.5)."""
+
+    OFF = "off"
+    FETCH = "fetch"  # and note what the request does not fulfil
+    OBEY = "obey"  # and refuse what it cannot
+
+
 class Names(StrEnum):
     """What a device makes of a certificate whose names are not those that it asked for."""
 
@@ -78,7 +86,7 @@ class EnrollPolicy:
     """The first enrolment."""
 
     cacerts: Fetch = Fetch.ONCE
-    csrattrs: bool = False
+    csrattrs: Attributes = Attributes.OFF
     operation: Operation = Operation.SIMPLEENROLL
     deadline_s: float = inf
     then: AfterFailure = AfterFailure.GIVE_UP

@@ -7,8 +7,8 @@ Errors name the part of the request. Nothing ambiguous is guessed at: of two ext
 certified and the other not.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -38,7 +38,7 @@ from estsim.est.der import (
 )
 from estsim.est.public_keys import KeyUnreadable, check_public_key, encoded_key, public_key
 from estsim.est.signatures import has_signed, signature_algorithm
-from estsim.est.signing import signed
+from estsim.est.signing import extension, signed
 
 EXTENSION_REQUEST: Final = oid("1.2.840.113549.1.9.14")
 CHALLENGE_PASSWORD: Final = oid("1.2.840.113549.1.9.7")
@@ -166,6 +166,8 @@ class CSRFacts:
     public_key_der: bytes  # SubjectPublicKeyInfo
     challenge_password: str | None
     change_subject_name: bytes | None  # the value of the attribute
+    extensions: Mapping[bytes, bytes] = field(default_factory=dict)  # requested ones, by OID
+    signature: bytes = b""  # the OID of its algorithm
 
 
 def build_csr(
@@ -174,29 +176,27 @@ def build_csr(
     san_der: bytes | None = None,
     *,
     challenge_password: str | None = None,
+    extensions: Iterable[bytes] = (),
+    hash_name: str | None = None,
 ) -> bytes:
     """Return a signed request as DER; the signature is the proof of possession (RFC 7030 §4.2.1).
 
-    ``san_der`` is the value of the extension. RFC 2986 §4.1: ``CertificationRequestInfo ::= SEQUENCE { version,
+    ``san_der`` is the value of the extension, ``extensions`` are others, whole and as DER; ``hash_name`` is that of the
+    signature, None the one that fits the key. RFC 2986 §4.1: ``CertificationRequestInfo ::= SEQUENCE { version,
     subject, subjectPKInfo, [0] attributes }``.
     """
     spki = encoded_key(key.public_key())
+    requested = b"".join((b"" if san_der is None else extension("2.5.29.17", san_der), *extensions))
     attributes = sorted(
-        ([] if san_der is None else [_attribute(EXTENSION_REQUEST, _extensions(san_der))])
+        ([_attribute(EXTENSION_REQUEST, encode(SEQUENCE, requested))] if requested else [])
         + ([] if challenge_password is None else [_attribute(CHALLENGE_PASSWORD, _utf8(challenge_password))])
     )
     asked = encode(SEQUENCE, _VERSION_1 + subject_der + spki + encode(_ATTRIBUTES, b"".join(attributes)))
-    return signed(key, asked)
+    return signed(key, asked, hash_name)
 
 
 def _attribute(kind: bytes, value: bytes) -> bytes:
     return encode(SEQUENCE, encode(OBJECT_IDENTIFIER, kind) + encode(SET, value))
-
-
-def _extensions(san_der: bytes) -> bytes:
-    return encode(
-        SEQUENCE, encode(SEQUENCE, encode(OBJECT_IDENTIFIER, SUBJECT_ALT_NAME) + encode(OCTET_STRING, san_der))
-    )
 
 
 def _utf8(text: str) -> bytes:
@@ -226,7 +226,8 @@ def read_csr(der: bytes) -> CSRFacts:
         raise CSRError(f"the request is signed with {algorithm.name}, which does not match its key type")
     if not has_signed(key, algorithm_der, _octets(der, parts[2]), asked_der):
         raise CSRError("the request's signature does not verify: no proof of possession (RFC 7030 §4.2.1)")
-    return facts
+    _, start, end = element(algorithm_der, 0)
+    return replace(facts, signature=typed(algorithm_der, start, end, "an AlgorithmIdentifier")[0])
 
 
 def subject_asked_for(der: bytes) -> bytes | None:
@@ -256,12 +257,14 @@ def _facts(asked: bytes) -> CSRFacts:
         raise DERError("expected version, subject, public key and attributes, which may be empty (RFC 2986 §4.1)")
     _, subject, spki, attributes = parts
     found = read_attributes(asked, *attributes[2:])
-    extensions = found.get(EXTENSION_REQUEST)
+    requested = found.get(EXTENSION_REQUEST)
+    extensions = {} if requested is None else read_requested_extensions(asked, requested)
     password, change = found.get(CHALLENGE_PASSWORD), found.get(CHANGE_SUBJECT_NAME)
     return CSRFacts(
         subject_der=asked[subject[1] : subject[3]],
-        san_der=None if extensions is None else read_requested_extensions(asked, extensions).get(SUBJECT_ALT_NAME),
+        san_der=extensions.get(SUBJECT_ALT_NAME),
         public_key_der=asked[spki[1] : spki[3]],
         challenge_password=None if password is None else read_challenge_password(asked, password),
         change_subject_name=None if change is None else asked[change[1] : change[3]],
+        extensions=extensions,
     )

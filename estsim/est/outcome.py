@@ -83,9 +83,13 @@ class CACertificates:
 
 @dataclass(frozen=True, slots=True)
 class CSRAttributes:
-    """The attributes that the server wants in a request, as DER (RFC 7030 §4.5.2)."""
+    """The attributes that the server wants in a request, as DER (RFC 7030 §4.5.2).
+
+    ``detail`` says what of it the device does not fulfil, if anything.
+    """
 
     der: bytes
+    detail: str = ""
     kind: ClassVar[OutcomeClass] = OutcomeClass.OK
 
 

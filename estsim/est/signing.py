@@ -22,7 +22,15 @@ _ECDSA: Final = {
     "sha384": encode(SEQUENCE, encoded_oid("1.2.840.10045.4.3.3")),
     "sha512": encode(SEQUENCE, encoded_oid("1.2.840.10045.4.3.4")),
 }
-_RSA_SHA256: Final = encode(SEQUENCE, encoded_oid("1.2.840.113549.1.1.11") + encode(NULL, b""))
+_RSA: Final = {
+    name: encode(SEQUENCE, encoded_oid(f"1.2.840.113549.1.1.{arc}") + encode(NULL, b""))
+    for name, arc in (("sha256", 11), ("sha384", 12), ("sha512", 13))
+}
+_HASHES: Final[dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
 _ED25519: Final = encode(SEQUENCE, encoded_oid("1.3.101.112"))
 _ED448: Final = encode(SEQUENCE, encoded_oid("1.3.101.113"))
 
@@ -38,14 +46,13 @@ def signature_hash(
     return hashes.SHA256()
 
 
-def algorithm_for(key: CertificateIssuerPrivateKeyTypes) -> bytes:
-    """Return the AlgorithmIdentifier that :func:`signed` signs with."""
+def algorithm_for(key: CertificateIssuerPrivateKeyTypes, hash_name: str | None = None) -> bytes:
+    """Return the AlgorithmIdentifier that :func:`signed` signs with; ``hash_name`` None is what fits the key."""
     match key:
         case ec.EllipticCurvePrivateKey():
-            made = signature_hash(key)
-            return _ECDSA[made.name if made is not None else ""]
+            return _ECDSA[_hash(key, hash_name).name]
         case rsa.RSAPrivateKey():
-            return _RSA_SHA256
+            return _RSA[_hash(key, hash_name).name]
         case ed25519.Ed25519PrivateKey():
             return _ED25519
         case ed448.Ed448PrivateKey():
@@ -53,18 +60,21 @@ def algorithm_for(key: CertificateIssuerPrivateKeyTypes) -> bytes:
     raise TypeError(f"expected a key that can sign here (got {type(key).__name__})")
 
 
-def signed(key: CertificateIssuerPrivateKeyTypes, to_be_signed: bytes) -> bytes:
-    """Return ``SEQUENCE { to be signed, AlgorithmIdentifier, BIT STRING }``, as of a request or certificate."""
+def signed(key: CertificateIssuerPrivateKeyTypes, to_be_signed: bytes, hash_name: str | None = None) -> bytes:
+    """Return ``SEQUENCE { to be signed, AlgorithmIdentifier, BIT STRING }``, as of a request or certificate.
+
+    ``hash_name`` (sha256, sha384, sha512) counts for EC and RSA keys; None is the hash that fits the key.
+    """
     match key:
         case ec.EllipticCurvePrivateKey():
-            signature = key.sign(to_be_signed, ec.ECDSA(signature_hash(key) or hashes.SHA256()))
+            signature = key.sign(to_be_signed, ec.ECDSA(_hash(key, hash_name)))
         case rsa.RSAPrivateKey():
-            signature = key.sign(to_be_signed, padding.PKCS1v15(), hashes.SHA256())
+            signature = key.sign(to_be_signed, padding.PKCS1v15(), _hash(key, hash_name))
         case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
             signature = key.sign(to_be_signed)
         case _:
             raise TypeError(f"expected a key that can sign here (got {type(key).__name__})")
-    return encode(SEQUENCE, to_be_signed + algorithm_for(key) + encode(BIT_STRING, b"\x00" + signature))
+    return encode(SEQUENCE, to_be_signed + algorithm_for(key, hash_name) + encode(BIT_STRING, b"\x00" + signature))
 
 
 def sign_certificate(
@@ -92,6 +102,12 @@ def extension(kind: str, value: bytes, *, critical: bool = False) -> bytes:
     """Return an extension as DER, given its OID and the DER of its value."""
     flag = encode(BOOLEAN, b"\xff") if critical else b""
     return encode(SEQUENCE, encoded_oid(kind) + flag + encode(OCTET_STRING, value))
+
+
+def _hash(
+    key: CertificateIssuerPrivateKeyTypes, hash_name: str | None
+) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
+    return (signature_hash(key) or _HASHES["sha256"]) if hash_name is None else _HASHES[hash_name]
 
 
 def _integer(value: int) -> bytes:

@@ -208,6 +208,8 @@ def cohort_run(
         redirects=scenario.redirects,
         form=scenario.body_form,
         can_present=can_read,
+        csrattrs=plan.policy.enroll.csrattrs,
+        key=plan.key,
     )
     expects = tuple(each for each in scenario.expect if plan.name in each.cohorts)
     decides = behaviour_of(plan.policy, plan.behaviour)

@@ -113,6 +113,6 @@ class Exchanges:
         """Return the key that the request is about, made now if it has to be."""
         key = context.known_key
         if key is None and context.conversation.command.key is not KeyChoice.NONE:
-            key = await take_key(context.device.cohort.keys, context.line.io)
+            key = await take_key(context.device.cohort.keys, context.line.io, context.conversation.key_kind)
         context.ready(key, stamps, self._clock.now_ns())
         return key

@@ -84,8 +84,10 @@ class Batch:
         return [dump_key(make_key(self.ring.kind)) for _ in range(self._count)]
 
 
-async def take_key(ring: KeyRing, io: Io) -> PrivateKey:
-    """Return a key for a request, made now if it has to be."""
+async def take_key(ring: KeyRing, io: Io, kind: KeyKind | None = None) -> PrivateKey:
+    """Return a key for a request, made now if it has to be; one of another ``kind`` than the ring's is always made."""
+    if kind is not None and kind is not ring.kind:
+        return await _made(kind, io)
     if ring.lacks:
         await fill(ring, io)
     return ring.ready() or await _made(ring.kind, io)

@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-from estsim.device.policy import Fetch
+from estsim.device.policy import Attributes, Fetch
 from estsim.figures.forecast import busiest
 from estsim.fleet.usage import memory_available_bytes
 from estsim.load.arrivals import boot_times
@@ -167,7 +167,8 @@ def _port_problems(scenario: Scenario, boots: _Boots) -> list[str]:
 def _connections_to_enroll(cohort: Cohort) -> int:
     """Return how many connections a first enrolment takes: one for each exchange, or one that is kept for all."""
     enroll = cohort.policy.enroll
-    return 1 if cohort.tls.keep_alive_s > 0 else 1 + (enroll.cacerts is not Fetch.NEVER) + enroll.csrattrs
+    before = (enroll.cacerts is not Fetch.NEVER) + (enroll.csrattrs is not Attributes.OFF)
+    return 1 if cohort.tls.keep_alive_s > 0 else 1 + before
 
 
 def memory_bytes(scenario: Scenario) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from estsim.est.outcome import (
     Abandoned,
     Challenged,
+    CSRAttributes,
     Deferred,
     Failed,
     Issued,
@@ -50,7 +51,7 @@ def detail_of(outcome: Outcome) -> str:
             return f"{status} redirect to {location}"
         case Unauthorized(detail):
             return f"{_UNAUTHORIZED} {detail}"
-        case Abandoned(detail):
+        case Abandoned(detail) | CSRAttributes(detail=detail):
             return detail
     return ""
 

@@ -53,6 +53,16 @@ def kind_of(key: PrivateKey) -> KeyKind:
     return KeyKind(f"rsa-{key.key_size}" if isinstance(key, rsa.RSAPrivateKey) else f"ec-p{key.key_size}")
 
 
+def public_kind_of(key: object) -> KeyKind | None:
+    """Return the kind of a public key, None for one that is none of them."""
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return KeyKind.ED25519
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return {"secp256r1": KeyKind.EC_P256, "secp384r1": KeyKind.EC_P384}.get(key.curve.name)
+    name = f"rsa-{key.key_size}" if isinstance(key, rsa.RSAPublicKey) else ""
+    return KeyKind(name) if name in set(KeyKind) else None
+
+
 def spki_of(key: PrivateKey) -> bytes:
     """Return a key's public part as SubjectPublicKeyInfo."""
     return encoded_key(key.public_key())

@@ -11,6 +11,7 @@ from estsim.device.policy import (
     AfterExpiry,
     AfterFailure,
     AfterRenewals,
+    Attributes,
     Backoff,
     DeferralPolicy,
     EnrollPolicy,
@@ -92,7 +93,10 @@ class EnrollModel(Section):
     cacerts: Fetch = Field(
         default=_ENROLL.cacerts, description="Fetch the CA certificates before enrolling: once, always or never."
     )
-    csrattrs: Flag = Field(default=False, description="Fetch CSR attributes before enrolling: false.")
+    csrattrs: Annotated[Attributes, BeforeValidator(words.attributes)] = Field(
+        default=_ENROLL.csrattrs,
+        description="CSR attributes, once per boot: off, fetch (report what is not fulfilled), or obey (or fail).",
+    )
     operation: Annotated[Literal["simpleenroll"], BeforeValidator(words.enroll_operation)] = Field(
         default="simpleenroll", description="EST operation: simpleenroll."
     )
@@ -107,11 +111,6 @@ class EnrollModel(Section):
         default=_ENROLL.then,
         description="Action after the deadline: give_up, or until_power_up (wait for the next power-up).",
     )
-
-    @field_validator("csrattrs", mode="before")
-    @classmethod
-    def _no_attributes(cls, value: object) -> object:
-        return words.no(value, True, "csrattrs: true")
 
 
 class RenewModel(Section):

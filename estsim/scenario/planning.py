@@ -135,7 +135,13 @@ def _network(part: NetworkModel) -> Network:
 
 
 def _enroll(part: EnrollModel) -> EnrollPolicy:
-    return EnrollPolicy(cacerts=part.cacerts, deadline_s=part.deadline, then=part.then, names=part.names)
+    return EnrollPolicy(
+        cacerts=part.cacerts,
+        csrattrs=part.csrattrs,
+        deadline_s=part.deadline,
+        then=part.then,
+        names=part.names,
+    )
 
 
 def _renew(part: RenewModel | None) -> RenewPolicy | None:

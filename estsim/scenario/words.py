@@ -42,6 +42,13 @@ def off_or_mapping(value: object) -> object:
     return value
 
 
+def attributes(value: object) -> object:
+    """Return what is done about CSR attributes; ``true`` and ``false`` are aliases of fetch and off."""
+    if value is False:
+        return "off"
+    return "fetch" if value is True else value
+
+
 def enroll_operation(value: object) -> object:
     """Pass the first enrolment's operation on, unless it is for later."""
     if value in ("serverkeygen", "fullcmc"):

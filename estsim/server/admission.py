@@ -25,7 +25,8 @@ from estsim.est.transfer import TransferError, decode_body
 from estsim.pki.keys import weakness_of
 from estsim.pki.names import Names
 from estsim.server.answer import Refused
-from estsim.server.config import ClientsConfig, HttpScheme, RequireCertificate
+from estsim.server.config import ClientsConfig, CsrAttrsConfig, HttpScheme, RequireCertificate
+from estsim.server.csr_attributes import unfulfilled
 from estsim.server.digest import DigestCheck, DigestRefused
 from estsim.server.names import NamesError, requested_names
 from estsim.server.peer import Peer, PeerTrust
@@ -63,12 +64,14 @@ class Admission:
         anchors: tuple[Certificate, ...],
         *,
         verified: bool,
+        wishes: CsrAttrsConfig | None = None,
         now_s: Callable[[], float] = monotonic,
     ) -> None:
         self._clients = clients
         self._issuer_der = issuer_der
         self._trust = PeerTrust(anchors)
         self._verified = verified
+        self._wishes = wishes if wishes is not None and wishes.required else None
         self._now_s = now_s  # by which nonces age
         self._schemes = tuple(dict.fromkeys(each for user in clients.users.values() for each in user.schemes))
         self._digest = DigestCheck(REALM, clients.users, self._schemes)
@@ -144,6 +147,8 @@ class Admission:
         weakness = weakness_of(public_key(facts.public_key_der))
         if weakness is not None:
             raise Refused(400, weakness)
+        if self._wishes is not None and (why := unfulfilled(self._wishes, facts)) is not None:
+            raise Refused(400, why)
         renewing = operation is Operation.SIMPLEREENROLL
         if renewing and peer.certificate is not None and not peer.is_ra and facts.change_subject_name is None:
             _keeps_names(facts, peer.certificate)

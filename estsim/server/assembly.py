@@ -9,6 +9,7 @@ from estsim.server.capacity import CapacityGate, SignerPool, Signers, TokenBucke
 from estsim.server.center import Manners, TrustCenter
 from estsim.server.clock import SandboxClock
 from estsim.server.config import SandboxConfig, TrustCenterConfig
+from estsim.server.csr_attributes import attributes_der
 from estsim.server.faults import FaultPlan
 from estsim.server.issuing_config import CapacityConfig
 from estsim.server.pki import Pki
@@ -32,7 +33,9 @@ def build_center(
     capacity = center.capacity
     return TrustCenter(
         label,
-        admission=Admission(center.clients, pki.issuer.certificate.subject_der, anchors, verified=verified),
+        admission=Admission(
+            center.clients, pki.issuer.certificate.subject_der, anchors, verified=verified, wishes=center.csrattrs
+        ),
         policy=IssuePolicy(
             center.issue,
             None if capacity is None else build_gate(capacity),
@@ -44,6 +47,7 @@ def build_center(
         ca_certificates=pki.ca_certificates,
         manners=_manners(config, center),
         clock=clock,
+        csr_attributes=None if center.csrattrs is None else attributes_der(center.csrattrs),
         decision=decision,
     )
 

@@ -17,7 +17,7 @@ import trio
 from estsim.est.certificate import Certificate, serial_text
 from estsim.est.certs_only import encode_certs_only
 from estsim.est.messages import EstResponse
-from estsim.est.operations import CERTS_ONLY, PKCS7_MIME, Operation
+from estsim.est.operations import CERTS_ONLY, CSRATTRS_TYPE, PKCS7_MIME, Operation
 from estsim.est.transfer import encode_body
 from estsim.pki.authority import Issuer
 from estsim.pki.keys import KeyKind, make_key, spki_of
@@ -71,6 +71,7 @@ class TrustCenter:
         ca_certificates: tuple[Certificate, ...],
         manners: Manners,
         clock: SandboxClock,
+        csr_attributes: bytes | None,
         decision: Callable[[str, Request], Decision | None],
     ) -> None:
         self.label = label
@@ -82,6 +83,7 @@ class TrustCenter:
         self._manners = manners
         self._clock = clock
         self._decision = decision
+        self._csr_attributes = csr_attributes
         self._in_hand: set[tuple[bytes, bytes]] = set()
         self._chain = tuple(each.der for each in ca_certificates)
         self._ca_certificates = self._certificates(PKCS7_MIME, self._chain)
@@ -94,6 +96,14 @@ class TrustCenter:
         self._manners = manners
         self._ca_certificates = self._certificates(PKCS7_MIME, self._chain)
         self._root_alone = self._certificates(PKCS7_MIME, self._chain[:1])
+
+    @property
+    def _attributes(self) -> EstResponse:
+        """The answer to csrattrs: 204 where nothing is wished (RFC 7030 §4.5.2)."""
+        if self._csr_attributes is None:
+            return EstResponse(204, (), b"")
+        body = encode_body(self._csr_attributes, columns=self._manners.columns)
+        return EstResponse(200, (("content-type", CSRATTRS_TYPE),), body)
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
@@ -162,7 +172,7 @@ class TrustCenter:
     ) -> Outcome:
         if application is None:
             if operation is Operation.CSRATTRS:
-                return Outcome(EstResponse(204, (), b""))
+                return Outcome(self._attributes)
             if self._has_chain and faulty.find(faults, FaultKind.CHAIN_MISSING):
                 return Outcome(self._root_alone, injected=(FaultKind.CHAIN_MISSING,))
             return Outcome(self._ca_certificates)

@@ -38,11 +38,12 @@ from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation, Profile
 from estsim.device.identity import Identity, RequestedNames
 from estsim.device.password import HttpUser
-from estsim.device.policy import Names
+from estsim.device.policy import Attributes, Names
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate
 from estsim.est.challenge import read_challenges
+from estsim.est.csr import read_csr
 from estsim.est.digest import DigestChallenge, DigestCredentials, digest_response
 from estsim.est.enrolment import Cause, Goal
 from estsim.est.messages import EstRequest, EstResponse
@@ -53,6 +54,7 @@ from estsim.est.outcome import (
     Deferred,
     Issued,
     Malformed,
+    NoCSRAttributes,
     OutcomeClass,
     Rejected,
     RetryAfterForm,
@@ -61,7 +63,9 @@ from estsim.est.outcome import (
 from estsim.est.url import Origin
 from estsim.fleet.rows import detail_of
 from estsim.pki.credentials import load_credential
-from estsim.pki.keys import load_key
+from estsim.pki.keys import KeyKind, load_key, make_key
+from estsim.server.config import CsrAttrsConfig
+from estsim.server.csr_attributes import attributes_der, unfulfilled
 
 DEVICE: Final = 7
 SECRET: Final = "opens every door"
@@ -92,6 +96,7 @@ ENROLL: Final = Exchange(
     attempt=1,
 )
 POLL: Final = replace(ENROLL, turn=3, key=KeyChoice.PENDING, cause=Cause.POLL, attempt=2)
+FETCH_ATTRIBUTES: Final = replace(ENROLL, operation=Operation.CSRATTRS, key=KeyChoice.NONE)
 FETCH: Final = replace(ENROLL, operation=Operation.CACERTS, key=KeyChoice.NONE)
 RENEW: Final = replace(
     ENROLL, operation=Operation.SIMPLEREENROLL, credential=CredentialChoice.ISSUED, goal=Goal.RENEW, enrolment=2
@@ -350,6 +355,69 @@ def test_without_a_user_a_challenge_is_final() -> None:
     talk = conversation(ENROLL, Identity())
     asked(talk, new_key())
     assert isinstance(answered(talk, challenge()).outcome, Unauthorized)
+
+
+# -- CSR attributes
+
+WISHES: Final = CsrAttrsConfig.model_validate({"key": "ec-p384", "hash": "sha512", "extensions": {"1.2.3": "0500"}})
+
+
+def told(config: CsrAttrsConfig) -> EstResponse:
+    """Return an answer to csrattrs."""
+    return EstResponse(200, (("content-type", "application/csrattrs"),), base64.b64encode(attributes_der(config)))
+
+
+def test_a_device_that_obeys_makes_its_request_as_the_server_wishes() -> None:
+    """Key, hash and extensions; in every request from then on, of whatever conversation."""
+    identity, profile = Identity(), replace(PROFILE, csrattrs=Attributes.OBEY)
+    assert answered(conversation(FETCH_ATTRIBUTES, identity, profile), told(WISHES)).outcome.kind is OutcomeClass.OK
+    talk = conversation(ENROLL, identity, profile)
+    assert talk.key_kind is KeyKind.EC_P384
+    key = make_key(talk.key_kind)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    request = asked(talk, key)
+    facts = read_csr(base64.b64decode(request.body))
+    assert unfulfilled(WISHES, facts) is None
+    assert san_of(csr_of(request)) is not None
+    nothing = answered(conversation(FETCH_ATTRIBUTES, identity, profile), EstResponse(204, (), b"")).outcome
+    assert (nothing, identity.form) == (NoCSRAttributes(), None)
+
+
+@pytest.mark.parametrize(
+    ("does", "wishes", "kind", "detail"),
+    [
+        (Attributes.FETCH, WISHES, OutcomeClass.OK, "not obeyed: key ec-p384; hash sha512; extensions"),
+        (Attributes.FETCH, CsrAttrsConfig.model_validate({"key": "ec-p256"}), OutcomeClass.OK, ""),
+        (Attributes.OBEY, WISHES, OutcomeClass.OK, ""),
+    ],
+)
+def test_what_is_not_obeyed_is_noted(does: Attributes, wishes: CsrAttrsConfig, kind: OutcomeClass, detail: str) -> None:
+    """``fetch`` says what the request will not fulfil, and changes nothing of it."""
+    identity = Identity()
+    talk = conversation(FETCH_ATTRIBUTES, identity, replace(PROFILE, csrattrs=does))
+    outcome = answered(talk, told(wishes)).outcome
+    assert (outcome.kind, detail_of(outcome)) == (kind, detail)
+    assert (identity.form is None) is (does is Attributes.FETCH)
+
+
+@pytest.mark.parametrize(
+    ("does", "kind", "detail"),
+    [
+        (Attributes.FETCH, OutcomeClass.OK, "not obeyed: challengePassword: "),
+        (
+            Attributes.OBEY,
+            OutcomeClass.REJECTED,
+            "200 the CSR attributes require what the device cannot do: chall",
+        ),
+    ],
+)
+def test_what_cannot_be_obeyed_is_noted_or_ends_it(does: Attributes, kind: OutcomeClass, detail: str) -> None:
+    """RFC 7030's own example, as servers send it."""
+    example = b"MEEGCSqGSIb3DQEJBzASBgcqhkjOPQIBMQcGBSuBBAAiMBYGCSqGSIb3DQEJDjEJBgcrBgEBAQEWBggqhkjOPQQDAw=="
+    response = EstResponse(200, (("content-type", "application/csrattrs"),), example)
+    outcome = answered(conversation(FETCH_ATTRIBUTES, Identity(), replace(PROFILE, csrattrs=does)), response).outcome
+    assert outcome.kind is kind
+    assert detail_of(outcome).startswith(detail)
 
 
 # -- what is issued

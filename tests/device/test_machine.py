@@ -28,6 +28,7 @@ from estsim.device.policy import (
     AfterExpiry,
     AfterFailure,
     AfterRenewals,
+    Attributes,
     BootPolicy,
     DeferralPolicy,
     EnrollPolicy,
@@ -93,7 +94,8 @@ def enrolled(policy: Policy, *, validity_s: float = 100.0) -> ScriptedDevice:
 
 def test_a_first_enrolment_fetches_the_authorities_then_enrolls_with_a_new_key() -> None:
     """The chain is cacerts, csrattrs, certificate; the second step is born of the first's answer."""
-    device = ScriptedDevice(Policy(enroll=EnrollPolicy(csrattrs=True)), [CAS, NoCSRAttributes(), ISSUED], service_s=0.5)
+    policy = Policy(enroll=EnrollPolicy(csrattrs=Attributes.FETCH))
+    device = ScriptedDevice(policy, [CAS, NoCSRAttributes(), ISSUED], service_s=0.5)
     device.run()
     ca, attributes, enroll = device.exchanges()[:3]
     assert [e.operation for e in (ca, attributes, enroll)] == [
@@ -487,7 +489,7 @@ POLICIES = st.builds(
     enroll=st.builds(
         EnrollPolicy,
         cacerts=st.sampled_from(Fetch),
-        csrattrs=st.booleans(),
+        csrattrs=st.sampled_from(Attributes),
         deadline_s=st.sampled_from([5.0, inf]),
         then=st.sampled_from(AfterFailure),
     ),

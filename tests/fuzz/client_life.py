@@ -20,6 +20,7 @@ from row_checks import enrolment_problems, sample_problems
 
 from estsim.device.behaviour import Behaviour
 from estsim.device.faults import DeviceFault
+from estsim.device.policy import Attributes
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
 from estsim.est.csr import CSRError, read_csr
@@ -129,10 +130,10 @@ class Life:
         self._watch = CpuWatch()
         self._witness = Witness(recorder)
         cohort = cohort.lived_in(draw.one(_FAULTS), seed=number)
-        if draw.chance(0.2):  # which scenarios cannot ask for yet, but the machine does
-            policy = cohort.plan.policy
-            decides = Behaviour(replace(policy, enroll=replace(policy.enroll, csrattrs=True)))
-            cohort = replace(cohort, behaviour=decides)
+        if draw.chance(0.2):
+            policy, does = cohort.plan.policy, draw.one((Attributes.FETCH, Attributes.OBEY))
+            decides = Behaviour(replace(policy, enroll=replace(policy.enroll, csrattrs=does)))
+            cohort = replace(cohort, behaviour=decides, profile=replace(cohort.profile, csrattrs=does))
         self._device = new_device(cohort, number, seed=number)
         self._shard = self._shard_of(self._device, wire.clock)
 

@@ -15,7 +15,6 @@ TOP = [
     ("fleet: saved.sqlite", "fleet"),
 ]
 OF_A_COHORT = [
-    ("enroll: {csrattrs: true}", "csrattrs: true"),
     ("enroll: {operation: serverkeygen}", "serverkeygen"),
     ("enroll: {operation: fullcmc}", "fullcmc"),
     ("enroll: {channel_binding: true}", "channel_binding"),
