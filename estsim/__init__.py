@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from estsim.api import (
+        Behaviour,
         FinishedRun,
         RecordedRun,
         Summary,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __version__: Final = "0.1.0"
 __all__ = [
+    "Behaviour",
     "FinishedRun",
     "RecordedRun",
     "Summary",
@@ -36,6 +38,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the API has
+    if name == "Behaviour":
+        from estsim.device.behaviour import Behaviour  # noqa: PLC0415 - a user's module needs no engine
+
+        return Behaviour
     if name in __all__:
         from estsim import api  # noqa: PLC0415 - the whole engine, which the pure rooms have no need of
 

@@ -7,6 +7,7 @@ Raises :class:`~estsim.errors.EstsimError` for whatever the caller can mend: Sce
 UsageError, StoreError. A server that cannot be reached, a failed threshold and a saturated generator are results.
 """
 
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,8 @@ from typing import Any, Final, Self
 import trio
 
 from estsim import arguments
+from estsim.device.behaviour import Behaviour
+from estsim.device.custom_behaviour import name_of
 from estsim.engine.result import RunResult
 from estsim.engine.run import Run, RunOptions
 from estsim.errors import UsageError
@@ -31,6 +34,7 @@ from estsim.record.reading import open_run as open_store
 from estsim.record.run_reader import RunReader
 from estsim.report.file import write_report
 from estsim.report.run_report import read_run
+from estsim.scenario.behaviours import code_access
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario as load
 from estsim.scenario.plan import Scenario
@@ -38,6 +42,7 @@ from estsim.scenario.source import Overrides
 from estsim.virtual.dry_run import DryRun
 
 __all__ = [
+    "Behaviour",
     "FinishedRun",
     "RecordedRun",
     "Summary",
@@ -60,13 +65,19 @@ def load_scenario(
     workers: int | str | None = None,
     strict: bool = False,
     settings: Mapping[str, object] | None = None,
+    allow_code: bool = False,
+    behaviours: Mapping[str, type[Behaviour]] | None = None,
 ) -> Scenario:
     """Load a scenario file, or an included scenario by its name, with the options of ``estsim run``.
 
-    ``settings`` overrides any key, such as ``{"cohorts.meters.boot.burst": "5s"}``; values are YAML. Warnings are in
-    ``scenario.warnings``. Raises ScenarioError with every mistake, and UsageError for an argument of another type.
+    ``settings`` overrides any key, such as ``{"cohorts.meters.boot.burst": "5s"}``; values are YAML. ``allow_code``
+    imports the classes that the file names; ``behaviours`` gives classes of your own by cohort, which worker processes
+    have to be able to import. Warnings are in ``scenario.warnings``.
+
+    Raises ScenarioError with every mistake, and UsageError for an argument of another type.
     """
-    arguments.flags(strict=strict)
+    arguments.flags(strict=strict, allow_code=allow_code)
+    given = arguments.classes("behaviours", behaviours, Behaviour)
     overrides = Overrides(
         devices=arguments.whole_number("devices", devices),
         duration=arguments.text("duration", duration, example="10m"),
@@ -76,8 +87,21 @@ def load_scenario(
         workers=arguments.worker_count(workers),
         strict=strict,
         set=arguments.settings(settings),
+        behaviours=tuple((cohort, name_of(kind)) for cohort, kind in given.items()),
     )
-    return load(found(arguments.path("source", source)), overrides=overrides)
+    access = code_access("allow_code=True", allowed=allow_code).giving(given.values())
+    scenario = load(found(arguments.path("source", source)), overrides=overrides, code=access)
+    if scenario.generator.workers != 1:
+        for kind in given.values():
+            _require_importable(kind)
+    return scenario
+
+
+def _require_importable(kind: type[Behaviour]) -> None:
+    """Refuse a class that worker processes cannot import by its name."""
+    module = sys.modules.get(kind.__module__)
+    if kind.__module__ == "__main__" or getattr(module, kind.__name__, None) is not kind:
+        raise UsageError(f"behaviours: worker processes cannot import {name_of(kind)}: define it in a module")
 
 
 def forecast(scenario: Scenario) -> Forecast:

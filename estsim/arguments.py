@@ -8,10 +8,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Final, SupportsIndex
+from typing import Final, SupportsIndex, TypeVar
 
 from estsim.errors import UsageError
 
+Kind = TypeVar("Kind")
 _MOST_DIGITS: Final = 20  # as on the command line
 
 
@@ -89,6 +90,25 @@ def instance(name: str, value: object, kind: type, *, origin: str) -> None:
     """Refuse what is not of a kind; ``origin`` says where one comes from."""
     if not isinstance(value, kind):
         raise unexpected(name, f"a {kind.__name__}, from {origin}", value)
+
+
+def classes(name: str, value: object, base: type[Kind]) -> dict[str, type[Kind]]:
+    """Return subclasses of a class by name, none for None; two of them may not look alike."""
+    expected = f"a mapping of names to subclasses of {base.__name__}"
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise unexpected(name, expected, value)
+    found: dict[str, type[Kind]] = {}
+    by_name: dict[tuple[str, str], type[Kind]] = {}
+    for key, kind in value.items():
+        if not isinstance(key, str) or not isinstance(kind, type) or not issubclass(kind, base):
+            raise unexpected(name, expected, {key: kind})
+        full_name = (kind.__module__, kind.__name__)
+        if by_name.setdefault(full_name, kind) is not kind:
+            raise UsageError(f"{name}: two classes have the name {kind.__name__}")
+        found[key] = kind
+    return found
 
 
 def function(name: str, value: object) -> None:

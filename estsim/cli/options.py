@@ -69,6 +69,9 @@ Devices = Annotated[
 ]
 Duration = Annotated[str | None, typer.Option(help="Maximum duration, such as 90s or 10m.")]
 Seed = Annotated[int | None, typer.Option(parser=number(0), metavar="N", help="Random seed; overrides the scenario's.")]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import the Python classes that the scenario names (behaviour).")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: cohorts.meters.devices=100.")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from estsim.cli.options import Devices, Duration, Seed, Settings, Trust, Url
+from estsim.cli.options import AllowCode, Devices, Duration, Seed, Settings, Trust, Url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class RunRequest:
     strict: bool = False
     force: bool = False
     only_forecast: bool = False
+    allow_code: bool = False
 
 
 def run(
@@ -70,6 +71,7 @@ def run(
     only_forecast: Annotated[
         bool, typer.Option("--dry-run", help="Forecast load and resources in virtual time; start nothing.")
     ] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     r"""Run a scenario: simulate its devices and measure the EST server.
 
@@ -115,5 +117,6 @@ def run(
         strict=strict,
         force=force,
         only_forecast=only_forecast,
+        allow_code=allow_code,
     )
     raise typer.Exit(run_as_asked(request))

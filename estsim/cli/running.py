@@ -25,6 +25,7 @@ from estsim.figures.exits import Exit
 from estsim.figures.verdict import Ending
 from estsim.fleet.demands import secrets_of
 from estsim.fleet.permission import require_permission
+from estsim.scenario.behaviours import code_access
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
@@ -51,7 +52,8 @@ def run_as_asked(request: RunRequest) -> int:
             strict=request.strict,
             set=settings_of(request.settings),
         )
-        plan = load_scenario(found(request.scenario), overrides=overrides)
+        code = code_access("--allow-code", allowed=request.allow_code)
+        plan = load_scenario(found(request.scenario), overrides=overrides, code=code)
         warn(plan.warnings)
         with telling_bugs(secrets_of(plan)):
             if request.only_forecast:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from estsim.cli.options import Devices, Duration, Seed, Settings, Trust, Url
+from estsim.cli.options import AllowCode, Devices, Duration, Seed, Settings, Trust, Url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class ValidateRequest:
     seed: int | None = None
     settings: tuple[str, ...] = ()
     server: bool = False
+    allow_code: bool = False
 
 
 def validate(
@@ -40,6 +41,7 @@ def validate(
     seed: Seed = None,
     settings: Settings = None,
     server: Annotated[bool, typer.Option("--server", help="Check sandbox configurations, for estsim serve.")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     r"""Check scenarios without running them, with the same overrides as a run.
 
@@ -65,5 +67,6 @@ def validate(
             seed=seed,
             settings=tuple(settings or ()),
             server=server,
+            allow_code=allow_code,
         )
     )

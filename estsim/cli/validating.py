@@ -13,6 +13,7 @@ from estsim.cli.validate import ValidateRequest
 from estsim.errors import EstsimError, UsageError
 from estsim.figures.exits import Exit
 from estsim.load.arrivals import boot_window_s
+from estsim.scenario.behaviours import CodeAccess, code_access
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
@@ -35,14 +36,16 @@ def validate_as_asked(request: ValidateRequest) -> None:
     except UsageError as error:
         tell(str(error))
         raise typer.Exit(Exit.USAGE) from error
-    if request.server and overrides != Overrides():
+    if request.server and (overrides != Overrides() or request.allow_code):
         tell("--server: cannot be combined with options that override a scenario")
         raise typer.Exit(Exit.USAGE)
-    _tell_each(request.paths, _server_line if request.server else partial(_scenario_line, overrides=overrides))
+    code = code_access("--allow-code", allowed=request.allow_code)
+    check = _server_line if request.server else partial(_scenario_line, overrides=overrides, code=code)
+    _tell_each(request.paths, check)
 
 
-def _scenario_line(path: Path, overrides: Overrides) -> str:
-    scenario = load_scenario(found(path), overrides=overrides)
+def _scenario_line(path: Path, overrides: Overrides, code: CodeAccess) -> str:
+    scenario = load_scenario(found(path), overrides=overrides, code=code)
     warn(scenario.warnings)
     return summary_line(scenario)
 

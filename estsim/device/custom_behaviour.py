@@ -26,7 +26,7 @@ Check = Callable[[object], Any]
 
 def name_of(kind: type[Behaviour]) -> str:
     """Return the name of a class as a scenario writes it."""
-    return f"{kind.__module__}:{kind.__qualname__}"
+    return f"{kind.__module__}:{kind.__name__}"
 
 
 def behaviour_of(policy: Policy, kind: type[Behaviour] = Behaviour, fault: DeviceFault | None = None) -> Behaviour:

@@ -18,6 +18,7 @@ from estsim.fleet.part import WHOLE, Part
 from estsim.fleet.trust import Trust
 from estsim.pki.keys import belongs, dump_key, load_key
 from estsim.pki.manufacturer import ManufacturerCA
+from estsim.scenario.behaviours import NO_CODE, CodeAccess
 from estsim.scenario.plan import FileAuthority, Scenario
 from estsim.scenario.portable import fingerprint, load_portable, portable_text
 from estsim.scenario.target_url import parse_url
@@ -107,12 +108,12 @@ class Assignment:
             words = harmless(str(error)[:_LONGEST_WORDS])
             raise AssignmentError(f"not a briefing: {type(error).__name__}: {words}") from error
 
-    def scenario(self, *, source: Path, own: Scenario | None = None) -> Scenario:
+    def scenario(self, *, source: Path, own: Scenario | None = None, code: CodeAccess = NO_CODE) -> Scenario:
         """Return the plan, its files in the folder of ``source``, its passwords those of ``own`` where masked.
 
         Raises ScenarioError, and AssignmentError where this estsim reads the text to another plan than the leader's.
         """
-        scenario = load_portable(self.text, source=source, own=own)
+        scenario = load_portable(self.text, source=source, own=own, code=code)
         here, theirs = fingerprint(portable_text(scenario)), fingerprint(self.text)
         if own is not None and here != theirs:
             raise AssignmentError(

@@ -254,6 +254,10 @@ class CohortModel(Section):
         default=DeferralModel(), description="Reaction to a deferral (202 with Retry-After)."
     )
     retry: RetryModel = Field(default=RetryModel(), description="Retries after failures.")
+    behaviour: Annotated[str | None, BeforeValidator(words.behaviour_class)] = Field(
+        default=None,
+        description="Python class that decides for the devices, imported only with --allow-code: mypkg.mod:Class.",
+    )
 
     @property
     def has_own_subject(self) -> bool:

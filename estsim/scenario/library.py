@@ -16,9 +16,17 @@ _MOST_LOOKED_AT: Final = 1000  # names in a folder
 
 def library() -> dict[str, Path]:
     """Return the files by name, sorted."""
+    return {path.stem: path for path in sorted(_folder().glob(f"*{_SUFFIX}"))}
+
+
+def is_included(path: Path) -> bool:
+    """Say whether a scenario's file is one of the library."""
+    return path.absolute().parent.resolve() == _folder()
+
+
+def _folder() -> Path:
     places = (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios")
-    folder = next((place for place in places if (place / f"quickstart{_SUFFIX}").is_file()), places[0])
-    return {path.stem: path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
+    return next((place for place in places if (place / f"quickstart{_SUFFIX}").is_file()), places[0])
 
 
 def question(path: Path) -> str:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from estsim.errors import Doubt, Mistake, ScenarioError
+from estsim.device.behaviour import Behaviour
+from estsim.errors import Doubt, Mistake, ScenarioError, UnitError
+from estsim.scenario.behaviours import NO_CODE, OF_LIBRARY, CodeAccess
 from estsim.scenario.checks import findings, is_nameless
 from estsim.scenario.credential_doubts import credential_doubts
 from estsim.scenario.data_checks import size_findings, typographic
 from estsim.scenario.document import Document, Location
 from estsim.scenario.doubts import doubts, long_durations
 from estsim.scenario.inclusion import Inclusion
+from estsim.scenario.library import is_included
 from estsim.scenario.mistakes import shape_mistakes
 from estsim.scenario.model import ScenarioModel
 from estsim.scenario.parts import readable_parts
@@ -48,14 +51,19 @@ def compose(path: Path, environment: Mapping[str, str]) -> Document:
     return variables.expanded(Inclusion(variables).document(path))
 
 
-def load_scenario(path: Path, *, overrides: Overrides = Overrides()) -> Scenario:  # noqa: B008 - frozen
-    """Read a scenario with the command line's overrides.
+def load_scenario(
+    path: Path,
+    *,
+    overrides: Overrides = Overrides(),  # noqa: B008 - frozen
+    code: CodeAccess = NO_CODE,
+) -> Scenario:
+    """Read a scenario with the command line's overrides; ``code`` says whether the classes that it names are imported.
 
     Raises ScenarioError with every mistake in its place, and UsageError for an invalid override.
     """
     source = overridden(compose(path, os.environ), overrides)
     refuse_masked(source, fill_masked(source.data, os.environ))
-    return load_source(source, path)
+    return load_source(source, path, replace(code, refusal=OF_LIBRARY) if is_included(path) else code)
 
 
 def refuse_masked(source: Source, found: Iterable[tuple[Location, str]]) -> None:
@@ -64,7 +72,7 @@ def refuse_masked(source: Source, found: Iterable[tuple[Location, str]]) -> None
         raise ScenarioError(mistakes)
 
 
-def load_source(source: Source, path: Path) -> Scenario:
+def load_source(source: Source, path: Path, code: CodeAccess = NO_CODE) -> Scenario:
     """Return the plan of a merged source; raises ScenarioError with every mistake in its place."""
     mistakes = [source.tell(place, message) for place, message in islice(size_findings(source.data), _MOST_TOLD)]
     if mistakes:  # nothing else is checked: that could take very long
@@ -79,12 +87,37 @@ def load_source(source: Source, path: Path) -> Scenario:
         found = shape_mistakes(error, ScenarioModel, source.tell, source.data)
         mistakes += [each for each in found if not (each.path.startswith("cohorts") and is_nameless(source.data))]
     mistakes += _checked(source, path.parent)
+    named = {} if model is None else {name: part.behaviour for name, part in model.cohorts.items() if part.behaviour}
+    mistakes += [
+        source.tell(_place(cohort), why) for cohort, name in named.items() if (why := code.refuses(name)) is not None
+    ]
     mistakes = _without_quotes(source, mistakes)
     if mistakes or model is None:
         raise ScenarioError(list(dict.fromkeys(mistakes)))
     name = model.name or name_of(path)
     plan = plan_scenario(model, name=name, source=path, data=source.data)
+    if named:
+        plan = _with_behaviours(plan, named, source, code)
     return replace(plan, warnings=_warnings(source, model, plan))
+
+
+def _place(cohort: str) -> Location:
+    return ("cohorts", cohort, "behaviour")
+
+
+def _with_behaviours(plan: Scenario, named: Mapping[str, str], source: Source, code: CodeAccess) -> Scenario:
+    """Import the classes of the cohorts, once all else is in order. Raises ScenarioError."""
+    mistakes: list[Mistake] = []
+    found: dict[str, type[Behaviour]] = {}
+    for cohort, name in named.items():
+        try:
+            found[cohort] = code.class_of(name, source.document.file.parent)
+        except UnitError as error:
+            mistakes.append(source.tell(_place(cohort), str(error)))
+    if mistakes:
+        raise ScenarioError(mistakes)
+    cohorts = tuple(replace(each, behaviour=found.get(each.name, each.behaviour)) for each in plan.cohorts)
+    return replace(plan, cohorts=cohorts)
 
 
 def _without_quotes(source: Source, mistakes: list[Mistake]) -> list[Mistake]:

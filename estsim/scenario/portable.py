@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from estsim.scenario.behaviours import NO_CODE, CodeAccess
 from estsim.scenario.document import Document, parse_document, plain_copy
 from estsim.scenario.loader import load_source, refuse_masked
 from estsim.scenario.plan import Scenario
@@ -32,7 +33,7 @@ def fingerprint(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def load_portable(text: str, *, source: Path, own: Scenario | None = None) -> Scenario:
+def load_portable(text: str, *, source: Path, own: Scenario | None = None, code: CodeAccess = NO_CODE) -> Scenario:
     """Read the text of another process; its paths are relative to the folder of ``source``.
 
     A password that is masked is taken from the same place of ``own``. Raises ScenarioError, also where it is not there.
@@ -42,7 +43,7 @@ def load_portable(text: str, *, source: Path, own: Scenario | None = None) -> Sc
     read = Source(Document(source, document.root), data)
     cohorts = data.get("cohorts") if isinstance(data, dict) else None
     refuse_masked(read, masked_findings(cohorts or {}, ("cohorts",)))  # those of the sandbox are its own business
-    return load_source(read, source)
+    return load_source(read, source, code)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape

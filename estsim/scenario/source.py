@@ -106,6 +106,7 @@ class Overrides:
     workers: str | None = None
     set: tuple[tuple[str, str], ...] = ()
     strict: bool = False  # no threshold takes a thin pass
+    behaviours: tuple[tuple[str, str], ...] = ()  # classes by the names of cohorts, as the key ``behaviour`` has them
 
 
 @dataclass(slots=True)
@@ -192,8 +193,7 @@ def _is_distribution(value: object) -> bool:
 def overridden(document: Document, overrides: Overrides) -> Source:
     """Return a file's data with the overrides in it and the defaults merged. Raises UsageError for a bad option."""
     source = Source(document, plain_copy(document.root.value))
-    for key, text in overrides.set:
-        _apply(source, key, text)
+    _apply_all(source, overrides)
     if overrides.duration is not None:
         source.set(("duration",), overrides.duration, f"--duration {overrides.duration}")
     if overrides.seed is not None:
@@ -218,9 +218,15 @@ def overridden(document: Document, overrides: Overrides) -> Source:
     return source
 
 
-def _apply(source: Source, key: str, text: str) -> None:
+def _apply_all(source: Source, overrides: Overrides) -> None:
+    for key, text in overrides.set:
+        _apply(source, location_of(key), value_of(key, text), option_of(key, text))
+    for cohort, name in overrides.behaviours:
+        _apply(source, ("cohorts", cohort, "behaviour"), name, f"behaviours={{{cohort!r}: {name}}}")
+
+
+def _apply(source: Source, at: Location, value: object, option: str) -> None:
     """Set what an option says, or keep what is wrong with its place."""
-    at, value, option = location_of(key), value_of(key, text), option_of(key, text)
     if (wrong := nowhere(at, source.data)) is not None:
         source.mistakes.append(source.document.mistake(at, f"{wrong}, from {option}"))
     else:

@@ -58,6 +58,16 @@ def enroll_operation(value: object) -> object:
     return value
 
 
+def behaviour_class(value: object) -> object:
+    """Return the name of a class, as ``mypkg.mod:Class``; whether there is one, the loader says."""
+    if value is None:
+        return None
+    module, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise UnitError(f"expected a Python class, such as mypkg.mod:Class (got {shown(value)})")
+    return value
+
+
 def ramp(value: object) -> object:
     """Return the two rates of ``0/s..50/s``, per second; a ramp may also go down."""
     if value is None:
