@@ -20,6 +20,7 @@ _SHORTAGES = {
     errno.EDQUOT: "disk space",
     errno.EAGAIN: _PROCESSES,  # of fork; no socket of ours is read before it is ready
 }
+BEHAVIOUR = "behaviour "  # how the kind of an error begins that is a user's class's, and no bug of estsim
 SHORTAGES = frozenset(_SHORTAGES.values())
 _MOST_TOLD = 500  # mistakes of one file; whoever has more will come again anyway
 
@@ -99,14 +100,13 @@ class IllegalTransition(EstsimError):  # noqa: N818 - the name of the idea, as i
 class BehaviourFailed(EstsimError):  # noqa: N818 - reads as the event it is
     """A user's behaviour class that raised, or returned what is no answer: a bug of the user's, which stops a device.
 
-    ``name`` is the class as a scenario names it, ``place`` the file, line and method, ``reason`` what it did.
+    ``name`` is the class as a scenario names it, ``reason`` what it did, ``place`` the file, line and method.
     """
 
     def __init__(self, name: str, place: str, reason: str) -> None:
-        self.name = name
+        self.kind = f"{BEHAVIOUR}{name}: {reason}"
         self.place = place
-        self.reason = reason
-        super().__init__(f"behaviour {name}: {reason} at {place}")
+        super().__init__(f"{self.kind} at {place}")
 
 
 class Phase(StrEnum):

@@ -14,6 +14,8 @@ import pytest
 import trio
 
 import estsim
+from estsim.device.behaviour import Draw
+from estsim.device.policy import Policy
 from estsim.errors import ScenarioError, UsageError
 from estsim.figures.exits import Exit
 from estsim.figures.snapshot import RunStage, Snapshot
@@ -247,3 +249,47 @@ def test_the_examples_of_the_docs_run(tmp_path: Path) -> None:
     assert example("slowest_exchanges", str(folder), cwd=tmp_path).count(" ms  device ") == 5
     narrow, _, wide = (int(line.split()[2]) for line in example("compare_spreads", cwd=tmp_path).splitlines())
     assert narrow > wide
+    obedient, patient, ran = example("patient_devices", str(tmp_path / "patient"), cwd=tmp_path).splitlines()
+    assert int(obedient.split()[1]) > int(patient.split()[1])
+    assert ran == "passed"
+
+
+class Hasty(estsim.Behaviour):
+    """Polls ten times as often as it was told to."""
+
+    def deferral_wait(self, retry_after_s: float | None, deferrals: int, draw: Draw) -> float:
+        """Return a tenth."""
+        return super().deferral_wait(retry_after_s, deferrals, draw) / 10
+
+
+def test_a_behaviour_is_given_by_cohort() -> None:
+    """It is loaded with the scenario, and played in virtual time too."""
+    obedient = estsim.forecast(estsim.load_scenario("deferral-herd", devices=20))
+    scenario = estsim.load_scenario("deferral-herd", devices=20, behaviours={"meters": Hasty})
+    assert "behaviour: test_api:Hasty" in scenario.resolved
+    assert estsim.forecast(scenario).ended_s < obedient.ended_s / 2
+
+
+def test_a_behaviour_that_a_file_names_needs_leave(fleet: Path) -> None:
+    """The option is named as the API has it."""
+    fleet.write_text(FLEET.replace("renew: off", "renew: off, behaviour: 'test_api:Hasty'"), encoding="utf-8")
+    with pytest.raises(ScenarioError, match="names Python code: add allow_code=True to import it"):
+        estsim.load_scenario(fleet)
+    (cohort,) = estsim.load_scenario(fleet, allow_code=True).cohorts
+    assert cohort.behaviour is Hasty
+
+
+def test_behaviours_that_cannot_be_used_are_refused(fleet: Path) -> None:
+    """By argument, by cohort, and where worker processes could not import them."""
+
+    class Local(estsim.Behaviour):
+        """Is nowhere to be found."""
+
+    for wrong in ([Hasty], {"meters": int}, {"meters": Hasty(Policy())}, {3: Hasty}):
+        with pytest.raises(UsageError, match="behaviours: expected a mapping of names to subclasses of Behaviour"):
+            estsim.load_scenario(fleet, behaviours=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ScenarioError, match="there is no cohort 'metres'"):
+        estsim.load_scenario(fleet, behaviours={"metres": Hasty})
+    assert estsim.load_scenario(fleet, behaviours={"meters": Local}).cohorts[0].behaviour is Local
+    with pytest.raises(UsageError, match="worker processes cannot import test_api:Local: define it in a module"):
+        estsim.load_scenario(fleet, behaviours={"meters": Local}, workers=2)

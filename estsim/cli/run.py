@@ -81,7 +81,7 @@ def run(
     \b
     Exit codes:
       0    passed
-      1    internal error of estsim; errors.log has the traceback
+      1    internal error of estsim, or an error in a behaviour class; errors.log has the traceback
       2    invalid scenario or options
       3    a threshold failed or could not be evaluated
       4    the load generator was the bottleneck: the figures do not describe the server

@@ -8,6 +8,7 @@ from estsim.figures.summary import PhaseSummary, Summary, requests_of
 from estsim.figures.summary_blocks import DeferralSummary, InternalErrorsSummary, InternalErrorSummary, ThresholdSummary
 from estsim.figures.text import ABSENT, clean, count, duration, percent, quantity, ratio
 from estsim.figures.thresholds import NOT_JUDGED
+from estsim.record.internal_errors import is_of_behaviour
 
 WRONGLY_ISSUED: Final = "issued certificates to devices it should have refused"
 HELD: Final = "passed"
@@ -46,7 +47,14 @@ def _with_internal_errors(errors: InternalErrorsSummary | None) -> str:
     effect = (
         f"it stopped {quantity(stopped, 'device')}, missing from the figures" if stopped else "no device was affected"
     )
-    return f"Internal error of estsim: {effect}. The run is not judged; see errors.log for the traceback."
+    of = "Error in a behaviour class, not in estsim" if is_of_behaviours(errors) else "Internal error of estsim"
+    return f"{of}: {effect}. The run is not judged; see errors.log for the traceback."
+
+
+def is_of_behaviours(errors: InternalErrorsSummary | None) -> bool:
+    """Say whether all errors are those of a user's behaviour classes, and none is a bug of estsim."""
+    kinds = errors.kinds if errors else ()
+    return bool(kinds) and all(is_of_behaviour(kind.error) for kind in kinds)
 
 
 def internal_errors(summary: Summary) -> tuple[str, ...]:

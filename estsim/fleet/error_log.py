@@ -14,7 +14,7 @@ from typing import Final
 from estsim import __version__
 from estsim.errors import UsageError, shortage
 from estsim.record.exceptions import Secrets
-from estsim.record.internal_errors import InternalErrors, told
+from estsim.record.internal_errors import InternalErrors, request, titled, told
 
 ERRORS_LOG: Final = "errors.log"
 
@@ -59,9 +59,10 @@ class ErrorLog:
         """Return the line for the user; None where there was no error."""
         if not self.errors.count:
             return None
-        first = next(iter(self.errors.kinds.values()), None)
-        where = f"no traceback: {self.lost}" if self.lost else f"tracebacks: {self.path}; please report them"
-        return f"{told(self.errors.count, self.errors.devices, str(first))}; {where}"
+        first = self.errors.foremost()
+        todo = request(first).replace("report it", "report them")
+        where = f"no traceback: {self.lost}" if self.lost else f"tracebacks: {self.path}; {todo}"
+        return f"{told(self.errors.count, self.errors.devices, first)}; {where}"
 
 
 def told_elsewhere(bug: BaseException, secrets: Secrets) -> str:
@@ -74,7 +75,8 @@ def told_elsewhere(bug: BaseException, secrets: Secrets) -> str:
     errors = InternalErrors(secrets)
     errors.note(bug, at_ns=0)
     kind = next(iter(errors.kinds.values()))
-    return f"internal error of estsim: {kind}; {_written_elsewhere(errors.log(__version__))}"
+    where = _written_elsewhere(errors.log(__version__))
+    return f"{titled(str(kind))}; {where}; {request(str(kind))}"
 
 
 def _written_elsewhere(text: str) -> str:
@@ -84,7 +86,7 @@ def _written_elsewhere(text: str) -> str:
             file.write(text)
     except OSError as error:
         return f"cannot write its traceback: {error.strerror}"
-    return f"traceback: {path}; please report it"
+    return f"traceback: {path}"
 
 
 def write_private(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 import estsim
+from estsim.errors import BehaviourFailed
 
 MAX_TRACE: Final = 8_000  # characters of a traceback
 MAX_LINE: Final = 300  # characters of a line, and of a message
@@ -36,6 +37,8 @@ _CUT: Final = "  (earlier lines omitted)\n"
 
 def described(error: BaseException) -> tuple[str, str]:
     """Return the kind of an exception: its type, and where it was raised."""
+    if isinstance(error, BehaviourFailed):
+        return line_of(error.kind), line_of(error.place)
     try:
         return _name(error), _place(error)
     except Exception:  # noqa: BLE001 - whatever a foreign class does when it is asked

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from estsim.errors import SHORTAGES, leaves, shortage
+from estsim.errors import BEHAVIOUR, SHORTAGES, leaves, shortage
 from estsim.record.exceptions import MAX_TRACE, Secrets, described, line_of, traced
 from estsim.units import counted
 
@@ -141,10 +141,7 @@ class InternalErrors:
         found = [*self.kinds.values()]
         further = f" ({self.unlisted} of other kinds)" if self.unlisted else ""
         what = f"{counted(self.count, 'internal error')} of {counted(len(found), 'kind')}{further}"
-        lines = [
-            f"estsim {version}: {what}; {counted(self.devices, 'device')} stopped.",
-            "These are bugs in estsim, not in the server. Please report them and attach this file.",
-        ]
+        lines = [f"estsim {version}: {what}; {counted(self.devices, 'device')} stopped.", *self._whose()]
         for number, kind in enumerate(found, start=1):
             numbers = ", ".join(map(str, kind.numbers))
             more = ", ..." if kind.devices > len(kind.numbers) else ""
@@ -152,6 +149,19 @@ class InternalErrors:
             times = "once" if kind.count == 1 else f"{kind.count} times, first"
             lines += ["", f"[{number}] {kind}", f"{times} at {kind.first_ns / 1e9:.3f} s of the run{who}", kind.trace]
         return "\n".join(lines) + "\n"
+
+    def _whose(self) -> list[str]:
+        own = [is_of_behaviour(kind.error) for kind in self.kinds.values()]
+        lines = ["A behaviour's errors are bugs in the scenario's Python class, not in estsim."] if any(own) else []
+        if not own or not all(own):
+            which = "The other errors" if any(own) else "These"
+            lines.append(f"{which} are bugs in estsim, not in the server. Please report them and attach this file.")
+        return lines
+
+    def foremost(self) -> str:
+        """Return the kind that a single line is about: the first that is a bug of ours, otherwise the first."""
+        ours = (kind for kind in self.kinds.values() if not is_of_behaviour(kind.error))
+        return str(next(ours, next(iter(self.kinds.values()), None)))
 
     # -- between processes
 
@@ -187,7 +197,22 @@ class InternalErrors:
 def told(count: int, devices: int, first: str) -> str:
     """Return the sentence for people; ``first`` is the first kind, in a line."""
     struck = f"{counted(devices, 'device')} stopped, the others continued" if devices else "no device was stopped"
-    return f"internal error of estsim: {first}{f' and {count - 1} more' if count > 1 else ''}; {struck}"
+    return f"{titled(first)}{f' and {count - 1} more' if count > 1 else ''}; {struck}"
+
+
+def is_of_behaviour(error: str) -> bool:
+    """Say whether an error is one of a user's behaviour class, and no bug of estsim."""
+    return error.startswith(BEHAVIOUR)
+
+
+def titled(error: str) -> str:
+    """Return an error with what it is an error of."""
+    return f"error in {error}" if is_of_behaviour(error) else f"internal error of estsim: {error}"
+
+
+def request(error: str) -> str:
+    """Return what a user is to do about an error."""
+    return "the error is in the behaviour's code, not in estsim" if is_of_behaviour(error) else "please report it"
 
 
 def _whole(number: Any) -> int:  # noqa: ANN401 - what msgpack brings

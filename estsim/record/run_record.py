@@ -18,7 +18,7 @@ from typing import Final
 
 from estsim.errors import StoreError
 from estsim.record.book import TallyBook
-from estsim.record.internal_errors import INTERNAL_ERROR, InternalErrors
+from estsim.record.internal_errors import INTERNAL_ERROR, InternalErrors, is_of_behaviour
 from estsim.record.per_second import PerSecond
 from estsim.record.recorder import Recorder
 from estsim.record.rows import FleetStates
@@ -95,7 +95,11 @@ class RunRecord:
     def merge_errors(self, errors: InternalErrors) -> None:
         """Add the bugs of ours that a process has met."""
         for kind in self.internal_errors.merge(errors):
-            self.mark(kind.first_ns, f"internal error: {kind}", kind=INTERNAL_ERROR)
+            self.mark(
+                kind.first_ns,
+                f"error in {kind}" if is_of_behaviour(kind.error) else f"internal error: {kind}",
+                kind=INTERNAL_ERROR,
+            )
         for what, at_ns in self.internal_errors.shortages.items():
             if what not in self._shortages:
                 self._shortages.add(what)

@@ -18,6 +18,7 @@ from estsim.figures.summary_text import (
     WRONGLY_ISSUED,
     headline,
     internal_errors,
+    is_of_behaviours,
     metric_text,
     saturation_sentence,
     verdict_sentence,
@@ -36,6 +37,7 @@ _BADGES: Final = {"passed": "good", "failed": "bad", "error": "bad", "unreachabl
 _MACHINE: Final = {"cpu": "CPU", "cores": "cores", "os": "operating system", "python": "Python", "openssl": "OpenSSL"}
 _UPPER: Final[tuple[Level, ...]] = ("p90", "p99")
 _BUGS: Final = "Internal errors of estsim; see errors.log for the tracebacks"
+_OF_BEHAVIOURS: Final = "Errors in a behaviour class, not in estsim; see errors.log for the tracebacks"
 _NOTHING: Final = '<p id="nothing">No device sent a request, so there is nothing to draw.</p>'
 _OFFERED: Final = (
     "An intended start is the planned time of an enrolment, whether or not the device could start it then. "
@@ -122,7 +124,8 @@ def _verdict(report: RunReport) -> str:
     )
     bugs = "".join(f"<li>{plain(error)}</li>" for error in internal_errors(judged))
     if bugs:
-        findings += f'<div class="findings" id="internal-errors"><h3>{_BUGS}</h3><ul>{bugs}</ul></div>\n'
+        title = _OF_BEHAVIOURS if is_of_behaviours(judged.internal_errors) else _BUGS
+        findings += f'<div class="findings" id="internal-errors"><h3>{title}</h3><ul>{bugs}</ul></div>\n'
     rows = sections.judged_rows(judged, {} if report.summary is not None else report.not_judged)
     listed = table("thresholds", ("", "threshold", "result"), rows, texts=3) if rows else ""
     return f'<section class="verdict">\n<p id="verdict">{badge} {plain(sentence)}</p>\n{findings}{listed}</section>'

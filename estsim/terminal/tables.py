@@ -22,7 +22,15 @@ from estsim.figures.summary_blocks import (
     SaturationSummary,
     TimeToCertificate,
 )
-from estsim.figures.summary_text import WRONGLY_ISSUED, cells, internal_errors, metric_text, rate, whole_run
+from estsim.figures.summary_text import (
+    WRONGLY_ISSUED,
+    cells,
+    internal_errors,
+    is_of_behaviours,
+    metric_text,
+    rate,
+    whole_run,
+)
 from estsim.figures.text import PARTS, clean, count, duration, mebibytes, milliseconds, percent, quantity, words
 from estsim.record.error_kinds import OTHERS, reason
 from estsim.record.statistic import Level, Statistic
@@ -53,6 +61,7 @@ _QUANTILES: Final[tuple[Level, ...]] = ("p50", "p90", "p99", "max")
 _NAME: Final = 15  # cells of the name of a phase
 _COLUMNS: Final = (("length", 9), ("requests", 12), ("requests/s", 12), ("certificates", 14), ("certificates/s", 16))
 _REPORT_THEM: Final = "please report them with errors.log"
+_OF_BEHAVIOURS: Final = "in a behaviour class, not in estsim; see errors.log"
 _AT_LOW_RATES: Final = "CPU per enrolment is higher at low rates: an idle event loop also uses CPU"
 
 
@@ -73,7 +82,13 @@ def final_tables(summary: Summary, *, results: Path | None, width: int, report: 
         _certificates(summary, width),
         _deferral(summary.deferral, width),
         _paragraphs("FINDINGS", [f"the server {WRONGLY_ISSUED}"], summary.certificates.findings, width, style=ALARM),
-        _paragraphs("INTERNAL ERRORS", [_REPORT_THEM], internal_errors(summary), width, style=ALARM),
+        _paragraphs(
+            "INTERNAL ERRORS",
+            [_OF_BEHAVIOURS if is_of_behaviours(summary.internal_errors) else _REPORT_THEM],
+            internal_errors(summary),
+            width,
+            style=ALARM,
+        ),
         _paragraphs("NOTICES", [], summary.run.notices, width),
         _generator(summary.generator, summary.run.workers, width),
         _fleet(summary.fleet, width),

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from estsim.figures.text import ABSENT, PARTS, clean, duration, percent
+from estsim.record.internal_errors import titled
 from estsim.record.sample import Enrolment, InternalErrorRow, Sample
 from estsim.terminal.ink import ALARM, CAUTION, GOOD, PLAIN, QUIET, STRONG, Line, hanging, ink, left, right, wrap
 
@@ -56,7 +57,7 @@ def timeline(about: About, exchanges: Sequence[Sample], enrolments: Sequence[Enr
     for number in sorted(samples):
         _write_enrolment(writer, by_number.get(number), sorted(samples[number], key=lambda sample: sample.attempt))
     for error in about.met[:1]:
-        writer.at(error.at_ns, f"stopped by an internal error of estsim: {error.error}", ALARM)
+        writer.at(error.at_ns, f"stopped by an {titled(error.error)}", ALARM)
         writer.field("location", error.place)
     return writer.lines
 
