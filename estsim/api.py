@@ -21,7 +21,6 @@ import trio
 from estsim import arguments
 from estsim.device.behaviour import Behaviour
 from estsim.device.custom_behaviour import name_of
-from estsim.engine.result import RunResult
 from estsim.engine.run import Run, RunOptions
 from estsim.errors import UsageError
 from estsim.figures.exits import Exit
@@ -29,6 +28,7 @@ from estsim.figures.forecast import Forecast
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.figures.summary import Summary
 from estsim.fleet.permission import require_permission
+from estsim.fleet.results import RunResult
 from estsim.record.reading import Table, columns_of, nested_values, stream
 from estsim.record.reading import open_run as open_store
 from estsim.record.run_reader import RunReader

@@ -168,6 +168,7 @@ class Rig:
     fleet: Fleet
     clock: RunClock
     wire: ServerAccess
+    scenario: Scenario
     runs: list[CohortRun] = field(default_factory=list)
 
 
@@ -215,7 +216,7 @@ def rig(
     ledger = Ledger(recorder, clock)
     shard = Shard(fleet, ExchangeTask(wire, ledger, clock, request_ids=request_ids("t")), ledger, clock)
     recorder.shard = shard
-    return Rig(shard, recorder, fleet, clock, wire, runs)
+    return Rig(shard, recorder, fleet, clock, wire, plan, runs)
 
 
 @dataclass(frozen=True)

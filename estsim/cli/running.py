@@ -18,7 +18,6 @@ from estsim.cli.options import settings_of
 from estsim.cli.report import report_of_run
 from estsim.cli.run import RunRequest
 from estsim.cli.suspension import lending_screen
-from estsim.engine.result import RunResult
 from estsim.engine.run import Run, RunOptions
 from estsim.errors import EstsimError, PreflightError, noting
 from estsim.figures.exits import Exit
@@ -26,6 +25,7 @@ from estsim.figures.verdict import Ending
 from estsim.fleet.demands import secrets_of
 from estsim.fleet.permission import require_permission
 from estsim.scenario.behaviours import code_access
+from estsim.fleet.results import RunResult
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario

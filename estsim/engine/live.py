@@ -10,17 +10,12 @@ import trio
 
 from estsim.engine.loop_monitor import LoopMonitor
 from estsim.engine.timetable import Timetable
-from estsim.errors import StoreError, noting
+from estsim.errors import noting
 from estsim.figures.snapshot import RunStage, Snapshot
-from estsim.fleet.clock import RunClock
-from estsim.fleet.error_log import ErrorLog
-from estsim.fleet.records import noting_by
+from estsim.fleet.active_run import ActiveRun
 from estsim.fleet.stop_signals import insists, stop_signals
 from estsim.record.generator_totals import GeneratorTotals
-from estsim.record.run_record import RunRecord
-from estsim.record.salvage import save
 from estsim.record.sample import FleetReading, GeneratorReading
-from estsim.record.store import RunStore
 
 _WRITE_S: Final = 0.5  # acknowledged rows are at most this old, so that a kill costs less than a second
 _SHOW_S: Final = 0.5
@@ -79,45 +74,34 @@ class Live:
     """A fleet with the services of a run.
 
     The end comes by settling, by time, by a signal, by a threshold that may end the run, or by a disk that stays full.
+    ``elsewhere`` says that workers play the fleet: their loops are watched there, and this process is no part of them.
     """
 
     def __init__(
         self,
-        *,
+        run: ActiveRun,
         force: Force,
-        record: RunRecord,
-        store: RunStore,
-        clock: RunClock,
-        log: ErrorLog,
+        *,
         interrupts: Interrupts,
-        snapshot: Callable[[RunStage], Snapshot],
         show: Callable[[Snapshot], None],
         timetable: Timetable | None = None,
-        broken: Callable[[int], bool] | None = None,
         elsewhere: bool = False,
     ) -> None:
+        self._run = run
         self._force = force
         self._timetable = timetable
-        self._record = record
-        self._store = store
-        self._log = log
-        self._clock = clock
-        self._note = noting_by(clock, record.own)
         self._interrupts = interrupts
-        self._snapshot = snapshot
         self._show = show
-        self._broken = broken  # asked each second whether the run has to end, at a time of its clock in nanoseconds
-        self._stage = RunStage.RUNNING
         self._turn = Lock()  # of who shows something
         self._over = False
-        self._elsewhere = elsewhere  # the fleet: its loops are watched there, and this process is no part of them
-        self._loop_monitor = LoopMonitor(
-            clock, lambda: force.in_flight, _unheard if elsewhere else record.own.generator
-        )
+        self._elsewhere = elsewhere
+        heard = _unheard if elsewhere else run.record.own.generator
+        self._loop_monitor = LoopMonitor(run.clock, lambda: force.in_flight, heard)
         self._fleet_scope = trio.CancelScope()
 
-    async def run(self, *, duration_s: float, until_settled: bool) -> None:
+    async def run(self) -> None:
         """Let the fleet live; returns when its last exchange has ended and been recorded."""
+        scenario = self._run.scenario
         async with trio.open_nursery() as services:
             if not self._elsewhere:
                 services.start_soon(self._serve, self._loop_monitor.beat)
@@ -126,25 +110,24 @@ class Live:
                 await services.start(self._timetable.run)
             services.start_soon(self._write)
             services.start_soon(self._draw)
-            services.start_soon(self._stop_after, duration_s)
+            services.start_soon(self._stop_after, scenario.duration_s)
             services.start_soon(self._stop_on_signal)
-            if self._broken is not None:
-                services.start_soon(self._serve, partial(self._stop_when_broken, self._broken))
+            services.start_soon(self._serve, self._stop_when_broken)
             with self._fleet_scope:
-                await self._force.run(until_settled=until_settled)
+                await self._force.run(until_settled=scenario.until_settled)
             services.cancel_scope.cancel()
         for last in (self._read_fleet, self._loop_monitor.take, self._show_the_end):
-            with noting(self._note):
+            with noting(self._run.note):
                 last()
 
     async def _serve(self, service: Callable[[], Awaitable[None]]) -> None:
         """Let a service go on until the end; one that meets a bug of ours ends alone, and the verdict says so."""
-        with noting(self._note):
+        with noting(self._run.note):
             await service()
 
     def _read_fleet(self) -> None:
         if not self._elsewhere:
-            self._record.own.fleet(self._force.reading())
+            self._run.record.own.fleet(self._force.reading())
 
     def totals(self) -> GeneratorTotals:
         """Return what the run has cost this process."""
@@ -152,12 +135,12 @@ class Live:
 
     def _stop(self) -> None:
         """Begin nothing more; what is under way may end within the drain."""
-        self._stage = RunStage.DRAINING
+        self._run.stage = RunStage.DRAINING
         self._force.stop()
         self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + self._force.drain_s)
 
     async def _stop_after(self, duration_s: float) -> None:
-        await trio.sleep(max(0.0, duration_s - self._clock.now_s()))
+        await trio.sleep(max(0.0, duration_s - self._run.clock.now_s()))
         self._stop()
 
     async def _stop_on_signal(self) -> None:
@@ -166,10 +149,10 @@ class Live:
         await self._interrupts.at_once.wait()
         self._fleet_scope.cancel()
 
-    async def _stop_when_broken(self, broken: Callable[[int], bool]) -> None:
+    async def _stop_when_broken(self) -> None:
         while True:
             await trio.sleep(_ASK_S)
-            if broken(max(0, self._clock.now_ns())):
+            if self._run.is_broken():
                 self._stop()
                 return
 
@@ -177,47 +160,31 @@ class Live:
         failures = 0
         while True:
             await trio.sleep(_WRITE_S)
-            written = False
-            with noting(self._note):
-                written = await self._write_batch()
-            with noting(self._note):
+            written = await self._run.write(_in_thread)
+            with noting(self._run.note):
                 await self._settle()
             failures = 0 if written else failures + 1
             if failures == _PATIENCE_WITH_DISK:
                 self._stop()
 
-    async def _write_batch(self) -> bool:
-        """Write what has come, as far as it is sound; returns whether that went well."""
-        batch, errors = self._record.take_batch(), self._log.text()
-        with trio.CancelScope(shield=True):  # a batch that was taken is written
-            await trio.to_thread.run_sync(self._log.write, errors)
-            try:
-                met = await trio.to_thread.run_sync(save, self._store, batch)
-            except StoreError as error:
-                self._record.keep(batch, error)
-                return False
-        for bug in met:
-            self._note(bug)
-        return True
-
     async def _settle(self) -> None:
         """Add up what came, giving way between its parts."""
-        for _ in self._record.book.settle():
+        for _ in self._run.record.book.settle():
             await trio.lowlevel.checkpoint()
 
     async def _draw(self) -> None:
         """Show where the run stands; a bug of ours in that is noted, and after a second one nothing more is shown."""
         strikes = 0
         while True:
-            with noting(self._note):
+            with noting(self._run.note):
                 self._read_fleet()
             if strikes < _DRAWING_STRIKES:
                 strikes += 1
-                with noting(self._note):
-                    snapshot = self._snapshot(self._stage)
+                with noting(self._run.note):
+                    snapshot = self._run.snapshot()
                     await trio.to_thread.run_sync(self._show_next, snapshot, abandon_on_cancel=True)  # may be slow
                     strikes -= 1
-            with noting(self._note):
+            with noting(self._run.note):
                 await self._settle()
             await trio.sleep(_SHOW_S)
 
@@ -232,7 +199,7 @@ class Live:
         self._over = True
         had_turn = self._turn.acquire(timeout=_SHOW_S)
         try:
-            self._show(self._snapshot(RunStage.DONE))
+            self._show(self._run.snapshot(RunStage.DONE))
         finally:
             if had_turn:
                 self._turn.release()
@@ -240,3 +207,11 @@ class Live:
 
 def _unheard(_: GeneratorReading) -> None:
     """Take a reading that says nothing of the fleet."""
+
+
+async def _in_thread(act: Callable[[], list[Exception]]) -> list[Exception]:
+    """Write in a thread; a batch that was taken is written, whatever is cancelled meanwhile."""
+    met: list[Exception] = []
+    with trio.CancelScope(shield=True):
+        met += await trio.to_thread.run_sync(act)
+    return met

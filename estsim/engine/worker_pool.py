@@ -21,17 +21,14 @@ import trio
 from estsim.engine.pipe import Pipe
 from estsim.engine.shard import DRAIN_S
 from estsim.errors import EstsimError, InternalFailure, UsageError, noting
+from estsim.fleet.active_run import ActiveRun
 from estsim.fleet.assignment import Assignment
 from estsim.fleet.clock import RunClock
-from estsim.fleet.losses import Losses
 from estsim.fleet.own_processes import how_it_ended
-from estsim.fleet.part import Part
-from estsim.record.generator_totals import GeneratorTotals, totals_of
+from estsim.fleet.workers import Worker
 from estsim.record.internal_errors import InternalErrors
-from estsim.record.run_record import RunRecord
 from estsim.record.sample import FleetReading
 from estsim.record.worker_report import unpack
-from estsim.scenario.plan import Scenario
 
 _LEAD_S: Final = 0.2  # for the order to begin to reach everybody
 _GRACE_S: Final = 5.0  # beyond the drain of the workers, for their last worker reports
@@ -46,8 +43,7 @@ _UNCAUGHT: Final = 1  # what Python exits with at an exception that nobody takes
 class _PoolWorker:
     """One worker process."""
 
-    number: int
-    part: Part
+    worker: Worker
     process: trio.Process
     pipe: Pipe
     words: Path  # what it writes on stderr
@@ -58,22 +54,24 @@ class _PoolWorker:
     gone: bool = False
     has_told_of_bug: bool = False
     heard_s: float = 0.0  # by trio's clock
-    totals: GeneratorTotals | None = None
+
+    @property
+    def number(self) -> int:
+        """Its place among the workers."""
+        return self.worker.number
 
 
 @dataclass(slots=True)
 class WorkerPool:
-    """Plays the fleet in several processes. Made by :func:`crew_of`."""
+    """Plays the fleet in several processes. Made by :func:`worker_pool_of`."""
 
-    scenario: Scenario
-    record: RunRecord
-    losses: Losses
+    active: ActiveRun
     nursery: trio.Nursery
     worker_processes: list[_PoolWorker] = field(default_factory=list)
     ramp_s: float = 0.0
     drain_s: float = DRAIN_S + _GRACE_S
     hearing: trio.CancelScope = field(default_factory=lambda: trio.CancelScope(shield=True))
-    _clock: RunClock | None = None
+    _has_begun: bool = False
     _failed: EstsimError | None = None
     _changed: trio.Event = field(default_factory=trio.Event)
 
@@ -97,7 +95,7 @@ class WorkerPool:
 
     async def begin(self, clock: RunClock) -> None:
         """Tell all when it begins."""
-        self._clock = clock
+        self._has_begun = True
         for worker_process in self.worker_processes:
             await worker_process.pipe.send("begin", [clock.mono_epoch_ns, clock.wall_epoch_s])
 
@@ -118,25 +116,12 @@ class WorkerPool:
 
     def reading(self) -> FleetReading:
         """Say where the fleet stands, as last heard."""
-        return self.record.fleet_reading
+        return self.active.record.fleet_reading
 
     def held(self, number: int, held_s: float) -> None:
         """Tell all that an operator has let a mark pass."""
         for worker_process in self._at_work():
             self._order(worker_process, "held", [number, held_s])
-
-    def totals(self, own: GeneratorTotals) -> GeneratorTotals:
-        """Return what the run cost, in all its processes. Of a lost worker the cost is not known, and not in it."""
-        return totals_of(
-            [
-                own,
-                *(
-                    worker_process.totals
-                    for worker_process in self.worker_processes
-                    if worker_process.totals is not None
-                ),
-            ]
-        )
 
     # -- what is heard
 
@@ -151,7 +136,7 @@ class WorkerPool:
         """Take what a worker says until it has gone; then it was done, or it is lost."""
         while (message := await worker_process.pipe.receive()) is not None:
             worker_process.heard_s = trio.current_time()
-            with noting(partial(self._miss, worker_process)):
+            with noting(partial(self.active.workers.miss, worker_process.worker)):
                 self._take(worker_process, *message)
             self._something_changed()
         with trio.move_on_after(_STOP_S):
@@ -168,14 +153,12 @@ class WorkerPool:
             case "ready", [int(made), float(lead_s)]:
                 worker_process.made, worker_process.lead_s, worker_process.ready = made, lead_s, True
             case "parcel", bytes(packed):
-                worker_report = unpack(packed)
-                worker_process.totals = worker_report.totals
-                self.record.merge(worker_process.number, worker_report)
+                self.active.workers.merge(str(worker_process.number), unpack(packed))
             case "internal_errors", [*packed]:
                 errors = InternalErrors.unpacked(packed)
-                self.record.merge_errors(errors)
+                self.active.record.merge_errors(errors)
                 worker_process.has_told_of_bug = True
-                if self._clock is None and not errors.count:
+                if not self._has_begun and not errors.count:
                     self._failed = UsageError(
                         f"worker {worker_process.number} ran out of {', '.join(errors.shortages)}"
                     )
@@ -184,32 +167,22 @@ class WorkerPool:
             case "done", _:
                 worker_process.done = True
 
-    def _miss(self, worker_process: _PoolWorker, bug: Exception) -> None:
-        """Take note of a message that could not be taken, because of a bug of ours: what it counted is nowhere."""
-        at_ns = self._now_ns
-        self.record.own.internal_error(bug, at_ns=at_ns)
-        self.losses.miss(worker_process.number, 1, at_ns=at_ns)
-
-    @property
-    def _now_ns(self) -> int:
-        return max(0, self._clock.now_ns()) if self._clock else 0
-
     def _lose(self, worker_process: _PoolWorker) -> None:
         how = how_it_ended(worker_process.process.returncode)
         if worker_process.process.returncode == _UNCAUGHT and not worker_process.has_told_of_bug:
             bug = InternalFailure(f"worker {worker_process.number} {how}: see {worker_process.words.name}")
-            self.record.own.internal_error(bug, at_ns=self._now_ns)
+            self.active.note(bug)
             worker_process.has_told_of_bug = True
-        if self._clock is None and worker_process.has_told_of_bug:
+        if not self._has_begun and worker_process.has_told_of_bug:
             self._failed = self._failed or InternalFailure(f"worker {worker_process.number} {how} before the run began")
             return
-        if self._clock is None:
+        if not self._has_begun:
             words = worker_process.words.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:]
             self._failed = self._failed or EstsimError(
                 f"worker {worker_process.number} {how} before the run began: {words}"
             )
             return
-        self.losses.lose(worker_process.number, worker_process.part, how, at_ns=self._now_ns)
+        self.active.workers.lose(str(worker_process.number), how)
 
     async def watch(self) -> None:
         """Kill a worker that has said nothing for long, for ever; a pause of our own is not its fault."""
@@ -245,18 +218,17 @@ class WorkerPool:
 
 
 @asynccontextmanager
-async def worker_pool_of(
-    scenario: Scenario, record: RunRecord, losses: Losses, assignments: list[Assignment], folder: Path
-) -> AsyncGenerator[WorkerPool, None]:
+async def worker_pool_of(active: ActiveRun, assignments: list[Assignment]) -> AsyncGenerator[WorkerPool, None]:
     """Start a worker for each assignment, and see to it that none is left at the end.
 
-    What workers write on stderr is kept in ``folder`` where there is any.
+    What workers write on stderr is kept in the run's folder where there is any.
     """
     async with trio.open_nursery() as nursery:
-        pool = WorkerPool(scenario, record, losses, nursery)
+        pool = WorkerPool(active, nursery)
         try:
             for number, assignment in enumerate(assignments):
-                pool.worker_processes.append(await _start_worker(number, assignment, scenario, folder))
+                worker = active.workers.add(str(number), assignment.part)
+                pool.worker_processes.append(await _start_worker(worker, assignment, active))
             nursery.start_soon(pool.hear_all)
             nursery.start_soon(pool.watch)
             yield pool
@@ -270,15 +242,15 @@ async def worker_pool_of(
             nursery.cancel_scope.cancel()
 
 
-async def _start_worker(number: int, assignment: Assignment, scenario: Scenario, folder: Path) -> _PoolWorker:
-    words = folder / f"worker-{number}.log"
+async def _start_worker(worker: Worker, assignment: Assignment, active: ActiveRun) -> _PoolWorker:
+    words = active.folder / f"worker-{worker.number}.log"
     with words.open("wb") as stderr:
         process = await _started(stderr)
     assert process.stdin is not None  # noqa: S101 - both are pipes
     assert process.stdout is not None  # noqa: S101
     pipe = Pipe(process.stdout, process.stdin)
-    await pipe.send("briefing", [assignment.packed(), str(scenario.source.absolute())])
-    return _PoolWorker(number, assignment.part, process, pipe, words, heard_s=trio.current_time())
+    await pipe.send("briefing", [assignment.packed(), str(active.scenario.source.absolute())])
+    return _PoolWorker(worker, process, pipe, words, heard_s=trio.current_time())
 
 
 async def _started(stderr: IO[bytes]) -> trio.Process:

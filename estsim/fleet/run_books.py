@@ -16,7 +16,6 @@ from estsim.figures.summary_builder import build_summary, summary_of_error
 from estsim.figures.thresholds import AbortWatch, Judgement
 from estsim.figures.verdict import Ending
 from estsim.fleet.demands import record_of, thresholds_of
-from estsim.fleet.losses import Losses
 from estsim.fleet.machine import machine_facts
 from estsim.fleet.notices import notices_of
 from estsim.fleet.offer import groups_offered
@@ -46,7 +45,6 @@ class RunBooks:
         self._machine = machine_facts()
         self.record = record_of(scenario)
         self.figures = LiveFigures(self.record, ports_limit=ports_limit, descriptors_limit=descriptors_limit)
-        self.losses = Losses(scenario, self.record)
         self._thresholds, demands = thresholds_of(scenario), scenario.thresholds
         watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
         self._abort_watch = AbortWatch(tuple(watched))

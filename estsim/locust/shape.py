@@ -9,7 +9,7 @@ from typing import Final
 
 from locust.shape import LoadTestShape
 
-from estsim.fleet.led_run import LedRun
+from estsim.fleet.active_run import ActiveRun
 from estsim.locust.master.curve import FIRST_TICK, Tick, curve_of, plan_ends_s, tick_to, users_at
 from estsim.locust.master.run_master import lead_of
 
@@ -28,7 +28,7 @@ class BootCurve(LoadTestShape):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Locust says no types here
-        self._played: LedRun | None = None
+        self._played: ActiveRun | None = None
         self._curve: tuple[float, ...] = ()
         self._plan_ends_s = 0.0
         self._last = FIRST_TICK
@@ -49,12 +49,12 @@ class BootCurve(LoadTestShape):
         self._last = tick_to(users_at(self._curve, run.clock.now_s()), self._last)
         return self._last
 
-    def _take_up(self, run: LedRun) -> None:
+    def _take_up(self, run: ActiveRun) -> None:
         """Begin with a run that was not there before."""
         self._played, self._last = run, FIRST_TICK
         self._curve, self._plan_ends_s = curve_of(run.scenario), plan_ends_s(run.scenario)
 
-    def _is_over(self, run: LedRun) -> bool:
+    def _is_over(self, run: ActiveRun) -> bool:
         now_s = run.clock.now_s()
         if now_s >= run.scenario.duration_s:
             _LOG.info("estsim: the scenario's duration has elapsed")

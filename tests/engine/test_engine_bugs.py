@@ -17,7 +17,6 @@ from estsim.device.policy import AfterRenewals, EnrollPolicy, Fetch, Policy, Ren
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.kept_connections import KeptConnections
 from estsim.engine.loop_monitor import LoopMonitor
-from estsim.engine.result import RunResult
 from estsim.engine.run import Run, RunOptions
 from estsim.engine.timer_queue import TimerQueue
 from estsim.est.enrolment import EnrolmentEnd
@@ -28,6 +27,7 @@ from estsim.figures.verdict import Verdict
 from estsim.fleet.exchange_context import ExchangeContext
 from estsim.fleet.kept_connection import KeptConnection
 from estsim.fleet.ledger import Ledger
+from estsim.fleet.results import RunResult
 from estsim.fleet.run_books import RunBooks
 from estsim.load.arrivals import Burst
 from estsim.record.enrolment_tally import FAILURES

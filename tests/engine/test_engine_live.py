@@ -22,8 +22,9 @@ from estsim.engine.live import Interrupts, Live
 from estsim.engine.loop_monitor import LoopMonitor
 from estsim.errors import StoreError
 from estsim.figures.snapshot import RunStage, Snapshot
+from estsim.fleet.active_run import ActiveRun
 from estsim.fleet.clock import RunClock
-from estsim.fleet.error_log import ErrorLog
+from estsim.fleet.run_books import RunBooks
 from estsim.fleet.self_monitor import HEARTBEAT_S, suspended_ns
 from estsim.load.arrivals import Even
 from estsim.record.run_reader import RunReader
@@ -56,25 +57,16 @@ class Run:
         self.store._connection.execute("PRAGMA max_page_count = 1000000")
 
 
-def run_of(made: Rig, store: RunStore) -> Run:
+def run_of(made: Rig, store: RunStore, *, duration_s: float = 60.0, until_settled: bool = False) -> Run:
     """Put the services around a fleet."""
     shown: list[Snapshot] = []
     interrupts = Interrupts()
-
-    def snapshot(stage: RunStage) -> Snapshot:
-        return made.recorder.snapshot(name="t", target="x", stage=stage, at_ns=made.clock.now_ns(), duration_s=None)
-
-    live = Live(
-        force=made.shard,
-        record=made.recorder.record,
-        store=store,
-        log=ErrorLog(store.path.parent, made.recorder.internal_errors),
-        clock=made.clock,
-        interrupts=interrupts,
-        snapshot=snapshot,
-        show=shown.append,
-    )
-    return Run(made, store, live, interrupts, shown)
+    books = RunBooks(replace(made.scenario, duration_s=duration_s, until_settled=until_settled))
+    books.record, books.figures = made.recorder.record, made.recorder.figures
+    run = ActiveRun(books, store.path.parent / "results")
+    run.store.close()
+    run.store, run.clock = store, made.clock
+    return Run(made, store, Live(run, made.shard, interrupts=interrupts, show=shown.append), interrupts, shown)
 
 
 @pytest.fixture(name="store")
@@ -86,11 +78,11 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "RunStore":
 
 
 @asynccontextmanager
-async def going(run: Run, *, duration_s: float = 60.0, until_settled: bool = False) -> AsyncIterator[None]:
+async def going(run: Run) -> AsyncIterator[None]:
     """Let it live beside the block."""
     with trio.fail_after(15):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(run.live.run, duration_s=duration_s, until_settled=until_settled))
+            nursery.start_soon(run.live.run)
             yield
 
 
@@ -185,8 +177,8 @@ async def test_a_store_that_is_gone_stops_the_run(store: RunStore) -> None:
 async def test_the_duration_is_the_end(store: RunStore) -> None:
     """Whoever has not booted by then does not; the last picture says done."""
     made = rig(closed_port(), NOWHERE, None, cohort(100, ONCE, bootstrap=NoBootstrap(), arrivals=Even(20.0)))
-    run = run_of(made, store)
-    async with going(run, duration_s=0.2):
+    run = run_of(made, store, duration_s=0.2)
+    async with going(run):
         pass
     assert 1 <= len(made.recorder.samples) <= 5
     assert made.clock.now_s() < 2.0
@@ -198,16 +190,16 @@ async def test_the_duration_is_the_end(store: RunStore) -> None:
 
 async def test_an_end_that_is_over_already_is_the_end(store: RunStore) -> None:
     """Preparing a fleet takes time; the clock was started before the run."""
-    run = run_of(unreachable(1), store)
-    async with going(run, duration_s=0.0):
+    run = run_of(unreachable(1), store, duration_s=0.0)
+    async with going(run):
         pass
     assert run.shown[-1].stage is RunStage.DONE
 
 
 async def test_a_settled_fleet_ends_before_its_time(store: RunStore) -> None:
     """Nothing is planned, so there is nothing to wait for."""
-    run = run_of(unreachable(3, ONCE), store)
-    async with going(run, until_settled=True):
+    run = run_of(unreachable(3, ONCE), store, until_settled=True)
+    async with going(run):
         pass
     assert run.made.clock.now_s() < 5.0
     assert run.shown[-1].states == {"gave_up": 3}

@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from estsim.figures.summary import read_summary
-from estsim.fleet.led_run import LedEnd
+from estsim.figures.verdict import Ending
+from estsim.fleet.error_log import ErrorLog
+from estsim.fleet.results import RunResult
 from estsim.locust.master.aftermath import make_page, tell_end
+from estsim.record.internal_errors import InternalErrors
+
+
+def ended(folder: Path, summary: dict[str, object], *lost: str) -> RunResult:
+    """Return how a run ended, by its summary."""
+    return RunResult(folder, read_summary(summary), Ending.FINISHED, ErrorLog(folder, InternalErrors()), lost=lost)
 
 
 def test_a_page_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,16 +30,12 @@ def test_a_page_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pyt
 def test_the_end_is_told_without_a_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Figures or not: a run whose figures a bug of ours has eaten has a verdict, and what was lost is told."""
     with caplog.at_level(logging.INFO):
-        tell_end(
-            LedEnd(
-                tmp_path,
-                read_summary({"thresholds": [], "verdict": "error"}),
-                ("the last rows are not in it",),
-                "a bug",
-            )
-        )
+        end = ended(tmp_path, {"thresholds": [], "verdict": "error"}, "the last rows are not in it")
+        end.log.errors.note(KeyError("a bug"), at_ns=0)
+        tell_end(end)
     said = [record.getMessage() for record in caplog.records]
-    assert said[:2] == ["estsim: a bug", "estsim: the last rows are not in it"]
+    assert said[:2] == [f"estsim: {end.log.told()}", "estsim: the last rows are not in it"]
+    assert "internal error of estsim: KeyError" in said[0]
     assert said[2].startswith("estsim: no HTML report: ")
     assert said[2].endswith(f"; to create it, run: estsim report {tmp_path}")
     assert said[3:] == [f"estsim: error; results folder: {tmp_path}"]
@@ -51,7 +55,7 @@ def test_failures_are_told_with_their_reasons(tmp_path: Path, caplog: pytest.Log
         for operation, kind, phase, detail in kinds
     ]
     with caplog.at_level(logging.INFO):
-        tell_end(LedEnd(tmp_path, read_summary({"errors": errors, "thresholds": [], "verdict": "failed"})))
+        tell_end(ended(tmp_path, {"errors": errors, "thresholds": [], "verdict": "failed"}))
     assert [record.getMessage() for record in caplog.records][:3] == [
         "estsim: 7 x simpleenroll unauthorized: 401 no",
         "estsim: 7 x cacerts failed in connect: refused",
@@ -63,5 +67,5 @@ def test_a_threshold_is_told_with_what_came_once(tmp_path: Path, caplog: pytest.
     """As in the tables: its reason has the actual value."""
     judged = {"expression": "failures < 1%", "value": 0.0, "passed": True, "why": "actual 0%"}
     with caplog.at_level(logging.INFO):
-        tell_end(LedEnd(tmp_path, read_summary({"thresholds": [judged], "verdict": "passed"})))
+        tell_end(ended(tmp_path, {"thresholds": [judged], "verdict": "passed"}))
     assert caplog.records[0].getMessage() == "estsim: failures < 1%: passed (actual 0%)"

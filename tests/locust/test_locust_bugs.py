@@ -109,8 +109,8 @@ def test_a_run_that_meets_a_bug_as_it_begins_is_exit_1(tmp_path: Path, monkeypat
 @pytest.mark.long
 def test_a_run_that_cannot_be_saved_is_not_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locust itself would say that all is well."""
-    patch = "    module.LedRun.finish = lambda self, ending: 1 / 0"
-    monkeypatch.setenv("PYTHONPATH", bug_in(tmp_path, "estsim.fleet.led_run", patch)["PYTHONPATH"])
+    patch = "    module.ActiveRun.finish = lambda self: 1 / 0"
+    monkeypatch.setenv("PYTHONPATH", bug_in(tmp_path, "estsim.fleet.active_run", patch)["PYTHONPATH"])
     done = locust(tmp_path, "--scenario", fleet(tmp_path, 3, sandbox={}))
     assert done.code == 1, done.log
     assert "internal error of estsim: ZeroDivisionError" in done.log

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from estsim.fleet.led_run import LedEnd
+from estsim.fleet.results import RunResult
 from estsim.record.error_kinds import reason
 
 _ERRORS: Final = 5  # kinds that are named; all are in summary.json
@@ -19,7 +19,7 @@ PAGE_S: Final = 300.0  # of ten million exchanges some minutes; a disk that has 
 _LOG: Final = logging.getLogger(__name__)
 
 
-def tell_end(end: LedEnd) -> None:
+def tell_end(end: RunResult) -> None:
     """Say what the run came to, and have its page made."""
     summary = end.summary
     for judged in summary.thresholds:
@@ -30,8 +30,8 @@ def tell_end(end: LedEnd) -> None:
         _LOG.warning("estsim: %s x %s", error.count, " ".join(filter(None, [error.operation, words])))
     if limit := summary.generator.why:
         _LOG.warning("estsim: %s", limit)
-    if end.bug:
-        _LOG.error("estsim: %s", end.bug)
+    if bug := end.log.told():
+        _LOG.error("estsim: %s", bug)
     for lost in end.lost:
         _LOG.error("estsim: %s", lost)
     if why_not := make_page(end.folder):

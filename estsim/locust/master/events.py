@@ -6,22 +6,21 @@ The twin of :mod:`estsim.engine.announcer`. Nobody is at a terminal to press Ent
 import gevent
 
 from estsim.errors import EstsimError, noting
-from estsim.fleet.led_run import LedRun
+from estsim.fleet.active_run import ActiveRun
 from estsim.fleet.orders import told
 from estsim.locust.master.sandbox import Sandbox
 from estsim.scenario.happenings import Mark, Retire, SandboxChange, What
 from estsim.units import shown
 
 
-def play_events(run: LedRun, sandbox: Sandbox | None) -> None:
+def play_events(run: ActiveRun, sandbox: Sandbox | None) -> None:
     """Let the events happen, each at its time: a greenlet's work."""
     for happening in run.scenario.events:
         gevent.sleep(max(0.0, happening.at_s - run.clock.now_s()))
         with noting(run.note):
             text = _done(happening.what, sandbox)
             stirs = not isinstance(happening.what, Mark | Retire | SandboxChange)
-            at_ns = max(0, run.clock.now_ns())
-            run.books.record.mark(at_ns, text, kind="event" if stirs else "mark", stirs=stirs)
+            run.record.mark(run.now_ns, text, kind="event" if stirs else "mark", stirs=stirs)
 
 
 def _done(what: What, sandbox: Sandbox | None) -> str:

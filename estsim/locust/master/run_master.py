@@ -7,6 +7,7 @@ code.
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -19,15 +20,14 @@ from locust.runners import MasterRunner
 from estsim.errors import EstsimError, InternalFailure, PreflightError, UsageError, is_bug, noting, shortage
 from estsim.figures.exits import Exit
 from estsim.figures.verdict import Ending
+from estsim.fleet.active_run import ActiveRun
 from estsim.fleet.clock import RunClock
 from estsim.fleet.error_log import told_elsewhere
 from estsim.fleet.host import Host, Makers
-from estsim.fleet.led_run import LedEnd, LedRun
 from estsim.fleet.link_secret import Secret
-from estsim.fleet.notices import notices_of
-from estsim.fleet.own_processes import sandbox_ended
 from estsim.fleet.part import WHOLE
-from estsim.fleet.preflight import fly, passed_over
+from estsim.fleet.results import RunResult
+from estsim.fleet.run_books import RunBooks
 from estsim.fleet.server_access import ServerAccess
 from estsim.fleet.telling import unquoted
 from estsim.locust.master.aftermath import tell_end
@@ -53,8 +53,8 @@ class RunMaster:
     """Leads the runs of one environment, one after another; ``run`` is the one under way, or the last."""
 
     def __init__(self, environment: Environment, secret: Secret) -> None:
-        self.run: LedRun | None = None
-        self.end_of_run: LedEnd | None = None
+        self.run: ActiveRun | None = None
+        self.end_of_run: RunResult | None = None
         self.is_ending = False  # Locust stops its users, or the run is being saved
         self._environment = environment
         self._is_over, self._is_saved = Event(), Event()
@@ -94,30 +94,31 @@ class RunMaster:
     def _begin(self) -> None:
         plan = asked(self._environment)
         lead_s = _LEAD_S + plan.scenario.devices * _LEAD_PER_DEVICE_S
-        run = LedRun.begin(plan.scenario, plan.results, target="sandbox", in_s=lead_s)
+        run = ActiveRun(RunBooks(plan.scenario), plan.results)
         try:
             self._prepare(run, lead_s)
         except (PreflightError, GreenletExit) as stopped:
-            run.introduce()
+            run.ending = Ending.ABORTED
             if isinstance(stopped, PreflightError):
-                run.finish(Ending.UNREACHABLE, unreachable=str(stopped))
-            else:
-                run.finish(Ending.ABORTED)
+                run.ending, run.unreachable = Ending.UNREACHABLE, str(stopped)
+            run.introduce()
+            run.finish()
             raise
         except Exception as error:
             if not is_bug(error):
+                run.abandon()
                 raise
-            run.note(error)
+            run.end_at_bug(error)
             run.introduce()
+            bug = run.finish().log.told()
             what = shortage(error)
-            bug = run.finish(Ending.FINISHED if what else Ending.ERROR).bug
             raise UsageError(f"this machine ran out of {what}") if what else InternalFailure(bug) from error
         self.run, self.end_of_run = run, None  # whoever looks at a run finds it prepared
         self._is_over, self._is_saved = Event(), Event()
         self._tending = gevent.spawn(self._tend, run, self._is_over)
         self._playing = gevent.spawn(play_events, run, self._sandbox)
 
-    def _prepare(self, run: LedRun, lead_s: float) -> None:
+    def _prepare(self, run: ActiveRun, lead_s: float) -> None:
         """Have a server, begin the clock, and give everybody their part."""
         host = self._server(run.scenario, run)
         _try(host, run)
@@ -125,15 +126,14 @@ class RunMaster:
         run.books.target = f"sandbox {host.url}" if self._sandbox else str(host.url)
         if self._sandbox is not None:
             self._sandbox.begin(run.clock.wall_epoch_s)
-        for notice in notices_of(run.scenario):
-            run.books.record.mark(0, notice, kind="notice")
+        run.announce()
         if self._registry is not None:
             self._registry.begin(run, host)
         else:
             self._play_here(host, run)
         run.introduce()
 
-    def _server(self, scenario: Scenario, run: LedRun) -> Host:
+    def _server(self, scenario: Scenario, run: ActiveRun) -> Host:
         """Return the server: the host's, the scenario's, or a sandbox started for the run."""
         makers = Makers.of(scenario)
         if scenario.target is not None:
@@ -141,9 +141,9 @@ class RunMaster:
         self._sandbox = start(scenario, makers.made, keep_log_in=run.folder)
         return makers.host_of_sandbox(self._sandbox)
 
-    def _play_here(self, host: Host, run: LedRun) -> None:
+    def _play_here(self, host: Host, run: ActiveRun) -> None:
         """Play the whole fleet in this process."""
-        recorder = run.books.record.own
+        recorder = run.record.own
         play = LocustFleet(host, WHOLE, recorder, run.clock, run_id=run.books.id)
         play.make()
         put_on(self._environment, play)
@@ -186,13 +186,12 @@ class RunMaster:
 
     # -- while it lasts
 
-    def _tend(self, run: LedRun, is_over: Event) -> None:
+    def _tend(self, run: ActiveRun, is_over: Event) -> None:
         """Write twice a second, and look after workers and the thresholds that may end the run."""
-        pool = gevent.get_hub().threadpool
         told = 0
         while not is_over.wait(_TEND_S):
             with noting(run.note):
-                run.write(pool.apply)
+                run_through(run.write(_in_thread))
             with noting(run.note):
                 if self._registry is not None:
                     self._registry.look_after(run)
@@ -201,18 +200,17 @@ class RunMaster:
                 told += 1
                 _LOG.error("estsim: internal error of estsim: %s", kind)
             with noting(run.note):
-                if run.books.may_end_early and run.books.is_broken(max(0, run.clock.now_ns())):
+                if run.is_broken():
                     _LOG.warning("estsim: a threshold with abort_on_fail failed; stopping the test")
                     self._end_test()
                     return
 
-    def _miss_sandbox(self, run: LedRun) -> None:
+    def _miss_sandbox(self, run: ActiveRun) -> None:
         """Take note, once, of a sandbox of ours that has ended before the run."""
         code = None if self._sandbox is None else self._sandbox.process.poll()
         if code is not None and self._sandbox is not self._missed:
             self._missed = self._sandbox
-            at_ns = max(0, run.clock.now_ns())
-            run.books.record.miss(at_ns=at_ns, told=sandbox_ended(code, at_ns=at_ns))
+            run.miss_sandbox(code)
 
     # -- the end
 
@@ -234,18 +232,15 @@ class RunMaster:
         self._is_over.set()
         self._tending.join()  # a batch that a thread writes is not left to it while we close the store
         self._playing.kill()
-        if self._watch is not None:
-            run.own = self._watch.stop()
-            self._watch = None
+        watch, self._watch = self._watch, None
+        own = watch.stop() if watch is not None else None
         if self._registry is not None:
             with noting(run.note):
                 self._registry.collect(run)
-        if self._sandbox is not None and (bug := self._sandbox.bug()) is not None:
-            run.note(bug)
-        if self._sandbox is not None and (unwritten := self._sandbox.unwritten()) is not None:
-            run.books.record.miss(at_ns=max(0, run.clock.now_ns()), told=unwritten)
+        run.end(own, self._sandbox)
+        run.ending = Ending.ABORTED if self._is_interrupted else Ending.FINISHED
         try:
-            end = self.end_of_run = run.finish(Ending.ABORTED if self._is_interrupted else Ending.FINISHED)
+            end = self.end_of_run = run.finish()
         except Exception as error:  # noqa: BLE001 - Locust would go on, and say that all is well
             self.run, self.is_ending = None, False
             self._fail(error)
@@ -253,8 +248,8 @@ class RunMaster:
             return
         finally:
             self._leave()
-        if end.code or not self._are_others_here:
-            self._environment.process_exit_code = int(end.code)
+        if end.exit_code or not self._are_others_here:
+            self._environment.process_exit_code = int(end.exit_code)
         self.is_ending = False
         self._is_saved.set()
         if self._is_headless or self._interrupted:
@@ -295,15 +290,13 @@ def lead_of(environment: Environment) -> RunMaster | None:
     return _LEADS.get(environment)
 
 
-def _try(host: Host, run: LedRun) -> None:
+def _try(host: Host, run: ActiveRun) -> None:
     """Try the server with one exchange, recorded and in no figure; raises PreflightError where it does not answer."""
-    scenario, books = run.scenario, run.books
-    access = ServerAccess.to(host, books.groups, RunClock.start())
-    cohorts = [host.cohort(plan) for plan in scenario.cohorts]
-    request_id = f"{books.id}-preflight" if scenario.generator.request_ids else None
-    flight = run_through(fly(cohorts, access, BlockingIo(), seed=scenario.seed, request_id=request_id))
-    for sample in flight.samples:
-        books.record.own.exchange(sample)
-    flight.check(str(host.url), scenario.target)
-    if notice := passed_over(cohorts, flight):
-        books.record.notice(0, notice)
+    access = ServerAccess.to(host, run.books.groups, RunClock.start())
+    cohorts = [host.cohort(plan) for plan in run.scenario.cohorts]
+    run_through(run.preflight(cohorts, access, BlockingIo(), str(host.url)))
+
+
+async def _in_thread(act: Callable[[], list[Exception]]) -> list[Exception]:
+    met: list[Exception] = gevent.get_hub().threadpool.apply(act)
+    return met

@@ -7,9 +7,9 @@ from typing import Final
 import gevent
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
+from estsim.fleet.active_run import ActiveRun
 from estsim.fleet.assignment import Assignment, Maker
 from estsim.fleet.host import Host
-from estsim.fleet.led_run import LedRun
 from estsim.fleet.link_auth import LinkRefused
 from estsim.fleet.link_secret import Secret
 from estsim.fleet.master_messages import CLOCK, PLAN, WORKER_REPORT
@@ -36,11 +36,11 @@ class WorkerRegistry:
         self._link = WorkersLink(runner, secret, self._on_join)
         self._link.listen(CLOCK, self._on_clock)
         self._link.listen(WORKER_REPORT, self._on_worker_report)
-        self._run: LedRun | None = None
+        self._run: ActiveRun | None = None
         self._host: Host | None = None
         self._of = 0  # among how many the fleet was shared as the run began
 
-    def begin(self, run: LedRun, host: Host) -> None:
+    def begin(self, run: ActiveRun, host: Host) -> None:
         """Give every worker that is there its part."""
         self._wait_for_joins()
         self._run, self._host = run, host
@@ -60,29 +60,29 @@ class WorkerRegistry:
         while self._there - {*self._link.workers} and time.monotonic() < gives_up_s:
             gevent.sleep(_ASK_AGAIN_S)
 
-    def look_after(self, run: LedRun) -> None:
+    def look_after(self, run: ActiveRun) -> None:
         """Tell of workers that have gone without a last worker report."""
         there = {client.id: client.state for client in self._runner.clients.all}
-        for name in run.pending:
+        for name in run.workers.pending:
             if there.get(name, STATE_MISSING) == STATE_MISSING:
-                run.lose(name, "stopped responding" if name in there else "left")
+                run.workers.lose(name, "stopped responding" if name in there else "left")
                 _tell_last(run)
 
-    def collect(self, run: LedRun) -> None:
+    def collect(self, run: ActiveRun) -> None:
         """Wait for the last worker reports; workers that Locust has not stopped yet are asked to."""
-        for name in run.pending:
+        for name in run.workers.pending:
             self._runner.send_message("stop", client_id=name)
         gives_up_s = time.monotonic() + _LAST_REPORTS_S
-        while run.pending and time.monotonic() < gives_up_s:
+        while run.workers.pending and time.monotonic() < gives_up_s:
             gevent.sleep(_ASK_AGAIN_S)
             self.look_after(run)
-        for name in run.pending:
-            run.lose(name, "did not send its final report")
+        for name in run.workers.pending:
+            run.workers.lose(name, "did not send its final report")
             _tell_last(run)
         self._run = None
 
-    def _brief(self, run: LedRun, host: Host, name: str, part: Part) -> None:
-        worker = run.add_worker(name, part)
+    def _brief(self, run: ActiveRun, host: Host, name: str, part: Part) -> None:
+        worker = run.workers.add(name, part)
         title = f"estsim worker {worker.number}"
         ends_in_s = max(0.0, run.scenario.duration_s - run.clock.now_s()) + _MARGIN_S
         assignment = Assignment(
@@ -105,8 +105,8 @@ class WorkerRegistry:
 
     def _on_join(self, name: str) -> None:
         run, host = self._run, self._host
-        if run is not None and host is not None and name not in run.workers:
-            self._brief(run, host, name, run.next_part(of=self._of))
+        if run is not None and host is not None and name not in run.workers.by_name:
+            self._brief(run, host, name, run.workers.next_part(of=self._of))
 
     def _on_clock(self, name: str, content: object) -> None:
         asked = TimeAsked.of(content)
@@ -120,15 +120,15 @@ class WorkerRegistry:
             worker_report = unpack(sent.worker_report)
         except WorkerReportError as error:
             raise LinkRefused(f"cannot be read: {error}") from error
-        run.merge(name, worker_report)
-        worker = run.workers.get(name)
+        run.workers.merge(name, worker_report)
+        worker = run.workers.by_name.get(name)
         if worker is not None:
             worker.offset_s, worker.round_trip_s = sent.offset_s, sent.round_trip_s
             if worker.over and self._runner.state in _UNDER_WAY:  # nobody has told it to stop
-                run.leave(name)
+                run.workers.leave(name)
                 _tell_last(run)
 
 
-def _tell_last(run: LedRun) -> None:
+def _tell_last(run: ActiveRun) -> None:
     """Tell at once of a worker that is gone, with its devices."""
-    _LOG.error("estsim: %s", run.books.losses.told[-1])
+    _LOG.error("estsim: %s", run.workers.told[-1])

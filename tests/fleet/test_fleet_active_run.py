@@ -13,10 +13,13 @@ from estsim.est.outcome import OutcomeClass
 from estsim.figures.exits import Exit
 from estsim.figures.summary import FleetSummary
 from estsim.figures.verdict import Ending
+from estsim.fleet.active_run import ActiveRun
+from estsim.fleet.clock import RunClock
 from estsim.fleet.demands import recorder_of
-from estsim.fleet.led_run import LedRun
 from estsim.fleet.offsets import Offsets
 from estsim.fleet.part import Part
+from estsim.fleet.run_books import RunBooks
+from estsim.net.io import run_through
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.recorder import Recorder
 from estsim.record.sample import Enrolment, FleetReading, Sample, Stamps
@@ -40,11 +43,14 @@ def four_meters(tmp_path: Path) -> Scenario:
 
 
 @pytest.fixture(name="run")
-def begun(scenario: Scenario, tmp_path: Path) -> LedRun:
+def begun(scenario: Scenario, tmp_path: Path) -> ActiveRun:
     """Return a run that has begun, with two workers."""
-    run = LedRun.begin(scenario, tmp_path / "results", target="https://est.example", in_s=0.0)
+    books = RunBooks(scenario)
+    books.target = "https://est.example"
+    run = ActiveRun(books, tmp_path / "results")
+    run.clock = RunClock.start()
     for name in ("one", "other"):
-        run.add_worker(name, run.next_part(of=2))
+        run.workers.add(name, run.workers.next_part(of=2))
     run.introduce()
     return run
 
@@ -83,15 +89,15 @@ def worked(scenario: Scenario, *devices: int) -> Recorder:
     return gatherer
 
 
-def test_it_leaves_what_any_run_leaves(scenario: Scenario, run: LedRun) -> None:
+def test_it_leaves_what_any_run_leaves(scenario: Scenario, run: ActiveRun) -> None:
     """Folder, scenario, rows, summary and verdict; what workers cost is added up, how their clocks stand is kept."""
     for name, devices in (("one", (0, 2)), ("other", (1, 3))):
         worker_report = worked(scenario, *devices).take_report(GeneratorTotals(1.5, 100))
-        run.merge(name, unpack(pack(worker_report)))
-    run.workers["other"].offset_s, run.workers["other"].round_trip_s = 0.25, 0.001
-    assert not run.pending
-    end = run.finish(Ending.FINISHED)
-    assert (end.code, end.lost) == (Exit.PASSED, ())
+        run.workers.merge(name, unpack(pack(worker_report)))
+    run.workers.by_name["other"].offset_s, run.workers.by_name["other"].round_trip_s = 0.25, 0.001
+    assert not run.workers.pending
+    end = run.finish()
+    assert (end.exit_code, end.lost) == (Exit.PASSED, ())
     assert end.summary.run.workers == 2
     assert end.summary.fleet == FleetSummary(4, {"operational": 4})
     assert end.summary.generator.cpu_s == 3.0
@@ -103,65 +109,66 @@ def test_it_leaves_what_any_run_leaves(scenario: Scenario, run: LedRun) -> None:
     assert (facts["ending"], facts["workers"], facts["target"]) == ("finished", "2", "https://est.example")
 
 
-def test_a_parcel_counts_once_and_a_stranger_s_never(scenario: Scenario, run: LedRun) -> None:
+def test_a_parcel_counts_once_and_a_stranger_s_never(scenario: Scenario, run: ActiveRun) -> None:
     """A network may bring it twice; whoever is no worker of this run is not heard."""
     packed = pack(worked(scenario, 0).take_report())
-    run.merge("one", unpack(packed))
-    run.merge("one", unpack(packed))
-    run.merge("nobody", unpack(packed))
-    assert run.books.record.book.total().certificates == 1
+    run.workers.merge("one", unpack(packed))
+    run.workers.merge("one", unpack(packed))
+    run.workers.merge("nobody", unpack(packed))
+    assert run.record.book.total().certificates == 1
     run.store.close()
 
 
-def test_a_worker_that_is_gone_is_lost_once(scenario: Scenario, run: LedRun) -> None:
+def test_a_worker_that_is_gone_is_lost_once(scenario: Scenario, run: ActiveRun) -> None:
     """Its devices by number; the verdict is that the generator was the limit."""
-    run.merge("one", worked(scenario, 0, 2).take_report(GeneratorTotals(1.0, 1)))
+    run.workers.merge("one", worked(scenario, 0, 2).take_report(GeneratorTotals(1.0, 1)))
     for _ in range(2):
-        run.lose("one", "left")  # it has said all that it had to say
-        run.lose("other", "stopped responding")
-    assert run.pending == []
-    end = run.finish(Ending.FINISHED)
-    assert end.code is Exit.SATURATED
+        run.workers.lose("one", "left")  # it has said all that it had to say
+        run.workers.lose("other", "stopped responding")
+    assert run.workers.pending == []
+    end = run.finish()
+    assert end.exit_code is Exit.SATURATED
     assert "worker 1 stopped responding after" in (end.summary.generator.why or "")
     assert "its 2 devices were lost (numbers 1, 3)" in (end.summary.generator.why or "")
     assert end.summary.fleet.states == {"operational": 2, "lost": 2}
 
 
-def test_who_comes_late_gets_a_part_of_its_own(run: LedRun) -> None:
+def test_who_comes_late_gets_a_part_of_its_own(run: ActiveRun) -> None:
     """None of the plan's devices is in it."""
-    assert run.next_part(of=2) == Part(2, 2)
+    assert run.workers.next_part(of=2) == Part(2, 2)
     run.store.close()
 
 
-def test_an_interrupted_run_says_so(run: LedRun) -> None:
+def test_an_interrupted_run_says_so(run: ActiveRun) -> None:
     """With the exit code of Ctrl-C."""
-    assert run.finish(Ending.ABORTED).code is Exit.INTERRUPTED
+    run.ending = Ending.ABORTED
+    assert run.finish().exit_code is Exit.INTERRUPTED
 
 
-def test_settled_is_when_nothing_is_planned(scenario: Scenario, run: LedRun) -> None:
+def test_settled_is_when_nothing_is_planned(scenario: Scenario, run: ActiveRun) -> None:
     """By what the workers say of their devices."""
     gatherer = recorder_of(scenario)
     gatherer.fleet(FleetReading(1, {"deferred": 1}, cohorts={"meters": {"deferred": 1}}, planned=1))
-    run.merge("one", gatherer.take_report())
+    run.workers.merge("one", gatherer.take_report())
     settled = [run.is_settled]
     gatherer.fleet(FleetReading(1, {"retired": 1}, cohorts={"meters": {"retired": 1}}))
-    run.merge("one", gatherer.take_report())
+    run.workers.merge("one", gatherer.take_report())
     assert [*settled, run.is_settled] == [False, True]
     run.store.close()
 
 
-def test_a_full_disk_keeps_the_rows_for_later(scenario: Scenario, run: LedRun) -> None:
+def test_a_full_disk_keeps_the_rows_for_later(scenario: Scenario, run: ActiveRun) -> None:
     """Told while it is so, and nothing is missing once there is room."""
     (pages,) = run.store._connection.execute("PRAGMA page_count").fetchone()
     run.store._connection.execute(f"PRAGMA max_page_count = {pages}")
-    run.merge("one", worked(scenario, *range(4)).take_report(GeneratorTotals(1.0, 1)))
+    run.workers.merge("one", worked(scenario, *range(4)).take_report(GeneratorTotals(1.0, 1)))
     for device in range(4, 400):
         enrols(gatherer := recorder_of(scenario), device)
-        run.books.record.merge(0, gatherer.take_report())
-    run.write()
+        run.record.merge(0, gatherer.take_report())
+    run_through(run.write())
     told = [run.trouble]
     run.store._connection.execute("PRAGMA max_page_count = 1000000")
-    run.write()
+    run_through(run.write())
     assert "the disk is full" in (told[0] or "")
     assert run.trouble is None
     assert run.store._connection.execute("SELECT COUNT(*) FROM exchanges").fetchone() == (400,)
@@ -181,13 +188,13 @@ def test_clocks_are_compared_by_the_shortest_round_trip() -> None:
     assert offsets.offset_s == pytest.approx(100.0)
 
 
-def test_a_parcel_that_did_not_arrive_is_told(scenario: Scenario, run: LedRun) -> None:
+def test_a_parcel_that_did_not_arrive_is_told(scenario: Scenario, run: ActiveRun) -> None:
     """A connection that breaks may swallow one: the run cannot be judged, and says how many are missing."""
     gatherer = worked(scenario, 0, 2)
     gatherer.take_report()  # on its way for ever
     enrols(gatherer, 4)
-    run.merge("one", gatherer.take_report(GeneratorTotals(1.0, 1)))
-    run.merge("other", worked(scenario, 1, 3).take_report(GeneratorTotals(1.0, 1)))
-    end = run.finish(Ending.FINISHED)
-    assert end.code is Exit.SATURATED
+    run.workers.merge("one", gatherer.take_report(GeneratorTotals(1.0, 1)))
+    run.workers.merge("other", worked(scenario, 1, 3).take_report(GeneratorTotals(1.0, 1)))
+    end = run.finish()
+    assert end.exit_code is Exit.SATURATED
     assert "1 report from worker 0 was lost" in (end.summary.generator.why or "")
