@@ -24,8 +24,8 @@ from estsim.figures.exits import Exit
 from estsim.figures.verdict import Ending
 from estsim.fleet.demands import secrets_of
 from estsim.fleet.permission import require_permission
-from estsim.scenario.behaviours import code_access
 from estsim.fleet.results import RunResult
+from estsim.scenario.behaviours import code_access
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
