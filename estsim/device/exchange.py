@@ -4,6 +4,7 @@ A driver's order is always: take a key → open or reuse the connection → ``re
 or ``failed(outcome)`` → record → ``machine.step(Answered(...))``. Pure: wall-clock time is passed in.
 """
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -18,7 +19,7 @@ from estsim.device.faults import DeviceFault
 from estsim.device.http_login import HttpLogin
 from estsim.device.identity import Identity, RequestedNames
 from estsim.device.password import HttpUser, without_password
-from estsim.device.policy import Attributes, Names
+from estsim.device.policy import Attributes, Names, Pop
 from estsim.device.request_form import OWN_FORM, CannotObey, RequestForm, names_in_form, request_form
 from estsim.device.spoilt import spoilt_body, with_another_name, with_bad_signature
 from estsim.device.states import CredentialChoice, KeyChoice
@@ -55,6 +56,10 @@ def _any(_certificate_der: bytes) -> bool:
     return True
 
 
+def _no_binding() -> bytes | None:
+    return None
+
+
 _READ_BYTES: Final = 16 * 1024  # of a body that is no answer; less is told of it
 
 
@@ -81,6 +86,7 @@ class Profile:
     form: BodyForm = BodyForm.WRAPPED
     can_present: Callable[[bytes], bool] = _any
     csrattrs: Attributes = Attributes.OFF
+    pop: Pop = Pop.AUTO
     key: KeyKind = KeyKind.EC_P256  # of the devices, where the server wishes for none
 
 
@@ -104,6 +110,7 @@ class Conversation:
         self._key: PrivateKey | None = None
         self._public: bytes | None = None
         self._csr: bytes | None = None
+        self._proof: str | None = None  # that the CSR has
         self._login = None if profile.user is None else HttpLogin(profile.user, identity)
         self._redirects: RedirectChain | None = None  # of most there is none
         self.given: Certificate | None = None  # what the answer certified, whatever it is worth
@@ -134,11 +141,18 @@ class Conversation:
         """The kind of key that the server wishes for, where it is not the device's own; None else."""
         return self._form.key if self.command.key is KeyChoice.NEW else None
 
-    def request(self, key: PrivateKey | None, request_id: str | None) -> EstRequest:
-        """Make the request; the CSR is signed once, whatever happens to the first try."""
-        if key is not None and self._csr is None:
-            self._key = key
-            self._csr = self._sign(key)
+    def request(
+        self, key: PrivateKey | None, request_id: str | None, binding: Callable[[], bytes | None] = _no_binding
+    ) -> EstRequest:
+        """Make the request; the CSR is signed once, or once for each TLS session that it is linked to.
+
+        ``binding`` returns what links a request to the session (RFC 7030 §3.5), None where nothing can.
+        """
+        if key is not None:
+            proof = self._proof_of(binding)
+            if self._csr is None or proof != self._proof:
+                self._key, self._proof = key, proof
+                self._csr = self._sign(key)
         request = build_request(
             self.command.operation,
             body_der=self._csr,
@@ -191,7 +205,7 @@ class Conversation:
         if isinstance(outcome, CSRAttributes):
             outcome = self._take_attributes(outcome)
         if isinstance(outcome, NoCSRAttributes):
-            self._identity.form = None
+            self._forget_attributes()
         if isinstance(outcome, CACertificates):
             self._identity.authorities = outcome.authorities or authorities_of(outcome.certificates)
         self.keep_key()
@@ -218,7 +232,13 @@ class Conversation:
     def _sign(self, key: PrivateKey) -> bytes:
         form = self._form
         is_wished = form.key is None or kind_of(key) is form.key
-        csr = build_csr(key, *self._names, extensions=form.extensions, hash_name=form.hash_name if is_wished else None)
+        csr = build_csr(
+            key,
+            *self._names,
+            challenge_password=self._proof,
+            extensions=form.extensions,
+            hash_name=form.hash_name if is_wished else None,
+        )
         return with_bad_signature(csr) if self._profile.fault is DeviceFault.BAD_CSR_SIGNATURE else csr
 
     @cached_property
@@ -244,12 +264,25 @@ class Conversation:
         """The form of the request, by the CSR attributes that the server wishes for."""
         return self._identity.form or OWN_FORM
 
+    def _forget_attributes(self) -> None:
+        self._identity.form, self._identity.wants_proof = None, False
+
+    def _proof_of(self, binding: Callable[[], bytes | None]) -> str | None:
+        """Return the challengePassword that links the request to its TLS session, None where it is not to be."""
+        pop = self._profile.pop
+        if pop is Pop.NEVER or (pop is Pop.AUTO and not self._identity.wants_proof):
+            return None
+        value = binding()
+        return None if value is None else b64encode(value).decode("ascii")
+
     def _take_attributes(self, found: CSRAttributes) -> Outcome:
         """Take the form that the server wishes for; what the device cannot fulfil is noted, or ends it."""
         obeys = self._profile.csrattrs is Attributes.OBEY
-        self._identity.form = None
+        self._forget_attributes()
         try:
-            form = request_form(read_csr_attributes(found.der), self._profile.key)
+            wishes = read_csr_attributes(found.der)
+            self._identity.wants_proof = wishes.wants_proof
+            form = request_form(wishes, self._profile.key, proves=self._profile.pop is not Pop.NEVER)
             names_in_form(form, *self._own_names)
         except DERError as error:
             return Malformed(f"CSR attributes: {error}", Operation.CSRATTRS.spec.section)

@@ -36,6 +36,7 @@ class Identity:
     pending_key_der: bytes | None = field(default=None, repr=False)
     authorities: CertificateAuthorities | None = None  # fetched; None until then
     form: RequestForm | None = None  # of requests, by the CSR attributes that were fetched
+    wants_proof: bool = False  # the CSR attributes that were fetched list challengePassword
     digest: DigestSession | None = None  # of a device that sends Digest credentials unasked
 
 

@@ -27,6 +27,14 @@ class Attributes(StrEnum):
     OBEY = "obey"  # and refuse what it cannot
 
 
+class Pop(StrEnum):
+    """When a device links its request to the TLS session by a challengePassword (RFC 7030 §3.5)."""
+
+    AUTO = "auto"  # where the CSR attributes that were fetched list challengePassword
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Names(StrEnum):
     """What a device makes of a certificate whose names are not those that it asked for."""
 
@@ -87,6 +95,7 @@ class EnrollPolicy:
 
     cacerts: Fetch = Fetch.ONCE
     csrattrs: Attributes = Attributes.OFF
+    pop: Pop = Pop.AUTO
     operation: Operation = Operation.SIMPLEENROLL
     deadline_s: float = inf
     then: AfterFailure = AfterFailure.GIVE_UP

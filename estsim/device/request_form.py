@@ -73,13 +73,15 @@ class CannotObey(Exception):  # noqa: N818 - says what it is
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def request_form(wishes: CSRWishes, own: KeyKind) -> RequestForm:
+def request_form(wishes: CSRWishes, own: KeyKind, *, proves: bool = True) -> RequestForm:
     """Return the form that fulfils a server's wishes; ``own`` is the key that the device would use.
+
+    ``proves``: the device may link its requests to the TLS session.
 
     Raises :class:`CannotObey`.
     """
-    if wishes.wants_proof:
-        raise CannotObey("challengePassword: linking identity and proof of possession (RFC 7030 §3.5) is not supported")
+    if wishes.wants_proof and not proves:
+        raise CannotObey("challengePassword, and enroll.pop is never")
     kind = _key_kind(wishes.keys, own)
     form = RequestForm(
         key=None if kind is own else kind, hash_name=_hash_name(wishes.signatures, kind), subject=wishes.subject

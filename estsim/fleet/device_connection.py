@@ -81,6 +81,10 @@ class DeviceConnection:
         finally:
             self._fill(stamps, wire_stamps)
 
+    def channel_binding(self) -> bytes | None:
+        """Return what links a request to the TLS session that stands (RFC 7030 §3.5)."""
+        return None if self._connection is None else self._connection.tls.channel_binding()
+
     @property
     def is_idle(self) -> bool:
         """Whether the connection to the run's server stands and may carry another request."""

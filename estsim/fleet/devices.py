@@ -209,6 +209,7 @@ def cohort_run(
         form=scenario.body_form,
         can_present=can_read,
         csrattrs=plan.policy.enroll.csrattrs,
+        pop=plan.policy.enroll.pop,
         key=plan.key,
     )
     expects = tuple(each for each in scenario.expect if plan.name in each.cohorts)

@@ -77,12 +77,14 @@ class Exchanges:
 
     async def _once(self, context: ExchangeContext, stamps: Stamps, cause: Cause) -> Answer:
         """Do one HTTP exchange and record it, whatever becomes of it."""
-        conversation = context.conversation
+        conversation, line = context.conversation, context.line
         request_id = next(self._request_ids) if self._request_ids else None
         answer = Answer(Abandoned("cut by estsim"))
         try:
             key = await self._key(context, stamps)
-            response = await context.line.ask(lambda: conversation.request(key, request_id), stamps)
+            response = await context.line.ask(
+                lambda: conversation.request(key, request_id, line.channel_binding), stamps
+            )
             answer = await self._judged(context, response)
         except TransportFailed as failure:
             answer = context.failed(failure)

@@ -61,6 +61,11 @@ def set_curves(context: SSL.Context, names: str) -> bool:
     return ok == 1
 
 
+def has_extended_master_secret(connection: SSL.Connection) -> bool:
+    """Whether a TLS 1.2 session has the extended master secret (RFC 7627)."""
+    return bool(_lib.SSL_get_extms_support(_raw(connection)) == 1)
+
+
 def session_reused(connection: SSL.Connection) -> bool:
     """Whether the handshake resumed a session, for either role."""
     return bool(_lib.SSL_session_reused(_raw(connection)))

@@ -17,7 +17,7 @@ from estsim.errors import EstsimError, Phase
 from estsim.est.certificate import Certificate, CertificateUnreadable, read_certificate, read_shared_certificate
 from estsim.net.contexts import Role, TlsContext, TlsVersion
 from estsim.net.groups import group_of_openssl
-from estsim.net.openssl import dump_certificate, session_reused, use_certificate
+from estsim.net.openssl import dump_certificate, has_extended_master_secret, session_reused, use_certificate
 from estsim.net.server_checks import HOST_MISMATCH, check_host, check_validity, has_cmc_ra, server_name
 from estsim.net.tls_failure import Side, TlsFailed, is_end_of_stream, tls_failure
 from estsim.pki.credentials import Credential
@@ -277,6 +277,8 @@ class TlsSession:
             return None
         if self.version is TlsVersion.TLS_1_3:
             return self._connection.export_keying_material(_EXPORTER_LABEL, _EXPORTER_BYTES, b"")
+        if self.resumed and not has_extended_master_secret(self._connection):
+            return None  # RFC 7627 §5.4: without it the value is not unique
         ours_is_first = self._is_client is not self.resumed
         return self._connection.get_finished() if ours_is_first else self._connection.get_peer_finished()
 

@@ -18,6 +18,7 @@ from estsim.device.policy import (
     Fetch,
     Jitter,
     Names,
+    Pop,
     RenewPolicy,
     RetryOn,
     RetryPolicy,
@@ -88,14 +89,16 @@ class EnrollModel(Section):
     short_for: ClassVar[tuple[str, ...]] = ("operation", "cacerts", "deadline")
     example: ClassVar[str] = "{cacerts: once, deadline: 10m}"
 
-    not_yet: ClassVar[frozenset[str]] = frozenset({"channel_binding"})
-
     cacerts: Fetch = Field(
         default=_ENROLL.cacerts, description="Fetch the CA certificates before enrolling: once, always or never."
     )
     csrattrs: Annotated[Attributes, BeforeValidator(words.attributes)] = Field(
         default=_ENROLL.csrattrs,
         description="CSR attributes, once per boot: off, fetch (report what is not fulfilled), or obey (or fail).",
+    )
+    pop: Pop = Field(
+        default=_ENROLL.pop,
+        description="Link requests to the TLS session (RFC 7030 §3.5): auto (if CSR attributes ask), always or never.",
     )
     operation: Annotated[Literal["simpleenroll"], BeforeValidator(words.enroll_operation)] = Field(
         default="simpleenroll", description="EST operation: simpleenroll."

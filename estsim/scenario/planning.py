@@ -138,6 +138,7 @@ def _enroll(part: EnrollModel) -> EnrollPolicy:
     return EnrollPolicy(
         cacerts=part.cacerts,
         csrattrs=part.csrattrs,
+        pop=part.pop,
         deadline_s=part.deadline,
         then=part.then,
         names=part.names,

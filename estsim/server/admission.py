@@ -147,6 +147,7 @@ class Admission:
         weakness = weakness_of(public_key(facts.public_key_der))
         if weakness is not None:
             raise Refused(400, weakness)
+        _check_proof(facts, peer)
         if self._wishes is not None and (why := unfulfilled(self._wishes, facts)) is not None:
             raise Refused(400, why)
         renewing = operation is Operation.SIMPLEREENROLL
@@ -194,6 +195,15 @@ def _read(body: bytes) -> tuple[bytes, CSRFacts]:
     except EstsimError as error:
         raise Refused(400, f"expected a PKCS#10 request: {error}") from error
     return der, facts
+
+
+def _check_proof(facts: CSRFacts, peer: Peer) -> None:
+    """Check what links a request to its TLS session: RFC 7030 §3.5 "MUST verify", save what an RA passes on (§3.7)."""
+    if facts.challenge_password is None or peer.channel_binding is None or peer.is_ra:
+        return
+    value = peer.channel_binding()
+    if value is None or not hmac.compare_digest(base64.b64encode(value), facts.challenge_password.encode()):
+        raise Refused(403, "expected the challengePassword of this TLS session (RFC 7030 §3.5)")
 
 
 def _keeps_names(facts: CSRFacts, certificate: Certificate) -> None:

@@ -214,6 +214,10 @@ class CsrAttrsConfig(Section):
     required: Flag = Field(default=False, description="Refuse requests that do not fulfil them: true.")
     key: KeyKind | None = Field(default=None, description="Key type: ec-p384.")
     hash: RequestHash | None = Field(default=None, description="Hash of the request's signature, list only: sha384.")
+    pop: Flag = Field(
+        default=False,
+        description="List challengePassword, which links requests to the TLS session (RFC 7030 §3.5): true.",
+    )
     subject: Text | None = Field(
         default=None,
         description="Subject, template only; without a value the client fills it in: 'O=Example,OU=Meters,CN'.",

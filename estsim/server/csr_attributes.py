@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Final
 
-from estsim.est.csr import EXTENSION_REQUEST, CSRFacts
+from estsim.est.csr import CHALLENGE_PASSWORD, EXTENSION_REQUEST, CSRFacts
 from estsim.est.csr_attributes import EC, ED25519, P256, P384, RSA, SIGNATURES, TEMPLATE
 from estsim.est.der import (
     BIT_STRING,
@@ -41,6 +41,8 @@ def unfulfilled(config: CsrAttrsConfig, facts: CSRFacts) -> str | None:
         return f"expected a key of {config.key.value} (got {kind.value if kind else 'another'}; see csrattrs)"
     if config.hash is not None and SIGNATURES.get(facts.signature, (b"", ""))[1] != config.hash:
         return f"expected a signature with {config.hash.value} (see csrattrs)"
+    if config.pop and facts.challenge_password is None:
+        return "expected a challengePassword that links the request to its TLS session (see csrattrs)"
     for number, value in config.extensions.items():
         if facts.extensions.get(oid(number)) != bytes.fromhex(value):
             return f"expected extension {number} with the value told (see csrattrs)"
@@ -54,7 +56,7 @@ def _fixed(config: CsrAttrsConfig) -> list[str]:
 
 
 def _list(config: CsrAttrsConfig) -> list[bytes]:
-    entries = []
+    entries = [encode(OBJECT_IDENTIFIER, CHALLENGE_PASSWORD)] if config.pop else []
     kind = config.key
     if kind in _CURVES:
         entries.append(_attribute(EC, encode(OBJECT_IDENTIFIER, _CURVES[kind])))
@@ -77,8 +79,12 @@ def _template(config: CsrAttrsConfig) -> bytes:
         parts.append(encode(SEQUENCE, b"".join(_rdn(part.strip()) for part in config.subject.split(","))))
     if config.key is not None:
         parts.append(_template_key(config.key))
-    extensions = _attribute(EXTENSION_REQUEST, encode(SEQUENCE, b"".join(_extensions(config))))
-    parts.append(encode(0xA1, extensions if config.extensions else b""))
+    attributes = b""
+    if config.pop:
+        attributes += encode(SEQUENCE, encode(OBJECT_IDENTIFIER, CHALLENGE_PASSWORD) + encode(SET, b""))
+    if config.extensions:
+        attributes += _attribute(EXTENSION_REQUEST, encode(SEQUENCE, b"".join(_extensions(config))))
+    parts.append(encode(0xA1, attributes))
     return encode(SEQUENCE, b"".join(parts))
 
 

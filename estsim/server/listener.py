@@ -153,7 +153,8 @@ class Listener:
     def _read_peer(self, connection: TlsConnection, address: str, *, struck: bool) -> Peer:
         """Read the client; raises ``TransportFailed`` where its certificate cannot be read."""
         try:
-            return replace(self._peer(connection, struck=struck), address=address)
+            binding = connection.tls.channel_binding
+            return replace(self._peer(connection, struck=struck), address=address, channel_binding=binding)
         except TlsFailed as failed:
             raise failed.as_transport_failure() from failed
 

@@ -1,8 +1,8 @@
 """The client at the other end of a connection, read once per connection, and whether a trust center trusts it."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -25,7 +25,8 @@ class Peer:
     """A client; ``problem`` says what is wrong with its certificate, where the handshake accepts such clients.
 
     ``chain`` is what the client sent with its certificate, for a resumed session in its full handshake. ``fault`` is
-    the fault injected into the handshake, ``address`` the client's IP address.
+    the fault injected into the handshake, ``address`` the client's IP address. ``channel_binding`` returns what links
+    requests to the TLS session (RFC 7030 §3.5); None behind a proxy.
     """
 
     subject: str | None = None
@@ -35,6 +36,7 @@ class Peer:
     problem: str | None = None
     fault: str | None = None
     address: str = ""
+    channel_binding: Callable[[], bytes | None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import pytest
@@ -38,7 +39,7 @@ from estsim.device.commands import Exchange
 from estsim.device.exchange import Answer, Conversation, Profile
 from estsim.device.identity import Identity, RequestedNames
 from estsim.device.password import HttpUser
-from estsim.device.policy import Attributes, Names
+from estsim.device.policy import Attributes, Names, Pop
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate
@@ -400,24 +401,53 @@ def test_what_is_not_obeyed_is_noted(does: Attributes, wishes: CsrAttrsConfig, k
     assert (identity.form is None) is (does is Attributes.FETCH)
 
 
+EXAMPLE: Final = b"MEEGCSqGSIb3DQEJBzASBgcqhkjOPQIBMQcGBSuBBAAiMBYGCSqGSIb3DQEJDjEJBgcrBgEBAQEWBggqhkjOPQQDAw=="
+"""RFC 7030 §4.5.2's own, as servers send it: it lists challengePassword."""
+
+
 @pytest.mark.parametrize(
     ("does", "kind", "detail"),
     [
-        (Attributes.FETCH, OutcomeClass.OK, "not obeyed: challengePassword: "),
-        (
-            Attributes.OBEY,
-            OutcomeClass.REJECTED,
-            "200 the CSR attributes require what the device cannot do: chall",
-        ),
+        (Attributes.FETCH, OutcomeClass.OK, "not obeyed: challengePassword, and enroll.pop is never"),
+        (Attributes.OBEY, OutcomeClass.REJECTED, "200 the CSR attributes require what the device cannot do: challenge"),
     ],
 )
 def test_what_cannot_be_obeyed_is_noted_or_ends_it(does: Attributes, kind: OutcomeClass, detail: str) -> None:
-    """RFC 7030's own example, as servers send it."""
-    example = b"MEEGCSqGSIb3DQEJBzASBgcqhkjOPQIBMQcGBSuBBAAiMBYGCSqGSIb3DQEJDjEJBgcrBgEBAQEWBggqhkjOPQQDAw=="
-    response = EstResponse(200, (("content-type", "application/csrattrs"),), example)
-    outcome = answered(conversation(FETCH_ATTRIBUTES, Identity(), replace(PROFILE, csrattrs=does)), response).outcome
+    """A proof that the scenario forbids."""
+    response = EstResponse(200, (("content-type", "application/csrattrs"),), EXAMPLE)
+    profile = replace(PROFILE, csrattrs=does, pop=Pop.NEVER)
+    outcome = answered(conversation(FETCH_ATTRIBUTES, Identity(), profile), response).outcome
     assert outcome.kind is kind
     assert detail_of(outcome).startswith(detail)
+
+
+def password_of(request: EstRequest) -> str | None:
+    """Return the challengePassword of a request."""
+    return read_csr(base64.b64decode(request.body)).challenge_password
+
+
+@pytest.mark.parametrize("does", [Attributes.FETCH, Attributes.OBEY])
+def test_a_request_is_linked_to_its_session_where_the_server_lists_it(does: Attributes) -> None:
+    """RFC 7030 §3.5: the same key, a new CSR for each session, and the same CSR within one."""
+    identity, profile = Identity(), replace(PROFILE, csrattrs=does)
+    response = EstResponse(200, (("content-type", "application/csrattrs"),), EXAMPLE)
+    assert answered(conversation(FETCH_ATTRIBUTES, identity, profile), response).outcome.kind is OutcomeClass.OK
+    talk = conversation(ENROLL, identity, profile)
+    key = make_key(KeyKind.EC_P384)
+    requests = [talk.request(key, None, partial(bytes, value)) for value in (b"first", b"first", b"second")]
+    assert [password_of(request) for request in requests] == ["Zmlyc3Q=", "Zmlyc3Q=", "c2Vjb25k"]
+    assert requests[0].body == requests[1].body
+    assert [csr_of(request).public_key() for request in requests] == [key.public_key()] * 3
+    answered(conversation(FETCH_ATTRIBUTES, identity, profile), EstResponse(204, (), b""))
+    assert password_of(conversation(ENROLL, identity, profile).request(key, None, lambda: b"third")) is None
+
+
+@pytest.mark.parametrize(("pop", "password"), [(Pop.ALWAYS, "eA=="), (Pop.AUTO, None), (Pop.NEVER, None)])
+def test_without_csr_attributes_only_always_links(pop: Pop, password: str | None) -> None:
+    """And where there is nothing to link to, no password is made up."""
+    talk = conversation(ENROLL, Identity(), replace(PROFILE, pop=pop))
+    assert password_of(talk.request(new_key(), None, lambda: b"x")) == password
+    assert password_of(conversation(ENROLL, Identity(), replace(PROFILE, pop=pop)).request(new_key(), None)) is None
 
 
 # -- what is issued

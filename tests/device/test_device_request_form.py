@@ -73,7 +73,6 @@ def test_extensions_go_into_the_request_as_they_are_told_and_open_ones_filled() 
 @pytest.mark.parametrize(
     ("wishes", "told"),
     [
-        (CSRWishes(wants_proof=True), "challengePassword"),
         (
             CSRWishes((KeyWish(RSA, bits=8192), KeyWish(EC, curve=P521))),
             "RSA, 8192 bits or 1.3.132.0.35",
@@ -86,6 +85,13 @@ def test_what_cannot_be_fulfilled_is_named(wishes: CSRWishes, told: str) -> None
     """In words for the row."""
     with pytest.raises(CannotObey, match=re.escape(told)):
         request_form(wishes, KeyKind.EC_P256)
+
+
+def test_a_proof_can_be_forbidden() -> None:
+    """``pop: never``; else it is no part of the form, as it changes with each TLS session."""
+    assert request_form(CSRWishes(wants_proof=True), KeyKind.EC_P256) == OWN_FORM
+    with pytest.raises(CannotObey, match=r"challengePassword, and enroll\.pop is never"):
+        request_form(CSRWishes(wants_proof=True), KeyKind.EC_P256, proves=False)
 
 
 def test_a_subject_s_open_values_are_the_device_s_own() -> None:

@@ -17,7 +17,6 @@ TOP = [
 OF_A_COHORT = [
     ("enroll: {operation: serverkeygen}", "serverkeygen"),
     ("enroll: {operation: fullcmc}", "fullcmc"),
-    ("enroll: {channel_binding: true}", "channel_binding"),
 ]
 
 

@@ -136,14 +136,14 @@ async def test_basic_users_get_in_with_their_password_only(tmp_path: Path) -> No
 
 
 async def test_a_deferred_request_is_recognised_by_its_key_and_issued_when_ready(tmp_path: Path) -> None:
-    """The repeat has other bytes (a password, as when linked to a session) and gets the certificate."""
+    """The repeat has other bytes (another signature) and gets the certificate."""
     issue = {"mode": "deferred", "delay": "100ms", "retry_after": {"seconds": 1}}
     async with running(tmp_path, {"issue": issue}) as sandbox:
         key = new_key()
-        first = await sandbox.post(csr_for(key, "m", password="one"), identity=sandbox.here.bootstrap)
+        first = await sandbox.post(csr_for(key, "m"), identity=sandbox.here.bootstrap)
         assert (first.status, first.headers["retry-after"]) == (202, "1")
         await trio.sleep(0.1)  # the delay itself
-        repeat = await sandbox.post(csr_for(key, "m", password="two"), identity=sandbox.here.bootstrap)
+        repeat = await sandbox.post(csr_for(key, "m"), identity=sandbox.here.bootstrap)
         assert repeat.status == 200
         assert repeat.certificate.public_key() == key.public_key()
         assert [exchange.early for exchange in sandbox.exchanges] == [0, 1], "it came before the second it was told"
