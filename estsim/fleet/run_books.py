@@ -24,8 +24,7 @@ from estsim.record.doubled_serials import SERIAL_TWICE, Doubled, mark_doubled_se
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.sample import FleetReading
 from estsim.record.slice_counts import CountedSlices
-from estsim.record.store import RunStore
-from estsim.record.stored_slices import CountedSlice
+from estsim.record.store import CountedSlice, RunStore
 from estsim.scenario.pem_files import credentials_in, fingerprint_of
 from estsim.scenario.plan import Files, Scenario
 

@@ -12,18 +12,7 @@ from types import NoneType
 from typing import Any, Final, get_args, get_type_hints
 
 from estsim.est.outcome import RetryAfter, RetryAfterForm
-from estsim.record.rows import (
-    ENROLMENT_COLUMNS,
-    EXCHANGE_COLUMNS,
-    FLEET_COLUMNS,
-    GENERATOR_COLUMNS,
-    IMPACT_COLUMNS,
-    INTERNAL_ERROR_COLUMNS,
-    MARK_COLUMNS,
-    SERIES_COLUMNS,
-    FleetStates,
-    SeriesDelta,
-)
+from estsim.record.rows import COLUMNS, FleetStates, SeriesDelta
 from estsim.record.sample import (
     Enrolment,
     GeneratorReading,
@@ -108,8 +97,8 @@ def _rule(name: str, kind: Any, *, positive: bool) -> Column:  # noqa: ANN401 - 
     return Column(name, "text", f"typeof({name}) = 'text'")  # JSON, too
 
 
-def _record(record: type, names: Iterable[str], partners: Mapping[str, str] | None = None) -> tuple[Column, ...]:
-    hints, partners = get_type_hints(record), partners or {}
+def _record(record: type, names: Iterable[str], partners: Mapping[str, str]) -> tuple[Column, ...]:
+    hints = get_type_hints(record)
     return tuple(_column(name, hints[name], partner=partners.get(name, "")) for name in names)
 
 
@@ -128,19 +117,27 @@ def _exchange_columns() -> tuple[Column, ...]:
     )
     by_name = {column.name: column for column in flat}
     hints = {**get_type_hints(Sample), **get_type_hints(Stamps)}
-    return tuple(by_name.get(name) or _column(name, hints[name]) for name in EXCHANGE_COLUMNS)
+    return tuple(by_name.get(name) or _column(name, hints[name]) for name in COLUMNS["exchanges"])
 
 
+_RECORDS: Final[Mapping[str, type]] = {  # by table
+    "enrolments": Enrolment,
+    "series": SeriesDelta,
+    "generator": GeneratorReading,
+    "fleet": FleetStates,
+    "marks": MarkRow,
+    "internal_errors": InternalErrorRow,
+    "impacts": Impact,
+}
+_PARTNERS: Final = {  # columns that are null in the same rows
+    "enrolments": {"ended_ns": "end"},
+    "generator": {"stalled_to_ns": "stalled_from_ns"},
+    "impacts": {"ended_ns": "end"},
+}
 TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     "run": (_column("key", str), _column("value", str)),
     "exchanges": _exchange_columns(),
-    "enrolments": _record(Enrolment, ENROLMENT_COLUMNS, {"ended_ns": "end"}),
-    "series": _record(SeriesDelta, SERIES_COLUMNS),
-    "generator": _record(GeneratorReading, GENERATOR_COLUMNS, {"stalled_to_ns": "stalled_from_ns"}),
-    "fleet": _record(FleetStates, FLEET_COLUMNS),
-    "marks": _record(MarkRow, MARK_COLUMNS),
-    "internal_errors": _record(InternalErrorRow, INTERNAL_ERROR_COLUMNS),
-    "impacts": _record(Impact, IMPACT_COLUMNS, {"ended_ns": "end"}),
+    **{table: _record(record, COLUMNS[table], _PARTNERS.get(table, {})) for table, record in _RECORDS.items()},
     "tallies": (
         Column("slice", "ten seconds within 9 years of the start", f"slice BETWEEN {-_SLICES} AND {_SLICES}", "slice"),
         _column("cohort", str),

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from estsim.errors import Trouble
 from estsim.est.enrolment import Cause
-from estsim.record.enrolment_tally import DEFAULT_WITHIN_S
-from estsim.record.first_certificates import FirstCertificateOnce
+from estsim.record.enrolment_tally import DEFAULT_WITHIN_S, FirstCertificateOnce
 from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.internal_errors import InternalErrors
+from estsim.record.per_second import SeriesRows
 from estsim.record.phases import Stretch
 from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, Impact, InternalErrorRow, Sample
 from estsim.record.saturation import SaturationWatch
-from estsim.record.series_rows import SeriesRows
 from estsim.record.slice_counts import CountedSlices
 from estsim.record.waits import BIN_NS
 from estsim.record.worker_report import WorkerReport

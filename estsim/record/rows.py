@@ -5,7 +5,9 @@ Column names are the names of the fields, with a prefix where a field is a recor
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
@@ -27,6 +29,7 @@ from estsim.record.sample import (
 )
 
 Row = tuple[Any, ...]
+Readers = Mapping[str, Callable[[Any], Any]]  # by column
 
 _STAMPS: Final = tuple(stamp.name for stamp in fields(Stamps))
 _FLAT: Final = (
@@ -37,22 +40,32 @@ _FLAT: Final = (
 _RETRY_AFTER: Final = ("retry_after_s", "retry_after_form", "retry_after_past")
 _POLL: Final = ("poll_deferred_at_ns", "poll_told_s", "poll_spread_s", "poll_form")
 
+
+def _fields(record: type) -> tuple[str, ...]:
+    return tuple(column.name for column in fields(record))
+
+
 EXCHANGE_COLUMNS: Final = (*_FLAT, *_STAMPS, *_RETRY_AFTER, *_POLL, "non_conformances", "expected")
-ENROLMENT_COLUMNS: Final = tuple(column.name for column in fields(Enrolment))
-GENERATOR_COLUMNS: Final = tuple(column.name for column in fields(GeneratorReading))
-IMPACT_COLUMNS: Final = tuple(column.name for column in fields(Impact))
-_ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
-_GOAL: Final = ENROLMENT_COLUMNS.index("goal")
-_END: Final = ENROLMENT_COLUMNS.index("end")
-_EXPECTED: Final = ENROLMENT_COLUMNS.index("expected")
-_SPOILT: Final = ENROLMENT_COLUMNS.index("spoilt")
-_TO_BE_REFUSED: Final = ENROLMENT_COLUMNS.index("to_be_refused")
-INTERNAL_ERROR_COLUMNS: Final = tuple(column.name for column in fields(InternalErrorRow))
-MARK_COLUMNS: Final = tuple(column.name for column in fields(MarkRow))
-FLEET_COLUMNS: Final = ("second", "cohort", "states")  # a row where a cohort's states differ from the row before
+ENROLMENT_COLUMNS: Final = _fields(Enrolment)
 SERIES_COLUMNS: Final = (
     "second", "cohort", "requests", "certificates", "begun", "ended", "polls", "classes", "service", "response",
 )  # fmt: skip
+GENERATOR_COLUMNS: Final = _fields(GeneratorReading)
+FLEET_COLUMNS: Final = ("second", "cohort", "states")  # a row for each change of a cohort's states
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {  # by table
+    "exchanges": EXCHANGE_COLUMNS,
+    "enrolments": ENROLMENT_COLUMNS,
+    "series": SERIES_COLUMNS,
+    "generator": GENERATOR_COLUMNS,
+    "fleet": FLEET_COLUMNS,
+    "marks": _fields(MarkRow),
+    "internal_errors": _fields(InternalErrorRow),
+    "impacts": _fields(Impact),
+}
+_ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
+_GOAL: Final = ENROLMENT_COLUMNS.index("goal")
+_END: Final = ENROLMENT_COLUMNS.index("end")
+_FLAGS: Final = [ENROLMENT_COLUMNS.index(name) for name in ("expected", "spoilt", "to_be_refused")]
 
 
 @dataclass(slots=True)
@@ -133,22 +146,17 @@ def sample_of(row: Row) -> Sample:
 def enrolment_row(enrolment: Enrolment) -> Row:
     """Return the row of an enrolment, open or ended."""
     row = list(_ENROLMENT_FIELDS(enrolment))
-    row[_GOAL] = enrolment.goal.value  # SQLite takes plain types fast, and asks about every other
+    row[_GOAL] = enrolment.goal.value  # SQLite is fast with plain types only
     row[_END] = enrolment.end.value if enrolment.end else None
-    row[_EXPECTED] = int(enrolment.expected)
-    row[_SPOILT] = int(enrolment.spoilt)
-    row[_TO_BE_REFUSED] = int(enrolment.to_be_refused)
+    for flag in _FLAGS:
+        row[flag] = int(row[flag])
     return tuple(row)
 
 
 def enrolment_of(row: Row) -> Enrolment:
     """Return the enrolment of a row."""
-    column = dict(zip(ENROLMENT_COLUMNS, row, strict=True))
-    column["goal"] = Goal(column["goal"])
-    column["end"] = EnrolmentEnd(column["end"]) if column["end"] else None
-    for flag in ("expected", "spoilt", "to_be_refused"):
-        column[flag] = bool(column[flag])
-    return Enrolment(**column)
+    flags = {"expected": bool, "spoilt": bool, "to_be_refused": bool}
+    return Enrolment(**_columns_of("enrolments", row, {"goal": Goal, "end": EnrolmentEnd, **flags}))
 
 
 def impact_row(impact: Impact) -> Row:
@@ -162,21 +170,8 @@ def impact_row(impact: Impact) -> Row:
 
 def impact_of(row: Row) -> Impact:
     """Return the impact of a row."""
-    column = dict(zip(IMPACT_COLUMNS, row, strict=True))
-    column["kind"] = ImpactKind(column["kind"])
-    column["end"] = EnrolmentEnd(column["end"]) if column["end"] else None
-    column["expected"], column["to_be_refused"] = bool(column["expected"]), bool(column["to_be_refused"])
-    return Impact(**column)
-
-
-def mark_row(mark: MarkRow) -> Row:
-    """Return the row of a mark."""
-    return (mark.at_ns, mark.kind, mark.text)
-
-
-def internal_error_row(met: InternalErrorRow) -> Row:
-    """Return the row of an internal error."""
-    return (met.at_ns, met.device, met.cohort, met.error, met.place)
+    flags = {"expected": bool, "to_be_refused": bool}
+    return Impact(**_columns_of("impacts", row, {"kind": ImpactKind, "end": EnrolmentEnd, **flags}))
 
 
 def fleet_row(states: FleetStates) -> Row:
@@ -186,20 +181,12 @@ def fleet_row(states: FleetStates) -> Row:
 
 def fleet_states_of(row: Row) -> FleetStates:
     """Return the states of a row."""
-    second, cohort, states = row
-    return FleetStates(second, cohort, states_of(states))
-
-
-def generator_row(reading: GeneratorReading) -> Row:
-    """Return the row of a reading."""
-    return tuple(getattr(reading, name) for name in GENERATOR_COLUMNS)
+    return FleetStates(**_columns_of("fleet", row, {"states": states_of}))
 
 
 def reading_of(row: Row) -> GeneratorReading:
     """Return the reading of a row."""
-    column = dict(zip(GENERATOR_COLUMNS, row, strict=True))
-    column["preparing"] = bool(column["preparing"])
-    return GeneratorReading(**column)
+    return GeneratorReading(**_columns_of("generator", row, {"preparing": bool}))
 
 
 def series_row(delta: SeriesDelta) -> Row:
@@ -223,8 +210,26 @@ def series_row(delta: SeriesDelta) -> Row:
 
 def delta_of(row: Row) -> SeriesDelta:
     """Return the second of a row."""
-    column = dict(zip(SERIES_COLUMNS, row, strict=True))
-    column["classes"] = Counter(classes_of(column["classes"]))
-    for name in ("service", "response"):
-        column[name] = histograms_of(name, column[name])
-    return SeriesDelta(**column)
+    readers: Readers = {name: partial(histograms_of, name) for name in ("service", "response")}
+    return SeriesDelta(**_columns_of("series", row, {"classes": lambda text: Counter(classes_of(text)), **readers}))
+
+
+def _columns_of(table: str, row: Row, readers: Readers) -> dict[str, Any]:
+    """Return the values of a row by column; nulls have no reader."""
+    columns = dict(zip(COLUMNS[table], row, strict=True))
+    for name, read in readers.items():
+        if columns[name] is not None:
+            columns[name] = read(columns[name])
+    return columns
+
+
+ROW_OF: Final[Mapping[str, Callable[[Any], Row]]] = {  # by table
+    "exchanges": exchange_row,
+    "enrolments": enrolment_row,
+    "series": series_row,
+    "generator": attrgetter(*COLUMNS["generator"]),
+    "fleet": fleet_row,
+    "marks": attrgetter(*COLUMNS["marks"]),
+    "internal_errors": attrgetter(*COLUMNS["internal_errors"]),
+    "impacts": impact_row,
+}

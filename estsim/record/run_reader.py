@@ -29,8 +29,7 @@ from estsim.record.rows import (
     sample_of,
 )
 from estsim.record.sample import Enrolment, GeneratorReading, Impact, InternalErrorRow, MarkRow, Sample
-from estsim.record.sqlite_errors import mapped
-from estsim.record.store import APPLICATION_ID, SCHEMA_VERSION
+from estsim.record.store import APPLICATION_ID, SCHEMA_VERSION, mapped
 from estsim.units import shown
 
 _T = TypeVar("_T")

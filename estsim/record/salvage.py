@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from estsim.errors import StoreError
-from estsim.record.rows import Row
+from estsim.record.rows import ROW_OF, Row
 from estsim.record.slice_packing import slice_bytes
-from estsim.record.store import ROW_OF, Batch, Rows, RunStore
-from estsim.record.stored_slices import CountedSlice
+from estsim.record.store import Batch, CountedSlice, Rows, RunStore
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # no UTF-8 has one
 _NOT_THE_DISK: Final = (sqlite3.ProgrammingError, sqlite3.InterfaceError)  # such as a value that is none of SQLite's

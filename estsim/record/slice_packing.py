@@ -20,8 +20,7 @@ from estsim.record.packing import (
     unpack_histograms,
     unpack_tally,
 )
-from estsim.record.report_counts import ReportCounts, SpentTime
-from estsim.record.slice_counts import SliceCounts
+from estsim.record.slice_counts import ReportCounts, SliceCounts, SpentTime
 from estsim.units import harmless
 
 _PARTS: Final = len(PARTS)

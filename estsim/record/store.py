@@ -14,69 +14,37 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from estsim.record.rows import (
-    ENROLMENT_COLUMNS,
-    EXCHANGE_COLUMNS,
-    FLEET_COLUMNS,
-    GENERATOR_COLUMNS,
-    IMPACT_COLUMNS,
-    INTERNAL_ERROR_COLUMNS,
-    MARK_COLUMNS,
-    SERIES_COLUMNS,
-    FleetStates,
-    Row,
-    SeriesDelta,
-    enrolment_row,
-    exchange_row,
-    fleet_row,
-    generator_row,
-    impact_row,
-    internal_error_row,
-    mark_row,
-    series_row,
-)
+from estsim.errors import StoreError
+from estsim.record.rows import COLUMNS, ENROLMENT_COLUMNS, ROW_OF, FleetStates, Row, SeriesDelta
 from estsim.record.sample import Enrolment, GeneratorReading, Impact, InternalErrorRow, MarkRow, Sample
-from estsim.record.sqlite_errors import mapped
-from estsim.record.stored_slices import TALLY_COLUMNS, CountedSlice, StoredSlices
+from estsim.record.slice_counts import SliceCounts, SliceKey
+from estsim.record.slice_packing import slice_bytes, slice_of_bytes
 
 _T = TypeVar("_T")
 Rows = Mapping[str, Sequence[Row]]  # by table
+CountedSlice = tuple[SliceKey, SliceCounts]
 
-COLUMNS: Final = {
-    "exchanges": EXCHANGE_COLUMNS,
-    "enrolments": ENROLMENT_COLUMNS,
-    "series": SERIES_COLUMNS,
-    "generator": GENERATOR_COLUMNS,
-    "fleet": FLEET_COLUMNS,
-    "marks": MARK_COLUMNS,
-    "internal_errors": INTERNAL_ERROR_COLUMNS,
-    "impacts": IMPACT_COLUMNS,
-}
-ROW_OF: Final[Mapping[str, Callable[[Any], Row]]] = {
-    "exchanges": exchange_row,
-    "enrolments": enrolment_row,
-    "series": series_row,
-    "generator": generator_row,
-    "fleet": fleet_row,
-    "marks": mark_row,
-    "internal_errors": internal_error_row,
-    "impacts": impact_row,
-}
+_TALLY_COLUMNS: Final = ("slice", "cohort", "phase", "counts")
+_KEPT: Final = 2  # slices that are held unpacked: the one under way, and the one before it
+
+_FIND: Final = "SELECT counts FROM tallies WHERE slice = ? AND cohort = ? AND phase = ?"
+_PUT: Final = f"INSERT OR REPLACE INTO tallies ({', '.join(_TALLY_COLUMNS)}) VALUES (?, ?, ?, ?)"  # noqa: S608 - names of ours
+
 _ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
 APPLICATION_ID: Final = 0x45535453  # "ESTS", so that a foreign file is told from ours
 SCHEMA_VERSION: Final = 7
 
 _SCHEMA: Final = f"""
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE exchanges (id INTEGER PRIMARY KEY, {", ".join(EXCHANGE_COLUMNS)});
-CREATE TABLE enrolments ({", ".join(ENROLMENT_COLUMNS)}, PRIMARY KEY (cohort, device, number));
-CREATE TABLE series ({", ".join(SERIES_COLUMNS)});
-CREATE TABLE generator ({", ".join(GENERATOR_COLUMNS)});
-CREATE TABLE fleet ({", ".join(FLEET_COLUMNS)});
-CREATE TABLE marks ({", ".join(MARK_COLUMNS)});
-CREATE TABLE internal_errors ({", ".join(INTERNAL_ERROR_COLUMNS)});
-CREATE TABLE impacts ({", ".join(IMPACT_COLUMNS)}, PRIMARY KEY (cohort, device, kind, since_ns));
-CREATE TABLE tallies ({", ".join(TALLY_COLUMNS)}, PRIMARY KEY (slice, cohort, phase));
+CREATE TABLE exchanges (id INTEGER PRIMARY KEY, {", ".join(COLUMNS["exchanges"])});
+CREATE TABLE enrolments ({", ".join(COLUMNS["enrolments"])}, PRIMARY KEY (cohort, device, number));
+CREATE TABLE series ({", ".join(COLUMNS["series"])});
+CREATE TABLE generator ({", ".join(COLUMNS["generator"])});
+CREATE TABLE fleet ({", ".join(COLUMNS["fleet"])});
+CREATE TABLE marks ({", ".join(COLUMNS["marks"])});
+CREATE TABLE internal_errors ({", ".join(COLUMNS["internal_errors"])});
+CREATE TABLE impacts ({", ".join(COLUMNS["impacts"])}, PRIMARY KEY (cohort, device, kind, since_ns));
+CREATE TABLE tallies ({", ".join(_TALLY_COLUMNS)}, PRIMARY KEY (slice, cohort, phase));
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -202,6 +170,59 @@ class RunStore:
                 if self._connection.in_transaction:  # a full disk rolls back by itself
                     self._connection.execute("ROLLBACK")
                 raise
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into StoreError, in words for whoever has to free the disk."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_FULL:
+            raise StoreError(f"{path}: the disk is full") from error
+        if code == sqlite3.SQLITE_NOTADB:
+            raise StoreError(f"{path}: not an estsim run") from error
+        raise StoreError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:  # of SQLite's own words, which quote the names in a damaged file
+        raise StoreError(f"{path}: damaged: its names are no text") from error
+
+
+class StoredSlices:
+    """Writes what was counted, in the transactions of a store."""
+
+    def __init__(self) -> None:
+        self._held: dict[SliceKey, SliceCounts] = {}
+
+    def add(self, connection: sqlite3.Connection, counted: Iterable[CountedSlice]) -> None:
+        """Add counts to their rows, in a transaction that is open."""
+        changed: dict[SliceKey, SliceCounts] = {}
+        for key, counts in counted:
+            held = changed.get(key)
+            if held is None:
+                held = changed[key] = self._held.get(key) or _stored(connection, key) or _none_like(counts)
+            held.merge(counts)
+        for (number, cohort, phase), counts in changed.items():
+            connection.execute(_PUT, (number, cohort, phase or "", slice_bytes(counts)))
+        self._held |= changed
+        latest = max((number for number, _, _ in self._held), default=0)
+        for key in [key for key in self._held if key[0] <= latest - _KEPT]:
+            del self._held[key]
+
+    def forget(self) -> None:
+        """Take note that a transaction has failed: the rows are what they were before it."""
+        self._held.clear()
+
+
+def _stored(connection: sqlite3.Connection, key: SliceKey) -> SliceCounts | None:
+    number, cohort, phase = key
+    found = connection.execute(_FIND, (number, cohort, phase or "")).fetchone()
+    return slice_of_bytes(found[0]) if found else None
+
+
+def _none_like(counts: SliceCounts) -> SliceCounts:
+    """Return counts of nothing with the same limits D: what was handed over stays as it is."""
+    return SliceCounts.empty([limit_ms / 1000 for limit_ms in counts.tally.enrolment_tally.limits_ms])
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:

@@ -24,13 +24,13 @@ from estsim.record.packing import (
     unpack_histograms,
 )
 from estsim.record.per_second import PerSecond
-from estsim.record.rows import GENERATOR_COLUMNS
+from estsim.record.rows import COLUMNS, GENERATOR_COLUMNS, reading_of
 from estsim.record.salvage import is_plain, sound_rows
 from estsim.record.sample import FleetReading, GeneratorReading
 from estsim.record.saturation import Saturation, SaturationWatch
 from estsim.record.slice_counts import SliceCounts, SliceKey
 from estsim.record.slice_packing import pack_slice, unpack_slice
-from estsim.record.store import COLUMNS, Batch, Rows
+from estsim.record.store import Batch, Rows
 from estsim.units import harmless, shown
 
 VERSION: Final = 8
@@ -169,7 +169,7 @@ def _worker_report(parts: dict[str, Any]) -> WorkerReport:
         counted={(int(n), harmless(str(cohort)), phase): unpack_slice(t) for n, cohort, phase, t in parts["counted"]},
         pace=PerSecond(Counter(requests), Counter(certificates), unpack_histograms(lags)),
         first_poll=parts["first_poll"],
-        readings=[_reading(row) for row in tables["generator"]],
+        readings=[reading_of(row) for row in tables["generator"]],
         findings=_told(parts["findings"]),
         internal_errors=InternalErrors.unpacked(parts["internal_errors"]),
         notices=_told(parts["notices"]),
@@ -189,12 +189,6 @@ def _row(row: list[Any], columns: int) -> tuple[object, ...]:
 
 def _told(texts: list[Any]) -> list[tuple[int, str]]:
     return [(int(at_ns), harmless(str(text))) for at_ns, text in texts]
-
-
-def _reading(row: tuple[Any, ...]) -> GeneratorReading:
-    column = dict(zip(GENERATOR_COLUMNS, row, strict=True))
-    column["preparing"] = bool(column["preparing"])
-    return GeneratorReading(**column)
 
 
 def _watch(packed: Packed) -> SaturationWatch:

@@ -11,7 +11,7 @@ from estsim.figures.scopes import Scope
 from estsim.figures.synchrony import synchrony_of
 from estsim.record.enrolment_tally import PARTS
 from estsim.record.histograms import BEYOND, Histogram
-from estsim.record.report_counts import SpentTime
+from estsim.record.slice_counts import SpentTime
 
 _BARS: Final = 40
 _RASTER_COLUMNS: Final = 120

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from estsim.record.histograms import Histogram, merged
-from estsim.record.report_counts import ReportCounts
 from estsim.record.sample import GeneratorReading, MarkRow
 from estsim.record.saturation import LOST, WINDOW_S, Saturation, SaturationWatch, of_loss, stall_limit_s
+from estsim.record.slice_counts import ReportCounts
 from estsim.record.statistic import Statistic
 from estsim.report.stored_run import StoredPlan
 from estsim.report.windows import MAX_POINTS, Course, course_of

@@ -24,10 +24,10 @@ from estsim.record.generator_totals import GeneratorTotals
 from estsim.record.internal_errors import MAX_KINDS
 from estsim.record.phases import Stretch
 from estsim.record.reading import open_run
-from estsim.record.report_counts import Handshake, ReportCounts
 from estsim.record.run_reader import RunReader
 from estsim.record.sample import GeneratorReading, MarkRow
 from estsim.record.saturation import Saturation, SaturationWatch
+from estsim.record.slice_counts import Handshake, ReportCounts
 from estsim.record.tally import Tally
 from estsim.report.deferral import DeferralPictures, PartsFigures, parts_of, pictures_of
 from estsim.report.generator import GeneratorReport, generator_of

@@ -14,10 +14,9 @@ from estsim.figures.thresholds import DEFAULT_THRESHOLDS, Threshold, limits_of, 
 from estsim.record.book import TallyBook
 from estsim.record.nested import Misfit, cohorts_of, phases_of, seconds_of, texts_of, whole_of
 from estsim.record.phases import WARMUP, Stretch
-from estsim.record.report_counts import ReportCounts
 from estsim.record.rows import Row
 from estsim.record.run_reader import RunReader
-from estsim.record.slice_counts import SliceCounts, SliceKey
+from estsim.record.slice_counts import ReportCounts, SliceCounts, SliceKey
 from estsim.record.slice_packing import slice_of_bytes
 from estsim.units import shown
 

@@ -31,8 +31,7 @@ from estsim.record.run_record import RunRecord
 from estsim.record.sample import Enrolment, FleetReading, GeneratorReading, PollPlan, Sample, Stamps
 from estsim.record.slice_counts import SLICE_S, SliceCounts
 from estsim.record.slice_packing import slice_bytes, slice_of_bytes
-from estsim.record.store import RunStore
-from estsim.record.stored_slices import CountedSlice, StoredSlices
+from estsim.record.store import CountedSlice, RunStore, StoredSlices
 from estsim.record.waits import BIN_NS
 
 _S: Final = 1_000_000_000

@@ -25,7 +25,7 @@ from estsim.record.blocks import Blocks
 from estsim.record.error_kinds import ErrorKinds
 from estsim.record.histograms import Histogram
 from estsim.record.reading import open_run
-from estsim.record.report_counts import SpentTime
+from estsim.record.slice_counts import SpentTime
 from estsim.record.tally import Tally
 from estsim.report.run_report import RunReport, read_run
 from estsim.report.stored_run import StoredCounts, StoredPlan, counts_of, plan_of

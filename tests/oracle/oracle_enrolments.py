@@ -16,8 +16,7 @@ from estsim.record.book import ends_of
 from estsim.record.enrolment_tally import CUT_BY_US, FAILURES, PARTS, EnrolmentTally
 from estsim.record.histograms import LONG, Histogram
 from estsim.record.phases import Stretch
-from estsim.record.report_counts import SpentTime
-from estsim.record.slice_counts import SLICE_S
+from estsim.record.slice_counts import SLICE_S, SpentTime
 from estsim.record.waits import BIN_NS
 
 _MS_NS: Final = 1_000_000

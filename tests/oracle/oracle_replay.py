@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from estsim.est.enrolment import Cause
 from estsim.figures.thresholds import limits_of
-from estsim.record.first_certificates import FirstCertificateOnce
+from estsim.record.enrolment_tally import FirstCertificateOnce
 from estsim.record.histograms import Histogram
 from estsim.record.run_reader import RunReader
 from estsim.record.slice_counts import CountedSlices, SliceCounts, SliceKey

@@ -20,7 +20,7 @@ from worker_runs import (
     write_fleet,
 )
 
-from estsim.record.store import COLUMNS
+from estsim.record.rows import COLUMNS
 
 REQUEST_ID = COLUMNS["exchanges"].index("request_id")
 DEVICE = COLUMNS["exchanges"].index("device")
