@@ -1,8 +1,8 @@
-"""How old enrolments of one kind were when they ended, and when those that are open were meant to begin.
+"""The ages of enrolments of one kind at their end, and the intended starts of the open ones.
 
 All state is counts, so that shards merge by addition and a long run stays small: ages in histograms of milliseconds,
-exact counts at each limit D that somebody asks about, and bins of 100 ms for the intended times of what is open.
-Enrolments whose refusal was expected are not in here.
+exact counts at each limit D, and bins of 100 ms for the intended starts. Enrolments whose refusal was expected are left
+out.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ MS_NS: Final = 1_000_000
 
 
 class Within:
-    """What had ended by the age D: issued or failed at D at the latest, cut by us before it."""
+    """Counts by the age D: issued or failed up to D, cut by the generator before D."""
 
     __slots__ = ("cut", "failed", "issued")
 
@@ -26,14 +26,14 @@ class Within:
         self.cut = cut
 
     def add(self, other: "Within", sign: int = 1) -> None:
-        """Add other counts, or take them away."""
+        """Add other counts, or with ``sign=-1`` subtract them."""
         self.issued += sign * other.issued
         self.failed += sign * other.failed
         self.cut += sign * other.cut
 
 
 class Ages:
-    """Enrolments by their age when they ended: issued, failed, or cut by us; and the open ones by intended time."""
+    """Enrolments by age at their end: issued, failed or cut by the generator; the open ones by intended start."""
 
     __slots__ = ("cut", "failed", "issued", "open_bins", "within")
 
@@ -48,11 +48,11 @@ class Ages:
         return bool(self.open_bins or self.issued.count or self.failed.count or self.cut.count)
 
     def begin(self, intended_ns: int) -> None:
-        """Count one that is open from now on."""
+        """Count an open enrolment."""
         self.open_bins[intended_ns // BIN_NS] += 1
 
     def close(self, intended_ns: int) -> None:
-        """Count one that is open no more; it may have begun in another shard, and is then below zero in this one."""
+        """Count an enrolment that is no longer open; if it began in another shard, the bin here goes below zero."""
         key = intended_ns // BIN_NS
         if self.open_bins[key] == 1:
             del self.open_bins[key]
@@ -72,13 +72,13 @@ class Ages:
             within.failed += age_ns <= limit_ms * MS_NS
 
     def end_cut(self, age_ns: int) -> None:
-        """Count an end of our making."""
+        """Count an enrolment that the generator cut."""
         self.cut.record_ns(age_ns)
         for limit_ms, within in self.within.items():
             within.cut += age_ns < limit_ms * MS_NS
 
     def merge(self, other: "Ages") -> None:
-        """Add another shard's counts; both must know the same limits D."""
+        """Add another shard's counts; both must have the same limits D."""
         if self.within.keys() != other.within.keys():
             message = f"enrolled_within of different limits do not merge: {[*self.within]} and {[*other.within]} ms"
             raise ValueError(message)
@@ -88,12 +88,12 @@ class Ages:
         for key, count in other.open_bins.items():
             self.open_bins[key] += count
             if not self.open_bins[key]:
-                del self.open_bins[key]  # it would stay for the length of the run
+                del self.open_bins[key]  # else it would stay to the end of the run
         for limit_ms, within in self.within.items():
             within.add(other.within[limit_ms])
 
     def less(self, part: "Ages") -> "Ages":
-        """Return new ages without those that are in these ones."""
+        """Return these ages without those of a part of them."""
         rest = Ages(self.within)
         rest.issued, rest.failed, rest.cut = (
             self.issued.less(part.issued),
@@ -108,7 +108,7 @@ class Ages:
         return rest
 
     def open_ages_ms(self, ended_ns: int, grain_ms: int = 1) -> Counter[int]:
-        """Return how old the open ones are: the oldest that a bin can hold, so that no wait is understated."""
+        """Return the ages of the open enrolments, the highest of each bin, so that no wait is understated."""
         ages: Counter[int] = Counter()
         for key, count in self.open_bins.items():
             age_ms = max(0, (ended_ns - key * BIN_NS) // MS_NS)

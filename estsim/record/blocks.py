@@ -1,8 +1,8 @@
 """Confidence intervals of percentiles from blocks of time (docs/metrics.md, "Statistics").
 
-Samples of a herd are not independent: what one device met, its neighbours met too. Blocks that are long enough are,
-nearly. So the uncertainty of "this share lies below that value" is taken from how it differs between blocks, as between
-the clusters of a survey, and carried over to the percentile (Woodruff, JASA 47, 1952).
+Samples of a herd are not independent, but blocks of time that are long enough nearly are. So the uncertainty of "this
+share lies below that value" is estimated from its variation between blocks, as between the clusters of a survey, and
+transferred to the percentile (Woodruff, JASA 47, 1952).
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,16 +13,16 @@ from typing import Final
 from estsim.record.histograms import Histogram, bucket_of, value_of
 
 BLOCK_S: Final = 10.0
-MIN_BLOCKS: Final = 5  # of which a spread can be said
-EFFECTIVE_BLOCKS: Final = 20  # of which it can be said well enough to correct a number of samples by
-_MOST_BLOCKS: Final = 256  # then neighbours are merged: a long run needs no finer ones
+MIN_BLOCKS: Final = 5  # for an interval
+EFFECTIVE_BLOCKS: Final = 20  # for an effective number of samples
+_MOST_BLOCKS: Final = 256  # with more, neighbours are merged
 _Z: Final = NormalDist().inv_cdf(0.975)
 
-Interval = tuple[int, int | None]  # in the histogram's units; None: the sample cannot say how high
+Interval = tuple[int, int | None]  # in the histogram's units; None: no upper bound is known
 
 
 class Blocks:
-    """Histograms by block of time, ``grain`` times 10 s long; a block that was added is not to be changed after."""
+    """Histograms by block of time, ``grain`` times 10 s long; an added histogram must not be changed afterwards."""
 
     __slots__ = ("_by_number", "grain")
 
@@ -45,7 +45,7 @@ class Blocks:
             self.add(number * other.grain, histogram)
 
     def items(self) -> Iterable[tuple[int, Histogram]]:
-        """Return the blocks by number, which counts in blocks of this grain."""
+        """Return the blocks by number, in units of the grain."""
         return self._by_number.items()
 
     def _coarsen(self, grain: int) -> None:
@@ -55,17 +55,17 @@ class Blocks:
             self._put(number // ratio, histogram)
 
     def _put(self, number: int, histogram: Histogram) -> None:
-        held = self._by_number.get(number)
-        if held is None:
+        before = self._by_number.get(number)
+        if before is None:
             self._by_number[number] = histogram
             return
-        both = Histogram(histogram.layout)  # what was given stays as it was
-        both.merge(held)
+        both = Histogram(histogram.layout)  # the given one must not change
+        both.merge(before)
         both.merge(histogram)
         self._by_number[number] = both
 
     def of(self, period_s: float | None) -> list[Histogram]:
-        """Return the blocks as long as max(T, 10 s) asks, in the order of time."""
+        """Return blocks of at least max(T, 10 s), in the order of time."""
         length = BLOCK_S * self.grain
         together = ceil(max(period_s or 0.0, BLOCK_S) / length)
         joined: dict[int, list[Histogram]] = {}
@@ -75,7 +75,7 @@ class Blocks:
 
 
 def interval(blocks: Sequence[Histogram], share: float) -> Interval | None:
-    """Return the 95 % confidence interval of the percentile at ``share``; None of fewer than five blocks."""
+    """Return the 95 % confidence interval of the percentile at ``share``; None with fewer than five blocks."""
     filled = [block for block in blocks if block.count]
     if len(filled) < MIN_BLOCKS:
         return None
@@ -83,7 +83,7 @@ def interval(blocks: Sequence[Histogram], share: float) -> Interval | None:
     value = whole.quantile(share)
     if value is None:
         return None
-    # Many samples may share the value: the share below it and the share up to it can differ, and so can their spread.
+    # Many samples may have this value, so the share below it and the share up to it can differ, as can their variation.
     half = max(_half_width(filled, whole.count, value), _half_width(filled, whole.count, value - 1))
     low = whole.quantile(max(0.0, share - half))
     high = whole.quantile(share + half) if (1 - share - half) * whole.count >= 1 else None
@@ -91,9 +91,9 @@ def interval(blocks: Sequence[Histogram], share: float) -> Interval | None:
 
 
 def effective_samples(blocks: Sequence[Histogram], value: int) -> float | None:
-    """Return how many independent samples would tell as well which share lies at a value at most.
+    """Return the number of independent samples that would determine the share up to a value equally well.
 
-    None of fewer than 20 blocks, which do not show how samples depend on each other; never more than there are samples.
+    None with fewer than 20 blocks, which do not show the dependence; never more than the number of samples.
     """
     filled = [block for block in blocks if block.count]
     n = len(filled)
@@ -114,7 +114,7 @@ def _merge(histograms: Sequence[Histogram]) -> Histogram:
 
 
 def _half_width(blocks: Sequence[Histogram], count: int, value: int) -> float:
-    """Return how uncertain the share of samples up to a value is, from how it differs between blocks."""
+    """Return the uncertainty of the share of samples up to a value, from its variation between blocks."""
     below = [_not_above(block, value) for block in blocks]
     at = sum(below) / count
     spread = sum((under - at * block.count) ** 2 for under, block in zip(below, blocks, strict=True))
@@ -126,13 +126,13 @@ def _not_above(histogram: Histogram, value: int) -> int:
     if histogram.max is None or value >= histogram.max:
         return histogram.count
     last = bucket_of(value)
-    if value_of(last) > value:  # it stands for its highest value
+    if value_of(last) > value:  # it represents its highest value
         last -= 1
     return sum(count for index, count in histogram.counts.items() if index <= last)
 
 
 def _t975(degrees: int) -> float:
-    """Return Student's t at 97.5 %, by the Cornish-Fisher expansion: to 1 % from four degrees of freedom on."""
+    """Return Student's t at 97.5 % by the Cornish-Fisher expansion, within 1 % from four degrees of freedom on."""
     z, n = _Z, degrees
     return (
         z

@@ -1,8 +1,8 @@
-"""The columns of a run store, and what each of them may hold.
+"""The columns of a run store, and the values that each may have.
 
-A results folder may come from another machine, or be damaged. What a column may hold follows from the type of the field
-that it keeps, and is written as a condition in SQL: rows are checked inside SQLite, at about 1 µs each, and every
-reader (export, device, report) applies the same rules. Columns of JSON are text here; `nested` reads what is in them.
+A results folder may come from another machine, or be damaged. The values of a column follow from the type of its field,
+as a condition in SQL: SQLite checks rows at about 1 µs each, and every reader (export, device, report) applies the same
+rules. Columns of JSON are text here; `nested` parses them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,20 +25,20 @@ from estsim.record.sample import (
 )
 from estsim.record.slice_counts import SLICE_NS
 
-LONGEST_NS: Final = 1 << 58  # 9 years from the start of the run, either way: figures of reports stay within 64 bits
+LONGEST_NS: Final = 1 << 58  # 9 years before or after the start of the run: sums stay within 64 bits
 _SLICES: Final = LONGEST_NS // SLICE_NS
 _MOST: Final = 1 << 53  # of a count
-LEAD_S: Final = 600  # users of Locust may begin before the zero that their master has given the run
+LEAD_S: Final = 600  # Locust users may begin before the run's zero, which their master sets
 _NS_PER_S: Final = 1_000_000_000
-_SUMMED: Final = 30  # numbers up to LONGEST_NS, whose sum has 63 bits
+_SUMMED: Final = 30  # numbers up to LONGEST_NS whose sum has 63 bits
 _LARGEST: Final = 1e15  # of a number of seconds, or a share
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``condition`` is SQL that is true of what it may hold, ``expected`` the same in words.
+    """A column: ``condition`` is SQL that is true for valid values, ``expected`` the same in words.
 
-    Where ``whole`` is set the condition accepts other numbers too: that SQL is an integer only if the column holds one.
+    ``whole`` is SQL that must be an integer as well, because the condition accepts any number.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Column:
     is_paired: bool = False
 
     def or_nothing(self) -> "Column":
-        """Return the column as one that may be null."""
+        """Return a column that may be null as well."""
         return replace(
             self,
             expected=f"{self.expected}, or nothing",
@@ -57,14 +57,14 @@ class Column:
         )
 
     def beside(self, partner: str) -> "Column":
-        """Return the column as one that is null exactly where its partner is."""
+        """Return a column that is null exactly where its partner is."""
         column, both = self.or_nothing(), f"({self.name} IS NULL) = ({partner} IS NULL)"
         words = f"{column.expected} exactly where {partner} is nothing"
         return replace(column, expected=words, condition=f"{both} AND ({column.condition})", is_paired=True)
 
 
 def _column(name: str, kind: Any, *, positive: bool = False, partner: str = "") -> Column:  # noqa: ANN401 - a type as annotations have it
-    """Return the column that keeps a field of a type; a ``partner`` is null in the same rows."""
+    """Return the column of a field of a type; a ``partner`` is null in the same rows."""
     choices = [each for each in get_args(kind) if each is not NoneType]
     column = _rule(name, choices[0] if choices else kind, positive=positive)
     if partner:
@@ -75,7 +75,7 @@ def _column(name: str, kind: Any, *, positive: bool = False, partner: str = "") 
 def _rule(name: str, kind: Any, *, positive: bool) -> Column:  # noqa: ANN401 - see above
     """Return the column of a type that is never null.
 
-    The columns of a store have no declared type, so texts and bytes compare as greater than every number.
+    The columns of a store have no declared type, so text and bytes compare greater than every number.
     """
     if kind is bool:
         return Column(name, "0 or 1", f"{name} BETWEEN 0 AND 1", whole=name)
@@ -103,7 +103,7 @@ def _record(record: type, names: Iterable[str], partners: Mapping[str, str]) -> 
 
 
 def _exchange_columns() -> tuple[Column, ...]:
-    """Return the columns of an exchange, in which three other records are laid flat."""
+    """Return the columns of an exchange, with three other records flattened into it."""
     told, poll = get_type_hints(RetryAfter), get_type_hints(PollPlan)
     flat = (
         _column("retry_after_s", told["wait_s"], positive=True),
@@ -149,7 +149,7 @@ _OF_THE_FLEET: Final = {"exchanges": "cause = 'preflight' OR ", "enrolments": ""
 
 
 def of_reports(table: str, cohorts: Sequence[str]) -> tuple[Column, ...]:
-    """Return what a report needs beyond that: cohorts that it knows, and no time long before the run."""
+    """Return the further conditions of reports: known cohorts, and no time long before the run."""
     if table not in _OF_THE_FLEET:
         return ()
     unless = _OF_THE_FLEET[table]
@@ -172,9 +172,9 @@ def _quoted(word: str) -> str:
 
 
 def fault_of(columns: Sequence[Column]) -> str:
-    """Return SQL for the number of the first column of a row that holds something else; null where none does.
+    """Return SQL for the number of the first invalid column of a row; null if all are valid.
 
-    A column that is wrong by itself comes before one that lacks its partner.
+    A column with a wrong value comes before one that lacks its partner.
     """
     ordered = sorted(enumerate(columns), key=lambda numbered: numbered[1].is_paired)
     cases = [f"WHEN ({_condition(column)}) IS NOT TRUE THEN {number}" for number, column in ordered]
@@ -186,9 +186,9 @@ def _condition(column: Column) -> str:
 
 
 def is_faulty(columns: Sequence[Column]) -> str:
-    """Return SQL for whether a row has such a column.
+    """Return SQL for whether a row has an invalid column.
 
-    The sum of whole numbers is one: to ask each column for its type would take twice as long.
+    The type of a sum shows whether all its numbers are integers; to check each type would take twice as long.
     """
     whole = [column.whole for column in columns if column.whole]
     sums = [f"typeof({' + '.join(some)}) = 'integer'" for some in _parts(whole, _SUMMED)]
@@ -196,5 +196,5 @@ def is_faulty(columns: Sequence[Column]) -> str:
 
 
 def _parts(words: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Yield words in parts of a size."""
+    """Yield the words in parts of a size."""
     yield from (words[first : first + size] for first in range(0, len(words), size))

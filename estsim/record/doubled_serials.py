@@ -1,8 +1,8 @@
-"""Serial numbers that an issuer gave to two certificates, found in the store once a run is over.
+"""Serial numbers that an issuer used for two certificates, found in the store at the end of a run.
 
-RFC 5280 §4.1.2.2: the serial number "MUST be unique for each certificate issued by a given CA". Only the whole fleet's
-certificates tell, whichever worker got them, and they are on disk: the database sorts them there, so that a million
-cost no memory. The exchange that brought a number again is marked, and so counts like any that breaks a rule.
+RFC 5280 §4.1.2.2: the serial number "MUST be unique for each certificate issued by a given CA". It takes
+the certificates of the whole fleet to see that, and the database sorts them on disk, so that a million take no memory.
+The exchange that received a number again is marked as non-conforming.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from estsim.est.outcome import NonConformance
 
 SERIAL_TWICE: Final = NonConformance("serial number issued twice", "RFC 5280 §4.1.2.2")
 
-# The same certificate that is given out twice, after a lost answer say, is one certificate.
+# A certificate that is sent twice, for example after a lost answer, is one certificate.
 _FIND: Final = """
 CREATE TEMP TABLE doubled AS
 SELECT cohort, device, number, serial, issuer FROM (
@@ -46,7 +46,7 @@ _COUNT: Final = f"SELECT cohort, intended_ns, COUNT(*) FROM exchanges WHERE {_CO
 
 @dataclass(frozen=True, slots=True)
 class Doubled:
-    """So many certificates of a cohort, sought by exchanges meant for the same moment, came with a number again."""
+    """Certificates of a cohort with a used serial number, from exchanges with the same intended start."""
 
     cohort: str
     intended_ns: int
@@ -54,7 +54,7 @@ class Doubled:
 
 
 def mark_doubled_serials(connection: sqlite3.Connection) -> Sequence[Doubled]:
-    """Mark the exchanges that brought a serial number which its issuer had given to another certificate."""
+    """Mark the exchanges that received a serial number which its issuer had used for another certificate."""
     connection.execute("DROP TABLE IF EXISTS temp.doubled")
     connection.execute(_FIND)
     if connection.execute("SELECT NOT EXISTS (SELECT 1 FROM doubled)").fetchone()[0]:

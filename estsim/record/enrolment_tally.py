@@ -28,7 +28,7 @@ DEFAULT_WITHIN_S: Final = (1.0, 10.0, 60.0, 300.0)
 
 
 class FirstCertificates:
-    """Each device's first certificate: when the fleet was through, and how fairly the time was shared."""
+    """The first certificates of devices: for the drain of the fleet, and for fairness."""
 
     __slots__ = ("booted_ns", "ended_ms", "squares", "total")
 
@@ -46,7 +46,7 @@ class FirstCertificates:
         self.squares += took_ms * took_ms
 
     def booted(self, at_ns: int) -> None:
-        """Note that a device seeking a first certificate was meant to start then."""
+        """Note the intended start of a first enrolment."""
         if self.booted_ns is None or at_ns < self.booted_ns:
             self.booted_ns = at_ns
 
@@ -60,13 +60,13 @@ class FirstCertificates:
 
 
 class FirstCertificateOnce:
-    """The devices of one process that have had a first certificate, or were not to have one."""
+    """The devices of one process that have a first certificate, or an expected refusal, so that it counts once."""
 
     def __init__(self) -> None:
         self._settled: set[tuple[str, int]] = set()
 
     def is_first(self, ended: Enrolment) -> bool:
-        """Say whether this search, which has ended, settled its device's first certificate; true once for each."""
+        """Return whether this ended enrolment is its device's first certificate or expected refusal; true once."""
         device = (ended.cohort, ended.device)
         settled = ended.end is EnrolmentEnd.ISSUED or (ended.expected and ended.end in FAILURES)
         first = settled and ended.goal is Goal.ENROLL and device not in self._settled
@@ -84,15 +84,15 @@ class EnrolmentTally:
         limits_ms = [round(limit_s * 1000) for limit_s in within_s]
         self.begun = 0
         self.ended: Counter[EnrolmentEnd] = Counter()
-        self.expected = 0  # ended without a certificate, as the plan had it
-        self.unrefused = 0  # that the server is to refuse, and has not: they are open, or we cut them
-        self.expected_devices = 0  # devices of which that was a first enrolment, each once
+        self.expected = 0  # ended without a certificate, as planned
+        self.unrefused = 0  # to be refused by the server, and not refused yet: open, or cut by the generator
+        self.expected_devices = 0  # devices whose first enrolment that was
         self.ages: dict[Goal | ImpactKind, Ages] = {key: Ages(limits_ms) for key in AGES}  # without expected refusals
         self.parts_ns: Counter[str] = Counter()  # of enrolments that got a certificate
         self.first = FirstCertificates()
 
     def begin(self, enrolment: Enrolment) -> None:
-        """Count an enrolment that is now sought."""
+        """Count an enrolment that begins."""
         self.begun += 1
         if enrolment.to_be_refused:
             self.unrefused += 1
@@ -104,7 +104,7 @@ class EnrolmentTally:
     def end(self, enrolment: Enrolment, *, first: bool) -> None:
         """Count an enrolment that ended; ``first`` marks the device's first certificate, or first expected refusal.
 
-        It may have begun in another tally: open ones are then counted below zero here, and come out even in the merge.
+        If it began in another tally, the open ones go below zero here; the merge balances them.
         """
         if enrolment.ended_ns is None or enrolment.end is None:
             message = f"enrolment {enrolment.number} of device {enrolment.device} has not ended"
@@ -127,12 +127,12 @@ class EnrolmentTally:
                 self.first.record(enrolment, enrolment.ended_ns)
 
     def impact_began(self, impact: Impact) -> None:
-        """Count a device that an event struck."""
+        """Count a device under the impact of an event."""
         if not impact.to_be_refused:
             self.ages[impact.kind].begin(impact.since_ns)
 
     def impact_ended(self, impact: Impact) -> None:
-        """Count a device that has come through, or will not."""
+        """Count the end of an impact."""
         ages = self.ages[impact.kind]
         if not impact.to_be_refused:
             ages.close(impact.since_ns)
@@ -151,7 +151,7 @@ class EnrolmentTally:
         parts["generator"] += enrolment.generator_ns
 
     def merge(self, other: "EnrolmentTally") -> None:
-        """Add another shard's counts; both must know the same limits D."""
+        """Add another shard's counts; both must have the same limits D."""
         for goal, ages in self.ages.items():
             ages.merge(other.ages[goal])
         self.begun += other.begun
@@ -169,7 +169,7 @@ class EnrolmentTally:
 
     @property
     def time_to_certificate(self) -> Histogram:
-        """Times to a certificate, of those that had one."""
+        """Times to certificate of the enrolments that got one."""
         return merged((self.ages[goal].issued for goal in Goal), LONG)
 
     @property
@@ -179,26 +179,26 @@ class EnrolmentTally:
 
     @property
     def failures(self) -> int:
-        """Enrolments that ended without a certificate, not because we cut them and not as expected."""
+        """Enrolments that ended without a certificate, neither cut by the generator nor as expected."""
         return sum(self.ended[end] for end in FAILURES) - self.expected
 
     @property
     def concluded(self) -> int:
-        """Enrolments that ended by themselves, with a certificate or without, and were not expected to be refused."""
+        """Enrolments that ended by themselves, without expected refusals."""
         return self.ended[EnrolmentEnd.ISSUED] + self.failures
 
     @property
     def sought(self) -> int:
-        """Enrolments begun, without those that were refused as expected and those that are still to be refused."""
+        """Enrolments begun, without those refused as expected or still to be refused."""
         return self.begun - self.expected - self.unrefused
 
     def open_longer_than(self, age_s: float, ended_ns: int) -> int:
-        """Count the enrolments that are open and older than that."""
+        """Count the open enrolments older than ``age_s``."""
         ages = (self.ages[goal].open_ages_ms(ended_ns) for goal in Goal)
         return sum(count for each in ages for age_ms, count in each.items() if age_ms > age_s * 1000)
 
     def drain_s(self, devices: int, share: float) -> float | None:
-        """Return when ``share`` of the devices had their first certificate, from the first boot; null if not yet."""
+        """Return the time from the first boot until ``share`` of the devices had a certificate; None if not yet."""
         count = self.first.ended_ms.count
         if self.first.booted_ns is None or not count or count < share * devices:
             return None
@@ -206,7 +206,7 @@ class EnrolmentTally:
         return None if ended_ms is None else max(0.0, round(ended_ms / 1000 - self.first.booted_ns / 1e9, 3))
 
     def fairness(self, ended_ns: int) -> float | None:
-        """Return Jain's index of the times to a first certificate, those still open at their age."""
+        """Return Jain's index of the times to a first certificate, with open enrolments at their age."""
         count, total, squares = self.first.ended_ms.count, self.first.total, self.first.squares
         for age_ms, devices in self.ages[Goal.ENROLL].open_ages_ms(ended_ns).items():
             count += devices
@@ -216,7 +216,7 @@ class EnrolmentTally:
 
 
 def end_in(ages: Ages, end: EnrolmentEnd, age_ns: int) -> None:
-    """Count in ages how an enrolment ended that was not expected to be refused."""
+    """Count in ages the end of an enrolment that was not expected to be refused."""
     if end is EnrolmentEnd.ISSUED:
         ages.end_issued(age_ns)
     elif end in CUT_BY_US:

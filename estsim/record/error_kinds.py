@@ -1,7 +1,6 @@
-"""The failed exchanges of a run by kind: operation, class, phase and reason; refusals that were expected are outside.
+"""The failed exchanges of a run by kind: operation, class, phase and reason; without expected refusals.
 
-Counted once, in the tallies, and told from here to dashboard, tables, summary.json, report
-and Locust.
+The tallies count them; dashboard, tables, summary.json, report and Locust show them.
 """
 
 import re
@@ -15,22 +14,22 @@ from typing import Final
 from estsim.units import counted
 
 OTHERS: Final = "other errors"
-UNTOLD: Final = "(other errors)"  # the detail of those that a tally no longer tells apart
+UNTOLD: Final = "(other errors)"  # the detail of errors beyond the limit of a tally
 MAX_LISTED: Final = 20  # in summary.json and in the report
 ErrorKey = tuple[str, str, str, str]  # operation, class, phase, detail; phase and detail may be empty
 
 _SHORTEST_ID: Final = 8
 _REMEMBERED: Final = 1024
 _LONG_NUMBER: Final = re.compile("[0-9]{4,}")
-# Each alternative reads a run once, without going back; an RFC's number is a rule, not an id.
+# Each alternative reads a run once, without backtracking; the number of an RFC is no id.
 _RUN: Final = re.compile("RFC [0-9]+|(?<![0-9A-Za-z])[0-9A-Fa-f]+(?:-[0-9A-Fa-f]+)*|[0-9A-Fa-f]+")
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def without_ids(detail: str) -> str:
-    """Return a detail with `…` for what differs from one answer to the next, so that one kind of error is one.
+    """Return a detail with `…` for ids, which differ between answers, so that one kind of error counts as one.
 
-    That is a number of 4 digits or more, and 8 or more characters of a hexadecimal id or UUID, a digit among them.
+    An id is a number of 4 or more digits, or 8 or more characters of a hexadecimal id or UUID with a digit.
     """
     return _RUN.sub(_without_id, detail)
 
@@ -46,7 +45,7 @@ def _without_id(found: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
-    """A kind of failure, and how often it was met, in all and by each cohort as far as that is known."""
+    """A kind of failure and its count, in all and by cohort where known."""
 
     operation: str
     kind: str
@@ -58,9 +57,9 @@ class ErrorKind:
 
 @dataclass(frozen=True, slots=True)
 class ErrorKinds:
-    """The most frequent kinds, and how many kinds and failed exchanges there are in all.
+    """The most frequent kinds, and the number of all kinds and failed exchanges.
 
-    ``at_least``: there were so many kinds that not all were told apart, and ``kinds`` is a lower bound.
+    ``at_least``: not all kinds were distinguished, and ``kinds`` is a lower bound.
     """
 
     top: tuple[ErrorKind, ...] = ()
@@ -75,29 +74,29 @@ def ranked(
     *,
     cohorts: Mapping[str, Counter[ErrorKey]] = MappingProxyType({}),
 ) -> ErrorKinds:
-    """Return counted errors, the most frequent first, with those of each cohort as far as they are given."""
-    told = Counter({key: count for key, count in errors.items() if key[-1] != UNTOLD})
-    top = sorted(told.items(), key=lambda item: (-item[1], item[0]))[:most]
+    """Return errors, the most frequent first, with the counts of the given cohorts."""
+    known = Counter({key: count for key, count in errors.items() if key[-1] != UNTOLD})
+    top = sorted(known.items(), key=lambda item: (-item[1], item[0]))[:most]
     kinds = tuple(
         ErrorKind(*key, count, {name: of[key] for name, of in sorted(cohorts.items()) if key in of})
         for key, count in top
     )
-    at_least = len(told) < len(errors)
-    return ErrorKinds(kinds, max(len(told), len(top) + at_least), errors.total(), at_least)
+    at_least = len(known) < len(errors)
+    return ErrorKinds(kinds, max(len(known), len(top) + at_least), errors.total(), at_least)
 
 
 def others(kinds: int, *, at_least: bool = False) -> str:
-    """Return the words for the kinds that are not listed by themselves."""
+    """Return the words for the kinds that are not listed."""
     return f"{OTHERS} ({'at least ' if at_least else ''}{counted(kinds, 'kind')})"
 
 
 def others_of(lines: Sequence[tuple[str, int]]) -> str:
-    """Return the words for lines of errors that find no room, the last of which may be others itself."""
+    """Return the words for lines of errors without room, of which the last may sum up others."""
     return f"{OTHERS} ({kinds_of(lines)})"
 
 
 def kinds_of(lines: Sequence[tuple[str, int]]) -> str:
-    """Return how many kinds lines of errors are, the last of which may be others: ``at least 61 kinds``."""
+    """Return the number of kinds in lines of errors, of which the last may sum up others: ``at least 61 kinds``."""
     return f"{'at least ' if _has_others(lines) else ''}{counted(len(lines), 'kind')}"
 
 
@@ -112,7 +111,7 @@ def reason(kind: str, phase: str | None, detail: str) -> str:
 
 
 def regardless_of_operation(errors: Mapping[ErrorKey, int]) -> Counter[tuple[str, str, str]]:
-    """Return errors by class, phase and detail alone, for where there is little room."""
+    """Return errors by class, phase and detail, summed over operations."""
     found: Counter[tuple[str, str, str]] = Counter()
     for (_, *rest), count in errors.items():
         kind, phase, detail = rest

@@ -1,8 +1,7 @@
-"""Exceptions taken apart: where one came from, its traceback and its message, fit to be written anywhere.
+"""Exceptions as text: location, traceback and message, safe to write anywhere.
 
-Text of ours and of strangers becomes lines of printable ASCII of a bounded length. There are no local variables in a
-traceback, and no source of files that are not ours. A message that holds a password is left out; what looks like a key
-in it is cut.
+All text becomes lines of printable ASCII of bounded length. A traceback has no local variables, and source lines of
+estsim only. A message with a password is omitted; anything in it that looks like a key is replaced.
 """
 
 import linecache
@@ -22,12 +21,12 @@ MAX_TRACE: Final = 8_000  # characters of a traceback
 MAX_LINE: Final = 300  # characters of a line, and of a message
 _MAX_FRAMES: Final = 16  # of each exception, the innermost
 _MAX_CHAIN: Final = 4  # exceptions, each raised because of the next
-Secrets = frozenset[str] | None  # the texts that no message may show; None: they are not known
+Secrets = frozenset[str] | None  # texts that no message may contain; None: not known
 
 _PACKAGE: Final = Path(estsim.__file__).parent
-_BLOB: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")  # of a key, a token or a certificate: words are shorter
+_BLOB: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")  # a key, token or certificate: words are shorter
 _BYTES: Final = re.compile(r"""\bb(?P<quote>['"]).*?(?P=quote)""", re.DOTALL)
-_TELLING: Final = 4  # characters of base64 that are no chance
+_REVEALING: Final = 4  # characters of base64; fewer may match by chance
 _WITHHELD: Final = "(message omitted: it may contain a secret)"
 _NO_MESSAGE: Final = "(message unavailable)"
 _MORE: Final = "..."
@@ -52,7 +51,7 @@ def _name(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return where it was raised: the innermost place in estsim, and where else that led to."""
+    """Return the innermost location in estsim, and where the exception was raised if that is elsewhere."""
     raised = ours = ""
     for frame, line in _frames(error):
         raised = _position(frame, line)
@@ -78,7 +77,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def traced(error: BaseException, secrets: Secrets) -> str:
-    """Return the traceback of an exception and of those that led to it; where that fails, that it did."""
+    """Return the traceback of an exception and its causes; if that fails, a line that says so."""
     try:
         text = "\n".join(line for each in _chain(error) for line in _lines(each, secrets))
     except Exception as trouble:  # noqa: BLE001 - a bug that cannot be described is noted all the same
@@ -90,7 +89,7 @@ def traced(error: BaseException, secrets: Secrets) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return an exception and what led to it, in the order in which they were raised."""
+    """Return an exception and its causes, in the order in which they were raised."""
     chain = [error]
     while len(chain) < _MAX_CHAIN:
         last = chain[-1]
@@ -102,7 +101,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _lines(error: BaseException, secrets: Secrets) -> Iterator[str]:
-    """Yield the lines of one exception; of files that are not ours the text of the source is left out."""
+    """Yield the lines of one exception, with source lines of estsim only."""
     frames = [*_frames(error)]
     yield _HEAD
     if len(frames) > _MAX_FRAMES:
@@ -118,14 +117,14 @@ def _lines(error: BaseException, secrets: Secrets) -> Iterator[str]:
 
 
 def message_of(error: BaseException, secrets: Secrets) -> str:
-    """Return an exception's message in a line, cut; it is left out where it holds a secret, or nobody knows them."""
+    """Return an exception's message in a line, cut; omitted if it has a secret, or if the secrets are not known."""
     if secrets is None:
         return _WITHHELD
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - whatever a foreign class does when it is asked for its text
         return _NO_MESSAGE
-    text = text[: 8 * MAX_LINE]  # long enough for a secret to be found where it would show
+    text = text[: 8 * MAX_LINE]  # long enough to find every secret that would show
     if "PRIVATE KEY" in text or any(secret in text for secret in secrets):
         return _WITHHELD
     text = _BYTES.sub(lambda found: f"(bytes of {len(found.group())} characters)", text)
@@ -133,17 +132,14 @@ def message_of(error: BaseException, secrets: Secrets) -> str:
 
 
 def line_of(text: str) -> str:
-    """Return a text in a line of printable ASCII, cut; what is not printable is escaped as Python does it."""
+    """Return a text in a line of printable ASCII, cut; other characters are escaped as in Python."""
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: MAX_LINE + 1])
     plain = escaped.encode("ascii", "backslashreplace").decode()
     return plain if len(plain) <= MAX_LINE else plain[: MAX_LINE - len(_MORE)] + _MORE
 
 
-# -- secrets
-
-
 def secrets_in(passwords: Iterable[str]) -> frozenset[str]:
-    """Return the texts that give a password away: itself, as Python and URLs write it, and as Basic sends it."""
+    """Return the texts that reveal a password: itself, quoted for Python and URLs, and in HTTP Basic."""
     found: set[str] = set()
     for password in filter(None, passwords):
         found |= {password, repr(password)[1:-1], quote(password, safe=""), *_in_base64(f":{password}".encode())}
@@ -151,11 +147,11 @@ def secrets_in(passwords: Iterable[str]) -> frozenset[str]:
 
 
 def _in_base64(tail: bytes) -> Iterator[str]:
-    """Yield what base64 makes of bytes at the end of a text, whatever stands before them and how long it is."""
+    """Yield the base64 forms of bytes at the end of a text, for any length of the text before them."""
     for before in range(3):
         encoded = b64encode(b"\0" * before + tail).decode()
-        start = -(-before * 8 // 6)  # the first character that hangs on the tail alone
-        if len(encoded) - start >= _TELLING:
+        start = -(-before * 8 // 6)  # the first character that depends on the tail only
+        if len(encoded) - start >= _REVEALING:
             yield encoded[start:].rstrip("=")
 
 

@@ -1,4 +1,4 @@
-"""What a run cost the generator, process by process and in all."""
+"""The cost of a run for the generator, by process and in all."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,18 +8,18 @@ from estsim.record.histograms import Histogram
 
 @dataclass(frozen=True, slots=True)
 class GeneratorTotals:
-    """What the run cost the generator, from the first device's start to the end."""
+    """The cost of a run, from the first device's start to the end."""
 
     cpu_s: float
     peak_rss_bytes: int
-    loop_delay: Histogram = field(default_factory=Histogram)  # how late the loop woke a task
+    loop_delay: Histogram = field(default_factory=Histogram)  # of tasks woken by the event loop
     peak_ports: int = 0
     peak_descriptors: int = 0
     longest_stall_ns: int = 0
 
 
 def totals_of(parts: Iterable[GeneratorTotals]) -> GeneratorTotals:
-    """Return what several processes cost together; memory is the sum of their peaks, ports are the machine's."""
+    """Return the totals of several processes; memory is the sum of their peaks, ports are the machine's."""
     known = tuple(parts)
     delay = Histogram()
     for each in known:

@@ -1,7 +1,7 @@
-"""Histograms as a store keeps them: HdrHistogram's V2 interchange format in base64, read without trust.
+"""Histograms in a store: reads HdrHistogram's V2 interchange format in base64, from untrusted text.
 
-Read without a dense array, which is some 1000 times quicker than the package reads it; `Histogram.encode` writes them.
-A text of another range, another precision or more counts than there are buckets is refused, before it takes memory.
+It needs no dense array, and is some 1000 times faster than the package; `Histogram.encode` writes the format. A text of
+another range, another precision or too many counts is refused before it takes memory.
 """
 
 import struct
@@ -12,24 +12,24 @@ from typing import Final
 
 from estsim.record.histograms import LATENCY, Histogram, bucket_index
 
-# Big-endian: cookie and length around what was compressed; in it cookie, length of the counts, normalizing offset,
-# digits, lowest and highest value, and a ratio for values that are no whole numbers.
+# Big-endian: cookie and length before the compressed part; in it cookie, length of the counts, normalizing offset,
+# digits, lowest and highest value, and a ratio for values that are not whole.
 _ENVELOPE: Final = struct.Struct(">ii")
 _HEADER: Final = struct.Struct(">iiiiqqd")
 _COMPRESSED_V2: Final = 0x1C849304
 _V2: Final = 0x1C849303
-_WORD_SIZES: Final = 0xF0  # of the cookie: how wide a word the counts were kept in, which V2 leaves open
+_WORD_SIZES: Final = 0xF0  # of the cookie: the word size of the counts, which V2 does not fix
 _DIGITS: Final = 3
 _BUCKETS: Final = bucket_index(LATENCY.highest) + 1
 _MOST_BYTES: Final = _HEADER.size + 9 * _BUCKETS  # a count takes 9 bytes at most
 _MOST: Final = 1 << 53  # of a count
-_LONGEST: Final = 63  # bits of a number but for its last byte
+_LONGEST: Final = 63  # bits of a number before its last byte
 
 
 def decoded(encoded: str) -> Histogram:
-    """Return the latency histogram of a text; raises ValueError for one that is none.
+    """Return the latency histogram of a text; raises ValueError for any other text.
 
-    The counts are zigzag LEB128 numbers, one a bucket from bucket 0 on; one below zero is that many empty buckets.
+    The counts are zigzag LEB128 numbers, one per bucket from bucket 0 on; a negative one is a run of empty buckets.
     """
     counts: dict[int, int] = {}
     index, number, shift = 0, 0, 0
@@ -54,7 +54,7 @@ def decoded(encoded: str) -> Histogram:
 
 
 def _payload(encoded: str) -> bytes:
-    """Return the counts of a text, once it is known that they are ours."""
+    """Return the counts of a text, after checks of its format."""
     raw = b64decode(encoded, validate=True)
     try:
         cookie, _ = _ENVELOPE.unpack_from(raw)
@@ -62,8 +62,8 @@ def _payload(encoded: str) -> bytes:
         head = _HEADER.unpack_from(inner)
     except (struct.error, zlib.error) as error:
         raise ValueError(f"not a histogram: {error}") from error
-    told, _, offset, digits, lowest, highest, ratio = head
-    kinds = (cookie & ~_WORD_SIZES, told & ~_WORD_SIZES)
+    inner_cookie, _, offset, digits, lowest, highest, ratio = head
+    kinds = (cookie & ~_WORD_SIZES, inner_cookie & ~_WORD_SIZES)
     if kinds != (_COMPRESSED_V2, _V2) or (offset, digits, lowest, ratio) != (0, _DIGITS, 1, 1.0):
         raise ValueError("not a histogram of 3 digits in the format V2")
     if highest != LATENCY.highest:
@@ -72,7 +72,7 @@ def _payload(encoded: str) -> bytes:
 
 
 def _of_counts(counts: dict[int, int]) -> Histogram:
-    """Return a histogram of such counts by bucket; its values are the highest of their buckets."""
+    """Return a histogram of counts by bucket; its values are the highest of their buckets."""
     histogram = Histogram(LATENCY)
     if counts:
         values = [*map(LATENCY.highest_in, counts)]  # in rising order

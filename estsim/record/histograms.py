@@ -1,9 +1,9 @@
 """Histograms in the layout of HdrHistogram, kept sparse: mergeable by addition, exact in sum and extremes.
 
-The package's own histogram is a dense array of 229 KB in our range, and a percentile scans it in 4 ms: too much for one
-per second, cohort and operation, read by a dashboard on the event loop. So counts live in a dict keyed by the package's
-bucket index; `encode` and `histogram_text` speak the package's interchange format (V2), and tests hold every index and
-percentile against it.
+The package's own histogram is a dense array of 229 KB in this range, and a percentile scans it in 4 ms: too much for
+one per second, cohort and operation, read by a dashboard on the event loop. So counts are in a dict keyed by the
+package's bucket index; `encode` and `histogram_text` use the package's interchange format (V2), and tests compare every
+index and percentile with it.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from estsim.record.statistic import Statistic
 
 _HALF_BITS: Final = 10  # 3 significant digits: 2048 sub-buckets, in halves of 1024
 _FIRST_BUCKET: Final = 1 << (_HALF_BITS + 1)
-BEYOND: Final = 10  # a percentile is shown where at least so many samples lie beyond it
+BEYOND: Final = 10  # samples that must lie beyond a percentile for it to be shown
 _ROUNDING: Final = 1e-6  # of a rank: 0.9 * 10 is the ninth
 
 
@@ -30,14 +30,14 @@ class Layout:
 
     unit_ns: int
     highest: int
-    lowest: int = 0  # below zero for the few figures that have a sign; such a histogram cannot be encoded
+    lowest: int = 0  # negative for the few figures with a sign; such a histogram cannot be encoded
 
     def units(self, value_s: float) -> int:
         """Return a time in seconds as the nearest whole number of this layout's units."""
         return round(value_s * 1_000_000_000 / self.unit_ns)
 
     def highest_in(self, index: int) -> int:
-        """Return the highest value of a bucket that is within the range."""
+        """Return the highest value of a bucket, within the range."""
         return min(highest_equivalent(index), self.highest)
 
 
@@ -53,7 +53,7 @@ def bucket_index(value: int) -> int:
 
 
 def highest_equivalent(index: int) -> int:
-    """Return the highest value that shares a bucket: what a percentile that falls there reads as."""
+    """Return the highest value of a bucket, which represents it in percentiles."""
     if index < _FIRST_BUCKET:
         return index
     shift = (index >> _HALF_BITS) - 1
@@ -61,12 +61,12 @@ def highest_equivalent(index: int) -> int:
 
 
 def bucket_of(value: int) -> int:
-    """Return the bucket of a value, also of one below zero; buckets rise with their values."""
+    """Return the bucket of a value, which may be negative; buckets rise with their values."""
     return bucket_index(value) if value >= 0 else ~bucket_index(-value)
 
 
 def value_of(index: int) -> int:
-    """Return the value that a bucket stands for."""
+    """Return the value that represents a bucket."""
     return highest_equivalent(index) if index >= 0 else -highest_equivalent(~index)
 
 
@@ -97,7 +97,7 @@ class Histogram:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, so not to be hashed; as the data model wants it written
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable
 
     def record_ns(self, duration_ns: int) -> None:
         """Count one duration."""
@@ -134,7 +134,7 @@ class Histogram:
             self.min = other.min
 
     def less(self, part: "Histogram") -> "Histogram":
-        """Return a new histogram without values that are in this one; extremes are then those of the buckets."""
+        """Return this histogram without the values of a part of it; its extremes are those of the buckets."""
         rest = Histogram(self.layout)
         for index, count in self.counts.items():
             left = count - part.counts.get(index, 0)
@@ -144,13 +144,13 @@ class Histogram:
         return rest
 
     def values(self) -> Iterator[tuple[int, int]]:
-        """Yield (value, count) in rising order, a value being the highest of its bucket and at most the maximum."""
+        """Yield (value, count) in rising order; a value is the highest of its bucket, and at most the maximum."""
         top = self.max or 0
         for index in sorted(self.counts):
             yield min(value_of(index), top), self.counts[index]
 
     def quantile(self, share: float) -> int | None:
-        """Return the value that ``share`` of the values do not exceed, in units: the nearest rank, of one value on."""
+        """Return the quantile at ``share`` in units, by nearest rank; None of an empty histogram."""
         return self.quantiles(share)[0]
 
     def quantiles(self, *shares: float) -> tuple[int | None, ...]:
@@ -166,14 +166,14 @@ class Histogram:
                 found.append(min(self.max, value_of(index)))
                 if len(found) == len(ranks):
                     return tuple(found)
-        return tuple(found)  # not reached: the last rank is at most the count
+        return tuple(found)  # unreachable: the last rank is at most the count
 
     def share_of(self, holds: Callable[[int], bool]) -> float:
-        """Return the share of the values for which something holds, each taken as the highest of its bucket."""
+        """Return the share of the values for which ``holds`` is true, each as the highest of its bucket."""
         return sum(count for value, count in self.values() if holds(value)) / self.count if self.count else 0.0
 
     def supports(self, share: float) -> bool:
-        """Tell whether enough samples lie beyond the percentile for it to be worth showing."""
+        """Return whether enough samples lie beyond the percentile to show it."""
         return self.count >= needed_samples(share)
 
     def scaled(self, value: float | None, unit_s: float) -> float | None:
@@ -181,11 +181,11 @@ class Histogram:
         return None if value is None else round(value * self.layout.unit_ns / (unit_s * 1e9), 6)
 
     def mean(self) -> float | None:
-        """Return the exact mean in units (sums are kept beside the buckets); None of an empty histogram."""
+        """Return the exact mean in units (the sum is kept separately); None of an empty histogram."""
         return self.total / self.count if self.count else None
 
     def block(self, unit_s: float) -> Statistic:
-        """Return the statistic block in units of ``unit_s`` seconds; null where the sample does not support it."""
+        """Return the statistic in units of ``unit_s`` seconds; None where the sample is too small."""
 
         def at(share: float) -> float | None:
             return self.scaled(self.quantile(share), unit_s) if self.supports(share) else None
@@ -202,7 +202,7 @@ class Histogram:
         )
 
     def encode(self) -> str:
-        """Return the counts in HdrHistogram's V2 interchange format, base64. About 1 ms: for the writer alone."""
+        """Return the counts in HdrHistogram's V2 interchange format, base64. It takes 1 ms: for the writer's thread."""
         if self.layout.lowest < 0:
             message = "a histogram with a sign has no HdrHistogram encoding"
             raise ValueError(message)
@@ -215,7 +215,7 @@ class Histogram:
 
 
 def _clear(dense: HdrHistogram) -> None:
-    """Empty the package's histogram: its own `reset` walks 57 000 counters in Python, for 2.7 ms."""
+    """Empty the package's histogram; its own `reset` takes 2.7 ms for 57 000 counters in Python."""
     ctypes.memset(dense.counts, 0, ctypes.sizeof(dense.counts))
     dense.total_count = 0
     dense.min_value, dense.max_value = sys.maxsize, 0
@@ -224,7 +224,7 @@ def _clear(dense: HdrHistogram) -> None:
 
 @cache
 def _dense(highest: int) -> HdrHistogram:
-    """Return the package's histogram to encode with: 229 KB in a ring that only the collector would free."""
+    """Return the package's histogram to encode with, cached: 229 KB in a reference cycle."""
     return HdrHistogram(1, highest, 3)
 
 

@@ -1,4 +1,4 @@
-"""Internal errors: exceptions that nobody in estsim meant to raise, so bugs of ours, as bounded values that merge.
+"""Internal errors: unexpected exceptions, so bugs of estsim, as bounded values that merge.
 
 Errors of one type from one place are one *kind*: it is counted, and its traceback is kept once. An exception becomes
 text here and nowhere else (:mod:`estsim.record.exceptions`). Taking note of one never fails: a bug that cannot be

@@ -1,6 +1,6 @@
-"""What columns of JSON and the facts of a run hold, read into values of ours; a `Misfit` says what else was there.
+"""Parses columns of JSON and the facts of a run into values; a `Misfit` says what was expected and what came.
 
-Pure: the reader of the store adds the file, the table and the row.
+It is pure: the reader of the store adds the file, the table and the row.
 """
 
 import json
@@ -26,7 +26,7 @@ _BROKEN: Final = "a JSON list of [rule, section of the RFC]"
 
 
 class Misfit(Exception):  # noqa: N818 - says what it is
-    """A column holds something else than was expected."""
+    """A column has another value than was expected."""
 
     def __init__(self, column: str, expected: str, got: str) -> None:
         self.column = column
@@ -36,7 +36,7 @@ class Misfit(Exception):  # noqa: N818 - says what it is
 
 
 class _Other(Exception):  # noqa: N818 - internal
-    """A part of a value is not what it should be."""
+    """A part of a value is wrong."""
 
 
 def classes_of(text: str) -> dict[tuple[str, str], int]:
@@ -68,7 +68,7 @@ def states_of(text: str) -> dict[str, int]:
     )
 
 
-@lru_cache(maxsize=256)  # a server breaks the same rules again and again
+@lru_cache(maxsize=256)  # a server breaks the same rules repeatedly
 def non_conformances_of(text: str | None) -> tuple[NonConformance, ...]:
     """Return the rules that an answer broke."""
 
@@ -77,9 +77,6 @@ def non_conformances_of(text: str | None) -> tuple[NonConformance, ...]:
         return tuple(NonConformance(_of(str, rule), _of(str, section)) for rule, section in pairs)
 
     return _read("non_conformances", _BROKEN, text, list, read) if text is not None else ()
-
-
-# -- facts of the run, which are text or JSON
 
 
 def cohorts_of(text: str) -> dict[str, int]:
@@ -107,16 +104,13 @@ def texts_of(text: str) -> list[str]:
 
 
 def seconds_of(text: str) -> float | None:
-    """Return a number that may be absent."""
+    """Return a number, or None."""
     return None if text == "None" else _plain("a finite number, or None", text, lambda word: _number(float(word)))
 
 
 def whole_of(text: str) -> int:
     """Return a whole number."""
     return _plain("a whole number from 0 to 2^63", text, lambda word: _count(int(word), most=1 << 63))
-
-
-# -- their parts
 
 
 def _read(column: str, expected: str, text: str, kind: type[Any], read: Callable[[Any], _T]) -> _T:

@@ -1,9 +1,9 @@
-"""What of a run's figures is the generator's own delay: schedule lag, and what its event loop was late or stood still.
+"""The generator's own delay in the figures of a run: schedule lag, and delays of its event loop.
 
-docs/metrics.md, "The generator judges itself": a threshold that fails, and would hold with that delay subtracted, is
-the generator's. So beside each spread it is counted what the delayed values were and what they would have been
-(:class:`Shift`), and beside the enrolments which of them failed because nobody looked. Most exchanges have next to no
-delay and cost nothing here. All of it merges by addition; :mod:`estsim.figures.without_delay` applies it.
+docs/metrics.md, "The generator judges itself": a failure that would pass without that delay is the generator's. So
+for each distribution the delayed values are counted as measured and without the delay (:class:`Shift`), and the
+enrolments that failed because of it. Most exchanges have hardly any delay and cost nothing here. It all merges by
+addition; :mod:`estsim.figures.without_delay` applies it.
 """
 
 from collections import Counter
@@ -19,15 +19,15 @@ from estsim.record.histograms import LATENCY, LONG, SIGNED, Histogram, Layout
 from estsim.record.sample import Enrolment, Impact, Sample
 from estsim.record.waits import punctuality_us
 
-LEAST_NS: Final = 1_000_000  # what is less cannot be told from the ordinary noise of a machine
-SPOILS_NS: Final = 1_000_000_000  # an exchange that we left alone for so long may have failed by that
+LEAST_NS: Final = 1_000_000  # shorter delays are noise
+SPOILS_NS: Final = 1_000_000_000  # a delay that may have made an exchange fail
 BROKEN_BY_DELAY: Final = frozenset({Trouble.TIMEOUT, Trouble.RESET})  # a refusal or a failed check is the server's
-LAYOUTS: Final = {"punctuality": SIGNED, "first": LONG}  # of spreads; LATENCY of others
+LAYOUTS: Final = {"punctuality": SIGNED, "first": LONG}  # of distributions; the others have LATENCY
 _MS_NS: Final = 1_000_000
 
 
 class Shift:
-    """Values of one spread as they were measured, and as they would have been without our delay."""
+    """The values of a distribution as measured, and without the generator's delay."""
 
     __slots__ = ("measured", "without")
 
@@ -47,21 +47,21 @@ class Shift:
 
 
 class OwnDelays:
-    """The generator's own delay in what one tally counts. ``spreads`` are by name, those of operations by both."""
+    """The generator's own delay in one tally. ``spreads`` are by operation (or "") and name."""
 
     __slots__ = ("ages", "ends", "failed", "spreads")
 
     def __init__(self) -> None:
         self.spreads: dict[tuple[str, str], Shift] = {}  # (operation, "service") and so on, ("", "punctuality")
-        self.failed: Counter[Operation] = Counter()  # exchanges that broke while we stood still
+        self.failed: Counter[Operation] = Counter()  # exchanges that failed because of the delay
         self.ends: Counter[EnrolmentEnd] = Counter()  # of enrolments that failed because of it
-        self.ages: dict[Goal | ImpactKind, tuple[Ages, Ages]] = {}  # as they were, and as they would have been
+        self.ages: dict[Goal | ImpactKind, tuple[Ages, Ages]] = {}  # as measured, and without the delay
 
     def __bool__(self) -> bool:
         return bool(self.spreads or self.failed or self.ends or self.ages)
 
     def exchange(self, sample: Sample) -> None:
-        """Take what of an exchange was ours; one that ended well, was deferred or failed has it in its times."""
+        """Count the generator's delay in an exchange that ended ok, was deferred or failed."""
         stamps, kind = sample.stamps, sample.kind
         own_ns = stamps.own_delay_ns
         if own_ns < LEAST_NS:
@@ -79,12 +79,12 @@ class OwnDelays:
             self.failed[sample.operation] += 1
 
     def enrolment(self, enrolment: Enrolment, limits_ms: Iterable[int], *, first: bool) -> None:
-        """Take what of an enrolment that ended was ours; ``first`` marks the device's first certificate."""
+        """Count the generator's delay in an ended enrolment; ``first`` marks the device's first certificate."""
         own_ns, end = enrolment.own_delay_ns, enrolment.end
         if end is None or enrolment.ended_ns is None:
             return
         took_ns = enrolment.ended_ns - enrolment.intended_ns
-        if enrolment.spoilt:  # it failed by our fault, and is left out
+        if enrolment.spoilt:  # it failed because of the delay, and is left out
             self.ends[end] += 1
             self._ages(enrolment.goal, limits_ms)[0].end_failed(took_ns)
         if own_ns < LEAST_NS or end is not EnrolmentEnd.ISSUED:
@@ -96,7 +96,7 @@ class OwnDelays:
             self._shift("", "first").record(enrolment.ended_ns // _MS_NS, own_ns // _MS_NS)
 
     def impact(self, impact: Impact, limits_ms: Iterable[int]) -> None:
-        """Take what was ours of the enrolment with which a device came through an event."""
+        """Count the generator's delay in the enrolment that ended an impact."""
         own_ns, ended_ns = impact.own_delay_ns, impact.ended_ns
         if own_ns < LEAST_NS or impact.end is not EnrolmentEnd.ISSUED or ended_ns is None:
             return

@@ -24,14 +24,14 @@ _LARGEST: Final = 1 << 63  # of a number: sums of times in nanoseconds have room
 _TOP: Final = {layout: bucket_index(layout.highest) for layout in (LATENCY, LONG, SIGNED)}
 
 
-def number_of(value: Any) -> int:  # noqa: ANN401 - of strangers
-    """Return a whole number. Raises ValueError, TypeError or OverflowError for anything else."""
+def number_of(value: Any) -> int:  # noqa: ANN401 - untrusted
+    """Return a whole number of 64 bits. Raises ValueError for anything else."""
     if type(value) is not int or not -_LARGEST <= value < _LARGEST:
         raise ValueError("no whole number of 64 bits")
     return value
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - of strangers
+def _text(value: Any) -> str:  # noqa: ANN401 - untrusted
     if not isinstance(value, str):
         raise TypeError("no text")
     return value
@@ -53,7 +53,7 @@ def pack_histogram(histogram: Histogram) -> Packed:
 
 
 def unpack_histogram(packed: Packed, layout: Layout = LATENCY) -> Histogram:
-    """Return the histogram of a list, of the layout that its place tells."""
+    """Return the histogram of a list; its place determines the layout."""
     indexes, counts, total, clamped, lowest, highest = packed
     histogram = Histogram(layout)
     if not indexes:

@@ -1,4 +1,4 @@
-"""The pace of a run: what happened in each of the last seconds, for displays; mergeable by addition."""
+"""The counts of each second: of the last ones for displays, and by cohort the rows of table ``series``."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from estsim.record.rows import SeriesDelta
 from estsim.record.sample import Enrolment, Sample
 from estsim.record.saturation import WINDOW_S
 
-SERIES_S: Final = 60  # how far back the dashboard's series go
+SERIES_S: Final = 60  # of the dashboard's series
 _NS: Final = 1_000_000_000
 
 
 @dataclass(slots=True)
 class PerSecond:
-    """Exchanges, certificates and schedule lags by second of the run in which an exchange ended."""
+    """Exchanges, certificates and schedule lags by the second in which an exchange ended; they merge by addition."""
 
     requests: Counter[int] = field(default_factory=Counter)
     certificates: Counter[int] = field(default_factory=Counter)
@@ -41,7 +41,7 @@ class PerSecond:
             self.lags.setdefault(second, Histogram(LATENCY)).merge(lags)
 
     def last_minute(self, now_s: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return exchanges and certificates of the last 60 whole seconds, oldest first; one under way is not whole."""
+        """Return exchanges and certificates of the last 60 complete seconds, oldest first."""
         seconds = range(max(0, now_s - SERIES_S), now_s)
         return tuple(self.requests[s] for s in seconds), tuple(self.certificates[s] for s in seconds)
 
@@ -50,7 +50,7 @@ class PerSecond:
         return merged(lags for second, lags in self.lags.items() if second >= now_s - WINDOW_S)
 
     def forget(self, now_s: int) -> None:
-        """Drop what no display shows any more."""
+        """Drop the seconds that no display shows any more."""
         for counter in (self.requests, self.certificates):
             for second in [second for second in counter if second < now_s - SERIES_S - 1]:
                 del counter[second]
@@ -59,7 +59,7 @@ class PerSecond:
 
 
 class SeriesRows:
-    """The seconds since they were last taken; rows of one second add up, so it may be cut by a taking."""
+    """The seconds since the last `take`, by cohort; rows of the same second add up."""
 
     def __init__(self) -> None:
         self._deltas: dict[tuple[int, str], SeriesDelta] = {}
@@ -81,15 +81,15 @@ class SeriesRows:
             delta.certificates += sample.operation.seeks_certificate
 
     def began(self, enrolment: Enrolment) -> None:
-        """Count a search in the second in which it was meant to begin."""
+        """Count an enrolment in the second of its intended start."""
         self._delta(enrolment.intended_ns // _NS, enrolment.cohort).begun += 1
 
     def ended(self, enrolment: Enrolment) -> None:
-        """Count the end of a search."""
+        """Count the end of an enrolment."""
         self._delta((enrolment.ended_ns or 0) // _NS, enrolment.cohort).ended += 1
 
     def take(self) -> list[SeriesDelta]:
-        """Return what has come since it was last taken."""
+        """Return the seconds since the last call."""
         taken, self._deltas = [*self._deltas.values()], {}
         return taken
 

@@ -1,7 +1,7 @@
-"""A run's folder, opened to be read: which tables it offers, and their rows as a stream that is never held whole.
+"""Reads a run's folder: the tables that it offers, and their rows as a stream in constant memory.
 
-`open_run` takes a run that is finished, was killed, or is under way; `RunReader` sees to it that nothing changes. Rows
-stay as SQLite has them, times in nanoseconds since the run's epoch: who wants records asks `RunReader` for them.
+`open_run` takes a run that is finished, was killed, or is under way; `RunReader` changes nothing. Rows are as in
+SQLite, with times in nanoseconds since the run's epoch; `RunReader` returns records.
 """
 
 import json
@@ -32,7 +32,7 @@ Nested = Mapping[str, Callable[[str], object]]
 
 
 class Table(StrEnum):
-    """What there is to read, by the name that users know it by."""
+    """The tables that users can read, by their public names."""
 
     EXCHANGES = "exchanges"
     ENROLMENTS = "enrolments"
@@ -42,18 +42,18 @@ class Table(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a table's rows come from. ``size`` is answered without looking at every exchange, and may be a guess."""
+    """The source of a table's rows. ``size`` is quick SQL for their number, which may be approximate."""
 
     table: str
     columns: tuple[str, ...]
     size: str
     where: str = ""
-    nested: Nested = field(default_factory=dict)  # columns that hold JSON, by who reads it
+    nested: Nested = field(default_factory=dict)  # readers of the columns of JSON
 
 
 _CERTIFICATE: Final = ("serial", "issuer", "subject", "not_after", "device", "cohort", "goal", "key_sha256")
 _ISSUED: Final = "serial IS NOT NULL"
-# In the order in which they were written, so that the first row comes at once, however many there are.
+# Rows are in the order in which they were written, so that the first one comes at once.
 _SOURCES: Final = {
     Table.EXCHANGES: _Source(
         "exchanges",
@@ -93,7 +93,7 @@ def columns_of(table: Table) -> tuple[str, ...]:
 
 
 def nested_values(table: Table, entry: dict[str, object]) -> dict[str, object]:
-    """Return a row by its columns with the JSON in it read: lists and mappings where a column holds JSON text."""
+    """Return a row by its columns, with the columns of JSON parsed."""
     for name in _SOURCES[table].nested:
         text = entry[name]
         entry[name] = json.loads(text) if isinstance(text, str) else text
@@ -114,34 +114,34 @@ def stream(run: RunReader, table: Table) -> Iterator[Row]:
 
 
 def size_of(run: RunReader, table: Table) -> int:
-    """Return about how many rows a table has, for whoever waits for them."""
+    """Return the approximate number of rows of a table, for progress."""
     ((size,),) = run.select(f"SELECT {_SOURCES[table].size}")
     return size or 0
 
 
 def exchanges_of(run: RunReader, device: int) -> list[Sample]:
-    """Return a device's exchanges as they were recorded; the preflight is nobody's."""
+    """Return a device's exchanges as they were recorded, without the preflight."""
     of_device = "device = ? AND cause != ?"
     return [*run.read(sample_of, "exchanges", where=of_device, values=(device, Cause.PREFLIGHT.value))]
 
 
 def enrolments_of(run: RunReader, device: int) -> list[Enrolment]:
-    """Return the certificates that a device sought, in that order."""
+    """Return a device's enrolments, in order."""
     return [*run.read(enrolment_of, "enrolments", where="device = ?", values=(device,), order="number")]
 
 
 def internal_errors_of(run: RunReader, device: int) -> list[InternalErrorRow]:
-    """Return the bugs of ours that a device met: the first stopped it."""
+    """Return the internal errors of a device: the first stopped it."""
     return [*run.internal_errors("device = ?", (device,))]
 
 
 def subjects_with(run: RunReader, part: str) -> Iterator[tuple[int, str]]:
-    """Return the devices whose certificates have a text in their Subject, with that; each pair once."""
+    """Yield the devices with a text in a certificate's Subject, with that Subject; each pair once."""
     names, where = ("device", "subject"), "INSTR(subject, ?)"
-    last, told = None, set[str]()
+    last, seen = None, set[str]()
     for device, subject in run.read(tuple, "enrolments", names=names, where=where, values=(part,), order="device"):
         if device != last:
-            last, told = device, set()
-        if subject not in told:
-            told.add(subject)
+            last, seen = device, set()
+        if subject not in seen:
+            seen.add(subject)
             yield device, subject

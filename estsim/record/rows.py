@@ -1,6 +1,6 @@
-"""The rows of the run store: how a sample, an enrolment, a second and a reading lie in their tables, and back.
+"""The rows of the run store: records to rows of their tables, and back.
 
-Column names are the names of the fields, with a prefix where a field is a record of its own, so a query needs no key.
+Columns are named as the fields, with a prefix for a field that is a record of its own.
 """
 
 import json
@@ -70,7 +70,7 @@ _FLAGS: Final = [ENROLMENT_COLUMNS.index(name) for name in ("expected", "spoilt"
 
 @dataclass(slots=True)
 class SeriesDelta:
-    """What happened in one second of one cohort, or in a part of it: rows of one second add up."""
+    """The counts of one second of one cohort, or of a part of it: rows of one second add up."""
 
     second: int
     cohort: str

@@ -1,9 +1,8 @@
-"""Reading a run store, which may come from anybody: what it holds becomes values of ours, or a StoreError.
+"""Reads an untrusted run store: its content becomes values, or a StoreError.
 
-`RunReader` never changes a run and leaves no file beside it, whatever its writer left there. It is the one place that
-trusts nothing: the tables and columns are checked when a store is opened, and each row when it is read (`read`) or
-before it is counted in SQL (`require`), by the rules of `columns`. The error names the file, the table, the column and
-the row, with what was expected and what came.
+`RunReader` never changes a run, and leaves no file in its folder. Tables and columns are checked when a store is
+opened, each row when it is read (`read`) or before it is counted in SQL (`require`), by the rules of `columns`. Errors
+name the file, the table, the column and the row, with what was expected and what came.
 """
 
 import os
@@ -37,16 +36,16 @@ _SHOWN: Final = 100  # characters of what was found instead
 
 
 class RunReader:
-    """A run's store, opened to be read: of a finished run, one that was killed, or one under way."""
+    """A run's store, opened for reading: of a finished run, one that was killed, or one under way."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
             raise StoreError(f"{path}: no such run")
         with mapped(path):
-            store = Path(os.path.realpath(path))  # SQLite follows a link too, and keeps the log beside what it leads to
-            way, index_in_memory = _way_in(store)
-            self._connection = sqlite3.connect(f"{store.as_uri()}?mode=ro{way}", uri=True)
+            store = Path(os.path.realpath(path))  # SQLite keeps the log next to the target of a link
+            options, index_in_memory = _options(store)
+            self._connection = sqlite3.connect(f"{store.as_uri()}?mode=ro{options}", uri=True)
             try:
                 if index_in_memory:
                     self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -69,7 +68,7 @@ class RunReader:
             self._check_columns(table)
 
     def _check_columns(self, table: str) -> None:
-        """Require columns that are stored, and numbers of exchanges that are numbers."""
+        """Require stored columns without a type, and the number of an exchange as its primary key."""
         found = {
             name: (hidden, kind, key)
             for _, name, kind, _, _, key, hidden in self._connection.execute(f"PRAGMA table_xinfo({table})")
@@ -100,39 +99,37 @@ class RunReader:
         return dict(self.read(tuple, "run"))
 
     def exchanges(self) -> Iterator[Sample]:
-        """Yield every exchange in the order it was recorded, preflight included."""
+        """Yield every exchange in the order of the record, with the preflight."""
         return self.read(sample_of, "exchanges")
 
     def enrolments(self) -> Iterator[Enrolment]:
-        """Yield every enrolment, open ones too."""
+        """Yield every enrolment, ended or open."""
         return self.read(enrolment_of, "enrolments", order="intended_ns")
 
     def impacts(self) -> Iterator[Impact]:
-        """Yield what events did to devices."""
+        """Yield the impacts of events on devices."""
         return self.read(impact_of, "impacts", order="since_ns")
 
     def series(self) -> Iterator[SeriesDelta]:
-        """Yield what happened per second and cohort; rows of one second add up."""
+        """Yield the counts per second and cohort; rows of one second add up."""
         return self.read(delta_of, "series", order="second")
 
     def readings(self) -> Iterator[GeneratorReading]:
-        """Yield what the generator said of itself."""
+        """Yield the readings of the generator."""
         return self.read(reading_of, "generator", order="at_ns")
 
     def fleet(self) -> Iterator[FleetStates]:
-        """Yield the states of each cohort's devices, as often as they changed."""
+        """Yield the states of each cohort's devices, at each change."""
         return self.read(fleet_states_of, "fleet", order="second")
 
     def marks(self) -> Iterator[MarkRow]:
-        """Yield what was told of the run."""
+        """Yield the marks of the run."""
         return self.read(lambda row: MarkRow(*row), "marks", order="at_ns")
 
     def internal_errors(self, where: str = "", values: Sequence[object] = ()) -> Iterator[InternalErrorRow]:
-        """Yield the bugs of ours that were met."""
+        """Yield the internal errors."""
         make, order = (lambda row: InternalErrorRow(*row)), "at_ns, rowid"
         return self.read(make, "internal_errors", where=where, values=values, order=order)
-
-    # -- rows, checked
 
     def read(
         self,
@@ -144,16 +141,16 @@ class RunReader:
         values: Sequence[object] = (),
         order: str = "rowid",
     ) -> Iterator[_T]:
-        """Yield what ``make`` makes of each row of a table, of all columns or those named, in constant memory.
+        """Yield the results of ``make`` for each row of a table, with all columns or the named ones.
 
-        Raises StoreError for a row in which a column holds anything else than it may; ``make`` may raise Misfit.
+        Takes constant memory. Raises StoreError for an invalid column; ``make`` may raise Misfit.
         """
         columns = TABLES[table]
         wanted = [column.name for column in columns] if names is None else names
         query = f"SELECT {fault_of(columns)}, rowid, {', '.join(wanted)} FROM {table}"  # noqa: S608 - names of ours
         for fault, number, *row in self.select(f"{query} {where and f'WHERE {where}'} ORDER BY {order}", values):
             if fault is not None:
-                raise self._told(table, number, columns[fault])
+                raise self._invalid(table, number, columns[fault])
             try:
                 made = make(tuple(row))
             except Misfit as misfit:
@@ -161,7 +158,7 @@ class RunReader:
             yield made
 
     def require(self, table: str, *, beside: Sequence[Column] = (), where: str = "1") -> None:
-        """Require of rows that will be counted in SQL that each column holds what it may, and what ``beside`` says.
+        """Check rows before they are counted in SQL: every column, and the conditions ``beside`` them.
 
         Raises StoreError.
         """
@@ -169,16 +166,16 @@ class RunReader:
         query = f"SELECT rowid FROM {table} WHERE {where} AND {is_faulty(columns)} LIMIT 1"  # noqa: S608 - names of ours
         for (number,) in self.select(query):
             ((fault,),) = self.select(f"SELECT {fault_of(columns)} FROM {table} WHERE rowid = ?", (number,))  # noqa: S608
-            raise self._told(table, number, columns[fault])
+            raise self._invalid(table, number, columns[fault])
 
     def unreadable(self, table: str, number: int | str | None, misfit: Misfit) -> StoreError:
-        """Return the error of a column that holds something else."""
+        """Return the error of a column with another value than expected."""
         row = "" if number is None else f", row {number}"
         where = f"{table}.{misfit.column}{row}"
         return StoreError(f"{self.path}: unreadable content: {where}: expected {misfit.expected} (got {misfit.got})")
 
-    def _told(self, table: str, number: int, column: Column) -> StoreError:
-        """Return the error of a column that holds something else, with what that is."""
+    def _invalid(self, table: str, number: int, column: Column) -> StoreError:
+        """Return the error of an invalid column, with the value that it has."""
         name = column.name
         query = (
             f"SELECT typeof({name}), length({name}), "  # noqa: S608 - names of ours
@@ -193,10 +190,8 @@ class RunReader:
             got = shown(found)
         return self.unreadable(table, number, Misfit(name, column.expected, got))
 
-    # -- rows, as they are
-
     def select(self, query: str, values: Sequence[object] = ()) -> Iterator[Row]:
-        """Yield the rows of a query one by one as SQLite finds them, so in constant memory: nothing is checked."""
+        """Yield the rows of a query one by one, in constant memory and without checks."""
         try:
             with mapped(self.path):
                 cursor = self._connection.execute(query, values)
@@ -204,7 +199,7 @@ class RunReader:
                     for row in cursor:  # noqa: UP028 - `yield from` would close it, which fails where the store is closed
                         yield row
                 finally:
-                    with suppress(sqlite3.ProgrammingError):  # whoever stopped in between may have closed the store
+                    with suppress(sqlite3.ProgrammingError):  # the store may have been closed meanwhile
                         cursor.close()
         except StoreError as error:
             if str(error.__cause__).startswith("Could not decode to UTF-8"):
@@ -212,7 +207,7 @@ class RunReader:
             raise
 
     def _undecodable(self, error: StoreError) -> StoreError:
-        """Return the error that names the first text which is no UTF-8, found once it is known that there is one."""
+        """Return the error that names the first text that is not UTF-8."""
         self._connection.text_factory = bytes
         try:
             for table, columns in TABLES.items():
@@ -242,11 +237,11 @@ def _words(value: bytes) -> str:
     return f"the text {shown(value[:_SHOWN].decode(errors='replace'))}"
 
 
-def _way_in(path: Path) -> tuple[str, bool]:
-    """Return what to add to a store's address, and whether the index of its log has to be made in memory.
+def _options(path: Path) -> tuple[str, bool]:
+    """Return the options of a store's URI, and whether the index of its log must be made in memory.
 
-    SQLite would make the files that it misses beside a store in WAL mode, and not take them away again. A writer that
-    lives has both: so where one is missing nobody writes, and neither locks nor shared memory are needed.
+    SQLite would create the missing files of a store in WAL mode, and leave them behind. A live writer has both: if one
+    is missing, nobody writes, and neither locks nor shared memory are needed.
     """
     log, index, journal = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
     if log.exists():

@@ -1,4 +1,4 @@
-"""Writing a batch that holds something of which no row can be made: everything else of it is written all the same."""
+"""Writes a batch of which some rows cannot be made: all others are written."""
 
 import re
 import sqlite3
@@ -11,20 +11,20 @@ from estsim.record.slice_packing import slice_bytes
 from estsim.record.store import Batch, CountedSlice, Rows, RunStore
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # no UTF-8 has one
-_NOT_THE_DISK: Final = (sqlite3.ProgrammingError, sqlite3.InterfaceError)  # such as a value that is none of SQLite's
+_BUGS: Final = (sqlite3.ProgrammingError, sqlite3.InterfaceError)  # such as a value of an unsupported type
 _PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
 _LARGEST: Final = 1 << 63  # of SQLite's integers
 
 
 def save(store: RunStore, batch: Batch) -> list[Exception]:
-    """Write a batch, and where a bug of ours keeps it from that, what is sound in it; returns the bugs met.
+    """Write a batch; if a bug prevents that, write its valid rows. Returns the bugs.
 
-    Raises StoreError as the store does: then nothing was written, and the same batch may be tried again.
+    Raises StoreError as the store does: then nothing was written, and the batch may be written again.
     """
     try:
         store.write(batch)
     except StoreError as error:
-        if not isinstance(error.__cause__, _NOT_THE_DISK):
+        if not isinstance(error.__cause__, _BUGS):
             raise
         return _save_sound(store, batch, error)
     except Exception as bug:  # noqa: BLE001 - whatever a value does to those who read it
@@ -33,33 +33,33 @@ def save(store: RunStore, batch: Batch) -> list[Exception]:
 
 
 def _save_sound(store: RunStore, batch: Batch, bug: Exception) -> list[Exception]:
-    rows, met = sound_rows(batch)
-    store.write_rows([*map(_storable, batch.ready), rows], [each for each in batch.counted if _is_packable(each, met)])
-    return met or [bug]
+    rows, bugs = sound_rows(batch)
+    store.write_rows([*map(_storable, batch.ready), rows], [each for each in batch.counted if _is_packable(each, bugs)])
+    return bugs or [bug]
 
 
-def _is_packable(counted: CountedSlice, met: list[Exception]) -> bool:
-    """Say whether counts can be stored: a bug may have put anything among the texts of errors."""
+def _is_packable(counted: CountedSlice, bugs: list[Exception]) -> bool:
+    """Return whether counts can be stored; if not, add the bug."""
     try:
         slice_bytes(counted[1])
     except Exception as bug:  # noqa: BLE001 - see above
-        met.append(bug)
+        bugs.append(bug)
         return False
     return True
 
 
 def sound_rows(batch: Batch) -> tuple[Rows, list[Exception]]:
-    """Return the rows of a batch that can be made, and the bugs that the others met."""
-    met: list[Exception] = []
-    return {table: [*_sound(batch.members(table), table, met)] for table in ROW_OF}, met
+    """Return the valid rows of a batch, and the bugs of the others."""
+    bugs: list[Exception] = []
+    return {table: [*_sound(batch.members(table), table, bugs)] for table in ROW_OF}, bugs
 
 
-def _sound(members: Iterable[Any], table: str, met: list[Exception]) -> Iterator[Row]:
+def _sound(members: Iterable[Any], table: str, bugs: list[Exception]) -> Iterator[Row]:
     for member in members:
         try:
             row = _checked(ROW_OF[table](member), table)
         except Exception as bug:  # noqa: BLE001 - see above
-            met.append(bug)
+            bugs.append(bug)
         else:
             yield row
 
@@ -79,7 +79,7 @@ def _is_storable(row: Row) -> bool:
 
 
 def is_plain(row: Sequence[object]) -> bool:
-    """Say whether a row holds nothing but what SQLite takes, as far as that is told quickly: text may be no UTF-8."""
+    """Return whether SQLite supports all values of a row; a quick check that accepts any text."""
     for value in row:
         kind = type(value)
         if kind not in _PLAIN or (kind is int and not -_LARGEST <= value < _LARGEST):  # type: ignore[operator]
@@ -88,7 +88,7 @@ def is_plain(row: Sequence[object]) -> bool:
 
 
 def is_storable(value: object) -> bool:
-    """Say whether SQLite takes a value as it is."""
+    """Return whether SQLite can store a value."""
     if isinstance(value, int):
         return -_LARGEST <= value < _LARGEST
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""One exchange and one enrolment as they are recorded: the rows of a run (docs/metrics.md, "One exchange").
+"""The records of a run: exchanges, enrolments, impacts, readings (docs/metrics.md, "One exchange").
 
-Times are integer nanoseconds on the run's clock: monotonic, 0 at the run's epoch. The derived times are
-properties, so that rows, histograms and thresholds cannot disagree on a definition.
+Times are integer nanoseconds on the run's clock: monotonic, 0 at the run's epoch. Derived times are properties, so that
+rows, histograms and thresholds share one definition.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from estsim.est.enrolment import Cause, EnrolmentEnd, Goal, ImpactKind
 from estsim.est.operations import Operation
 from estsim.est.outcome import NonConformance, OutcomeClass, RetryAfter
 
-RADAR_S: Final = 60  # how far ahead a display sees who is about to wake
+RADAR_S: Final = 60  # of planned wake-ups that displays show
 
 
 @dataclass(slots=True)
 class Stamps:
-    """The stamps of one exchange, null where a step did not happen (a reused connection has no ``connected``)."""
+    """The stamps of one exchange, None for a step that did not happen (a reused connection has no ``connected``)."""
 
     intended_ns: int
     ready_ns: int
@@ -27,50 +27,50 @@ class Stamps:
     sent_ns: int | None = None
     first_byte_ns: int | None = None
     ended_ns: int = 0
-    client_work_ns: int = 0  # ours between handshaken and sent: a CSR signed for the channel binding
-    loop_delay_ns: int = 0  # ours between started and ended: what had happened, and the event loop had not come to
+    client_work_ns: int = 0  # between handshaken and sent: a CSR signed for the channel binding
+    loop_delay_ns: int = 0  # between started and ended: events waiting for the event loop
 
     @property
     def service_ns(self) -> int:
-        """Service time: from the start of the work on the wire to its end, less our own work in between."""
+        """Service time: from the start of the work on the wire to its end, without the client's work in between."""
         return self.ended_ns - self.started_ns - self.client_work_ns
 
     @property
     def response_ns(self) -> int:
-        """Response time: what the device feels, from the moment it was meant to act."""
+        """Response time: from the intended start to the end, as the device sees it."""
         return self.ended_ns - self.intended_ns
 
     @property
     def wait_ns(self) -> int | None:
-        """The server's thinking: from the last byte sent to the first byte back."""
+        """The server's time: from the last byte sent to the first byte received."""
         if self.sent_ns is None or self.first_byte_ns is None:
             return None
         return self.first_byte_ns - self.sent_ns
 
     @property
     def schedule_lag_ns(self) -> int:
-        """The generator's lateness."""
+        """How late the generator started the exchange."""
         return self.started_ns - max(self.intended_ns, self.ready_ns)
 
     @property
     def own_delay_ns(self) -> int:
-        """What of the response time is the generator's own delay."""
+        """The generator's own delay in the response time."""
         return max(0, self.schedule_lag_ns) + self.loop_delay_ns
 
     @property
     def key_wait_ns(self) -> int:
-        """Time spent waiting for a key or a request to be made."""
+        """The wait for a key or a request to be made."""
         return max(0, self.ready_ns - self.intended_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class PollPlan:
-    """What a poll was told and what the device added of its own, to judge its punctuality by."""
+    """The Retry-After of a poll and the device's own spread, by which punctuality is judged."""
 
-    deferred_at_ns: int  # first byte of the deferral that it answers
+    deferred_at_ns: int  # first byte of the deferral before it
     told_s: float
     spread_s: float
-    form: str  # RetryAfterForm of the told wait
+    form: str  # RetryAfterForm
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Sample:
     stamps: Stamps
     status: int | None = None
     phase: Phase | None = None  # where it failed
-    trouble: Trouble | None = None  # what kind of failure; GENERATOR is our own machine's
+    trouble: Trouble | None = None  # kind of failure; GENERATOR is the generator's machine
     detail: str = ""  # one line for people: reason, alert, the server's first words
     tls_version: str | None = None
     tls_group: str | None = None
@@ -97,7 +97,7 @@ class Sample:
     retry_after: RetryAfter | None = None  # of a deferral or an overload
     poll: PollPlan | None = None  # set when this exchange is a poll
     non_conformances: tuple[NonConformance, ...] = ()
-    expected: bool = False  # its end is part of the plan: a refusal that is due, so no failure
+    expected: bool = False  # an expected refusal, so no failure
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Enrolment:
     """One certificate sought, from its first intended start to its end: a row of table ``enrolments``.
 
     The six parts add up to ``ended_ns - intended_ns`` (time to certificate) to within a millisecond. ``ended_ns`` and
-    ``end`` are None while it is open. ``loop_delay_ns`` is what of service and client work the event loop was late.
+    ``end`` are None while it is open. ``loop_delay_ns`` is the event loop's delay in service and client work.
     """
 
     device: int
@@ -130,23 +130,23 @@ class Enrolment:
     not_after: str | None = None  # ISO 8601, UTC
     key_sha256: str | None = None
     margin_s: float | None = None  # validity left of the certificate being renewed
-    expected: bool = False  # a refusal of it is part of the plan
+    expected: bool = False  # its refusal is part of the plan
     loop_delay_ns: int = 0
-    spoilt: bool = False  # it failed, and that the generator stood still or was late may be why
-    to_be_refused: bool = False  # its device is faulty, and the fault shows in it, so the server is to refuse it
+    spoilt: bool = False  # it failed, possibly because of the generator's own delay
+    to_be_refused: bool = False  # the fault of its device shows in it, so the server should refuse it
 
     @property
     def own_delay_ns(self) -> int:
-        """What of the time to the certificate is the generator's own delay."""
+        """The generator's own delay in the time to certificate."""
         return max(0, self.generator_ns) + self.loop_delay_ns
 
 
 @dataclass(slots=True)
 class Impact:
-    """An event's effect on one device, from when it struck to a usable certificate: a row of table ``impacts``.
+    """The impact of an event on one device, until it has a usable certificate: a row of table ``impacts``.
 
-    It outlasts enrolments and further power cuts. ``ended_ns`` and ``end`` are None while the device has not come
-    through; it may have a usable certificate at once, and seek none.
+    It may span several enrolments and power cuts. ``ended_ns`` and ``end`` are None until then. A device may have a
+    usable certificate at once, without an enrolment.
     """
 
     device: int
@@ -157,12 +157,12 @@ class Impact:
     end: EnrolmentEnd | None = None
     expected: bool = False  # it ended in a refusal that is part of the plan
     own_delay_ns: int = 0  # the generator's, of the enrolment that ended it
-    to_be_refused: bool = False  # as an enrolment: the server is to refuse what the device seeks
+    to_be_refused: bool = False  # as for an enrolment
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorReading:
-    """What the generator says of itself, once a second; CPU is the share of one core since the reading before.
+    """The generator's measurements of itself, once a second; CPU is the share of one core since the reading before.
 
     The stall is the longest of the event loop that ended since then, by the run's clock; None where there was none.
     """
@@ -178,12 +178,12 @@ class GeneratorReading:
     worker: int = 0  # which of the run's processes, from 0
     stalled_from_ns: int | None = None
     stalled_to_ns: int | None = None
-    suspended_ns: int = 0  # for how long the machine slept meanwhile; the run's clock does not count that
+    suspended_ns: int = 0  # time that the machine slept, which the run's clock does not count
 
 
 @dataclass(frozen=True, slots=True)
 class MarkRow:
-    """Something to be told of a run: what happened to the fleet, a finding, a word of the operator's."""
+    """A mark of a run: an event, a finding, a notice, an operator's note."""
 
     at_ns: int
     kind: str
@@ -192,7 +192,7 @@ class MarkRow:
 
 @dataclass(frozen=True, slots=True)
 class InternalErrorRow:
-    """A bug of ours that was met: its kind, and the device that it stopped, if any; a row of ``internal_errors``."""
+    """An internal error: its kind, and the device that it stopped, if any; a row of ``internal_errors``."""
 
     at_ns: int
     device: int | None
@@ -203,9 +203,9 @@ class InternalErrorRow:
 
 @dataclass(frozen=True, slots=True)
 class FleetReading:
-    """Where the fleet stands: devices by state (their sum is the fleet), and how many wake in each second to come.
+    """The state of the fleet: devices by state (their sum is the fleet), and the wake-ups of the next seconds.
 
-    ``cohorts`` has the states of each cohort, ``planned`` how many steps lie ahead: those planned, and under way.
+    ``cohorts`` has the states of each cohort, ``planned`` the number of steps planned or under way.
     """
 
     at_ns: int

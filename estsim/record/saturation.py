@@ -1,8 +1,8 @@
-"""The generator judges itself: whether it was late, stood still, or was out of CPU (docs/metrics.md, same heading).
+"""Saturation of the generator: whether it was late, stalled, or out of CPU (docs/metrics.md).
 
-Per second of the run it keeps how many exchanges started and the lags above the limit: no more is needed to know
-the p99 of any window in which it matters, and it merges by addition. Waiting for a key is no lag, and nothing is judged
-while keys are prepared.
+For each second of the run it keeps the number of exchanges started and the lags above the limit: enough for the p99 of
+any window that matters, and it merges by addition. Waiting for a key is no lag, and nothing is judged while keys are
+prepared.
 """
 
 from collections import Counter, deque
@@ -18,39 +18,39 @@ from estsim.units import format_duration, format_share
 
 WINDOW_S: Final = 10
 LOST: Final = "lost"  # the mark of a lost worker, and the state of its devices
-_LOOK_BACK_S: Final = 2  # a display that is asked for less often than that may miss a window, the verdict does not
+_LOOK_BACK_S: Final = 2  # a display that is updated less often may miss a window; the verdict does not
 _NS: Final = 1_000_000_000
 _P99: Final = 0.99
-_FEW: Final = 100  # exchanges in a window; so few have no p99 but their largest, and one hiccup makes that
+_FEW: Final = 100  # exchanges in a window; with fewer the p99 is the largest, which a single delay determines
 _FEW_LIMIT: Final = 5  # times the limit, for that largest and for a stall of the loop
 _LEAST_FEW_LIMIT_S: Final = 1.0
 _SLACK_S: Final = 0.5  # readings come about once a second, never exactly
 
 _LATE: Final = "response times, times to certificate, punctuality and arrival rates do not reflect the server"
-_STOOD: Final = "service and response times, times to certificate, punctuality and timeouts include this delay"
+_STALLED: Final = "service and response times, times to certificate, punctuality and timeouts include this delay"
 
 _Busy = tuple[float, float, float]  # (share, from_s, to_s) of a window; (from_s, to_s, share) of a reading
-_Still = tuple[int, int]  # (length_ns, from_ns)
+_Pause = tuple[int, int]  # (length_ns, from_ns)
 
 
 def stall_limit_s(max_lag_s: float) -> float:
-    """Return how long the loop may stand still, or one of few exchanges be late."""
+    """Return the limit of a stall of the event loop, and of the largest lag of few exchanges."""
     return max(_LEAST_FEW_LIMIT_S, _FEW_LIMIT * max_lag_s)
 
 
 class Limit(StrEnum):
-    """What of the generator was the limit."""
+    """What limited the generator."""
 
     LAG = "lag"
     STALL = "stall"
     CPU = "cpu"
-    DELAY = "delay"  # its own delay in what a threshold is about, with no limit exceeded
+    DELAY = "delay"  # its own delay made a threshold fail, with no limit exceeded
     SUSPENDED = "suspended"
     RESOURCE = "resource"  # ports, descriptors, memory
     LOST = "lost"  # a process, with its devices or counts
 
 
-OF_TIME: Final = frozenset({Limit.LAG, Limit.STALL, Limit.CPU, Limit.DELAY})  # the generator was slow, and no worse
+OF_TIME: Final = frozenset({Limit.LAG, Limit.STALL, Limit.CPU, Limit.DELAY})  # the generator was only slow
 _QUIETER: Final = "use a quieter machine or more workers (--workers)"
 _ADVICE: Final = {
     Limit.STALL: _QUIETER,
@@ -62,9 +62,9 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
-    """A window in which the numbers are not the server's: ``why`` says so, and what to do.
+    """A window in which the figures do not reflect the server: ``why`` gives the reason, and advice.
 
-    ``lag_ms`` is the schedule lag that it quotes, if it quotes one.
+    ``lag_ms`` is the schedule lag in the reason, if any.
     """
 
     from_s: int
@@ -75,7 +75,7 @@ class Saturation:
 
 
 def of_loss(at_ns: int, told: str) -> Saturation:
-    """Return the verdict of a run that lost devices, or counts, with a process that played; ``told`` says so."""
+    """Return the verdict of a run that lost devices or counts of a process; ``told`` is the reason."""
     second = at_ns // _NS
     return Saturation(second, second + 1, f"{told}; the figures do not cover the whole plan")
 
@@ -89,14 +89,14 @@ class SaturationWatch:
         self.started: Counter[int] = Counter()  # exchanges by the second in which they started
         self.late: dict[int, Histogram] = {}  # those with a lag above the limit
         self.busiest: _Busy = (0.0, 0.0, 0.0)
-        self.stall: _Still = (0, 0)  # the longest of the loop
-        self.suspended: _Still = (0, 0)  # the longest time that the machine slept
-        self.latest: _Still = (0, 0)  # the largest lag, and when that exchange started
+        self.stall: _Pause = (0, 0)  # the longest of the loop
+        self.suspended: _Pause = (0, 0)  # the longest sleep of the machine
+        self.latest: _Pause = (0, 0)  # the largest lag, and when that exchange started
         self._max_lag_ns = round(max_lag_s * _NS)
         self._recent: deque[_Busy] = deque()  # the last 10 s of readings, none of them while preparing
         self._last_reading_s = 0.0
-        self._shown: int | None = None  # the start of the late window that a display was told of
-        self.now_ns: int | None = None  # how far the run has come: no window reaches beyond it
+        self._shown: int | None = None  # the start of the late window that a display shows
+        self.now_ns: int | None = None  # the time of the run: no window reaches beyond it
         self.ran_out: Saturation | None = None  # of ports, descriptors or memory: the first time
 
     def exchange(self, started_ns: int, lag_ns: int) -> None:
@@ -112,20 +112,20 @@ class SaturationWatch:
             late.record_ns(lag_ns)
 
     def out_of(self, at_ns: int, reason: str) -> None:
-        """Take note that our own machine ran out of something, at ``at_ns``."""
+        """Note that the generator's machine ran out of a resource, at ``at_ns``."""
         if self.ran_out is None:
             second = at_ns // _NS
             why = f"{reason}, first after {second} s: some exchanges failed before they reached the server"
             self.ran_out = Saturation(second, second + 1, f"{why}; {_ADVICE[Limit.RESOURCE]}", Limit.RESOURCE)
 
     def reading(self, reading: GeneratorReading) -> None:
-        """Count the CPU since the reading before, and take note of a stall since then."""
+        """Count the CPU since the reading before, and note a stall since then."""
         from_s, to_s = self._last_reading_s, reading.at_ns / _NS
         self._last_reading_s = to_s
         if reading.preparing:
             self._recent.clear()
             return
-        self._stood_still(reading)
+        self._note_pauses(reading)
         self._recent.append((from_s, to_s, reading.cpu_share))
         while len(self._recent) > 1 and to_s - self._recent[0][0] > WINDOW_S + _SLACK_S:
             self._recent.popleft()
@@ -134,7 +134,7 @@ class SaturationWatch:
             busy_s = sum((end_s - start_s) * share for start_s, end_s, share in self._recent)
             self.busiest = max(self.busiest, (busy_s / covered_s, self._recent[0][0], to_s))
 
-    def _stood_still(self, reading: GeneratorReading) -> None:
+    def _note_pauses(self, reading: GeneratorReading) -> None:
         if reading.stalled_from_ns is not None and reading.stalled_to_ns is not None:
             from_ns = max(0, reading.stalled_from_ns)  # nothing was measured before the run's zero
             self.stall = max(self.stall, (reading.stalled_to_ns - from_ns, from_ns))
@@ -142,7 +142,7 @@ class SaturationWatch:
             self.suspended = max(self.suspended, (reading.suspended_ns, max(0, reading.at_ns)))
 
     def merge(self, other: "SaturationWatch") -> None:
-        """Add another shard's lags; CPU and loop are others, so the worse of two counts."""
+        """Add another shard's lags; of CPU and stalls, the worse counts."""
         self.started.update(other.started)
         for second, late in other.late.items():
             self.late.setdefault(second, Histogram(LATENCY)).merge(late)
@@ -153,7 +153,7 @@ class SaturationWatch:
         self.ran_out = min(ran_out, key=lambda found: (found.from_s, found.why), default=None)
 
     def successor(self) -> "SaturationWatch":
-        """Return a watch that goes on where this one stands, its lags counted anew: what is merged is counted once."""
+        """Return a watch that continues from this one with no lags, so that merged lags count once."""
         after = SaturationWatch(max_lag_s=self.max_lag_s, max_cpu=self.max_cpu)
         after.busiest, after.ran_out = self.busiest, self.ran_out
         after.stall, after.suspended = self.stall, self.suspended
@@ -161,9 +161,9 @@ class SaturationWatch:
         return after
 
     def so_far(self) -> Saturation | None:
-        """Return the verdict for a display that asks each second: the windows that just ended, and the one shown."""
-        if (still := self._still()) is not None:
-            return still
+        """Return the verdict for a display, each second: of the windows that just ended, and of the one shown."""
+        if (pause := self._pause()) is not None:
+            return pause
         last = self._last_window()
         recent = range(max(0, last - _LOOK_BACK_S), last + 1) if max(self.started, default=0) >= WINDOW_S else range(0)
         late = self._late_window([*recent, *([] if self._shown is None else [self._shown])])
@@ -171,13 +171,13 @@ class SaturationWatch:
         return late or self._busy_window()
 
     def verdict(self) -> Saturation | None:
-        """Return what it ran out of, else the longest stall, else the worst window, lag before CPU; None for none."""
+        """Return the shortage, else the longest stall, else the worst window, lag before CPU; None if it kept up."""
         last = self._last_window()
-        first_certificates = {min(last, max(0, second - back)) for second in self.late for back in range(WINDOW_S)}
-        return self._still() or self._late_window(sorted(first_certificates)) or self._busy_window()
+        starts = {min(last, max(0, second - back)) for second in self.late for back in range(WINDOW_S)}
+        return self._pause() or self._late_window(sorted(starts)) or self._busy_window()
 
     def of_thresholds(self, expressions: Iterable[str]) -> Saturation:
-        """Return the verdict of a run that fails thresholds, and would hold them without the generator's own delay."""
+        """Return the verdict of thresholds that fail only because of the generator's own delay."""
         (lag_ns, late_ns), (stall_ns, from_ns) = self.latest, self.stall
         figures = [f"the largest schedule lag was {lag_ns / 1e6:.0f} ms at {late_ns / _NS:.1f} s"]
         if stall_ns:
@@ -194,11 +194,11 @@ class SaturationWatch:
 
     @property
     def stall_limit_s(self) -> float:
-        """How long the loop may stand still, and how late one of few exchanges may start."""
+        """The limit of a stall of the event loop, and of the largest lag of few exchanges."""
         return stall_limit_s(self.max_lag_s)
 
-    def _still(self) -> Saturation | None:
-        """Return what it ran out of, or the longest time in which nothing moved, if that was too long."""
+    def _pause(self) -> Saturation | None:
+        """Return the shortage of a resource, or the longest suspension or stall if it was too long."""
         if self.ran_out is not None:
             return self.ran_out
         for (length_ns, from_ns), who, measured_ns, limit in (
@@ -208,18 +208,18 @@ class SaturationWatch:
             if length_ns > self.stall_limit_s * _NS:
                 from_s, to_s = from_ns / _NS, (from_ns + measured_ns) / _NS
                 when = f"from {from_s:.1f} s to {to_s:.1f} s" if measured_ns else f"at {from_s:.0f} s of the run"
-                why = f"{who} {length_ns / _NS:.1f} s (limit {self.stall_limit_s:g} s) {when}: {_STOOD}"
+                why = f"{who} {length_ns / _NS:.1f} s (limit {self.stall_limit_s:g} s) {when}: {_STALLED}"
                 return Saturation(int(from_s), ceil(to_s), f"{why}; {_ADVICE[limit]}", limit)
         return None
 
     def _last_window(self) -> int:
-        """Return the start of the last window that lies in the run: no share is taken of a part of one."""
+        """Return the start of the last window that lies wholly in the run."""
         return max(0, max(self.started, default=0) + 1 - WINDOW_S)
 
-    def _late_window(self, first_certificates: Iterable[int]) -> Saturation | None:
-        """Return the window that was the latest for its limit, if one was too late."""
+    def _late_window(self, starts: Iterable[int]) -> Saturation | None:
+        """Return the window that exceeded its limit of lag most, if any."""
         worst, at = 1.0, None
-        for first in first_certificates:
+        for first in starts:
             excess = self._excess(first)
             if excess > worst:
                 worst, at = excess, first
@@ -240,14 +240,14 @@ class SaturationWatch:
         return Saturation(at, to_s, why, Limit.LAG, round(lag_ms))
 
     def _end_of(self, first: int) -> int:
-        """Return the end of a window, or the whole second that the run has come to if that is before it."""
+        """Return the end of a window, or the current second of the run if that is earlier."""
         end_s = first + WINDOW_S
         return end_s if self.now_ns is None else max(first + 1, min(end_s, self.now_ns // _NS))
 
     def _excess(self, first: int) -> float:
-        """Return by how much a window is over what it may be, 1 being the limit.
+        """Return the lag of a window relative to its limit.
 
-        Of many exchanges that is the share of late ones, which says without a look at their lags whether the p99 is.
+        For many exchanges it is the share of late ones, which shows whether the p99 exceeds the limit.
         """
         started, late = self._in_window(first)
         if started < _FEW:

@@ -1,4 +1,4 @@
-"""What is counted of a run, in slices of ten seconds: where every exchange and every enrolment is counted, once.
+"""The counts of a run in slices of ten seconds, where every exchange and every enrolment is counted once.
 
 A process counts into its :class:`CountedSlices`, whether it plays the whole fleet or a part of it. They are taken once
 a second: merged into the book of tallies for whoever looks at the run, and into the store beside the rows of the same
@@ -26,9 +26,9 @@ SLICE_NS: Final = round(SLICE_S * 1e9)
 
 SliceKey = tuple[int, str, str | None]  # the slice's number, cohort, phase
 _NS: Final = 1_000_000_000
-_COARSE_US: Final = 100  # of a lag within the limit, of which nobody asks more
-_LAG_PACK: Final = 1 << 60  # more than a lag
-_LONGEST_BINS: Final = 1_000_000_000  # of a told wait: a server may tell any
+_COARSE_US: Final = 100  # the resolution of lags within the limit
+_LAG_PACK: Final = 1 << 60  # larger than any lag
+_LONGEST_BINS: Final = 1_000_000_000  # of a Retry-After, which may be of any size
 _PARTS_NS: Final = tuple(f"{part}_ns" for part in PARTS)
 
 Handshake = tuple[str | None, str | None, bool]  # version, group, whether it resumed a session
@@ -36,7 +36,7 @@ Handshake = tuple[str | None, str | None, bool]  # version, group, whether it re
 
 @dataclass(frozen=True, slots=True)
 class SpentTime:
-    """Where the time of some enrolments went that took about as long: sums in nanoseconds, in the order of PARTS."""
+    """The breakdown of the time of enrolments of similar duration: sums in nanoseconds, in the order of PARTS."""
 
     bucket: int
     count: int
@@ -44,13 +44,17 @@ class SpentTime:
     parts_ns: tuple[int, ...]
 
     def plus(self, other: "SpentTime") -> "SpentTime":
-        """Return both together; their bucket is the same."""
+        """Return the sum of both; their bucket is the same."""
         parts_ns = tuple(ours + theirs for ours, theirs in zip(self.parts_ns, other.parts_ns, strict=True))
         return SpentTime(self.bucket, self.count + other.count, self.took_ns + other.took_ns, parts_ns)
 
 
 class ReportCounts:
-    """The counts of one slice, or of several together."""
+    """The counts that only a report shows, of one slice or several: lags, handshakes, waits, breakdowns.
+
+    They merge by addition. A store has them, but not the totals of a run under way, because parts of them grow with its
+    length.
+    """
 
     __slots__ = (
         "_lags",
@@ -70,12 +74,12 @@ class ReportCounts:
         self.ended_ns = 0  # the latest end of an exchange
         self._lags: dict[int, Histogram] = {}
         self._late: dict[int, int] = {}  # lags not yet in there: counts by second and value, packed into one number
-        self.expected: Counter[tuple[str, int]] = Counter()  # failures that were part of the plan: class, second
+        self.expected: Counter[tuple[str, int]] = Counter()  # expected failures: class, second
         self.handshakes: Counter[Handshake] = Counter()
-        self.told: Counter[int] = Counter()  # waits before polls in tenths of a second: as told, as kept
+        self.told: Counter[int] = Counter()  # Retry-After before polls in tenths of a second, and the actual waits
         self.kept: Counter[int] = Counter()
-        self.spent: dict[tuple[Goal, int], SpentTime] = {}  # by bucket of the time to certificate, too
-        self.ran_out: tuple[int, str] | None = None  # when our own machine first ran out of something, and of what
+        self.spent: dict[tuple[Goal, int], SpentTime] = {}  # by goal and bucket of the time to certificate
+        self.ran_out: tuple[int, str] | None = None  # when the generator's machine first ran out of a resource, and why
 
     @property
     def lags(self) -> dict[int, Histogram]:
@@ -104,7 +108,7 @@ class ReportCounts:
             handshake = (sample.tls_version, sample.tls_group, sample.resumed)
             try:
                 self.handshakes[handshake] = self.handshakes.get(handshake, 0) + 1
-            except TypeError:  # a bug of ours has put something else there: it costs its row, and nothing else
+            except TypeError:  # a wrong value, by a bug, costs its own row only
                 self.handshakes[None, None, False] += 1
         if (poll := sample.poll) is not None:
             told, kept = min(int(poll.told_s * 10), _LONGEST_BINS), (started_ns - poll.deferred_at_ns) // BIN_NS
@@ -116,7 +120,7 @@ class ReportCounts:
             self._note((ended_ns, sample.detail))
 
     def enrolment_ended(self, enrolment: Enrolment) -> None:
-        """Count what the time to a certificate was spent on."""
+        """Count the breakdown of a time to certificate."""
         if enrolment.end is not EnrolmentEnd.ISSUED or enrolment.ended_ns is None:
             return
         took_ns = enrolment.ended_ns - enrolment.intended_ns
@@ -125,7 +129,7 @@ class ReportCounts:
         self._spend(enrolment.goal, SpentTime(bucket, 1, took_ns, parts_ns))
 
     def merge(self, other: "ReportCounts", *, judged: bool = True) -> None:
-        """Add another slice's counts; one that is not judged, of a warm-up, has no waits and no times here."""
+        """Add another slice's counts; of a warm-up (not ``judged``) without waits and breakdowns."""
         self.ended_ns = max(self.ended_ns, other.ended_ns)
         for second, lags in other.lags.items():
             self.lags.setdefault(second, Histogram(LATENCY)).merge(lags)
@@ -150,7 +154,7 @@ class ReportCounts:
 
 @dataclass(slots=True)
 class SliceCounts:
-    """The tally of a slice, and what only reports show of it."""
+    """The tally of a slice, and the counts that only reports show."""
 
     tally: Tally
     report: ReportCounts
@@ -166,18 +170,18 @@ class SliceCounts:
         self.report.exchange(sample)
 
     def enrolment_ended(self, enrolment: Enrolment, *, first: bool) -> None:
-        """Count a search that ended; ``first`` marks the device's first certificate."""
+        """Count an enrolment that ended; ``first`` marks the device's first certificate."""
         self.tally.enrolment_ended(enrolment, first=first)
         self.report.enrolment_ended(enrolment)
 
     def merge(self, other: "SliceCounts") -> None:
-        """Add what else was counted in the same slice."""
+        """Add other counts of the same slice."""
         self.tally.merge(other.tally)
         self.report.merge(other.report)
 
 
 class CountedSlices:
-    """What one process has counted since it was last taken, in the slice of its own time, however late it comes."""
+    """The counts of one process since the last `take`, each in the slice of its own time."""
 
     def __init__(
         self,
@@ -200,6 +204,6 @@ class CountedSlices:
         return found
 
     def take(self) -> dict[SliceKey, SliceCounts]:
-        """Return what has been counted since it was last taken; nobody changes that any more."""
+        """Return the counts since the last call; they are not changed any more."""
         taken, self.counts = self.counts, {}
         return taken

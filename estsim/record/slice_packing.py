@@ -1,4 +1,4 @@
-"""A slice as bytes, for the store and for a worker report, and back; read without trust.
+"""Slices as bytes, for the store and for worker reports, and untrusted bytes as slices.
 
 The order of the members is the format: change it and the versions of the store and of worker reports together.
 """
@@ -27,27 +27,27 @@ _PARTS: Final = len(PARTS)
 
 
 def pack_slice(counts: SliceCounts) -> Packed:
-    """Return everything that was counted in a slice, as plain lists."""
+    """Return the counts of a slice as plain lists."""
     return [pack_tally(counts.tally), _pack_report(counts.report)]
 
 
 def unpack_slice(packed: Packed) -> SliceCounts:
-    """Return the counts in a list; raises whatever one that is none gives rise to."""
+    """Return the counts in a list; a wrong list may raise any exception."""
     tally, report = packed
     return SliceCounts(unpack_tally(tally), _report(report))
 
 
 def slice_bytes(counts: SliceCounts) -> bytes:
-    """Return a slice as the store keeps it. About a millisecond: for the writer alone."""
+    """Return a slice as bytes. It takes about a millisecond: call it in the writer's thread."""
     packed: bytes = msgpack.packb(pack_slice(counts))
     return packed
 
 
 def slice_of_bytes(packed: bytes) -> SliceCounts:
-    """Return the slice in bytes. Raises ValueError for any that hold none."""
+    """Return the slice in bytes. Raises ValueError for any other bytes."""
     try:
         return unpack_slice(msgpack.unpackb(packed, strict_map_key=False))
-    except Exception as error:  # whatever hostile bytes make of the reading
+    except Exception as error:  # hostile bytes may raise anything
         raise ValueError(type(error).__name__) from error
 
 

@@ -1,15 +1,15 @@
-"""The statistics of a sample as summary.json has them: a percentile is None where too few samples lie beyond it."""
+"""The statistics of a sample in summary.json; a percentile is None if too few samples lie beyond it."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["p50", "p90", "p95", "p99", "p99_9", "max"]
-Interval = tuple[float | None, float | None]  # above, None: the sample cannot say how high
+Interval = tuple[float | None, float | None]  # an upper bound of None is unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """How many values there are, and where they lie, in the unit that the key of the block ends with."""
+    """Count, mean, percentiles and maximum, in the unit at the end of the block's key."""
 
     count: int
     mean: float | None
@@ -22,24 +22,13 @@ class Statistic:
 
     def at(self, level: Level) -> float | None:
         """Return a percentile, or the maximum, by its name."""
-        match level:
-            case "p50":
-                return self.p50
-            case "p90":
-                return self.p90
-            case "p95":
-                return self.p95
-            case "p99":
-                return self.p99
-            case "p99_9":
-                return self.p99_9
-            case "max":
-                return self.max
+        value: float | None = getattr(self, level)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """The 95 % confidence intervals of three percentiles; None of too few blocks or samples."""
+    """The 95 % confidence intervals of three percentiles; None with too few blocks or samples."""
 
     p50: Interval | None
     p90: Interval | None
@@ -54,12 +43,5 @@ class LatencyStatistic(Statistic):
 
     def interval(self, level: Level) -> Interval | None:
         """Return the interval of a percentile, where there is one."""
-        match level:
-            case "p50":
-                return self.ci95.p50
-            case "p90":
-                return self.ci95.p90
-            case "p99":
-                return self.ci95.p99
-            case _:
-                return None
+        found: Interval | None = getattr(self.ci95, level, None)
+        return found

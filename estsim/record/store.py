@@ -1,8 +1,11 @@
-"""The run store: one SQLite file, written a batch at a time from the writer's thread, readable after any death.
+"""The run store: one SQLite file, written in batches from the writer's thread, readable after any crash.
 
-WAL with synchronous NORMAL: a commit survives the death of the process at once (kill -9), and of the machine up to the
-last checkpoint. `RunStore` has one connection and writes one batch at a time; it may be called from any thread, one at
-a time. `run_reader` reads it. Foreign errors become `StoreError`.
+WAL with synchronous NORMAL: a commit survives a crash of the process (kill -9), and one of the machine up to the last
+checkpoint. `RunStore` may be called from any thread, one at a time. `run_reader` reads it. SQLite's errors become
+`StoreError`.
+
+The counts of a run are in table ``tallies``, a row for each slice of time, cohort and phase. They are written in the
+transaction of the rows that they count, so both agree whenever a run is killed.
 """
 
 import sqlite3
@@ -25,13 +28,13 @@ Rows = Mapping[str, Sequence[Row]]  # by table
 CountedSlice = tuple[SliceKey, SliceCounts]
 
 _TALLY_COLUMNS: Final = ("slice", "cohort", "phase", "counts")
-_KEPT: Final = 2  # slices that are held unpacked: the one under way, and the one before it
+_CACHED: Final = 2  # slices: the current one, and the one before
 
 _FIND: Final = "SELECT counts FROM tallies WHERE slice = ? AND cohort = ? AND phase = ?"
 _PUT: Final = f"INSERT OR REPLACE INTO tallies ({', '.join(_TALLY_COLUMNS)}) VALUES (?, ?, ?, ?)"  # noqa: S608 - names of ours
 
 _ENROLMENT_FIELDS: Final = attrgetter(*ENROLMENT_COLUMNS)
-APPLICATION_ID: Final = 0x45535453  # "ESTS", so that a foreign file is told from ours
+APPLICATION_ID: Final = 0x45535453  # "ESTS", which identifies our files
 SCHEMA_VERSION: Final = 7
 
 _SCHEMA: Final = f"""
@@ -52,7 +55,7 @@ PRAGMA user_version = {SCHEMA_VERSION};
 
 @dataclass(slots=True)
 class Batch:
-    """What is to be written next, in the objects that the loop handed over; rows are made where it is written."""
+    """The records to write next; their rows are made in the writer's thread."""
 
     exchanges: list[Sample] = field(default_factory=list)
     enrolments: dict[tuple[str, int, int], Enrolment] = field(default_factory=dict)
@@ -62,14 +65,14 @@ class Batch:
     marks: list[MarkRow] = field(default_factory=list)
     internal_errors: list[InternalErrorRow] = field(default_factory=list)
     impacts: dict[tuple[str, int, str, int], Impact] = field(default_factory=dict)
-    ready: list[Rows] = field(default_factory=list)  # of worker processes, made there
-    counted: list[CountedSlice] = field(default_factory=list)  # of all of them
+    ready: list[Rows] = field(default_factory=list)  # made by worker processes
+    counted: list[CountedSlice] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return any(getattr(self, part.name) for part in fields(self))
 
     def extend(self, later: "Batch") -> None:
-        """Put a batch that came later behind this one."""
+        """Append a later batch to this one."""
         self.exchanges.extend(later.exchanges)
         self.enrolments.update(later.enrolments)
         self.series.extend(later.series)
@@ -82,7 +85,7 @@ class Batch:
         self.counted.extend(later.counted)
 
     def keep_open_ones(self) -> None:
-        """Keep what is open as it stands, apart: it may end while its row is made, and was not counted as ended."""
+        """Copy open enrolments and impacts: they may end while their rows are made, but are counted as open."""
         for key, enrolment in self.enrolments.items():
             if enrolment.end is None:
                 self.enrolments[key] = Enrolment(*_ENROLMENT_FIELDS(enrolment))
@@ -91,18 +94,18 @@ class Batch:
                 self.impacts[where] = replace(impact)
 
     def rows(self) -> Rows:
-        """Return the rows of what is not ready made."""
+        """Return the rows of the records."""
         return {table: [*map(make, self.members(table))] for table, make in ROW_OF.items()}
 
     def members(self, table: str) -> Iterable[Any]:
-        """Return what is to be rows of a table."""
-        # Some are written when they begin and again when they end: the later row replaces the earlier.
+        """Return the records of a table."""
+        # Enrolments and impacts are written when they begin and when they end: the later row replaces the earlier.
         members = getattr(self, table)
         return members.values() if isinstance(members, dict) else members
 
 
 class RunStore:
-    """The store of a run that is being written; close it to leave one self-contained file."""
+    """The store of a run that is being written; closing it leaves one self-contained file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -126,11 +129,11 @@ class RunStore:
         self.close()
 
     def write(self, batch: Batch) -> None:
-        """Write a batch, whole or not at all; raises StoreError, after which the same batch may be tried again."""
+        """Write a batch, whole or not at all; raises StoreError, after which the batch may be written again."""
         self.write_rows([*batch.ready, batch.rows()], batch.counted)
 
     def write_rows(self, parts: Iterable[Rows], counted: Iterable[CountedSlice] = ()) -> None:
-        """Write rows and what was counted of them, all or none; raises StoreError."""
+        """Write rows and their counts, all or none; raises StoreError."""
         with self._transaction() as connection:
             for rows in parts:
                 for table, columns in COLUMNS.items():
@@ -143,17 +146,17 @@ class RunStore:
             connection.executemany(_insert("run", ("key", "value")), facts.items())
 
     def amend(self, work: Callable[[sqlite3.Connection], _T], counted: Callable[[_T], Iterable[CountedSlice]]) -> _T:
-        """Do something with all that has been written, and count it, whole or not at all; raises StoreError."""
+        """Change the store by ``work``, and add counts of its result, all or none; raises StoreError."""
         with self._transaction() as connection:
             found = work(connection)
             self._slices.add(connection, counted(found))
             return found
 
     def close(self) -> None:
-        """Fold the log into the file and close it. A second call does nothing.
+        """Merge the log into the file and close it. A second call does nothing.
 
-        The finished file is an ordinary one: reading it leaves nothing beside it. Raises StoreError where the disk has
-        no room to fold; then the log stays beside the file, which is closed, and complete with it.
+        Reading the finished file creates no other files. Raises StoreError if the disk has no room for the merge; then
+        the file is closed, and complete together with its log.
         """
         with mapped(self.path), closing(self._connection), suppress(sqlite3.ProgrammingError):  # closed before
             self._connection.execute("PRAGMA journal_mode = DELETE")
@@ -167,14 +170,14 @@ class RunStore:
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._slices.forget()
-                if self._connection.in_transaction:  # a full disk rolls back by itself
+                if self._connection.in_transaction:  # a full disk has rolled back already
                     self._connection.execute("ROLLBACK")
                 raise
 
 
 @contextmanager
 def mapped(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into StoreError, in words for whoever has to free the disk."""
+    """Turn SQLite's errors into StoreError."""
     try:
         yield
     except sqlite3.Error as error:
@@ -184,34 +187,34 @@ def mapped(path: Path) -> Iterator[None]:
         if code == sqlite3.SQLITE_NOTADB:
             raise StoreError(f"{path}: not an estsim run") from error
         raise StoreError(f"{path}: {error}") from error
-    except UnicodeDecodeError as error:  # of SQLite's own words, which quote the names in a damaged file
+    except UnicodeDecodeError as error:  # of SQLite's own message, which quotes names in a damaged file
         raise StoreError(f"{path}: damaged: its names are no text") from error
 
 
 class StoredSlices:
-    """Writes what was counted, in the transactions of a store."""
+    """Merges counts into table ``tallies``, in the transactions of a store."""
 
     def __init__(self) -> None:
-        self._held: dict[SliceKey, SliceCounts] = {}
+        self._cache: dict[SliceKey, SliceCounts] = {}
 
     def add(self, connection: sqlite3.Connection, counted: Iterable[CountedSlice]) -> None:
-        """Add counts to their rows, in a transaction that is open."""
+        """Add counts to their rows, in an open transaction."""
         changed: dict[SliceKey, SliceCounts] = {}
         for key, counts in counted:
-            held = changed.get(key)
-            if held is None:
-                held = changed[key] = self._held.get(key) or _stored(connection, key) or _none_like(counts)
-            held.merge(counts)
+            total = changed.get(key)
+            if total is None:
+                total = changed[key] = self._cache.get(key) or _stored(connection, key) or _none_like(counts)
+            total.merge(counts)
         for (number, cohort, phase), counts in changed.items():
             connection.execute(_PUT, (number, cohort, phase or "", slice_bytes(counts)))
-        self._held |= changed
-        latest = max((number for number, _, _ in self._held), default=0)
-        for key in [key for key in self._held if key[0] <= latest - _KEPT]:
-            del self._held[key]
+        self._cache |= changed
+        latest = max((number for number, _, _ in self._cache), default=0)
+        for key in [key for key in self._cache if key[0] <= latest - _CACHED]:
+            del self._cache[key]
 
     def forget(self) -> None:
-        """Take note that a transaction has failed: the rows are what they were before it."""
-        self._held.clear()
+        """Drop the cache after a failed transaction: the rows are as before it."""
+        self._cache.clear()
 
 
 def _stored(connection: sqlite3.Connection, key: SliceKey) -> SliceCounts | None:
@@ -221,7 +224,7 @@ def _stored(connection: sqlite3.Connection, key: SliceKey) -> SliceCounts | None
 
 
 def _none_like(counts: SliceCounts) -> SliceCounts:
-    """Return counts of nothing with the same limits D: what was handed over stays as it is."""
+    """Return empty counts with the same limits D; the given ones must not change."""
     return SliceCounts.empty([limit_ms / 1000 for limit_ms in counts.tally.enrolment_tally.limits_ms])
 
 

@@ -1,6 +1,6 @@
-"""The tally of a cohort: every count and histogram that docs/metrics.md's figures are made of, mergeable by addition.
+"""The tally of a cohort: every count and histogram behind the figures of docs/metrics.md; it merges by addition.
 
-A run's totals are the merge of its cohorts, and a cohort is the merge of its shards, in any order.
+A run's totals are the sum of its cohorts, a cohort is the sum of its shards, in any order.
 """
 
 from collections import Counter
@@ -16,13 +16,13 @@ from estsim.record.own_delay import OwnDelays
 from estsim.record.sample import Enrolment, Impact, Sample
 from estsim.record.waits import Polls, ToldWaits
 
-MAX_ERRORS: Final = 500  # distinct errors told apart; a server that puts a time into each message would fill the memory
+MAX_ERRORS: Final = 500  # distinct errors; a server may put a timestamp into each message
 LATENCIES: Final = ("service", "response", "deferred", "failed")  # the histograms of an operation
 _CERTIFICATE_STATUSES: Final = frozenset({200, 201})  # the second breaks a rule and is used
 
 
 class OperationTally:
-    """The exchanges of one operation: by class, and how long they took by what they came to."""
+    """The exchanges of one operation: by class, and their durations by outcome."""
 
     __slots__ = ("by_class", "deferred", "failed", "response", "service")
 
@@ -60,7 +60,7 @@ class OperationTally:
 
 
 class Connections:
-    """Handshakes and connections, counted apart by what they cost."""
+    """Connections: full handshakes, resumed ones, and reused connections."""
 
     __slots__ = ("full", "resumed", "reused")
 
@@ -87,12 +87,12 @@ class Connections:
 
     @property
     def handshakes(self) -> int:
-        """All handshakes that were finished."""
+        """All completed handshakes."""
         return self.full + self.resumed
 
 
 class Tally:
-    """Everything that is counted of a cohort. Preflight is not given to it."""
+    """The counts of a cohort, without the preflight."""
 
     __slots__ = (
         "connections",
@@ -111,7 +111,7 @@ class Tally:
         self.operations: dict[Operation, OperationTally] = {}
         self.connections = Connections()
         self.schedule_lag = Histogram(LATENCY)
-        self.issued = 0  # answers of status 200 to a request for a certificate, sound or not
+        self.issued = 0  # answers of status 200 to a request for a certificate, valid or not
         self.errors: Counter[ErrorKey] = Counter()
         self.non_conformances: Counter[NonConformance] = Counter()
         self.told = ToldWaits()
@@ -147,25 +147,25 @@ class Tally:
         self.errors[key] += 1
 
     def enrolment_began(self, enrolment: Enrolment) -> None:
-        """Count a certificate that is now sought."""
+        """Count an enrolment that begins."""
         self.enrolment_tally.begin(enrolment)
 
     def enrolment_ended(self, enrolment: Enrolment, *, first: bool) -> None:
-        """Count a search that ended; ``first`` marks the device's first certificate."""
+        """Count an enrolment that ended; ``first`` marks the device's first certificate."""
         self.enrolment_tally.end(enrolment, first=first)
         self.own.enrolment(enrolment, self.enrolment_tally.limits_ms, first=first)
 
     def impact_began(self, impact: Impact) -> None:
-        """Count a device that an event struck."""
+        """Count a device under the impact of an event."""
         self.enrolment_tally.impact_began(impact)
 
     def impact_ended(self, impact: Impact) -> None:
-        """Count a device that has come through an event, or will not."""
+        """Count the end of an impact."""
         self.enrolment_tally.impact_ended(impact)
         self.own.impact(impact, self.enrolment_tally.limits_ms)
 
     def merge(self, other: "Tally", *, bins: bool = True) -> None:
-        """Add another shard's or cohort's counts; ``bins=False`` leaves out what grows with the run's length."""
+        """Add another shard's or cohort's counts; ``bins=False`` leaves out those that grow with the run's length."""
         for operation, theirs in other.operations.items():
             self.operations.setdefault(operation, OperationTally()).merge(theirs)
         self.connections.merge(other.connections)
@@ -190,7 +190,7 @@ class Tally:
 
     @property
     def certificates(self) -> int:
-        """Certificates that were received and passed every check."""
+        """Certificates that passed every check."""
         return sum(
             tally.by_class[OutcomeClass.OK]
             for operation, tally in self.operations.items()
@@ -199,7 +199,7 @@ class Tally:
 
 
 def total_of(tallies: Iterable[Tally], within_s: Iterable[float] = DEFAULT_WITHIN_S, *, bins: bool = True) -> Tally:
-    """Return the merge of all tallies, which must know the same limits ``within_s``."""
+    """Return the sum of all tallies, which must have the same limits ``within_s``."""
     total = Tally(within_s)
     for tally in tallies:
         total.merge(tally, bins=bins)

@@ -1,6 +1,6 @@
-"""What servers told devices to wait, and what the polls after such waits came to (docs/metrics.md, "Deferral").
+"""The Retry-After values of servers, and the polls after them (docs/metrics.md, "Deferral").
 
-Everything here is counts, so it merges by addition. The figures made of them are in `estsim.figures.scopes`.
+All state is counts, and merges by addition. `estsim.figures.scopes` makes figures of them.
 """
 
 from collections import Counter
@@ -12,18 +12,18 @@ from estsim.record.sample import PollPlan, Sample
 
 ABSURD_S: Final = 24 * 3600.0
 BIN_NS: Final = 100_000_000  # poll bins: 100 ms of the run clock
-HTTP_DATE_TOLERANCE_US: Final = 1_000_000  # an HTTP-date has whole seconds only
+HTTP_DATE_TOLERANCE_US: Final = 1_000_000  # an HTTP-date has whole seconds
 
 
 class ToldWaits:
-    """The Retry-After values of deferrals: how long, in which form, and how many made no sense."""
+    """The Retry-After values of deferrals: durations, forms, and implausible ones."""
 
     __slots__ = ("absurd", "forms", "histogram", "past", "whole_seconds", "zero")
 
     def __init__(self) -> None:
         self.histogram = Histogram(LONG)
         self.forms: Counter[str] = Counter()
-        self.whole_seconds: Counter[int] = Counter()  # told waits to the nearest second: where the period T is seen
+        self.whole_seconds: Counter[int] = Counter()  # Retry-After to the nearest second, for the period T
         self.zero = 0
         self.past = 0
         self.absurd = 0
@@ -62,7 +62,7 @@ class ToldWaits:
         return self.forms[RetryAfterForm.UNREADABLE.value]
 
     def period_s(self) -> int | None:
-        """Return the period T: the most frequent told wait in whole seconds, if half of them agree and T ≥ 2 s."""
+        """Return the period T: the most frequent Retry-After in whole seconds, if half of them agree and T ≥ 2 s."""
         if not self.whole_seconds:
             return None
         period, count = min(self.whole_seconds.items(), key=lambda item: (-item[1], item[0]))
@@ -70,7 +70,7 @@ class ToldWaits:
 
 
 class Polls:
-    """Exchanges sent after a told wait: how punctual they were and what they brought."""
+    """Polls, the exchanges after a Retry-After: their punctuality and their outcomes."""
 
     __slots__ = ("bins", "count", "due", "early", "gaps", "hits", "punctuality", "wasted")
 
@@ -79,7 +79,7 @@ class Polls:
         self.wasted = 0  # answered by another deferral
         self.early = 0
         self.due = 0  # not early
-        self.hits = 0  # not early, and got the certificate
+        self.hits = 0  # not early, and received the certificate
         self.punctuality = Histogram(SIGNED)
         self.gaps: Counter[int] = Counter()  # from a deferral to the poll after it, to the nearest second
         self.bins: Counter[int] = Counter()  # poll starts by 100 ms of the run clock
@@ -116,6 +116,6 @@ class Polls:
 
 
 def punctuality_us(started_ns: int, plan: PollPlan) -> int:
-    """Return by how much a poll was late (below zero: early) against the told wait and the device's own spread."""
+    """Return the delay of a poll (negative: early) after the Retry-After and the device's own spread."""
     waited_us = (started_ns - plan.deferred_at_ns) / 1_000
     return round(waited_us - (plan.told_s + plan.spread_s) * 1_000_000)

@@ -51,7 +51,7 @@ def test_without_competing_events_the_estimate_is_that_of_the_textbook() -> None
     assert share_at(30, ages).low == pytest.approx(1 - 0.4482, abs=1e-4)
 
 
-def test_failures_compete_and_are_not_kept_at_risk() -> None:
+def test_failures_are_competing_events() -> None:
     """1000 starts over 100 s, half failing at 1 s and half issued at 60 s: 50 % is true at 60 s, not 28.9 %."""
     ages, end_ns = Ages([60_000]), 100_000 * MS_NS
     for n in range(1000):
@@ -137,13 +137,13 @@ def test_a_herd_cut_short_does_not_look_fast() -> None:
     assert (incidence.quantile(0.5), incidence.horizon) == (None, 600_000)
 
 
-def test_what_failed_has_no_certificate_ever() -> None:
+def test_a_failed_enrolment_never_has_a_certificate() -> None:
     """One in ten was refused: nine in ten had a certificate by the last time, and p95 is never reached."""
     incidence = incidence_of(ages_of([*range(1, 91)], failed=[5] * 10), END_NS)
     assert (incidence.quantile(0.9), incidence.quantile(0.95)) == (90, None)
 
 
-def test_what_is_not_known_has_bounds() -> None:
+def test_an_unknown_share_has_bounds() -> None:
     """Half are issued at 10 ms, half were cut at 20 ms: at 30 ms it is 50 % at least, and all may have had one."""
     ages = ages_of([10] * 50, cut=[20] * 50)
     share = share_at(30, ages)
@@ -202,7 +202,7 @@ def cut_short(random: Random, *, failing: float, after_ms: int, limit_ms: int) -
 
 @pytest.mark.parametrize("failing", [0.0, 0.3])
 @pytest.mark.parametrize("after_ms", [2000, 5000, 9000])
-def test_the_bounds_hold_what_would_have_come(failing: float, after_ms: int) -> None:
+def test_the_bounds_include_the_uncensored_share(failing: float, after_ms: int) -> None:
     """Of an age that no device was watched to, the truth lies between them, to 2 points, in 95 of 100 runs."""
     runs = [cut_short(Random(seed), failing=failing, after_ms=after_ms, limit_ms=10_000) for seed in range(100)]
     assert sum(not share.low - 0.02 <= truth <= share.high + 0.02 for share, truth in runs) <= 5

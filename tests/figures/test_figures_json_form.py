@@ -37,7 +37,7 @@ WHOLE = Whole("x", None, Part(1, None), {"a": Part(2, 0.5)}, {"off": 3}, {"1s": 
 EMPTY = Whole("", None, Part(0, None), {}, None, {}, (), None, None)
 
 
-def test_a_value_comes_back_as_it_was_written() -> None:
+def test_a_value_is_read_as_it_was_written() -> None:
     """Fields are keys in their order; one that is left out is None again, one that is no key has its default."""
     written = json.loads(json.dumps(json_of(WHOLE)))
     assert list(written) == ["class", "passed", "part", "parts", "states", "shares", "names", "range"]
@@ -57,12 +57,12 @@ def test_a_value_comes_back_as_it_was_written() -> None:
         {"part": {"count": 10**400, "share": -(10**400)}},
     ],
 )
-def test_what_is_of_another_kind_is_empty(found: object) -> None:
+def test_a_value_of_the_wrong_type_is_empty(found: object) -> None:
     """Or None, where it may be; no figure is taken for another."""
     assert read_json(Whole, found) == EMPTY
 
 
-def test_of_lists_and_mappings_what_is_of_another_kind_is_left_out() -> None:
+def test_members_of_the_wrong_type_are_left_out() -> None:
     """Blocks stay, empty, and so do figures that may be None."""
     states = {"off": 3, "on": "4", "lost": None}
     found = read_json(Whole, {"states": states, "shares": {"1s": "x"}, "parts": {"a": 1}, "names": ["n", 2]})

@@ -189,7 +189,7 @@ def test_a_cohort_has_the_shape_of_the_run() -> None:
     assert north["fleet"]["devices"] == 30
 
 
-def test_a_time_that_was_not_reached_is_null_and_says_what_it_is_longer_than() -> None:
+def test_a_time_that_was_not_reached_is_null_with_a_lower_bound() -> None:
     """Three quarters still wait at the end."""
     searches = [an_enrolment(device=n, took_ns=S if n < 10 else None) for n in range(40)]
     block = _summary(a_recorder((), searches))["deferral"]["time_to_certificate_s"]
@@ -230,7 +230,7 @@ def test_the_verdict_is_the_first_that_applies(
     assert verdict_of(ending, saturation, [Judgement("x", 1.0, passed, "")]) is verdict
 
 
-def test_saturation_is_told_with_its_reason() -> None:
+def test_saturation_has_its_reason() -> None:
     """Thresholds are judged beside it, but the verdict is the generator's."""
     summary = _summary(_run(), saturation=Saturation(0, 10, "it was late"))
     assert (summary["generator"]["saturated"], summary["generator"]["why"]) == (True, "it was late")
@@ -262,7 +262,7 @@ def test_a_summary_is_read_back_as_it_was() -> None:
     assert read_summary(summary.as_dict()) == summary
 
 
-def test_a_summary_without_figures_says_why_and_claims_nothing() -> None:
+def test_a_summary_without_figures_has_the_reason_only() -> None:
     """A bug of ours kept them from being reckoned; a bug that comes later makes the verdict an error, too."""
     bug = InternalErrorsSummary(1, 0, (InternalErrorSummary("KeyError", "x.py:1", 1, 0),))
     summary = summary_of_error(_FACTS, Ending.FINISHED, bug)

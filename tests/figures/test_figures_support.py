@@ -38,7 +38,7 @@ def test_the_incomplete_beta_function_sums_a_binomial(samples: int, count: int, 
 @pytest.mark.parametrize(
     ("allowed", "needed"), [(0.5, 5), (0.1, 29), (0.05, 59), (0.01, 299), (0.001, 2995), (0.0, None), (1.0, None)]
 )
-def test_so_many_samples_with_none_beyond_support_a_pass(allowed: float, needed: int | None) -> None:
+def test_the_least_sample_with_none_beyond_the_limit(allowed: float, needed: int | None) -> None:
     """0.05 = (1 - allowed) ** n."""
     assert needed_for(0.0, allowed) == needed
 
@@ -55,7 +55,7 @@ def test_so_many_samples_with_none_beyond_support_a_pass(allowed: float, needed:
         (20, 1 / 20, False, False),  # 0.3 % at least
     ],
 )
-def test_what_one_percent_allowed_takes(samples: int, beyond: float, passed: bool, supported: bool) -> None:  # noqa: FBT001 - a table
+def test_the_sample_that_one_percent_allowed_needs(samples: int, beyond: float, passed: bool, supported: bool) -> None:  # noqa: FBT001 - a table
     """For a pass the upper bound, for a failure the lower one."""
     found = support_of(Evidence(samples, samples, beyond), 0.01, passed=passed)
     assert found.supported is supported

@@ -175,7 +175,7 @@ def test_samples_of_a_herd_count_less_than_their_number() -> None:
     assert (herd.passed, herd.support.samples, herd.support.needed) == (True, 400, 298)
 
 
-def test_a_thin_pass_says_how_many_independent_samples_its_own_are_worth() -> None:
+def test_a_thin_pass_names_the_effective_sample_size() -> None:
     """A reader who knows that p99 takes 299 would not understand why 276 lack 2048."""
     support = support_of(Evidence(276, 35.5, 0.0), 0.01, passed=True)
     thin = Judgement("enrolled_within.15s >= 99%", 1.0, passed=True, why="actual 100%", support=support)
@@ -229,7 +229,7 @@ def test_an_actual_share_or_count_is_never_rounded_to_all_or_none(
         ("fairness > 0.1", "count"),
     ],
 )
-def test_a_value_says_its_unit(expression: str, unit: str) -> None:
+def test_a_value_has_its_unit(expression: str, unit: str) -> None:
     """In summary.json beside the value, also where there is none."""
     assert _judged(expression, a_recorder()).block().unit == unit
 
@@ -241,7 +241,7 @@ def test_a_finished_run_is_always_judged() -> None:
     assert (judgement.value, judgement.passed, judgement.why) == (1.0, True, "actual 100%")
 
 
-def test_what_had_a_certificate_within_five_seconds_had_it_within_ten() -> None:
+def test_a_share_within_ten_seconds_includes_that_within_five() -> None:
     """Each second a device starts, four in five take 2 s and the fifth 20 s; the run ends after 34 s.
 
     Of those that had 10 s, fewer are among the quick ones; the share must not fall for that.
@@ -269,7 +269,7 @@ def test_what_had_a_certificate_within_five_seconds_had_it_within_ten() -> None:
         ),
     ],
 )
-def test_what_censoring_leaves_open_is_judged_by_both_bounds(bound: str, passed: bool, judged: bool, why: str) -> None:  # noqa: FBT001 - a table
+def test_an_unknown_share_is_judged_by_both_bounds(bound: str, passed: bool, judged: bool, why: str) -> None:  # noqa: FBT001 - a table
     """280 of 300 had one within 4 s, 20 were open at 5 s: nobody can know of 10 s but that it is at least 93.3 %."""
     searches = [an_enrolment(device=n, took_ns=4 * S if n < 280 else None) for n in range(300)]
     judgement = _judged(f"enrolled_within.10s >= {bound}", a_recorder((), searches), 5 * S)

@@ -58,7 +58,9 @@ def ages_counted(ages: Ages) -> object:
 
 @settings(max_examples=40)
 @given(st.lists(samples(), max_size=60), enrolments())
-def test_a_total_is_its_phases_and_what_is_in_none(exchanges: list[Sample], searches: Sequence[Enrolment]) -> None:
+def test_a_total_is_the_sum_of_its_phases_and_the_time_outside_them(
+    exchanges: list[Sample], searches: Sequence[Enrolment]
+) -> None:
     """Without a warmup nothing is lost and nothing is counted twice, however many slices it went through."""
     plain = told(OneProcess(cohorts=COHORTS), exchanges, searches)
     phased = told(OneProcess(cohorts=COHORTS, phases=_PHASES[1:]), exchanges, searches)
@@ -136,7 +138,7 @@ def a_poll(at_s: float, *, told_s: float = 6.0, gap_s: float = 6.0, device: int 
     return a_sample(at_ns=round(at_s * S), device=device, poll=plan, service_ns=MS)
 
 
-def test_the_display_sees_a_herd_march_in_step() -> None:
+def test_a_display_shows_polls_in_step() -> None:
     """R, the rhythm and the kept gaps of the last whole window, as the summary has them of the run."""
     recorder = OneProcess(cohorts=COHORTS)
     deferrals = [a_sample(OutcomeClass.DEFERRED, at_ns=n * S, device=n, retry_after=_SIX) for n in range(40)]
@@ -178,7 +180,7 @@ def test_expected_refusals_are_no_failures() -> None:
     assert (tally.by_class[OutcomeClass.UNAUTHORIZED], tally.failed.count, scope.tally.errors.total()) == (1, 0, 0)
 
 
-def test_a_finding_fails_the_run_and_is_kept() -> None:
+def test_a_finding_fails_the_run_and_is_stored() -> None:
     """It is listed, told on the display, and written."""
     recorder = OneProcess(cohorts=COHORTS)
     recorder.finding(3 * S, "device 7 has an expired certificate and was issued another")

@@ -8,7 +8,7 @@ from estsim.est.outcome import OutcomeClass, RetryAfter, RetryAfterForm
 from estsim.record.enrolment_tally import CUT_BY_US, FAILURES
 
 
-def test_every_end_is_a_certificate_a_failure_or_ours() -> None:
+def test_every_end_is_a_certificate_a_failure_or_a_cut() -> None:
     """The ends fall into three groups, without rest."""
     assert {EnrolmentEnd.CUT, EnrolmentEnd.RETIRED} <= CUT_BY_US
     assert set(EnrolmentEnd) == CUT_BY_US | FAILURES | {EnrolmentEnd.ISSUED}
@@ -54,7 +54,7 @@ def test_refusals_that_were_expected_are_outside() -> None:
 
 
 @pytest.mark.parametrize("end", [None, EnrolmentEnd.CUT, EnrolmentEnd.INTERNAL_ERROR])
-def test_what_is_still_to_be_refused_is_outside(end: EnrolmentEnd | None) -> None:
+def test_enrolments_to_be_refused_do_not_count(end: EnrolmentEnd | None) -> None:
     """A faulty device that tries on, or that we cut, is not unfinished and not waited for; it is open all the same."""
     faulty = an_enrolment(device=1, took_ns=None if end is None else S, end=end, to_be_refused=True)
     recorder = a_recorder((), [an_enrolment(device=0, took_ns=S), faulty])
@@ -92,7 +92,7 @@ def test_unfinished_are_those_that_have_been_open_for_long(
     assert recorder.scope(ended_s * S).unfinished == unfinished
 
 
-def test_failures_are_a_share_of_what_ended_by_itself() -> None:
+def test_failures_are_a_share_of_the_enrolments_that_ended_by_themselves() -> None:
     """What we cut, and what is open, is neither failure nor success."""
     recorder = a_recorder(
         (),

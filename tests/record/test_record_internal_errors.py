@@ -53,7 +53,7 @@ def test_a_kind_is_a_type_and_a_place() -> None:
     assert "'bug 1'" not in errors.log("1")
 
 
-def test_a_place_of_ours_is_told_with_the_one_that_it_led_to() -> None:
+def test_a_location_in_estsim_is_shown_with_where_the_error_was_raised() -> None:
     """The innermost frame in estsim says whose bug it is, the innermost of all what was wrong."""
     (kind,) = noted(met(lambda: msgpack.packb(InternalErrors(NONE).unpacked(1)))).kinds.values()
     assert kind.place.startswith("estsim/record/internal_errors.py:")
@@ -65,7 +65,7 @@ def test_a_place_of_ours_is_told_with_the_one_that_it_led_to() -> None:
     assert "raise_it" not in kind.trace
 
 
-def test_what_a_stranger_says_stays_in_its_line() -> None:
+def test_foreign_text_stays_in_its_line() -> None:
     """No control character, no forged line, no letter that a terminal or a locale does not have."""
     errors = noted(a_bug("\x1b[2J\r\nTraceback: none\n\u202e\U0001f600\x00", RuntimeError))
     log = errors.log("1")
@@ -137,7 +137,7 @@ def test_keys_in_a_message_are_cut() -> None:
     assert message_of(ValueError(f"got {bytes(range(20))!r}"), NONE) == "got (bytes of 77 characters)"
 
 
-def test_where_secrets_are_not_known_no_message_is_told() -> None:
+def test_messages_are_omitted_if_the_secrets_are_not_known() -> None:
     """A bug before the scenario was read has its place alone."""
     errors = InternalErrors()
     errors.note(a_bug("hunter2"), at_ns=0)
@@ -226,7 +226,7 @@ _SHORT = st.lists(st.tuples(_WORDS | st.sampled_from(["memory", "disk space"]), 
 
 
 @given(st.tuples(_NUMBERS, _NUMBERS, _KINDS, _SHORT) | st.recursive(_WORDS, lambda inner: st.lists(inner, max_size=5)))
-def test_what_a_stranger_sends_is_read_within_our_bounds_or_refused(packed: object) -> None:
+def test_foreign_errors_are_bounded_or_refused(packed: object) -> None:
     """A worker elsewhere may be anybody."""
     try:
         errors = InternalErrors.unpacked(packed)

@@ -173,7 +173,7 @@ def test_the_generators_share_of_several_failures_comes_first() -> None:
         (EnrolmentEnd.REFUSED, True, False),  # without ports the server never saw them
     ],
 )
-def test_what_a_late_generator_does_not_explain_is_told_beside_it(
+def test_failures_that_a_late_generator_does_not_explain_are_named(
     end: EnrolmentEnd, *, shortage: bool, also: bool
 ) -> None:
     """The exit code stays that of the generator; whoever reads why learns of the server's refusals, too."""
@@ -213,7 +213,7 @@ def test_a_threshold_that_may_end_the_run_does_not_for_our_delay() -> None:
 
 @settings(max_examples=40)
 @given(st.lists(samples(), max_size=40), st.integers(0, 3000))
-def test_what_is_not_late_does_not_change(exchanges: Sequence[Sample], loop_ms: int) -> None:
+def test_a_run_without_delay_does_not_change(exchanges: Sequence[Sample], loop_ms: int) -> None:
     """Counts are kept, and each spread has as many values as before, none of them longer."""
     for number, sample in enumerate(exchanges):
         sample.stamps.loop_delay_ns = min(loop_ms * MS * (number % 2), sample.stamps.service_ns)
@@ -230,7 +230,7 @@ def test_what_is_not_late_does_not_change(exchanges: Sequence[Sample], loop_ms: 
         assert gone == counts.by_class[OutcomeClass.FAILED] - left.by_class[OutcomeClass.FAILED] >= 0
 
 
-def test_a_report_of_the_store_says_whose_it_is_as_the_run_did(tmp_path: Path) -> None:
+def test_a_report_attributes_a_failure_as_the_run_did(tmp_path: Path) -> None:
     """Thresholds, their reasons and the verdict, of exchanges and of enrolments."""
     thresholds = ["simpleenroll.response.max < 500ms", "failures < 1%", "time_to_certificate.max < 1s"]
     failed = a_search(own_ms=1500, end=EnrolmentEnd.DEADLINE, device=3, at_ns=20 * S)

@@ -46,14 +46,14 @@ def test_a_sound_batch_is_written_whole(store: RunStore) -> None:
 
 
 @pytest.mark.parametrize("odd", [{"a": "bug"}, 1 << 63, "\ud800", object()])
-def test_what_sqlite_does_not_take_costs_its_own_row(store: RunStore, odd: object) -> None:
+def test_a_value_that_sqlite_cannot_store_costs_its_own_row(store: RunStore, odd: object) -> None:
     """Written once, what is sound, and the bug is handed back."""
     met = save(store, batch_of("a", odd, "b"))
     assert len(met) == 1
     assert stored(store) == (["a", "b"], 1, 1)
 
 
-def test_what_no_row_can_be_made_of_costs_its_own_row(store: RunStore) -> None:
+def test_a_record_without_a_row_costs_its_own_row(store: RunStore) -> None:
     """Something that is no sample at all."""
     batch = batch_of("a", "b")
     batch.exchanges.insert(1, None)  # type: ignore[arg-type]  # the bug
@@ -99,6 +99,6 @@ def test_a_parcel_whose_rows_no_store_takes_is_refused(odd: object) -> None:
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, True), (b"", True), (0.5, True), (True, True), (1j, False)])
-def test_what_is_storable(value: object, expected: bool) -> None:  # noqa: FBT001 - of a table
+def test_storable_values(value: object, expected: bool) -> None:  # noqa: FBT001 - of a table
     """As SQLite has it."""
     assert is_storable(value) is expected

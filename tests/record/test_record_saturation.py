@@ -32,7 +32,7 @@ def test_a_generator_that_keeps_up_has_no_verdict() -> None:
     assert watch.verdict() is None
 
 
-def test_a_late_window_is_named_with_its_figure_and_what_it_spoils() -> None:
+def test_the_verdict_names_the_late_window_its_lag_and_the_affected_figures() -> None:
     """2 % of the starts between 20 s and 30 s are 100 ms late: p99 over the limit there, though not over the run."""
     watch = _watch()
     for n in range(60 * 100):
@@ -45,7 +45,7 @@ def test_a_late_window_is_named_with_its_figure_and_what_it_spoils() -> None:
     assert "response times" in verdict.why
 
 
-def test_a_display_is_told_of_windows_that_have_ended_and_never_of_more_than_the_verdict() -> None:
+def test_a_display_shows_ended_windows_and_never_more_than_the_verdict() -> None:
     """A late second says nothing of its ten seconds yet; told once, a window is shown for as long as it holds."""
     watch = _watch()
     told = []
@@ -170,7 +170,7 @@ def test_small_fleets_that_are_idle_for_long_are_judged_window_by_window() -> No
         (12.0, 15.0, 0.5, True),
     ],
 )
-def test_a_loop_that_stood_still_for_long_spoils_the_run_however_little_it_had_to_do(
+def test_a_long_stall_saturates_even_an_idle_generator(
     from_s: float,
     to_s: float,
     max_lag_s: float,
@@ -203,7 +203,7 @@ def test_a_stall_while_keys_are_prepared_is_not_judged() -> None:
     assert watch.verdict() is None
 
 
-def test_a_machine_that_was_suspended_says_so() -> None:
+def test_a_suspension_is_named() -> None:
     """The run's clock does not count that time, and the server's does."""
     watch = _watch()
     watch.reading(GeneratorReading(9 * _S, 0.1, 0, 0, 0, suspended_ns=3600 * _S))
@@ -212,7 +212,7 @@ def test_a_machine_that_was_suspended_says_so() -> None:
     assert verdict.why.startswith("the machine was suspended for 3600.0 s (limit 1 s) at 9 s of the run: ")
 
 
-def test_the_worst_of_several_workers_stalls_is_told() -> None:
+def test_the_verdict_names_the_worst_stall_of_several_workers() -> None:
     """Each has a loop of its own; one that stood still is enough."""
     one, two = _watch(), _watch()
     one.reading(GeneratorReading(9 * _S, 0.1, 0, 0, 0, stalled_from_ns=2 * _S, stalled_to_ns=8 * _S))
@@ -259,7 +259,7 @@ def test_shards_add_up_to_one_verdict() -> None:
     assert one.verdict() is not None
 
 
-def test_what_our_own_machine_ran_out_of_comes_before_lag_and_cpu() -> None:
+def test_a_shortage_comes_before_lag_and_cpu() -> None:
     """Failures that the server never saw spoil more than lateness, and the first is told."""
     watch, other = _watch(), _watch()
     watch.exchange(0, 500 * _MS)

@@ -142,7 +142,7 @@ def test_a_full_disk_is_named_and_the_batch_can_be_written_later(tmp_path: Path)
             assert sum(delta.requests for delta in run.series()) == 5001
 
 
-def test_what_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
     """No file, a text file, another program's database, a run of a later version."""
     with pytest.raises(StoreError, match="no such run"):
         RunReader(tmp_path / "none.sqlite")

@@ -76,7 +76,7 @@ def test_enrolments_begun_are_those_ended_and_those_open(searches: Sequence[Enro
     assert enrolment_tally.open == sum(enrolment.end is None for enrolment in searches)
 
 
-def test_latencies_stand_apart_by_what_an_exchange_came_to() -> None:
+def test_latencies_are_separate_by_outcome() -> None:
     """A deferral is neither success nor failure; an abandoned exchange is nobody's."""
     tally = a_recorder([a_sample(kind) for kind in OutcomeClass]).book.total().operations[Operation.SIMPLEENROLL]
     assert [h.count for h in (tally.service, tally.response, tally.deferred, tally.failed)] == [1, 1, 1, 6]
@@ -89,7 +89,7 @@ def test_a_lag_is_in_the_response_time_and_not_in_the_service_time() -> None:
     assert (tally.service.max, tally.response.max, total.schedule_lag.max) == (1_000_000, 3_000_000, 2_000_000)
 
 
-def test_exchanges_per_certificate_count_what_asks_for_one() -> None:
+def test_exchanges_per_certificate_count_requests_for_a_certificate() -> None:
     """Fetching the CA certificates is no enrolment exchange; a deferral is."""
     recorder = a_recorder(
         [
@@ -110,7 +110,7 @@ def test_a_server_with_ever_new_messages_does_not_fill_the_memory() -> None:
     assert total.errors["simpleenroll", "rejected", "", UNTOLD] == 20
 
 
-def test_errors_that_are_not_told_apart_are_in_the_last_entry_once() -> None:
+def test_errors_that_are_not_distinguished_are_in_the_last_entry_once() -> None:
     """With what has no entry of its own; how many kinds they are is not known, but how many at least."""
     total = a_recorder([a_sample(OutcomeClass.REJECTED, detail=f"at {n}") for n in range(MAX_ERRORS + 20)]).book.total()
     listed = error_summaries(ranked(total.errors))
@@ -137,7 +137,7 @@ def test_an_error_that_differs_in_its_ids_is_one_kind(detail: str, kind: str) ->
     assert without_ids(detail) == kind
 
 
-def test_what_a_message_holds_of_ids_is_told_in_the_rows_alone() -> None:
+def test_ids_in_messages_are_in_the_rows_only() -> None:
     """They keep the message as it came."""
     samples = [a_sample(OutcomeClass.REJECTED, detail=f"400 request {n}") for n in range(1000, 1040)]
     recorder = a_recorder(samples)

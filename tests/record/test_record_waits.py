@@ -17,7 +17,7 @@ def _told(*waits: float | None) -> ToldWaits:
     return told
 
 
-def test_told_waits_that_make_no_sense_are_counted_apart() -> None:
+def test_implausible_retry_afters_are_counted_separately() -> None:
     """Missing, unreadable, zero, past and absurd."""
     told = _told(None, 0.0, 3.0, 90_000.0)
     told.record(RetryAfter(None, RetryAfterForm.UNREADABLE))
@@ -37,7 +37,7 @@ def test_told_waits_that_make_no_sense_are_counted_apart() -> None:
         ([3.0, 3.0, 5.0, 5.0], 3),  # a tie: the shorter
     ],
 )
-def test_the_period_is_the_wait_that_half_were_told(waits: list[float], period: int | None) -> None:
+def test_the_period_is_the_retry_after_of_half_of_the_deferrals(waits: list[float], period: int | None) -> None:
     """T by its definition."""
     assert _told(*waits).period_s() == period
 

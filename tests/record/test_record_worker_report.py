@@ -109,7 +109,7 @@ def test_phases_and_late_parcels_are_counted_where_they_belong() -> None:
     assert sum(tally.requests for tally in led.book.all_parts()) == 6
 
 
-def test_readings_are_told_apart_and_judged_apart() -> None:
+def test_readings_of_workers_are_kept_and_judged_separately() -> None:
     """One busy worker among two saturates the run, and the display shows the busier one, and memory of both."""
     led = OneProcess(cohorts=COHORTS)
     for worker, share in ((0, 0.2), (1, 0.99)):
@@ -127,7 +127,7 @@ def test_readings_are_told_apart_and_judged_apart() -> None:
     assert written.count(0) == written.count(1) == 12
 
 
-def test_findings_and_what_ran_out_reach_the_leader() -> None:
+def test_findings_and_shortages_reach_the_leader() -> None:
     """A finding fails the run there; a worker that ran out of ports saturates it."""
     gatherer, led = Recorder(), OneProcess(cohorts=COHORTS)
     gatherer.finding(S, "certified an expired device")
@@ -149,7 +149,7 @@ def test_a_device_that_meets_bugs_again_and_again_is_counted_once() -> None:
     assert (led.internal_errors.devices, kind.devices, kind.numbers, kind.count) == (1, 1, (7,), 3)
 
 
-def test_the_last_parcel_says_what_the_worker_cost() -> None:
+def test_the_last_report_has_the_cost_of_the_worker() -> None:
     """Its totals come back whole, and the number of the worker report counts on."""
     gatherer = Recorder()
     delays = Histogram()
@@ -186,7 +186,7 @@ def test_a_parcel_that_lost_a_part_is_refused(data: st.DataObject) -> None:
         unpack(msgpack.packb(parts))
 
 
-def test_a_parcel_of_another_version_says_so() -> None:
+def test_a_report_of_another_version_is_refused_by_name() -> None:
     """Two versions of estsim in one run are told apart."""
     with pytest.raises(WorkerReportError, match=r"expected report version 8 \(got 99\)"):
         unpack(msgpack.packb({"v": 99}))

@@ -171,7 +171,7 @@ def test_rows_come_before_all_of_them_were_read(run: Path) -> None:
             assert "TEMP B-TREE" not in plan
 
 
-def test_who_waits_is_told_how_far_it_is(tmp_path: Path) -> None:
+def test_progress_is_reported_in_batches(tmp_path: Path) -> None:
     """A batch at a time, up to the size that was said before."""
     write_run(tmp_path / "run.sqlite", [a_sample(device=n) for n in range(2500)], [])
     told: list[int] = []
@@ -234,7 +234,7 @@ def test_one_device_is_found_by_its_number_and_by_its_subject(run: Path) -> None
         assert list(subjects_with(reader, "CN=%")) == []
 
 
-def test_what_is_no_run_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused_by_name(tmp_path: Path) -> None:
     """No folder, a folder of something else, a store of a later version."""
     with pytest.raises(UsageError, match="no such folder"):
         open_run(tmp_path / "none")
@@ -280,7 +280,7 @@ def test_reading_a_killed_run_leaves_no_file_behind(tmp_path: Path, lost: str) -
 
 
 @pytest.mark.parametrize("index", ["index", "no index"])
-def test_a_link_to_a_killed_run_leads_to_what_is_in_its_log(tmp_path: Path, index: str) -> None:
+def test_a_link_to_a_killed_run_includes_its_log(tmp_path: Path, index: str) -> None:
     """The log lies beside the store, not beside the link; nothing is left beside either."""
     path = tmp_path / "made" / "run.sqlite"
     path.parent.mkdir()

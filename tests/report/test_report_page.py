@@ -222,7 +222,7 @@ def test_marks_are_lines_and_phases_bands() -> None:
     assert rows[2] == ["1.00s", "event", "power cut: <b>north</b>"]
 
 
-def test_the_generator_s_limits_are_drawn_and_its_verdict_told() -> None:
+def test_the_generator_s_limits_are_drawn_and_its_verdict_shown() -> None:
     """The limits are lines of their charts; one sentence says whether it kept up, and what it means if it did not."""
     report = a_report()
     drawn = generator(report.generator, Clock(2.0))
@@ -241,7 +241,7 @@ def test_the_generator_s_limits_are_drawn_and_its_verdict_told() -> None:
     assert said["verdict"].endswith(sentence)
 
 
-def test_what_failed_as_planned_is_told_apart() -> None:
+def test_expected_failures_are_shown_separately() -> None:
     """Its number stands beside the operation and above the errors."""
     found = Reader(text := page(a_report(expected={"simpleenroll": 3})))
     assert found.tables["operations"][0][-1] == "expected refusals"
@@ -306,7 +306,7 @@ def test_the_environment_tells_of_workers_and_their_clocks() -> None:
     assert ["worker processes", "1"] in broken
 
 
-def test_nothing_that_a_server_or_a_scenario_says_is_markup() -> None:
+def test_text_of_servers_and_scenarios_is_never_markup() -> None:
     """Hostile text in every place that takes text is shown as it is, and is nowhere a tag or a handler."""
     plain = page(a_report())
     hostile = page(
@@ -343,7 +343,7 @@ def test_nothing_that_a_server_or_a_scenario_says_is_markup() -> None:
     assert found.texts["scenario"] == f"name: {visible}\n</pre>"
 
 
-def test_the_page_asks_nobody_for_anything() -> None:
+def test_the_page_loads_nothing() -> None:
     """No tag loads anything, no style does, and the page's own policy would forbid it."""
     text = page(a_report())
     found = Reader(text)
@@ -409,7 +409,7 @@ def test_phases_have_rates_and_the_cpu_of_an_enrolment_its_own() -> None:
     assert "CPU per enrolment: 2.4ms at 123 enrolments/s; it is higher at low rates" in text
 
 
-def test_what_there_is_none_of_is_left_out() -> None:
+def test_empty_parts_are_left_out() -> None:
     """A run in which little happened has a page without charts of nothing."""
     nothing = Histogram().block(0.001)
     bare = a_report(
@@ -432,7 +432,7 @@ def test_what_there_is_none_of_is_left_out() -> None:
     assert found.texts["tile-4"] == ABSENT
 
 
-def test_every_metric_stands_where_its_table_says() -> None:
+def test_every_metric_is_shown_where_its_table_says() -> None:
     """In the report, in its tiles, and in its comparison of cohorts, with its label; resync after events alone."""
     halves = {name: figures() for name in ("north", "south")}
     text = page(a_report(figures=figures(cohorts=halves), told=(RunMark(1.0, "event", "power cut"),)))

@@ -131,7 +131,7 @@ def test_intervals_are_those_of_the_run(tmp_path: Path) -> None:
         assert intervals["p50"][0] <= intervals["p50"][1] < intervals["p99"][0]
 
 
-def test_what_was_to_fail_is_no_failure(tmp_path: Path) -> None:
+def test_an_expected_failure_is_no_failure(tmp_path: Path) -> None:
     """Refusals that are part of the plan are counted by themselves, and in no error, chart or latency of failures."""
     planned = a_sample(OutcomeClass.REJECTED, device=1, detail="as planned")
     planned.expected = True
@@ -189,7 +189,7 @@ def test_a_killed_run_is_judged_from_its_store(tmp_path: Path) -> None:
     assert report.figures.verdict == "aborted"
 
 
-def test_a_machine_that_ran_out_is_said(tmp_path: Path) -> None:
+def test_a_shortage_is_named(tmp_path: Path) -> None:
     """An exchange that failed for want of our own ports makes the run void, also when it was killed."""
     ours = a_sample(OutcomeClass.FAILED, at_ns=3 * S, detail="no more local ports")
     ours.trouble = Trouble.GENERATOR
@@ -303,7 +303,7 @@ def test_a_herd_in_lock_step_is_one_column_of_its_raster(tmp_path: Path) -> None
     assert [window.synchronisation for window in report.deferral.windows] == pytest.approx([1.0, 1.0])
 
 
-def test_waits_are_told_and_kept_in_the_same_bars(tmp_path: Path) -> None:
+def test_retry_after_and_actual_waits_have_the_same_bins(tmp_path: Path) -> None:
     """All polls are in both; a poll that was late is in a later bar than what it was told."""
     late = a_sample(cause=Cause.POLL, at_ns=10 * S, lag_ns=3 * S, poll=PollPlan(5 * S, 5.0, 0.0, "seconds"))
     waits = report_of(tmp_path, a_recorder([*polls_every(5, 100), late])).deferral.waits
@@ -359,7 +359,7 @@ def test_preflight_is_in_no_figure(tmp_path: Path) -> None:
     assert (report.generator.lag_ms.count, report.rates.requests) == (0, ())
 
 
-def test_what_is_no_run_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     """No folder, a folder without a store, and a store with words that no estsim has written."""
     with pytest.raises(UsageError, match="no such folder"):
         read_run(tmp_path / "none")

@@ -212,7 +212,7 @@ def test_huge_numbers_and_endless_names_do_not_overflow(width: int, height: int)
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_saturation_is_said_in_words(width: int, height: int) -> None:
+def test_saturation_is_shown_in_words(width: int, height: int) -> None:
     """The whole sentence, and the figures that caused it, marked without colour."""
     saturated = replace(RUNNING, saturated=SENTENCE, generator=replace(RUNNING.generator, cpu_share=0.97))
     lines = picture(saturated, width, height)
@@ -232,7 +232,7 @@ def test_errors_without_a_line_of_their_own_are_summed_up() -> None:
     assert "1 malformed key" in "\n".join(picture(RUNNING, 200, 60))
 
 
-def test_more_room_shows_what_the_requests_came_to() -> None:
+def test_a_larger_terminal_shows_requests_by_class() -> None:
     """Classes that did not occur are left out."""
     text = "\n".join(picture(RUNNING, 100, 44))
     assert re.search(r"OUTCOMES +requests +ok +deferred +failed +rejected", text)
@@ -241,7 +241,7 @@ def test_more_room_shows_what_the_requests_came_to() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (20, 5), (79, 24), (80, 23), (200, 10)])
-def test_a_terminal_that_is_too_small_is_told_so(width: int, height: int) -> None:
+def test_a_terminal_that_is_too_small_shows_a_note(width: int, height: int) -> None:
     """It shows the part that fits."""
     lines = picture(RUNNING, width, height)
     assert_fits(lines, width, height)

@@ -159,7 +159,7 @@ def test_events_are_marked_under_the_axis() -> None:
     assert any("and 3 more" in line for line in many)
 
 
-def test_what_is_too_much_is_told_in_words() -> None:
+def test_a_shortage_is_shown_in_words() -> None:
     """Not by a colour alone."""
     lines = lines_of(made())
     assert "insufficient local ports" in row(lines, "RESOURCES")

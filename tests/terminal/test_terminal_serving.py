@@ -241,7 +241,7 @@ def test_a_line_too_long_ends_with_a_whole_word() -> None:
     assert f" {'x' * 78}…" in text
 
 
-def test_trouble_is_said_in_words_and_hides_nothing() -> None:
+def test_trouble_is_shown_in_words_and_hides_nothing() -> None:
     """It stands in the line that is kept free for it."""
     calm, troubled = picture(SERVING), picture(replace(SERVING, trouble="the store cannot be written: disk full"))
     assert not calm[2].strip()
@@ -296,7 +296,7 @@ def test_words_of_clients_are_harmless() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (20, 5), (79, 24), (80, 23), (200, 10)])
-def test_a_terminal_that_is_too_small_is_told_so(width: int, height: int) -> None:
+def test_a_terminal_that_is_too_small_shows_a_note(width: int, height: int) -> None:
     """It shows the part that fits."""
     lines = picture(SERVING, width, height)
     assert_fits(lines, width, height)

@@ -118,7 +118,7 @@ def an_error(number: int, detail: str, of_class: str | None = "rejected", phase:
     return {"operation": operation, "class": of_class, "phase": phase, "detail": detail, "count": number}
 
 
-def test_what_failed_is_told_with_its_reason() -> None:
+def test_failures_are_shown_with_their_reasons() -> None:
     """Below the counts, the most frequent first, folded under itself to the width."""
     long = "subject alternative name does not match, and much more was said of it"
     errors = [
@@ -190,7 +190,7 @@ def test_a_failed_preflight_shows_its_cause_what_would_help_and_no_empty_tables(
 
 
 @pytest.mark.parametrize(("verdict", "mark"), [("aborted", NO), ("error", NO), ("failed", "FAILED")])
-def test_what_could_not_be_judged_has_failed_only_in_a_run_that_came_to_its_end(verdict: str, mark: str) -> None:
+def test_a_threshold_that_was_not_judged_fails_only_in_a_finished_run(verdict: str, mark: str) -> None:
     """A run that was interrupted has not had the time."""
     entry = {"expression": "failures < 1%", "value": None, "passed": False, "why": "not judged: no sample"}
     assert f"{mark} failures < 1% " in words({**SUMMARY, "verdict": verdict, "thresholds": [entry]})
@@ -217,7 +217,7 @@ def thin(number: int, of: int) -> list[dict[str, object]]:
         (1, 1, "The threshold passed, on too few samples (thin). THRESHOLDS 1 of 1 passed, 1 thin ─"),
     ],
 )
-def test_thin_passes_are_told_with_the_verdict(number: int, of: int, sentence: str) -> None:
+def test_thin_passes_are_named_in_the_verdict(number: int, of: int, sentence: str) -> None:
     """How many, in the same sentence."""
     assert f"PASSED {sentence}" in words({**SUMMARY, "verdict": "passed", "thresholds": thin(number, of)})
 
@@ -241,7 +241,7 @@ def test_thin_passes_are_told_with_the_verdict(number: int, of: int, sentence: s
         ),
     ],
 )
-def test_each_verdict_is_said_in_plain_words(changes: dict[str, object], sentence: str) -> None:
+def test_each_verdict_is_a_plain_sentence(changes: dict[str, object], sentence: str) -> None:
     """With the reason where there is one."""
     assert sentence in words({**SUMMARY, **changes})
 
@@ -321,7 +321,7 @@ def test_findings_are_printed_loudly() -> None:
     assert re.search(rf"{said} ─+ {re.escape(finding.strip())}", text)
 
 
-def test_every_metric_stands_where_its_table_says() -> None:
+def test_every_metric_is_shown_where_its_table_says() -> None:
     """With its label; shares within a time too, of which some are known."""
     within = {f"{family}_within": {"10s": 0.5} for family in ("recovered", "replaced")}
     text = words({**SUMMARY, "deferral": {**SUMMARY["deferral"], "fano": 7.25, **within}})  # type: ignore[dict-item]  # a dict

@@ -96,7 +96,7 @@ def told(exchanges: list[Sample], searches: list[Enrolment], about: About = ABOU
     return ["".join(segment.text for segment in line).rstrip() for line in timeline(about, exchanges, searches, width)]
 
 
-def test_a_whole_story() -> None:
+def test_a_whole_timeline() -> None:
     """A deferral, the wait it told, the poll, the certificate, the renewal; word for word."""
     assert told([DEFERRED, POLL, RENEWAL], SEARCHES) == [
         "device 7 of cohort north",
@@ -135,7 +135,7 @@ def test_a_whole_story() -> None:
     ]
 
 
-def test_rows_in_any_order_tell_one_story() -> None:
+def test_the_order_of_rows_does_not_matter() -> None:
     """They are recorded as they end, of several devices at once."""
     assert told([RENEWAL, POLL, DEFERRED], SEARCHES[::-1]) == told([DEFERRED, POLL, RENEWAL], SEARCHES)
 
@@ -199,7 +199,7 @@ def test_a_failure_says_where_and_why() -> None:
     ]
 
 
-def test_what_is_against_the_rfc_is_said() -> None:
+def test_non_conformances_are_shown() -> None:
     """With its section; and a Retry-After that could not be read."""
     odd = exchange(S, OutcomeClass.DEFERRED, status=202, retry_after=RetryAfter(None, RetryAfterForm.UNREADABLE))
     odd.non_conformances = (NonConformance("PEM armour", "RFC 8951 §3"),)
@@ -272,6 +272,6 @@ def test_no_line_is_wider_than_the_terminal(subject: str, detail: str, width: in
         (-5 * MS, "-0:00.005"),
     ],
 )
-def test_a_moment_is_told_to_the_millisecond(at_ns: int, text: str) -> None:
+def test_times_are_shown_to_the_millisecond(at_ns: int, text: str) -> None:
     """Rounded as a whole, so that no second has a thousand milliseconds."""
     assert moment(at_ns) == text

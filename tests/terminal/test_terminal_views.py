@@ -187,7 +187,7 @@ def test_the_last_window_stands_below_the_whole_run() -> None:
     assert re.search(r"simplereenroll .*\n +last 30 s +– +–", text)  # noqa: RUF001 - the dash of an absent figure
 
 
-def test_what_the_run_waits_for_is_told_with_the_keys() -> None:
+def test_what_the_run_waits_for_is_shown_with_the_keys() -> None:
     """In every view and at every size."""
     waiting = replace(HERD, awaiting="press Enter: cut the power of north")
     for view in View:
@@ -262,7 +262,7 @@ def test_a_cohort_has_a_bar_of_its_states_where_there_is_width() -> None:
     ("value", "word"),
     [(0.7, "in step"), (0.69, "loose"), (0.2, "loose"), (0.19, "spread"), (0.0, "spread"), (None, "–")],  # noqa: RUF001
 )
-def test_synchrony_is_said_in_words(value: float | None, word: str) -> None:
+def test_synchrony_is_shown_in_words(value: float | None, word: str) -> None:
     """The bounds belong to the stronger word."""
     assert in_words(value) == word
 
@@ -280,7 +280,7 @@ def test_bins_are_stretched_and_folded_without_losing_any() -> None:
     ("last", "scale"),
     [(0, Scale(1, 10)), (5, Scale(1, 10)), (6, Scale(1, 5)), (59, Scale(1, 1)), (60, Scale(2, 1)), (599, Scale(10, 1))],
 )
-def test_told_and_kept_share_the_finest_scale(last: int, scale: Scale) -> None:
+def test_requested_and_actual_waits_share_the_finest_scale(last: int, scale: Scale) -> None:
     """That shows the last bin which is not empty; empty ones behind it do not count."""
     bins = (*(0,) * last, 3, 0, 0)
     assert scale_of((1,), bins) == scale

@@ -73,9 +73,6 @@ def at(made: Forecast, at_s: float) -> Mapping[str, int]:
     return next(point.states for point in made.fleet if point.at_s >= at_s)
 
 
-# -- against the oracle
-
-
 def herd_of_row_1(service_s: float, seed: int) -> Forecast:
     """Run the first row of docs/metrics.md's references as a scenario."""
     made = plan(
@@ -107,7 +104,7 @@ def test_without_service_time_it_is_the_oracle() -> None:
 
 
 def test_the_first_reference_herd_drains_as_the_table_says() -> None:
-    """120.5 s and 9.6 exchanges for each certificate, service time or not; the herd marches in step."""
+    """120.5 s and 9.6 exchanges for each certificate, service time or not; the herd is in step."""
     made = herd_of_row_1(SERVICE_S, 27)
     assert made.drain_s == pytest.approx(120.5, rel=0.05)
     assert made.exchanges_per_certificate == pytest.approx(9.6, rel=0.05)
@@ -117,17 +114,14 @@ def test_the_first_reference_herd_drains_as_the_table_says() -> None:
     assert (made.settled, made.ends, made.open_at_end) == (True, {"issued": 1000}, 0)
 
 
-# -- what the server does
-
-
-def test_a_sandbox_that_lets_wait_answers_at_the_slots() -> None:
+def test_a_sandbox_that_queues_answers_at_the_slots() -> None:
     """Ten requests at once, two a second: the last is answered after four and a half seconds, and none polls."""
     made = forecast(cohort(10, _HERD), sandbox={"capacity": {"rate": "2/s", "overflow": "wait"}})
     assert made.drain_s == pytest.approx(4.5)
     assert (made.polls, made.certificate_exchanges) == (0, 10)
 
 
-def test_who_waits_longer_than_an_answer_may_take_times_out() -> None:
+def test_an_exchange_that_waits_too_long_times_out() -> None:
     """One a second, three seconds of patience: what comes later is lost, and tried again."""
     once = replace(_HERD, retry=RetryPolicy(attempts=1))
     made = forecast(
@@ -167,7 +161,7 @@ def test_an_early_repeat_is_punished_as_configured() -> None:
     assert made.outcomes == {"deferred": 1, "rejected": 1}
 
 
-def test_somebody_else_s_server_is_taken_for_ideal() -> None:
+def test_an_unknown_server_is_assumed_to_be_ideal() -> None:
     """Nothing is known of it, and it says so; renewals follow an assumed day."""
     target = Target(closed_port())
     made = DryRun(
@@ -190,9 +184,6 @@ def test_a_sandbox_changes_in_the_middle_of_it() -> None:
     )
     assert made.drain_s == pytest.approx(22.0, abs=1.1)
     assert [note for note in made.notes if "not included" in note and "3s" in note]
-
-
-# -- what the plan does
 
 
 def test_an_exchange_takes_the_round_trips_of_its_network() -> None:
@@ -223,7 +214,7 @@ def test_a_poll_that_is_challenged_is_one_poll() -> None:
     assert asked.certificate_exchanges == 2 * known.certificate_exchanges == 60
 
 
-def test_stations_let_in_so_many_at_a_time() -> None:
+def test_stations_limit_the_devices_in_flight() -> None:
     """Eight stations at ten a second: a closed loop never has more than eight in flight, and takes what it takes."""
     line = replace(cohort(50, _HERD), stations=8)
     made = forecast(line, sandbox={"capacity": {"rate": "10/s", "overflow": "wait"}})
@@ -261,7 +252,7 @@ def test_devices_in_service_renew_by_their_age() -> None:
     assert made.drain_s is None
 
 
-def test_cut_devices_ask_for_nothing_while_it_is_dark_and_come_back_by_the_plan() -> None:
+def test_devices_without_power_send_nothing_and_return_as_planned() -> None:
     """Forty of a hundred go dark at 10 s for 20 s, and return within 5 s; the others renew meanwhile."""
     policy = renewing(at=0.5, times=1)
     city = replace(
@@ -294,7 +285,7 @@ def test_an_exchange_that_a_cut_overtakes_is_abandoned() -> None:
     assert made.ends == {"issued": 10, "cut": 6}
 
 
-def test_an_order_to_renew_and_one_to_leave() -> None:
+def test_orders_to_renew_and_to_retire() -> None:
     """Everybody renews within the time, and half of them leave."""
     made = forecast(
         cohort(40, _STAYS),
@@ -313,7 +304,7 @@ def test_it_does_not_settle_before_the_last_event() -> None:
     assert (beyond.ended_s, beyond.settled) == (60.0, False)
 
 
-def test_what_is_left_out_is_told() -> None:
+def test_the_notes_list_what_is_left_out() -> None:
     """Faults, skew, a bad network, an operator: each has its sentence."""
     odd = replace(
         cohort(100),
@@ -336,7 +327,7 @@ def test_what_is_left_out_is_told() -> None:
     assert forecast(cohort(1)).notes == ()
 
 
-def test_devices_that_only_behave_badly_do_so() -> None:
+def test_impatient_devices_poll_as_fast_as_they_are_answered() -> None:
     """An impatient one polls as fast as it is answered; there is nothing to refuse, and nothing is left out."""
     hasty = replace(cohort(10, _HERD), faults={DeviceFault.IMPATIENT: 0.1})
     slow = {"issue": {"mode": "deferred", "delay": "10s", "retry_after": {"seconds": 10}}}
@@ -350,9 +341,6 @@ def test_a_run_of_too_many_steps_is_stopped_and_says_so() -> None:
     made = DryRun(plan(cohort(100, _STAYS)), most_steps=50).run()
     assert made.steps == 50
     assert "stopped" in made.notes[-1]
-
-
-# -- figures
 
 
 def test_the_needs_follow_the_plan() -> None:
@@ -402,8 +390,6 @@ def test_buckets_pop_in_order_of_time_then_of_insertion(times: list[float]) -> N
     assert [at_s for at_s, _ in popped] == sorted(times * 2)
     assert [who for _, who in popped if who < len(times)] == sorted(range(len(times)), key=lambda who: times[who])
 
-
-# -- invariants
 
 _CAPACITY = st.fixed_dictionaries(
     {
@@ -458,7 +444,7 @@ _EVENTS = st.lists(
     start=st.sampled_from(["off", "owners", "joins"]),
     seed=st.integers(0, 99),
 )
-def test_whatever_the_plan_it_ends_and_its_books_balance(
+def test_every_plan_ends_and_its_counts_balance(
     *,
     devices: int,
     policy: Policy,
