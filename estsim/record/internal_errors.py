@@ -1,8 +1,8 @@
 """Internal errors: unexpected exceptions, so bugs of estsim, as bounded values that merge.
 
 Errors of one type from one place are one *kind*: it is counted, and its traceback is kept once. An exception becomes
-text here and nowhere else (:mod:`estsim.record.exceptions`). Taking note of one never fails: a bug that cannot be
-described is counted all the same. Of a machine that has run out of something, which is no bug, what and when is kept.
+text here and nowhere else (:mod:`estsim.record.exceptions`). Noting one never fails: a bug that cannot be
+described is counted all the same. A shortage of the machine is no bug: its resource and its time are kept.
 """
 
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from estsim.record.exceptions import MAX_TRACE, Secrets, described, line_of, tra
 from estsim.units import counted
 
 INTERNAL_ERROR: Final = "internal_error"  # the state of the devices that one stopped, and the mark of a kind of them
-MAX_KINDS: Final = 20  # a bug is one or two; whoever raises a thousand kinds has one cause
+MAX_KINDS: Final = 20  # more kinds have a common cause
 _MAX_LEAVES: Final = 16  # exceptions of one group
 _NUMBERS: Final = 8  # devices that are named
 
 
 @dataclass(slots=True)
 class InternalError:
-    """One kind of internal error; ``devices`` are those that it stopped, ``numbers`` the first of them."""
+    """One kind of internal error; ``devices`` is how many it stopped, ``numbers`` has the first of them."""
 
     error: str
     place: str
@@ -32,18 +32,18 @@ class InternalError:
     numbers: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        """Return it in a line."""
+        """Return the kind in a line."""
         return f"{self.error} at {self.place}"
 
-    def strike(self, device: int | None) -> None:
-        """Count it once more; ``device`` is the one that it stopped, if any."""
+    def count_one(self, device: int | None) -> None:
+        """Count one error; ``device`` is the one that it stopped, if any."""
         self.count += 1
         if device is not None:
             self.devices += 1
             self.numbers = (*self.numbers, device)[:_NUMBERS]
 
     def add(self, other: "InternalError") -> None:
-        """Add what another process counted of this kind."""
+        """Add the counts of another process."""
         self.first_ns = min(self.first_ns, other.first_ns)
         self.count += other.count
         self.devices += other.devices
@@ -52,7 +52,7 @@ class InternalError:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What was noted of an exception: its kind in two words, and whether it was the first of it."""
+    """A noted exception: its type, its location, and whether it is the first of its kind."""
 
     error: str
     place: str
@@ -61,12 +61,12 @@ class Noted:
 
 @dataclass(slots=True)
 class InternalErrors:
-    """All internal errors of a run, or of a part of it."""
+    """The internal errors of a run, or of a part of it."""
 
     secrets: Secrets = None
     kinds: dict[tuple[str, str], InternalError] = field(default_factory=dict)
-    unlisted: int = 0  # errors of kinds beyond those that are kept
-    shortages: dict[str, int] = field(default_factory=dict)  # what the machine ran out of, and when first
+    unlisted: int = 0  # errors of kinds beyond MAX_KINDS
+    shortages: dict[str, int] = field(default_factory=dict)  # resources that the machine ran out of, and when first
     _devices: set[int] = field(default_factory=set)
     _devices_elsewhere: int = 0
     _counted_before: frozenset[int] = frozenset()  # devices, of those that this one goes on from
@@ -76,20 +76,20 @@ class InternalErrors:
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """The number of internal errors."""
         return self.unlisted + sum(kind.count for kind in [*self.kinds.values()])
 
     @property
     def devices(self) -> int:
-        """How many devices they stopped, each once."""
+        """The number of devices that they stopped."""
         return len(self._devices) + self._devices_elsewhere
 
     def note(self, error: BaseException, *, at_ns: int, device: int | None = None) -> list[Noted]:
-        """Take note of an exception, or of each in a group. Never raises."""
+        """Note an exception, or each in a group. Never raises."""
         noted = []
         bugs = [leaf for leaf in islice(leaves(error), _MAX_LEAVES) if not self._is_shortage(leaf, at_ns)]
-        is_struck = bool(bugs) and device is not None and device not in self._devices | self._counted_before
-        if is_struck and device is not None:
+        stops_device = bool(bugs) and device is not None and device not in self._devices | self._counted_before
+        if stops_device and device is not None:
             self._devices.add(device)
         for leaf in bugs:
             name, place = described(leaf)
@@ -100,8 +100,8 @@ class InternalErrors:
             if kind is None:
                 self.unlisted += 1
             else:
-                kind.strike(device if is_struck else None)
-            is_struck = False
+                kind.count_one(device if stops_device else None)
+            stops_device = False
             noted.append(Noted(name, place, is_new))
         return noted
 
@@ -116,7 +116,7 @@ class InternalErrors:
         return InternalErrors(self.secrets, _counted_before=self._counted_before | self._devices)
 
     def merge(self, other: "InternalErrors") -> list[InternalError]:
-        """Add what another process noted; returns the kinds that are new here."""
+        """Add the errors of another process; returns the kinds that are new here."""
         new = []
         self._devices_elsewhere += other.devices
         self.unlisted += other.unlisted
@@ -134,10 +134,8 @@ class InternalErrors:
                 self.unlisted += theirs.count
         return new
 
-    # -- what is said of them
-
     def log(self, version: str) -> str:
-        """Return the text of errors.log: ASCII, and at most some 180 KB, whatever happened."""
+        """Return the text of errors.log: ASCII, and at most about 180 KB."""
         found = [*self.kinds.values()]
         further = f" ({self.unlisted} of other kinds)" if self.unlisted else ""
         what = f"{counted(self.count, 'internal error')} of {counted(len(found), 'kind')}{further}"
@@ -163,10 +161,8 @@ class InternalErrors:
         ours = (kind for kind in self.kinds.values() if not is_of_behaviour(kind.error))
         return str(next(ours, next(iter(self.kinds.values()), None)))
 
-    # -- between processes
-
     def packed(self) -> list[Any]:
-        """Return it as plain lists."""
+        """Return the errors as plain lists."""
         kinds = [
             [kind.error, kind.place, kind.trace, kind.first_ns, kind.count, kind.devices, list(kind.numbers)]
             for kind in self.kinds.values()
@@ -175,7 +171,7 @@ class InternalErrors:
 
     @classmethod
     def unpacked(cls, packed: Any) -> "InternalErrors":  # noqa: ANN401 - what msgpack brings
-        """Read what another process packed, within the bounds of our own; raises ValueError or TypeError."""
+        """Read errors packed by another process, within the same bounds; raises ValueError or TypeError."""
         unlisted, devices, kinds, short = packed
         found = cls(unlisted=_whole(unlisted), _devices_elsewhere=_whole(devices))
         found.shortages = {str(what): int(at_ns) for what, at_ns in short if what in SHORTAGES}
@@ -195,7 +191,7 @@ class InternalErrors:
 
 
 def told(count: int, devices: int, first: str) -> str:
-    """Return the sentence for people; ``first`` is the first kind, in a line."""
+    """Return a sentence about internal errors; ``first`` is the first kind, in a line."""
     struck = f"{counted(devices, 'device')} stopped, the others continued" if devices else "no device was stopped"
     return f"{titled(first)}{f' and {count - 1} more' if count > 1 else ''}; {struck}"
 

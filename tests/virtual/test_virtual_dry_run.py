@@ -1,82 +1,44 @@
 """A dry run: the whole scenario in virtual time agrees with the oracle, with the plan, and with itself."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 
 import pytest
-from engine_kit import PATIENT, closed_port, cohort, renewing, scenario
+from dry_runs import HERD, METERS, STAYS, at, forecast, plan
+from engine_kit import cohort, renewing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_fleet import ServerModel, VirtualFleet
 
 from estsim.device.faults import DeviceFault
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy, RenewPolicy, RetryPolicy
-from estsim.figures.forecast import Forecast, busiest
-from estsim.fleet.limits import BOOTS_PER_CORE_PER_S
-from estsim.load.arrivals import Burst, Even, boot_times
+from estsim.figures.forecast import Forecast
+from estsim.load.arrivals import Burst, boot_times
 from estsim.scenario.happenings import (
     CohortJoin,
-    Happening,
     Mark,
     PowerCut,
     RenewNow,
     Retire,
-    SandboxChange,
     Touched,
     What,
 )
 from estsim.scenario.plan import (
-    Close,
-    Cohort,
-    HttpAuth,
     Network,
-    NoBootstrap,
     Operational,
-    Scenario,
-    Target,
-    Timeouts,
     Tls,
 )
 from estsim.server.capacity import Overflow
-from estsim.server.config import SandboxConfig
 from estsim.units import Constant, Uniform
-from estsim.virtual.buckets import Buckets
 from estsim.virtual.counts import MOST_POINTS
 from estsim.virtual.dry_run import SERVICE_S, DryRun
-
-_METERS = Touched(("meters",))
-_HERD = Policy(enroll=EnrollPolicy(cacerts=Fetch.NEVER), renew=RenewPolicy(times=0), deferral=PATIENT)
-_STAYS = Policy(renew=None, deferral=PATIENT)
-
-
-def plan(
-    *cohorts: Cohort,
-    sandbox: Mapping[str, object] | None = None,
-    events: tuple[tuple[float, What], ...] = (),
-    **keys: object,
-) -> Scenario:
-    """Return a scenario against a sandbox."""
-    happenings = tuple(Happening(at_s, what) for at_s, what in events)
-    config = SandboxConfig.model_validate(sandbox or {})
-    return replace(scenario(*cohorts), sandbox=config, events=happenings, **keys)  # type: ignore[arg-type]
-
-
-def forecast(*cohorts: Cohort, **keys: object) -> Forecast:
-    """Run a scenario dry."""
-    return DryRun(plan(*cohorts, **keys)).run()  # type: ignore[arg-type]  # a shorthand
-
-
-def at(made: Forecast, at_s: float) -> Mapping[str, int]:
-    """Return the fleet's states at a moment."""
-    return next(point.states for point in made.fleet if point.at_s >= at_s)
 
 
 def herd_of_row_1(service_s: float, seed: int) -> Forecast:
     """Run the first row of docs/metrics.md's references as a scenario."""
     made = plan(
-        cohort(1000, _HERD, arrivals=Burst(0.5)),
+        cohort(1000, HERD, arrivals=Burst(0.5)),
         sandbox={
             "capacity": {"rate": "100/s", "burst": 10, "overflow": "defer_forget"},
             "issue": {"retry_after": {"seconds": 6}},
@@ -91,7 +53,7 @@ def test_without_service_time_it_is_the_oracle() -> None:
     """The sandbox's own policy and the oracle's model of it are one server, to the last poll."""
     seed = 27
     server = ServerModel(100.0, 10, Overflow.DEFER_FORGET, 6.0)
-    oracle = VirtualFleet(_HERD, boot_times(Burst(0.5), 1000, seed=seed), server, seed=seed).run()
+    oracle = VirtualFleet(HERD, boot_times(Burst(0.5), 1000, seed=seed), server, seed=seed).run()
     made = herd_of_row_1(0.0, seed)
     assert (made.certificate_exchanges, made.polls, made.wasted_polls, made.certificates) == (
         oracle.exchanges,
@@ -114,109 +76,18 @@ def test_the_first_reference_herd_drains_as_the_table_says() -> None:
     assert (made.settled, made.ends, made.open_at_end) == (True, {"issued": 1000}, 0)
 
 
-def test_a_sandbox_that_queues_answers_at_the_slots() -> None:
-    """Ten requests at once, two a second: the last is answered after four and a half seconds, and none polls."""
-    made = forecast(cohort(10, _HERD), sandbox={"capacity": {"rate": "2/s", "overflow": "wait"}})
-    assert made.drain_s == pytest.approx(4.5)
-    assert (made.polls, made.certificate_exchanges) == (0, 10)
-
-
-def test_an_exchange_that_waits_too_long_times_out() -> None:
-    """One a second, three seconds of patience: what comes later is lost, and tried again."""
-    once = replace(_HERD, retry=RetryPolicy(attempts=1))
-    made = forecast(
-        cohort(10, once),
-        sandbox={"capacity": {"rate": "1/s", "overflow": "wait"}},
-        timeouts=Timeouts(answer_s=3.0),
-    )
-    assert made.outcomes == {"ok": 4, "failed": 6}
-    assert made.ends == {"issued": 4, "exhausted": 6}
-
-
-def test_a_sandbox_that_refuses_is_backed_off_from() -> None:
-    """503 with Retry-After: a backoff, no poll."""
-    made = forecast(
-        cohort(20, replace(_HERD, retry=RetryPolicy(attempts=50))),
-        sandbox={"capacity": {"rate": "10/s", "queue": 0, "overflow": "refuse"}},
-    )
-    assert made.certificates == 20
-    assert made.outcomes["overloaded"] > 10
-    assert made.polls == 0
-
-
-def test_requests_that_a_person_must_approve_stay_pending() -> None:
-    """Nobody is there in a dry run; it says so."""
-    made = forecast(cohort(3, _HERD), sandbox={"issue": {"mode": "manual"}}, duration_s=20.0)
-    assert (made.certificates, made.open_at_end, made.drain_s) == (0, 3, None)
-    assert made.settled is False
-    assert any("No approvals are simulated" in note for note in made.notes)
-
-
-def test_an_early_repeat_is_punished_as_configured() -> None:
-    """A device that ignores the told wait meets the sandbox's 403."""
-    hasty = replace(_HERD, deferral=DeferralPolicy(obedience=0.0))
-    made = forecast(
-        cohort(1, hasty), sandbox={"issue": {"mode": "deferred", "early": "forbid", "retry_after": {"seconds": 9}}}
-    )
-    assert made.outcomes == {"deferred": 1, "rejected": 1}
-
-
-def test_an_unknown_server_is_assumed_to_be_ideal() -> None:
-    """Nothing is known of it, and it says so; renewals follow an assumed day."""
-    target = Target(closed_port())
-    made = DryRun(
-        replace(scenario(cohort(5, renewing(at=0.5, times=1))), sandbox=None, target=target, duration_s=86_400.0)
-    ).run()
-    assert made.certificates == 10
-    assert made.ended_s == pytest.approx(43_200.0, abs=1.0)
-    assert "ideal" in made.server
-    assert "24h" in made.server or "1d" in made.server
-
-
-def test_a_sandbox_changes_in_the_middle_of_it() -> None:
-    """From ten a second to one: the second half takes its time. A change that cannot be is told."""
-    text = "capacity: {rate: 10/s, overflow: wait}\n"
-    made = forecast(
-        cohort(40, _HERD, arrivals=Even(10.0)),
-        sandbox={"capacity": {"rate": "10/s", "overflow": "wait"}},
-        sandbox_text=text,
-        events=((2.0, SandboxChange({"capacity.rate": "1/s"})), (3.0, SandboxChange({"capacity.rate": "fast"}))),
-    )
-    assert made.drain_s == pytest.approx(22.0, abs=1.1)
-    assert [note for note in made.notes if "not included" in note and "3s" in note]
-
-
 def test_an_exchange_takes_the_round_trips_of_its_network() -> None:
     """Three for a fresh TLS 1.3 connection; one on a connection that is kept."""
-    far = replace(cohort(1, _STAYS), network=Network(rtt_s=Constant(0.1)))
+    far = replace(cohort(1, STAYS), network=Network(rtt_s=Constant(0.1)))
     assert forecast(far).drain_s == pytest.approx(2 * (SERVICE_S + 0.3))
     kept = replace(far, tls=Tls(keep_alive_s=5.0))
     assert forecast(kept).drain_s == pytest.approx(2 * SERVICE_S + 0.4)
     assert "round trips" in forecast(far).assumptions[0]
 
 
-def test_a_challenge_is_a_request_more() -> None:
-    """Basic that is not preemptive: the 401 counts, and takes its time; cacerts needs no password."""
-    asked = replace(cohort(1, _STAYS), bootstrap=NoBootstrap(), http_auth=HttpAuth("alice", "secret"))
-    made = forecast(asked)
-    assert made.outcomes == {"ok": 2, "challenged": 1}
-    assert made.certificate_exchanges == 2
-    assert forecast(replace(asked, http_auth=HttpAuth("alice", "secret", preemptive=True))).certificate_exchanges == 1
-
-
-def test_a_poll_that_is_challenged_is_one_poll() -> None:
-    """Two requests of one poll: what is said of polls does not hang on how a device shows who it is."""
-    asking = replace(cohort(10, _HERD), bootstrap=NoBootstrap(), http_auth=HttpAuth("alice", "secret"))
-    knowing = replace(asking, http_auth=HttpAuth("alice", "secret", preemptive=True))
-    served = {"issue": {"mode": "deferred", "delay": "5s", "retry_after": {"seconds": 3}}}
-    asked, known = (forecast(each, sandbox=served, duration_s=60.0) for each in (asking, knowing))
-    assert (asked.polls, asked.wasted_polls) == (known.polls, known.wasted_polls) == (20, 10)
-    assert asked.certificate_exchanges == 2 * known.certificate_exchanges == 60
-
-
 def test_stations_limit_the_devices_in_flight() -> None:
     """Eight stations at ten a second: a closed loop never has more than eight in flight, and takes what it takes."""
-    line = replace(cohort(50, _HERD), stations=8)
+    line = replace(cohort(50, HERD), stations=8)
     made = forecast(line, sandbox={"capacity": {"rate": "10/s", "overflow": "wait"}})
     assert made.drain_s == pytest.approx(4.9, abs=0.2)
     (files,) = [need for need in made.needs if need.what == "open files"]
@@ -226,8 +97,8 @@ def test_stations_limit_the_devices_in_flight() -> None:
 
 def test_a_cohort_joins_at_its_event() -> None:
     """Nobody of it is heard of before."""
-    late = replace(cohort(10, _HERD, name="late", index=1, first_device=5, arrivals=Burst(2.0)), joins=True)
-    made = forecast(cohort(5, _HERD), late, events=((10.0, CohortJoin("late")),))
+    late = replace(cohort(10, HERD, name="late", index=1, first_device=5, arrivals=Burst(2.0)), joins=True)
+    made = forecast(cohort(5, HERD), late, events=((10.0, CohortJoin("late")),))
     first = made.load.first["simpleenroll"]
     assert sum(count for second, count in first.items() if second < 10) == 5
     assert sum(first.values()) == 15
@@ -236,7 +107,7 @@ def test_a_cohort_joins_at_its_event() -> None:
 
 def test_a_cohort_that_is_never_called_stays_off() -> None:
     """And no drain is claimed for it."""
-    made = forecast(replace(cohort(10, _HERD), joins=True))
+    made = forecast(replace(cohort(10, HERD), joins=True))
     assert (made.load.exchanges, made.drain_s, dict(made.fleet[-1].states)) == (0, None, {"off": 10})
 
 
@@ -277,9 +148,9 @@ def test_devices_without_power_send_nothing_and_return_as_planned() -> None:
 def test_an_exchange_that_a_cut_overtakes_is_abandoned() -> None:
     """It was sent, and nothing came of it; the device enrolls again when the power is back."""
     made = forecast(
-        cohort(10, _HERD),
+        cohort(10, HERD),
         sandbox={"capacity": {"rate": "1/s", "overflow": "wait"}},
-        events=((3.5, PowerCut(_METERS, Constant(1.0))),),
+        events=((3.5, PowerCut(METERS, Constant(1.0))),),
     )
     assert made.outcomes["abandoned"] == 6
     assert made.ends == {"issued": 10, "cut": 6}
@@ -288,8 +159,8 @@ def test_an_exchange_that_a_cut_overtakes_is_abandoned() -> None:
 def test_orders_to_renew_and_to_retire() -> None:
     """Everybody renews within the time, and half of them leave."""
     made = forecast(
-        cohort(40, _STAYS),
-        events=((5.0, RenewNow(_METERS, 10.0)), (30.0, Retire(Touched(("meters",), 0.5)))),
+        cohort(40, STAYS),
+        events=((5.0, RenewNow(METERS, 10.0)), (30.0, Retire(Touched(("meters",), 0.5)))),
     )
     assert set(made.load.first["simplereenroll"]) <= set(range(5, 16))
     assert sum(made.load.first["simplereenroll"].values()) == 40
@@ -329,7 +200,7 @@ def test_the_notes_list_what_is_left_out() -> None:
 
 def test_impatient_devices_poll_as_fast_as_they_are_answered() -> None:
     """An impatient one polls as fast as it is answered; there is nothing to refuse, and nothing is left out."""
-    hasty = replace(cohort(10, _HERD), faults={DeviceFault.IMPATIENT: 0.1})
+    hasty = replace(cohort(10, HERD), faults={DeviceFault.IMPATIENT: 0.1})
     slow = {"issue": {"mode": "deferred", "delay": "10s", "retry_after": {"seconds": 10}}}
     made = forecast(hasty, sandbox=slow)
     assert made.polls == pytest.approx(9 + 10 / SERVICE_S, abs=2)
@@ -338,57 +209,9 @@ def test_impatient_devices_poll_as_fast_as_they_are_answered() -> None:
 
 def test_a_run_of_too_many_steps_is_stopped_and_says_so() -> None:
     """So that no plan runs for ever."""
-    made = DryRun(plan(cohort(100, _STAYS)), most_steps=50).run()
+    made = DryRun(plan(cohort(100, STAYS)), most_steps=50).run()
     assert made.steps == 50
     assert "stopped" in made.notes[-1]
-
-
-def test_the_needs_follow_the_plan() -> None:
-    """Processor from the busiest ten seconds, ports from connections, memory from devices."""
-    made = forecast(cohort(1000, _STAYS, arrivals=Even(100.0)))
-    needs = {need.what: need for need in made.needs}
-    assert needs["processor"].needed == pytest.approx(100 / BOOTS_PER_CORE_PER_S, rel=0.01)
-    assert needs["local ports"].needed == pytest.approx(200, abs=3)  # two connections each; loopback: for a second
-    assert all(need.is_met for need in made.needs)
-    much = forecast(cohort(6_000, _HERD))
-    assert [need.what for need in much.needs if not need.is_met][:1] == ["processor"]
-
-
-def test_connections_that_are_reset_leave_no_port_behind() -> None:
-    """Only those open at once need one."""
-    made = forecast(replace(cohort(100, _HERD, arrivals=Even(10.0)), tls=Tls(close=Close.RST)))
-    (ports,) = [need for need in made.needs if need.what == "local ports"]
-    assert ports.needed == 1
-
-
-def test_the_busiest_stretch() -> None:
-    """The first window with the most, from a second that has some."""
-    assert busiest({}, 10) == (0, 0)
-    assert busiest({3: 1, 12: 5, 13: 5, 40: 10}, 10) == (12, 10)
-
-
-@given(st.dictionaries(st.integers(0, 60), st.integers(1, 9)), st.integers(1, 20))
-def test_the_busiest_window_is_that_of_the_slow_way(counts: dict[int, int], window_s: int) -> None:
-    """Each window is summed up anew."""
-    sums = {begin: sum(counts.get(begin + i, 0) for i in range(window_s)) for begin in range(61)}
-    begins, most = busiest(counts, window_s)
-    assert most == max(sums.values())
-    assert sums[begins] == most
-
-
-@given(st.lists(st.floats(0, 20), max_size=60))
-def test_buckets_pop_in_order_of_time_then_of_insertion(times: list[float]) -> None:
-    """Also what is pushed while they are emptied, for the moment that has been reached."""
-    buckets: Buckets[int, None] = Buckets()
-    for number, at_s in enumerate(times):
-        buckets.push(at_s, number, None, 0)
-    popped = []
-    while (entry := buckets.pop()) is not None:
-        popped.append((entry[0], entry[2]))
-        if entry[2] < len(times):
-            buckets.push(entry[0], entry[2] + len(times), None, 0)
-    assert [at_s for at_s, _ in popped] == sorted(times * 2)
-    assert [who for _, who in popped if who < len(times)] == sorted(range(len(times)), key=lambda who: times[who])
 
 
 _CAPACITY = st.fixed_dictionaries(
@@ -420,7 +243,7 @@ _EVENTS = st.lists(
         st.one_of(
             st.builds(
                 PowerCut,
-                st.just(_METERS),
+                st.just(METERS),
                 st.just(Uniform(0.5, 9.0)),
                 st.just(Burst(3.0)),
                 st.booleans(),
