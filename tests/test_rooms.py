@@ -225,7 +225,7 @@ def test_only_the_command_line_prints_or_exits() -> None:
         ("estsim.load.arrivals", "trio httpx rich locust gevent OpenSSL pydantic"),
         ("estsim.net.transport", "trio locust gevent"),
         ("estsim.net.io_blocking", "trio locust gevent"),
-        ("estsim.locust.users.life", "trio locust gevent"),
+        ("estsim.fleet.device_loop", "trio locust gevent"),
         ("estsim.locust.user", "trio"),
     ],
 )

@@ -18,13 +18,13 @@ from locust.user.task import LOCUST_STATE_STOPPING
 from estsim.errors import EstsimError, noting
 from estsim.fleet.clock import NS_PER_S
 from estsim.fleet.device_connection import DeviceConnection
+from estsim.fleet.device_loop import DeviceLoop, stop_at_bug
 from estsim.fleet.devices import Device
 from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.rows import failure_of
+from estsim.fleet.run_context import RunContext
 from estsim.locust import hooks  # noqa: F401 - a locustfile with a user of ours needs nothing else
-from estsim.locust.users.life import Life, stop_at_bug
 from estsim.locust.users.playable import check_playable, read_scenario
-from estsim.locust.users.run_context import RunContext
 from estsim.locust.users.start_limiter import StartLimiter
 from estsim.locust.users.tuning import collect_rarely
 from estsim.net.io_blocking import BlockingIo
@@ -79,7 +79,7 @@ class EstDevice(User):
         io = BlockingIo(elsewhere=gevent.get_hub().threadpool.apply)
         try:
             with noting(lambda bug: stop_at_bug(device, bug, stage.ledger, stage.clock)):
-                Life(device, stage, exchanges, self._alarm, io=io, start_limiter=_START_LIMITER).run()
+                DeviceLoop(device, stage, exchanges, self._alarm, io=io, start_limiter=_START_LIMITER).run()
         finally:
             stage.give_back(device)
         self._alarm.wait()  # a device that has left still is a user: Locust would spawn another one in its place

@@ -17,13 +17,13 @@ from locust_kit import Boards, Place, Rows, Story, Words, fleet_of
 from estsim.engine.exchange_task import ExchangeTask
 from estsim.engine.shard import Shard
 from estsim.fleet.clock import RunClock
+from estsim.fleet.device_loop import DeviceLoop
 from estsim.fleet.exchange_context import request_ids
 from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.ledger import Ledger
 from estsim.fleet.offer import groups_offered
 from estsim.fleet.orders import orders_of
 from estsim.fleet.server_access import ServerAccess
-from estsim.locust.users.life import Life
 
 HERE: Final = Path(__file__).parent
 DRIVERS: Final = ("trio", "threads", "gevent")
@@ -65,7 +65,7 @@ async def on_threads(place: Place) -> Rows:
     )
     async with trio.open_nursery() as nursery:
         while (device := boards.take(None)) is not None:
-            nursery.start_soon(trio.to_thread.run_sync, Life(device, boards, exchanges, alarm).run)
+            nursery.start_soon(trio.to_thread.run_sync, DeviceLoop(device, boards, exchanges, alarm).run)
         while not boards.is_settled:  # noqa: ASYNC110 - nothing announces it
             await trio.sleep(0.01)
         alarm.set()

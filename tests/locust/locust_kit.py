@@ -1,4 +1,4 @@
-"""A stage for devices on plain threads and on gevent, and what is compared between drivers. Imports no trio."""
+"""A run for devices on plain threads and on gevent, and what is compared between drivers. Imports no trio."""
 
 import json
 from collections import deque
@@ -133,7 +133,7 @@ async def serving(text: str, folder: Path) -> AsyncIterator[Place]:
 
 @dataclass(eq=False)
 class Boards:
-    """A stage (:class:`estsim.locust.users.run_context.RunContext`) of one process that plays the whole fleet."""
+    """A run (:class:`estsim.fleet.run_context.RunContext`) of one process that plays the whole fleet."""
 
     host: Host
     rows: Rows = field(init=False)

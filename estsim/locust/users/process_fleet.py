@@ -38,7 +38,7 @@ _FLEETS: Final[WeakKeyDictionary[Environment, "LocustFleet"]] = WeakKeyDictionar
 
 
 class LocustFleet:
-    """A part of the fleet on this process's stage (:class:`estsim.locust.users.run_context.RunContext`)."""
+    """The part of the fleet that this process runs (:class:`estsim.fleet.run_context.RunContext`)."""
 
     def __init__(self, host: Host, part: Part, records: Records, clock: RunClock, *, run_id: str) -> None:
         scenario = self._scenario = host.scenario

@@ -1,4 +1,4 @@
-"""One device's life from its boot to its stop, in plain blocking calls: the loop that a greenlet, or a thread, runs.
+"""One device from its boot to its stop, in plain blocking calls: the loop that a thread or a greenlet runs.
 
 Theory of operation. The device has one outstanding command, as everywhere: an exchange, which the loop carries out, or
 a wait, in which it sleeps. What the scenario's events order of a device is known beforehand, so nobody has to interrupt
@@ -22,8 +22,8 @@ from estsim.fleet.devices import Device
 from estsim.fleet.exchanges import Exchanges
 from estsim.fleet.kept_connection import KeptConnection
 from estsim.fleet.ledger import Ledger
+from estsim.fleet.run_context import RunContext
 from estsim.fleet.settled import Settled
-from estsim.locust.users.run_context import RunContext
 from estsim.net.io import run_through
 from estsim.net.io_blocking import BlockingIo
 from estsim.net.limit import CutOff
@@ -51,11 +51,8 @@ def stop_at_bug(device: Device, bug: Exception, ledger: Ledger, clock: RunClock)
     device.stop_at(bug)
 
 
-class Life:
-    """A device with its outstanding command; its exchanges wait with ``io``, which is its own.
-
-    ``start limiter`` is passed before each exchange is begun.
-    """
+class DeviceLoop:
+    """Runs one device, whose exchanges wait with an ``io`` of its own; ``start_limiter`` is called before each."""
 
     __slots__ = (
         "_alarm",
@@ -75,7 +72,7 @@ class Life:
     def __init__(
         self,
         device: Device,
-        stage: RunContext,
+        context: RunContext,
         exchanges: Exchanges,
         alarm: Alarm,
         *,
@@ -87,15 +84,15 @@ class Life:
         self._exchanges = exchanges
         self._alarm = alarm
         self._start_limiter = start_limiter
-        self._clock = stage.clock
-        self._ledger = stage.ledger
+        self._clock = context.clock
+        self._ledger = context.ledger
         self._io = io = io or BlockingIo()
-        self._kept = KeptConnection(stage.access, io, device)
+        self._kept = KeptConnection(context.access, io, device)
         self._stop_told = False
         self._command: Exchange | WaitUntil | Stop | None = None
-        due = [(order.at_s, order.make(order.at_s)) for order in stage.orders_of(device)]
+        due = [(order.at_s, order.make(order.at_s)) for order in context.orders_of(device)]
         if machine.state is State.OFF:
-            boots_s = stage.boots_s(device)
+            boots_s = context.boots_s(device)
             due.append((boots_s, Started(boots_s)))
         due.sort(key=lambda entry: entry[0])  # stable: what is ordered for one moment stays in its order
         self._due: deque[tuple[float, Event]] = deque(due)

@@ -1,7 +1,6 @@
-"""What a device of a Locust user needs of the run that it plays in: one such object for each process and scenario.
+"""What a blocking driver's devices need of the run: one such object for each process and scenario.
 
-The device's side of :mod:`estsim.locust.users.process_fleet`, which knows what else a run is: its master, its server,
-its books.
+:class:`estsim.locust.users.process_fleet.LocustFleet` is that of Locust's users.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,8 @@ from estsim.fleet.server_access import ServerAccess
 class RunContext(Protocol):
     """A run as its devices see it, and which of its devices are still free.
 
-    Marks and changes of the sandbox are the stage's own to carry out or to refuse by name, and so is the end: settled
-    or out of time. The recorder behind ``ledger`` is its too: it opens none of the devices' rows and closes none.
+    Marks, changes of the sandbox and the end of the run (settled, or out of time) are the driver's. The recorder behind
+    ``ledger`` is the driver's as well.
     """
 
     @property
