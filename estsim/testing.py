@@ -13,7 +13,7 @@ from estsim.device.custom_behaviour import behaviour_of
 from estsim.device.events import Answered, Event, Lifetime, Started, Woke
 from estsim.device.machine import Machine
 from estsim.device.policy import Policy
-from estsim.est.outcome import Deferred, Issued, KeyAndCertificate, Outcome, RetryAfter, RetryAfterForm
+from estsim.est.outcome import Deferred, Issued, Outcome, RetryAfter, RetryAfterForm
 
 
 def deferred(wait_s: float) -> Deferred:
@@ -64,7 +64,7 @@ class ScriptedDevice:
             if outcome is None:
                 return None
             self.now_s += self.service_s
-            issued = isinstance(outcome, Issued | KeyAndCertificate)
+            issued = isinstance(outcome, Issued)
             return Answered(
                 command.turn, outcome, Lifetime(self.now_s, self.now_s + self.validity_s) if issued else None
             )

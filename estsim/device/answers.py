@@ -19,7 +19,6 @@ from estsim.est.outcome import (
     Deferred,
     Failed,
     Issued,
-    KeyAndCertificate,
     NoCSRAttributes,
     Outcome,
     Overloaded,
@@ -35,10 +34,9 @@ _NONE: Final[frozenset[RetryOn]] = frozenset()
 _ANSWERS_STEP: Final[Mapping[Step, tuple[type, ...]]] = {
     Step.CACERTS: (CACertificates,),
     Step.CSRATTRS: (CSRAttributes, NoCSRAttributes),
-    Step.CERTIFICATE: (Issued, KeyAndCertificate, Deferred),
+    Step.CERTIFICATE: (Issued, Deferred),
 }
 # Unions are made once: to make one costs more than the question.
-_CERTIFICATE: Final = (Issued, KeyAndCertificate)
 _INSIDE_AN_EXCHANGE: Final = (Challenged, Abandoned)
 _LEADS_ON: Final = (CACertificates, CSRAttributes, NoCSRAttributes)
 _MAY_BE_RETRIED: Final = (Overloaded, ServerError, Failed)
@@ -95,7 +93,7 @@ def decide(event: Answered, *, step: Step, limit: EnrolmentEnd | None, behaviour
     outcome = event.outcome
     if isinstance(outcome, _BELONGS_TO_A_STEP) and not isinstance(outcome, _ANSWERS_STEP[step]):
         raise IllegalTransition(f"{outcome!r} answers another operation than that of {step}")
-    if isinstance(outcome, _CERTIFICATE):
+    if isinstance(outcome, Issued):
         if event.lifetime is None:
             raise IllegalTransition("a certificate was issued without a lifetime")
         return Take(event.lifetime)

@@ -111,15 +111,6 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyAndCertificate:
-    """A private key made by the server with its certificate (RFC 7030 §4.4.2); the key never shows in a repr."""
-
-    key_der: bytes = field(repr=False)
-    certificate: "Certificate"
-    kind: ClassVar[OutcomeClass] = OutcomeClass.OK
-
-
-@dataclass(frozen=True, slots=True)
 class Deferred:
     """Come again: 202, or another status that the scenario lists (RFC 7030 §4.2.3)."""
 
@@ -220,7 +211,6 @@ Outcome = (
     | CSRAttributes
     | NoCSRAttributes
     | Issued
-    | KeyAndCertificate
     | Deferred
     | Overloaded
     | Challenged

@@ -7,6 +7,7 @@ from typing import Any, Final
 from estsim.device.policy import BootPolicy, DeferralPolicy, EnrollPolicy, Policy, RenewPolicy, RetryPolicy
 from estsim.est.login import SCHEMES
 from estsim.est.messages import BodyForm
+from estsim.est.operations import Operation
 from estsim.est.redirect import Redirects
 from estsim.scenario.boot_model import arrivals_of, trace_of
 from estsim.scenario.bootstrap_model import BootstrapKind, BootstrapModel, HttpAuthModel
@@ -136,6 +137,7 @@ def _network(part: NetworkModel) -> Network:
 
 def _enroll(part: EnrollModel) -> EnrollPolicy:
     return EnrollPolicy(
+        operation=Operation(part.operation),
         cacerts=part.cacerts,
         csrattrs=part.csrattrs,
         pop=part.pop,
