@@ -46,8 +46,8 @@ def test_without_the_option_nothing_is_imported(tmp_path: Path) -> None:
     assert (tmp_path / "imported").is_file()
 
 
-def test_other_commands_refuse_it_by_name(tmp_path: Path) -> None:
-    """A worker and a Locust master, whoever says that code is allowed."""
+def test_a_worker_of_a_locust_master_refuses_it_by_name(tmp_path: Path) -> None:
+    """It plays the master's scenario, and never the code that that names."""
     path = written(tmp_path, "unwanted:Patient", "open('imported', 'w').close()")
     done = estsim("worker", path, "--master", "127.0.0.1:1", "--patience", "0s", cwd=tmp_path)
     assert done.code == 2

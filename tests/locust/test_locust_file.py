@@ -143,6 +143,15 @@ def test_what_cannot_be_played_is_told_and_ends_locust(
     assert words in done.log
 
 
+def test_python_code_that_a_scenario_names_is_refused(tmp_path: Path) -> None:
+    """By name and with its place, and it is not imported."""
+    (tmp_path / "unwanted.py").write_text("open('imported', 'w').close()", encoding="utf-8")
+    done = locust(tmp_path, "--scenario", fleet(tmp_path, cohort={"behaviour": "unwanted:Patient"}))
+    assert done.code == 2, done.log
+    assert "cohorts.meters.behaviour: names Python code, which only estsim run and estsim validate import" in done.log
+    assert not (tmp_path / "imported").exists()
+
+
 def test_a_server_that_cannot_be_reached_is_exit_5(tmp_path: Path) -> None:
     """Nobody listens there, so the fleet does not begin."""
     shared = {"bootstrap": {"kind": "none"}}
