@@ -1,10 +1,10 @@
-"""The Python API: load a scenario, forecast it, run it, and read what a run has left.
+"""The Python API: load a scenario, forecast it, run it, and read the results of a run.
 
-It does what the command line does, with the same rules: a server on another machine needs permission for more than 100
-devices, a plan that this machine cannot carry is refused, every mistake of a scenario is an error with its place.
+It follows the rules of the command line: a server on another machine needs permission for more than 100 devices, a plan
+that exceeds this machine is refused, and every mistake of a scenario is an error with its place.
 
-Raises :class:`~estsim.errors.EstsimError` for whatever the caller can mend: ScenarioError (with every mistake),
-UsageError, StoreError. A server that cannot be reached, a failed threshold and a saturated generator are results.
+Raises :class:`~estsim.errors.EstsimError` for what the caller can fix: ScenarioError (with every mistake), UsageError,
+StoreError. An unreachable server, a failed threshold and a saturated generator are results.
 """
 
 import sys
@@ -105,14 +105,14 @@ def _require_importable(kind: type[Behaviour]) -> None:
 
 
 def forecast(scenario: Scenario) -> Forecast:
-    """Play a scenario in virtual time, without a network: the load it will offer and what it needs of this machine."""
+    """Simulate a scenario in virtual time, without a network: its load, and what it needs of this machine."""
     arguments.instance("scenario", scenario, Scenario, origin="load_scenario")
     return DryRun(scenario).run()
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that is over: where its results are, its figures and its verdict."""
+    """A finished run: the folder of its results, its figures and its verdict."""
 
     folder: Path
     summary: Summary = field(repr=False)
@@ -142,16 +142,14 @@ def run(
 ) -> FinishedRun:
     """Run a scenario to its end, from the main thread; Ctrl-C finishes current exchanges and saves the results.
 
-    ``results`` is the parent of the run's folder, ``i_may_test`` the host that you may load with more than 100 devices,
-    ``show`` takes the live figures twice a second, in a thread; an exception of its own ends the run and is raised,
-    and the folder has the rows until then. Under trio, await :func:`run_async`. Raises UsageError in
-    another thread, and within trio.
+    ``results`` is the parent of the run's folder, ``i_may_test`` the host that you may load with more than 100 devices.
+    ``show`` is called with the live figures twice a second, in a thread; its exceptions end the run and are raised, and
+    the folder has the rows until then. Under trio, await :func:`run_async`. Raises UsageError in another thread, and
+    within trio.
     """
     if trio.lowlevel.in_trio_run():
         raise UsageError("run: expected no trio loop in this thread; under trio, await run_async(...)")
-    _require_main_thread("run")
-    arguments.flags(report=report)
-    display = _display(show)
+    display = _display("run", show, report=report)
     live = _permitted(scenario, results, preflight=preflight, force=force, i_may_test=i_may_test, show=display.show)
     return _finished(trio.run(display.watched, live.go), report=report)
 
@@ -172,9 +170,7 @@ async def run_async(
     """
     if not trio.lowlevel.in_trio_task():
         raise UsageError("run_async: expected to be awaited in a task of trio; elsewhere, call run(...)")
-    _require_main_thread("run_async")
-    arguments.flags(report=report)
-    display = _display(show)
+    display = _display("run_async", show, report=report)
     live = _permitted(scenario, results, preflight=preflight, force=force, i_may_test=i_may_test, show=display.show)
     result = await display.watched(live.go)
     return await trio.to_thread.run_sync(lambda: _finished(result, report=report))
@@ -196,23 +192,17 @@ def _permitted(
     return Run(scenario, options, show)
 
 
-def _require_main_thread(name: str) -> None:
-    """Refuse another thread, which gets no signals: Ctrl-C could not end the run in order."""
+def _display(caller: str, show: Callable[[Snapshot], None] | None, *, report: bool) -> "_Display":
+    """Check the caller's thread and arguments; another thread gets no Ctrl-C, so it could not end the run properly."""
     if (thread := current_thread()) is not main_thread():
-        raise UsageError(f"{name}: expected to be called in the main thread (got {thread.name})")
-
-
-def _display(show: Callable[[Snapshot], None] | None) -> "_Display":
+        raise UsageError(f"{caller}: expected to be called in the main thread (got {thread.name})")
+    arguments.flags(report=report)
     arguments.function("show", show)
-    return _Display(show or _show_nothing)
-
-
-def _show_nothing(_: Snapshot) -> None:
-    pass
+    return _Display(show or (lambda _: None))
 
 
 class _Display:
-    """The caller's ``show``: an exception of it is the caller's, and no bug that a run takes note of."""
+    """The caller's ``show``, whose exceptions are raised to the caller and are no internal errors of the run."""
 
     def __init__(self, show: Callable[[Snapshot], None]) -> None:
         self._show: Final = show
@@ -220,7 +210,7 @@ class _Display:
         self._fail: Callable[[], object] = lambda: None
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show a moment, from any thread; ends the run where that fails, and shows nothing more."""
+        """Show a snapshot, from any thread; an exception ends the run, and nothing more is shown."""
         if self._failed is not None:
             return
         try:
@@ -231,7 +221,7 @@ class _Display:
                 self._fail()
 
     async def watched(self, go: Callable[[], Awaitable[RunResult]]) -> RunResult:
-        """Do a run; raises what ``show`` has raised."""
+        """Run; raises what ``show`` has raised."""
         token = trio.lowlevel.current_trio_token()
         result: RunResult | None = None
         with trio.CancelScope() as scope:
@@ -251,7 +241,7 @@ def _finished(result: RunResult, *, report: bool) -> FinishedRun:
 
 
 class RecordedRun:
-    """A results folder, opened to be read: also that of a run that was killed or is under way. Close it after use."""
+    """A results folder opened for reading, also of a run that was killed or is under way. Close it after use."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder: Final = arguments.path("folder", folder)
@@ -271,20 +261,18 @@ class RecordedRun:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What is known of the run: its id, scenario, target, versions, start and end."""
+        """Facts of the run: its id, scenario, target, versions, start and end."""
         return self._store.facts()
 
     def summary(self) -> Summary:
-        """Return the figures of ``summary.json``; made from the rows where the run did not come to write them.
+        """Return the figures of ``summary.json``, or calculate them from the store if the run did not write it.
 
-        What an older or newer estsim left out, or a damaged file, is None or empty.
-
-        A run that was killed or cancelled, or is under way, has the verdict ``aborted``.
-
-        Those made from rows lack what only the running process knew: CPU, memory, OpenSSL's version.
+        Figures that the file lacks, from another version or by damage, are None or empty. Calculated ones lack CPU,
+        memory and OpenSSL's version, which only the running process knew. A run that was killed or cancelled, or is
+        under way, has the verdict ``aborted``.
         """
-        read = read_run(self.folder)
-        return read.figures if read.summary is None else read.summary
+        recorded = read_run(self.folder)
+        return recorded.figures if recorded.summary is None else recorded.summary
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of ``exchanges``, ``enrolments``, ``certificates`` or ``series``, one at a time.
@@ -296,7 +284,7 @@ class RecordedRun:
         for row in stream(self._store, known):
             yield nested_values(known, dict(zip(names, row, strict=True)))
 
-    def frame(self, table: str, *, library: str = "pandas") -> Any:  # noqa: ANN401 - of a library that may not be here
+    def frame(self, table: str, *, library: str = "pandas") -> Any:  # noqa: ANN401 - of an optional library
         """Return a table as a data frame of pandas or polars, whichever is installed. Raises UsageError."""
         rows = [*self.rows(table)]
         try:

@@ -1,6 +1,6 @@
-"""Checks of what callers of the Python API pass: a mistake is a UsageError that names the argument.
+"""Checks of the Python API's arguments: a mistake is a UsageError that names the argument.
 
-The readers return the value as the engine takes it; None passes where the caller asks no more of it.
+The readers return the value as the engine takes it. None passes, except where a value is required.
 """
 
 import operator
@@ -17,7 +17,7 @@ _MOST_DIGITS: Final = 20  # as on the command line
 
 
 def unexpected(name: str, expected: str, value: object) -> UsageError:
-    """Return the error of an argument that is not what it has to be."""
+    """Return the error for an argument of the wrong kind."""
     return UsageError(f"{name}: expected {expected} (got {shortened(value)})")
 
 
@@ -38,7 +38,7 @@ def optional_path(name: str, value: object) -> Path | None:
 
 
 def whole_number(name: str, value: object) -> int | None:
-    """Return a whole number, or None; True is none."""
+    """Return a whole number, or None; True is not a number."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
@@ -80,14 +80,14 @@ def settings(value: object) -> tuple[tuple[str, str], ...]:
 
 
 def flags(**values: object) -> None:
-    """Refuse what is neither True nor False."""
+    """Refuse values other than True and False."""
     for name, value in values.items():
         if not isinstance(value, bool):
             raise unexpected(name, "True or False", value)
 
 
 def instance(name: str, value: object, kind: type, *, origin: str) -> None:
-    """Refuse what is not of a kind; ``origin`` says where one comes from."""
+    """Refuse a value of another type; ``origin`` says what returns the right one."""
     if not isinstance(value, kind):
         raise unexpected(name, f"a {kind.__name__}, from {origin}", value)
 
@@ -112,6 +112,6 @@ def classes(name: str, value: object, base: type[Kind]) -> dict[str, type[Kind]]
 
 
 def function(name: str, value: object) -> None:
-    """Refuse what cannot be called; None passes."""
+    """Refuse a value that cannot be called; None passes."""
     if value is not None and not callable(value):
         raise unexpected(name, "a function", value)

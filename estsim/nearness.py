@@ -1,6 +1,6 @@
-"""The known word that a misspelt one is near to, for messages: ``did you mean 'devices'?``.
+"""Suggestions for misspelt words: ``did you mean 'devices'?``.
 
-Pure, and bounded: whoever names a thousand things and misspells each is answered in the time of a few hundred.
+Pure, and bounded in time: a thousand misspelt names cost no more than a few hundred.
 """
 
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 from typing import Final
 
-_LONGEST_WORD: Final = 64  # that anything near is looked for
+_LONGEST_WORD: Final = 64  # longer words get no suggestion
 _NEAR: Final = 0.65  # "retries" still means "retry", "events" no longer "devices"
 _MOST_COMPARED: Final = 100
 _KEPT: Final = 1024
 
 
 def nearest(word: str, known: Iterable[str], *, of_all: bool = False) -> str | None:
-    """Return the known word that is nearest, None where none is near.
+    """Return the nearest known word, None where none is near.
 
-    Of more than a hundred only those are looked at that begin alike and are about as long, if not ``of_all``.
+    Of more than a hundred, only words of the same first letter and similar length are compared, unless ``of_all``.
     """
     names = known if isinstance(known, tuple) else tuple(known)
     if len(word) > _LONGEST_WORD:
@@ -29,13 +29,13 @@ def nearest(word: str, known: Iterable[str], *, of_all: bool = False) -> str | N
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'devices'?)`` where a known word is near, else nothing."""
+    """Return `` (did you mean 'devices'?)`` if a known word is near, else an empty text."""
     found = nearest(word, known)
     return f" (did you mean '{found}'?)" if found else ""
 
 
 def likeness(word: str, other: str) -> float:
-    """Return how alike two words are, from 0 to 1."""
+    """Return the similarity of two words, from 0 to 1."""
     return SequenceMatcher(None, word, other).ratio() if max(len(word), len(other)) <= _LONGEST_WORD else 0.0
 
 

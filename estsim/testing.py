@@ -1,7 +1,7 @@
-"""Public helpers for tests, ours and other people's: a device driven by a script instead of a server.
+"""Public helpers for tests, in this project and others: a device driven by a script instead of a server.
 
-``ScriptedDevice`` is the third driver of the machine, after the live engine and virtual time: it answers every exchange
-with the next outcome of a script, advances time to every wait, and keeps what the machine asked for.
+``ScriptedDevice`` is another driver of the machine: it answers every exchange with the next outcome of a script,
+advances time to the end of every wait, and records the machine's commands.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,20 +42,20 @@ class ScriptedDevice:
         self._outcomes = iter(self.script)
 
     def run(self) -> list[Command]:
-        """Switch the device on and play until it stops, plans nothing more, or the script is out."""
+        """Switch the device on and run until it stops, plans nothing more, or the script ends."""
         command = self.tell(Started(self.now_s))
         while (following := self._follow(command)) is not None:
             command = self.tell(following)
         return self.commands
 
     def tell(self, event: Event) -> Command:
-        """Give the machine an event now and keep what it answers."""
+        """Give the machine an event now, and record its command."""
         command = self.machine.step(event, self.now_s)
         self.commands.append(command)
         return command
 
     def exchanges(self) -> list[Exchange]:
-        """Return the exchanges asked for so far."""
+        """Return the exchanges so far."""
         return [command for command in self.commands if isinstance(command, Exchange)]
 
     def _follow(self, command: Command) -> Event | None:

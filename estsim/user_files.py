@@ -1,7 +1,7 @@
-"""Reading a file that a user names: only what is a file, and never more of it than a limit.
+"""Reading files that a user names: regular files only, up to a size limit.
 
-Every name that comes from a scenario, an option or a folder given on the command line is read here, so that a named
-pipe cannot hang a run, ``/dev/zero`` cannot eat its memory, and each refusal gives the file and the reason.
+Every name from a scenario, an option or a folder on the command line is read here, so that a named pipe cannot hang a
+run, ``/dev/zero`` cannot exhaust its memory, and each refusal has the file and the reason.
 """
 
 import os
@@ -18,7 +18,7 @@ MOST_PEM_BYTES: Final = 1 << 20  # four times the bundle of all CAs that browser
 _MIB: Final = 1 << 20
 _KIB: Final = 1 << 10
 
-# O_NONBLOCK: what takes a file's place after the first look at it may be a pipe that nobody writes to.
+# O_NONBLOCK: after the first check the file may have been replaced by a pipe without a writer.
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
@@ -30,12 +30,12 @@ _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
 
 
 def read_user_file(path: Path, *, most_bytes: int, private: bool = False) -> bytes:
-    """Return the content of a regular file of at most ``most_bytes``, and of a ``private`` one only its owner's alone.
+    """Return the content of a regular file of at most ``most_bytes``; a ``private`` one must be its owner's only.
 
     Raises UnreadableFile.
     """
     try:
-        _check_kind(path, path.stat())  # before it is opened: to open a device may do something
+        _check_kind(path, path.stat())  # before opening it, as opening a device may have an effect
         with os.fdopen(os.open(path, _FLAGS), "rb") as file:
             found = os.fstat(file.fileno())
             _check_kind(path, found)
@@ -43,7 +43,7 @@ def read_user_file(path: Path, *, most_bytes: int, private: bool = False) -> byt
                 raise UnreadableFile(
                     path, f"it is readable by other users (mode {stat.S_IMODE(found.st_mode):04o}); run chmod 600"
                 )
-            # The size alone says too little: it is 0 for all of /proc, and a file may grow.
+            # The size alone is not enough: it is 0 for all of /proc, and a file may grow.
             content = b"" if found.st_size > most_bytes else file.read(most_bytes + 1)
     except OSError as error:
         raise UnreadableFile(path, error.strerror or str(error), errno=error.errno) from error
@@ -70,6 +70,6 @@ def _size(size_bytes: int) -> str:
 
 
 def unreadable(path: Path, reason: str) -> UnitError:
-    """Return the refusal with its reason; a name that is not fit for a terminal is told shortened, without folder."""
+    """Return the refusal of a file or folder that a scenario names; an unprintable name is shortened."""
     got = str(path) if str(path).isprintable() else shown(path.name)
     return UnitError(f"cannot be read: {reason} (got {got})")

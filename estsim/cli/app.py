@@ -1,4 +1,4 @@
-"""The ``estsim`` command: its verbs, each imported only when it is the one that was asked for."""
+"""The ``estsim`` command: its verbs, each imported only when it is called."""
 
 import os
 import sys
@@ -11,15 +11,14 @@ from typing import Annotated, Final
 import typer
 
 from estsim import __version__
-from estsim.cli.complaints import tell_lost_output
+from estsim.cli.complaints import USAGE, tell_lost_output
 from estsim.cli.streams import make_streams_last
 
 _INTERRUPTED: Final = 130
-_KEEP_NO_SECRETS: Final = ("report", "export", "device", "schema", "recipe")  # they read nothing that has a password
-_USAGE: Final = 2
+_WITHOUT_SECRETS: Final = ("report", "export", "device", "schema", "recipe")  # they read no passwords
 _WIDTH: Final = 76
-_ASKS: Final = frozenset({"-h", "--help", "--version"})  # for words, and for nothing else
-_OF_THE_LIBRARY: Final = ("run", "new")  # their help names the scenarios that come with estsim
+_ASKS: Final = frozenset({"-h", "--help", "--version"})  # they only print
+_OF_THE_LIBRARY: Final = ("run", "new")  # their help lists the included scenarios
 # verb: (module and function of that name, what --help says)
 _VERBS: Final = {
     "run": ("estsim.cli.run", "Run a scenario against an EST server or a local sandbox."),
@@ -45,51 +44,49 @@ def main() -> None:
     is_early = False
     try:
         _app(wanted)()
-    except KeyboardInterrupt:  # before the verb could take it
+    except KeyboardInterrupt:  # before the verb handles it
         code, is_early = _INTERRUPTED, True
     except SystemExit as end:
         code = end.code
-    except Exception as bug:  # noqa: BLE001 - no user has any use for a traceback on the terminal
-        code = _told(bug, wanted)
+    except Exception as bug:  # noqa: BLE001 - a traceback on the terminal does not help users
+        code = _report(bug, wanted)
     sys.stdout.flush()
     is_lost = tell_lost_output()
     sys.stderr.flush()
-    if (
-        is_early
-    ):  # the interpreter would end itself by SIGINT where the first to meet it was an extension that runs code
+    if is_early:  # where SIGINT first hit an extension that runs code, the interpreter would kill itself by SIGINT
         os._exit(_INTERRUPTED)
-    sys.exit(_USAGE if is_lost and not code and not _ASKS.isdisjoint(sys.argv) else code)
+    sys.exit(USAGE if is_lost and not code and not _ASKS.isdisjoint(sys.argv) else code)
 
 
-def _told(bug: Exception, wanted: str | None) -> int:
-    """Tell of a bug of ours, or of a machine that has run out of something; returns the exit code."""
+def _report(bug: Exception, wanted: str | None) -> int:
+    """Report an internal error, or a machine that ran out of a resource; returns the exit code."""
     try:
-        from estsim.cli.internal_error import tell  # noqa: PLC0415 - what is seldom needed is imported late
+        from estsim.cli.internal_error import tell_bug  # noqa: PLC0415 - rarely needed
 
-        return tell(bug, frozenset() if wanted in _KEEP_NO_SECRETS else None)
+        return tell_bug(bug, frozenset() if wanted in _WITHOUT_SECRETS else None)
     except (ImportError, MemoryError):
         sys.stderr.write(f"estsim: not enough memory to start ({type(bug).__name__})\n")
-        return _USAGE
+        return USAGE
 
 
 def _words() -> list[str]:
-    """Return what was written behind ``estsim``; a shell that completes a line has it in its environment."""
+    """Return the words after ``estsim``; for shell completion they are in the environment."""
     line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
     return line.split()[1:] if "_ESTSIM_COMPLETE" in os.environ else sys.argv[1:]
 
 
 def _require_working_directory() -> None:
-    """End here where the working directory has been deleted: no relative path means anything in it."""
+    """Exit if the working directory has been deleted, as relative paths would mean nothing."""
     try:
         os.getcwd()  # noqa: PTH109 - the question is the system's
     except OSError as error:
         sys.stderr.write(f"estsim: the working directory cannot be used: {error.strerror}\n")
         sys.stderr.flush()
-        sys.exit(_USAGE)
+        sys.exit(USAGE)
 
 
 def _app(wanted: str | None) -> typer.Typer:
-    """Put the command together; only the verb that is wanted is loaded, the others are known by name."""
+    """Return the command; only the wanted verb is loaded, the others are known by name."""
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -105,10 +102,10 @@ def _app(wanted: str | None) -> typer.Typer:
 
 
 def _included() -> str | None:
-    """Return the names of the scenarios that come with estsim, where help is asked for."""
+    """Return the names of the included scenarios, if help is asked for."""
     if _ASKS.isdisjoint(sys.argv):
         return None
-    from estsim.scenario.library import library  # noqa: PLC0415 - what is seldom needed is imported late
+    from estsim.scenario.library import library  # noqa: PLC0415 - rarely needed
 
     lines = fill(f"{', '.join(library())}", _WIDTH, break_on_hyphens=False)
     return f"\b\nIncluded scenarios:\n{lines}"
@@ -120,7 +117,7 @@ def _help(function: Callable[..., None]) -> str:
 
 
 def _unloaded() -> None:
-    """Stand for a verb that was not asked for."""
+    """Stand for a verb that was not called."""
 
 
 def _version(*, asked: bool) -> None:

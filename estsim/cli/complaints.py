@@ -1,4 +1,4 @@
-"""Telling the user what they can mend: every error once, no traceback."""
+"""What commands print: output, remarks, and errors that the user can fix, each once and without traceback."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,8 @@ from estsim.cli.streams import stdout_trouble, strict_stdout
 from estsim.errors import Doubt, EstsimError
 from estsim.units import harmless
 
-_TOLD: Final[list[OSError]] = []  # each trouble of stdout once
+USAGE: Final = 2  # Exit.USAGE, whose module --help has no need of
+_REPORTED: Final[list[OSError]] = []  # troubles of stdout
 
 
 def complain(errors: BaseExceptionGroup[EstsimError], code: int) -> NoReturn:
@@ -22,20 +23,30 @@ def complain(errors: BaseExceptionGroup[EstsimError], code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+@contextmanager
+def usage_errors(prefix: str = "") -> Iterator[None]:
+    """Print an error of the block on stderr, after ``prefix``, and exit with 2."""
+    try:
+        yield
+    except EstsimError as error:
+        tell(f"{prefix}{error}")
+        raise typer.Exit(USAGE) from error
+
+
 def tell(text: str) -> None:
-    """Print lines on stderr, harmless whatever is in them."""
+    """Print lines on stderr, safe for a terminal."""
     sys.stderr.write(f"{_harmless(text)}\n")
     sys.stderr.flush()
 
 
 def warn(warnings: Iterable[Doubt]) -> None:
-    """Print on stderr what a scenario says and probably does not mean."""
+    """Print the warnings about a scenario on stderr."""
     for doubt in warnings:
         tell(str(doubt))
 
 
 def say(text: str) -> None:
-    """Print lines on stdout, harmless whatever is in them."""
+    """Print lines on stdout, safe for a terminal."""
     sys.stdout.write(f"{_harmless(text)}\n")
 
 
@@ -53,9 +64,9 @@ def _flat(group: BaseExceptionGroup[EstsimError]) -> list[EstsimError]:
 
 @contextmanager
 def output(*, instead: str = "") -> Iterator[None]:
-    """Print what was asked for inside this: where that cannot be done, say so and exit with 2.
+    """Print a command's output in the block; where it cannot be written, say so and exit with 2.
 
-    A reader that has gone is no error: it has what it wanted. ``instead`` says where to find what was to be printed.
+    A reader that has closed the pipe is no error. ``instead`` says where else the output is found.
     """
     try:
         with strict_stdout():
@@ -64,12 +75,12 @@ def output(*, instead: str = "") -> Iterator[None]:
         return
     except OSError as error:
         _tell_unwritten(error, instead)
-        raise typer.Exit(2) from error
+        raise typer.Exit(USAGE) from error
 
 
 @contextmanager
 def remarks() -> Iterator[None]:
-    """Print what a command says beside its work: as :func:`output`, but a closed stdout wants none of it."""
+    """Print a command's remarks: as :func:`output`, but nothing is written to a closed stdout."""
     trouble = stdout_trouble()
     if trouble is not None and trouble.errno == EBADF:
         yield
@@ -79,18 +90,18 @@ def remarks() -> Iterator[None]:
 
 
 def tell_lost_output() -> bool:
-    """Say at the end what has become of what was printed, if nobody has said so yet; return whether anything was lost.
+    """Report lost output at the end, unless that was done; returns whether anything was lost.
 
-    A reader that has gone has lost nothing that it wanted.
+    A reader that has closed the pipe has lost nothing.
     """
     trouble = stdout_trouble()
     if trouble is None or trouble.errno == EPIPE:
         return False
-    if trouble.errno != EBADF and not _TOLD:
+    if trouble.errno != EBADF and not _REPORTED:
         _tell_unwritten(trouble)
     return True
 
 
 def _tell_unwritten(error: OSError, instead: str = "") -> None:
-    _TOLD.append(error)
+    _REPORTED.append(error)
     tell(f"estsim: output cannot be written: {error.strerror}{f'; {instead}' if instead else ''}")

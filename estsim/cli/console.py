@@ -1,22 +1,24 @@
-"""The console that commands print on: as rich has it, at a size that a terminal can have."""
+"""The console that commands print on: rich's, with a sane size, and with Ctrl-Z on the alternate screen."""
 
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Final
 
 from rich.console import Console, ConsoleDimensions
 
-_USUAL: Final = ConsoleDimensions(80, 25)  # of a terminal that does not say
-_LARGEST: Final = ConsoleDimensions(1000, 400)  # a wall of screens; a frame of more is megabytes, twice a second
+_USUAL: Final = ConsoleDimensions(80, 25)  # if the terminal does not say
+_LARGEST: Final = ConsoleDimensions(1000, 400)  # a larger frame would be megabytes, twice a second
 
 
 class SizedConsole(Console):
-    """A console whose size is never absurd, whatever COLUMNS, LINES or the terminal say.
-
-    No width at all is the usual one; one of ten thousand columns and lines is cut, for each frame fills the whole.
-    """
+    """A console with limits on its size, whatever COLUMNS, LINES or the terminal say."""
 
     @property
     def size(self) -> ConsoleDimensions:
-        """The size in cells, as it is now."""
+        """The present size in cells."""
         width, height = super().size
         return ConsoleDimensions(
             min(width, _LARGEST.width) if width > 0 else _USUAL.width,
@@ -26,3 +28,39 @@ class SizedConsole(Console):
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:
         self._width, self._height = new_size
+
+
+@contextmanager
+def lending_screen(console: Console) -> Generator[None]:
+    """Leave the console's alternate screen while Ctrl-Z stops this process, and return to it on ``fg``.
+
+    For the main thread. A SIGTSTP that is ignored or handled elsewhere stays so. The kernel does the stop: a process
+    that no shell could continue is not stopped.
+    """
+    before = signal.getsignal(signal.SIGTSTP)
+    if before is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        is_ours = console.is_alt_screen
+        if is_ours:
+            _switch_screen(console, alternate=False)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)  # returns when somebody continues us
+        signal.signal(signal.SIGTSTP, stop)
+        if is_ours:
+            _switch_screen(console, alternate=True)
+
+    signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)
+
+
+def _switch_screen(console: Console, *, alternate: bool) -> None:
+    """Switch the screen, unless a line is being written at this moment."""
+    with suppress(RuntimeError, OSError):
+        console.set_alt_screen(alternate)
+        console.show_cursor(not alternate)

@@ -1,4 +1,4 @@
-"""``estsim device``: its options. What it does is in :mod:`estsim.cli.device_timeline`, which help has no need of."""
+"""``estsim device``: its options. :mod:`estsim.cli.device_timeline` does the work, and is not loaded for help."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,48 +1,129 @@
-"""``estsim device``: one device's story, found by its number or its name."""
+"""``estsim device``: the timeline of one device, found by number or name.
 
+Names and files of a run's devices are known from the scenario next to its store. The scenario names the folder of
+devices' own files; which device had which is known if the folder still has the same files as when the run began.
+"""
+
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import typer
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from estsim.cli.complaints import output, tell
+from estsim.cli.complaints import output, usage_errors
 from estsim.cli.console import SizedConsole
-from estsim.cli.recorded_fleet import RecordedCohort, fleet_of
-from estsim.errors import EstsimError, UsageError
+from estsim.errors import ScenarioError, UnitError, UsageError
 from estsim.est.names import text_parts
 from estsim.nearness import suggestion
 from estsim.record.reading import enrolments_of, exchanges_of, internal_errors_of, open_run, subjects_with
 from estsim.record.run_reader import RunReader
+from estsim.scenario.bootstrap_model import BootstrapKind
+from estsim.scenario.cohort_model import CohortModel
+from estsim.scenario.document import plain_copy, read_document
+from estsim.scenario.parts import readable_parts
+from estsim.scenario.pem_files import CredentialFiles, certificates_in, credentials_in, fingerprint_of
+from estsim.scenario.subjects import SubjectTemplate, compile_subject
 from estsim.terminal.ink import Line, Page
 from estsim.terminal.timeline import About, timeline
 from estsim.units import shown
 
-_USAGE: Final = 2
 _NUMBER: Final = re.compile("[0-9]{1,18}")  # an INTEGER of SQLite
 _WIDEST: Final = 100
 _LOOKED_AT: Final = 20_000  # names to find the nearest among: half a second
 _LISTED: Final = 5
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedCohort:
+    """A cohort of a run. ``subject`` is None where devices enroll for the Subject in their own certificates."""
+
+    name: str
+    devices: range
+    subject: SubjectTemplate | None
+    files: tuple[CredentialFiles, ...] = ()  # of each device, none where that is not known
+
+    def file_of(self, number: int) -> Path | None:
+        """Return the file of a device's own certificate, None where it has none or it is not known."""
+        return self.files[number - self.devices.start].cert if self.files else None
+
+    def called(self, name: str) -> list[int]:
+        """Return the devices whose file has a name, with its suffix or without."""
+        numbered = zip(self.devices, self.files, strict=False)
+        return [number for number, files in numbered if name in (files.cert.name, files.cert.stem)]
+
+    def subject_of(self, number: int) -> str | None:
+        """Return the Subject that a device enrolls for, as text, None where its file does not tell."""
+        if self.subject is not None:
+            return self.subject(number).rfc4514_string()
+        file = self.file_of(number)
+        try:
+            return None if file is None else certificates_in(file)[0].subject
+        except UnitError:
+            return None
+
+    def name_of(self, number: int) -> x509.Name | None:
+        """Return the same as a name, None where the text is none."""
+        if self.subject is not None:
+            return self.subject(number)
+        try:
+            return x509.Name.from_rfc4514_string(self.subject_of(number) or "")
+        except ValueError:
+            return None
+
+    def parts_of(self, number: int) -> frozenset[str]:
+        """Return the parts of a device's Subject as text."""
+        return text_parts(self.subject_of(number) or "")
+
+
+def fleet_of(folder: Path, facts: Mapping[str, str]) -> list[RecordedCohort]:
+    """Return the cohorts of the scenario in a run's folder, none where it cannot be read.
+
+    ``facts`` are those of the run's store. Only names are read: the other files that a scenario needs may be gone.
+    """
+    try:
+        data = plain_copy(read_document(folder / "scenario.yaml").root.value)
+        parts = readable_parts(data if isinstance(data, dict) else {}, folder)
+        fleet: list[RecordedCohort] = []
+        first = 0
+        for name, cohort in parts.cohorts.items():
+            own = cohort.has_own_subject
+            subject = None if own else compile_subject(cohort.subject, cohort=name, seed=parts.seed)
+            devices = range(first, first + cohort.devices)
+            fleet.append(RecordedCohort(name, devices, subject, _files_of(folder, name, cohort, facts)))
+            first += cohort.devices
+    except (ScenarioError, UnitError):
+        return []
+    return fleet
+
+
+def _files_of(folder: Path, name: str, cohort: CohortModel, facts: Mapping[str, str]) -> tuple[CredentialFiles, ...]:
+    """Return the files of a cohort's devices where they are those of the run, else none."""
+    path = cohort.bootstrap.path
+    if cohort.bootstrap.kind is not BootstrapKind.FILES or path is None:
+        return ()
+    try:
+        files = credentials_in(folder / path, cohort.devices)
+        known = json.loads(facts.get("credential_files", "{}"))
+        return files if known.get(name) == fingerprint_of(files) else ()
+    except (UnitError, ValueError, AttributeError):
+        return ()
+
+
 def show_timeline(run: Path, name: str) -> None:
     """Print the story of a device; raises typer.Exit where there is none."""
-    try:
-        with open_run(run) as reader:
-            told = _told(reader, name)
-    except EstsimError as error:
-        tell(str(error))
-        raise typer.Exit(_USAGE) from error
+    with usage_errors(), open_run(run) as reader:
+        lines = _lines(reader, name)
     with output():
-        SizedConsole(highlight=False, emoji=False).print(Page(told), soft_wrap=True)
+        SizedConsole(highlight=False, emoji=False).print(Page(lines), soft_wrap=True)
 
 
-def _told(reader: RunReader, name: str) -> list[Line]:
+def _lines(reader: RunReader, name: str) -> list[Line]:
     facts = reader.facts()
     fleet = fleet_of(reader.path.parent, facts)
     number = _found(reader, fleet, name)
@@ -60,9 +141,6 @@ def _told(reader: RunReader, name: str) -> list[Line]:
         met=internal_errors_of(reader, number),
     )
     return timeline(about, exchanges, enrolments, min(SizedConsole().width, _WIDEST))
-
-
-# -- which device is meant
 
 
 def _found(reader: RunReader, fleet: list[RecordedCohort], name: str) -> int:

@@ -1,4 +1,4 @@
-"""``estsim run --dry-run``: what a plan would do, in virtual time. Nothing is started, nothing is written."""
+"""``estsim run --dry-run``: forecasts a plan in virtual time. Nothing is started or written."""
 
 import sys
 import time
@@ -16,12 +16,12 @@ from estsim.scenario.plan import Scenario
 from estsim.terminal.forecast import print_forecast
 from estsim.virtual.dry_run import DryRun
 
-_QUICK_S: Final = 1.0  # what takes no longer needs no word
-_LINE_EVERY_S: Final = 5.0  # where there is no terminal to write over
+_QUICK_S: Final = 1.0  # a shorter dry run shows no progress
+_LINE_EVERY_S: Final = 5.0  # without a terminal
 
 
 def dry_run(plan: Scenario, out: Console, err: Console, *, as_json: bool, force: bool) -> Exit:
-    """Forecast a plan and show it; problems that a run would refuse are told, and are the exit code unless forced."""
+    """Forecast a plan and print it; problems that a run would refuse are printed, and exit with 2 unless forced."""
     try:
         tune_process()
         problems = plan_problems(plan)
@@ -49,7 +49,7 @@ def _forecast(plan: Scenario, err: Console) -> Forecast:
 
 
 class _Progress:
-    """Says on stderr how far a dry run is, if it takes its time: in one line of a terminal, else in a line at times."""
+    """Shows the progress of a long dry run on stderr: in one line of a terminal, else in a line now and then."""
 
     def __init__(self, err: Console, duration_s: float) -> None:
         self._err = err
@@ -65,7 +65,7 @@ class _Progress:
             self._status.stop()
 
     def report(self, at_s: float, steps: int) -> None:
-        """Say where it is, when it is time to."""
+        """Show the progress, if it is time to."""
         now_s = time.monotonic()
         if now_s < self._next_s:
             return

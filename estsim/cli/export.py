@@ -1,4 +1,4 @@
-"""``estsim export``: a run's record for other programs, as CSV, JSON lines or HdrHistogram percentiles."""
+"""``estsim export``: a run's records for other programs, as CSV, JSON Lines or HdrHistogram percentiles."""
 
 import io
 import os
@@ -13,60 +13,66 @@ from typing import Annotated, Final, TextIO
 import typer
 from rich.progress import Progress
 
-from estsim.cli.complaints import output, tell
+from estsim.cli.complaints import output, usage_errors
 from estsim.cli.console import SizedConsole
 from estsim.cli.options import choice, words_of
-from estsim.errors import EstsimError, UsageError
+from estsim.errors import UsageError
 from estsim.record.reading import Table, open_run, size_of
 from estsim.record.run_reader import RunReader
 from estsim.report.export import RowFormat, percentile_texts, write_rows
 
-_USAGE: Final = 2
 _PATIENCE_S: Final = 1.0
 
-Told = Callable[[int], object]
+Progressed = Callable[[int], object]
 
 
 class Format(StrEnum):
-    """What to write."""
+    """The output format."""
 
     CSV = "csv"
     JSONL = "jsonl"
     HGRM = "hgrm"
 
 
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Results folder of a run, or its run.sqlite.", show_default=False)
+]
+FormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        parser=choice(Format),
+        autocompletion=words_of(Format),
+        metavar="csv|jsonl|hgrm",
+        help="Output format.",
+    ),
+]
+TableOption = Annotated[
+    Table | None,
+    typer.Option(
+        parser=choice(Table),
+        autocompletion=words_of(Table),
+        metavar="exchanges|enrolments|certificates|series",
+        help="Table to export as csv or jsonl; defaults to exchanges.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", metavar="FILE", help="Output file, or output folder with hgrm; defaults to standard output."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+
+
 def export(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Results folder of a run, or its run.sqlite.", show_default=False)
-    ],
+    run: RunFolder,
     *,
-    form: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            parser=choice(Format),
-            autocompletion=words_of(Format),
-            metavar="csv|jsonl|hgrm",
-            help="Output format.",
-        ),
-    ] = Format.CSV,
-    table: Annotated[
-        Table | None,
-        typer.Option(
-            parser=choice(Table),
-            autocompletion=words_of(Table),
-            metavar="exchanges|enrolments|certificates|series",
-            help="Table to export as csv or jsonl; defaults to exchanges.",
-            show_default=False,
-        ),
-    ] = None,
-    target: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", metavar="FILE", help="Output file, or output folder with hgrm; defaults to standard output."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    form: FormatOption = Format.CSV,
+    table: TableOption = None,
+    target: Target = None,
+    force: Force = False,
 ) -> None:
     r"""Export the records of a run for other programs.
 
@@ -85,27 +91,24 @@ def export(
       estsim export results/RUN --format jsonl --table enrolments | jq .serial
       estsim export results/RUN --format hgrm --output percentiles
     """
-    try:
+    with usage_errors():
         if form is Format.HGRM:
             _export_percentiles(run, table, target, force=force)
         else:
             _export_rows(run, table or Table.EXCHANGES, RowFormat(form.value), target, force=force)
-    except EstsimError as error:
-        tell(str(error))
-        raise typer.Exit(_USAGE) from error
 
 
 def _export_rows(run: Path, table: Table, form: RowFormat, target: Path | None, *, force: bool) -> None:
     with open_run(run) as reader:
         if target is None:
-            with _progress(reader, table, to_stdout=True) as told, output():
-                write_rows(reader, table, form, _utf8_stdout(), progress=told)
+            with _progress(reader, table, to_stdout=True) as progressed, output():
+                write_rows(reader, table, form, _utf8_stdout(), progress=progressed)
             return
         if target.exists() and target.samefile(reader.path):
             raise UsageError(f"{target}: is the store of the run; choose another file")
         _check_free(target, force=force)
-        with _whole(target) as file, _progress(reader, table) as told:
-            write_rows(reader, table, form, file, progress=told)
+        with _whole(target) as file, _progress(reader, table) as progressed:
+            write_rows(reader, table, form, file, progress=progressed)
 
 
 def _export_percentiles(run: Path, table: Table | None, folder: Path | None, *, force: bool) -> None:
@@ -125,11 +128,8 @@ def _export_percentiles(run: Path, table: Table | None, folder: Path | None, *, 
             file.write(text.decode("ascii"))
 
 
-# -- where it goes
-
-
 def _utf8_stdout() -> TextIO:
-    """Return standard output, made fit for rows in any locale."""
+    """Return standard output, in UTF-8 whatever the locale."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     return sys.stdout
@@ -143,7 +143,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _check_free(path: Path, *, force: bool) -> None:
-    """Refuse to write over anything that is no file, and over a file without ``force``."""
+    """Refuse to overwrite anything but a file, and a file without ``force``."""
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: must be a regular file")
     if path.exists() and not force:
@@ -152,8 +152,8 @@ def _check_free(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[io.TextIOWrapper]:
-    """Open a file beside the one that is meant, and give it the name at the end; what stops before leaves neither."""
-    path = path.resolve()  # where a link points to is written over, not the link
+    """Write a file atomically: under a temporary name, which is renamed at the end or removed."""
+    path = path.resolve()  # a link's target is overwritten, not the link
     part = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
         try:
@@ -169,8 +169,8 @@ def _whole(path: Path) -> Iterator[io.TextIOWrapper]:
 
 
 @contextmanager
-def _progress(reader: RunReader, table: Table, *, to_stdout: bool = False) -> Iterator[Told]:
-    """Show how far it is on a terminal's stderr, once it takes more than a moment; not between rows that show."""
+def _progress(reader: RunReader, table: Table, *, to_stdout: bool = False) -> Iterator[Progressed]:
+    """Show progress on a terminal's stderr, if it takes more than a moment and no rows are shown there."""
     if (to_stdout and sys.stdout.isatty()) or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -178,12 +178,12 @@ def _progress(reader: RunReader, table: Table, *, to_stdout: bool = False) -> It
     task = bar.add_task(f"{table}", total=size_of(reader, table))
     since_mono_s = time.monotonic()
 
-    def told(rows: int) -> None:
+    def progressed(rows: int) -> None:
         bar.advance(task, rows)
         if not bar.live.is_started and time.monotonic() - since_mono_s > _PATIENCE_S:
             bar.start()
 
     try:
-        yield told
+        yield progressed
     finally:
         bar.stop()

@@ -1,4 +1,4 @@
-"""``estsim new``: a scenario to begin with."""
+"""``estsim new``: creates a scenario from a copy."""
 
 import re
 import shlex
@@ -58,7 +58,7 @@ def new(
 
 
 def _renamed(text: str, source: Path, file: Path) -> str:
-    """Return a scenario under the name of its new file: results are kept by it, and comments have commands to copy."""
+    """Return a scenario with the name of its new file, also in the commands of its comments."""
     own = re.compile(rf"estsim run (?:{re.escape(source.name)}|{re.escape(source.stem)})(?![\w.-])")
     command = f"estsim run {shlex.quote(str(file))}"
     lines = [own.sub(lambda _: command, line) if line.startswith("#") else line for line in text.split("\n")]
@@ -66,7 +66,7 @@ def _renamed(text: str, source: Path, file: Path) -> str:
 
 
 def _text_of(source: Path) -> str:
-    """Return the scenario to begin with, or say that it cannot be read and exit."""
+    """Return the text of a scenario; exits where it cannot be read."""
     try:
         return read_user_file(source, most_bytes=MOST_BYTES).decode()
     except UnreadableFile as error:

@@ -1,24 +1,28 @@
 """Options that several verbs share, each defined once, and how the command line reads numbers and choices.
 
-Loads nothing of what the verbs do: help needs it.
+Help needs it, so it loads nothing of what the verbs do.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from estsim.errors import UsageError
 from estsim.units import shown
 
+if TYPE_CHECKING:
+    from estsim.scenario.source import Overrides
+
 Choice = TypeVar("Choice", bound=StrEnum)
 _MOST_DIGITS: Final = 20
 
 
 def number(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Return a reader of whole numbers within bounds, which says what it expects."""
+    """Return a parser of whole numbers within bounds."""
     expected = f"must be a number from {low} to {high}" if high is not None else f"must be a number, at least {low}"
 
     def read(text: str) -> int:
@@ -32,7 +36,7 @@ def number(low: int, high: int | None = None) -> Callable[[str], int]:
 
 
 def choice(kind: type[Choice]) -> Callable[[str], Choice]:
-    """Return a reader of one of several words, which says which there are."""
+    """Return a parser of one of several words."""
     *most, last = [each.value for each in kind]
     expected = f"{', '.join(most)} or {last}"
 
@@ -46,13 +50,37 @@ def choice(kind: type[Choice]) -> Callable[[str], Choice]:
 
 
 def words_of(kind: type[StrEnum]) -> Callable[[], list[str]]:
-    """Return what a shell completes a choice with."""
+    """Return the completions of a choice for a shell."""
     return lambda: [each.value for each in kind]
 
 
-def settings_of(texts: Iterable[str] | None) -> tuple[tuple[str, str], ...]:
-    """Read each KEY=VALUE of ``--set``; raises UsageError."""
-    return tuple(map(_setting, texts or ()))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioOptions:
+    """The options that override a scenario, as they were written."""
+
+    url: str | None = None
+    trust: Path | None = None
+    devices: int | None = None
+    duration: str | None = None
+    seed: int | None = None
+    workers: str | None = None
+    strict: bool = False
+    settings: Iterable[str] | None = None
+
+    def overrides(self) -> "Overrides":
+        """Return them as the loader takes them; raises UsageError."""
+        from estsim.scenario.source import Overrides  # noqa: PLC0415 - what --help has no need of
+
+        return Overrides(
+            devices=self.devices,
+            duration=self.duration,
+            seed=self.seed,
+            url=self.url,
+            trust=self.trust,
+            workers=self.workers,
+            strict=self.strict,
+            set=tuple(map(_setting, self.settings or ())),
+        )
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""``estsim pending``: the person who approves or rejects what a sandbox holds, while it runs or afterwards."""
+"""``estsim pending``: lists, approves or rejects a sandbox's pending requests, while it runs or afterwards."""
 
 import re
 import sys
@@ -14,15 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from estsim.cli.complaints import output, remarks, tell
+from estsim.cli.complaints import output, remarks, usage_errors
 from estsim.cli.console import SizedConsole
 from estsim.cli.options import choice, words_of
-from estsim.errors import EstsimError, UsageError
+from estsim.errors import UsageError
 from estsim.figures.text import clean
 from estsim.server.approval import Approvals, HeldRequest, State
 from estsim.server.peer import EMPTY_SUBJECT
 
-_USAGE: Final = 2
 _EVERY: Final = "all"
 _ID: Final = re.compile("[0-9]{1,18}")  # an INTEGER of SQLite
 _ESCAPES: Final = re.compile(r"\\\\|(?:\\[0-9A-F]{2})+")  # an escaped backslash, or octets
@@ -31,7 +30,7 @@ _NEVER_FOLDED: Final = 1_000_000  # columns
 
 
 class Action(StrEnum):
-    """What to do with the requests."""
+    """The action on the requests."""
 
     LIST = "list"
     APPROVE = "approve"
@@ -74,7 +73,7 @@ def pending(
       estsim pending approve my-sandbox all
       estsim pending reject my-sandbox 5 --reason "not in the inventory"
     """
-    try:
+    with usage_errors():
         _check_options(action, reason, decided=decided)
         numbers = _numbers(action, ids or [])
         approvals = Approvals(directory)
@@ -84,9 +83,6 @@ def pending(
             approved = action is Action.APPROVE
             before = approvals.decide(numbers, approved=approved, reason=reason or "", now_s=time.time())
             _tell(before, State.APPROVED if approved else State.REJECTED)
-    except EstsimError as error:
-        tell(str(error))
-        raise typer.Exit(_USAGE) from error
 
 
 def _check_options(action: Action, reason: str | None, *, decided: bool) -> None:
@@ -99,7 +95,7 @@ def _check_options(action: Action, reason: str | None, *, decided: bool) -> None
 
 
 def _numbers(action: Action, words: Sequence[str]) -> list[int] | None:
-    """Read the ids, None for all that wait."""
+    """Read the ids, None for all waiting requests."""
     if action is Action.LIST:
         if words:
             raise UsageError(f"ID: list takes no ids (got {' '.join(words)})")
@@ -115,7 +111,7 @@ def _numbers(action: Action, words: Sequence[str]) -> list[int] | None:
 
 
 def _tell(before: Sequence[HeldRequest], now: State) -> None:
-    """Say what was decided, and what had been decided until then."""
+    """Print the decisions, and those that they replace."""
     with remarks():
         if not before:
             typer.echo("No requests wait for approval.")
@@ -128,7 +124,7 @@ def _name(request: HeldRequest) -> str:
 
 
 def _visible(subject: str) -> str:
-    """Return a subject with a dot for each character that no screen shows, in place of its escape (RFC 4514 §2.4)."""
+    """Return a subject with a dot for each unprintable character, instead of its escape (RFC 4514 §2.4)."""
     return _ESCAPES.sub(lambda found: found[0] if found[0] == "\\\\" else _dots(found[0]), subject)
 
 
@@ -153,14 +149,14 @@ def _show(requests: Sequence[HeldRequest], *, decided: bool) -> None:
 
 
 def _console() -> Console:
-    """Return a console that folds on a terminal only: in a pipe, a line is a request."""
+    """Return a console that folds lines only on a terminal: in a pipe, each request is one line."""
     if sys.stdout.isatty():
         return SizedConsole(highlight=False)
     return Console(width=_NEVER_FOLDED, force_terminal=False, no_color=True, highlight=False)
 
 
 class _Column(NamedTuple):
-    """A column of the list; ``cut_to`` is how many characters of it a terminal gets."""
+    """A column of the list; ``cut_to`` is its width on a terminal."""
 
     heading: str
     text: Callable[[HeldRequest], str]
@@ -169,7 +165,7 @@ class _Column(NamedTuple):
     cut_to: int | None = None
 
 
-# A terminal has no room for all columns side by side: there, those of a group are below each other.
+# A terminal is too narrow for all columns: there, the columns of a group are below each other.
 _GROUPS: Final[tuple[tuple[_Column, ...], ...]] = (
     (_Column("id", lambda request: str(request.id), is_number=True),),
     (
@@ -193,7 +189,7 @@ _DECISION: Final = (
 
 
 def _table(requests: Sequence[HeldRequest], *, decided: bool, folds: bool) -> Table:
-    """Return a row for each request, as plain text: no markup of a client's means anything."""
+    """Return a row for each request, as plain text without markup."""
     groups = (*_GROUPS, _DECISION) if decided else _GROUPS
     if not folds:
         groups = tuple((column,) for group in groups for column in group)

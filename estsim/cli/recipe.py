@@ -1,7 +1,6 @@
 """``estsim recipe``: a shell script that enrolls by hand, to be saved, read and run.
 
-The scripts lie beside this module, in ``recipes/``, with a placeholder for each part of the URL. This module fills them
-in, quoted for the shell, and runs nothing.
+The scripts are in ``recipes/``, with a placeholder for each part of the URL, which is filled in quoted for the shell.
 """
 
 import re
@@ -13,18 +12,17 @@ from typing import Annotated, Final
 
 import typer
 
-from estsim.cli.complaints import output, tell
+from estsim.cli.complaints import output, usage_errors
 from estsim.cli.options import choice, words_of
 from estsim.errors import UnitError
 from estsim.est.operations import WELL_KNOWN
 from estsim.scenario.target_url import TargetUrl, parse_url
 
-_USAGE: Final = 2
 _PLACEHOLDER: Final = re.compile("@([A-Z]+)@")
 
 
 class Kind(StrEnum):
-    """Whose client the script calls."""
+    """The client that the script calls."""
 
     CURL = "curl"  # with openssl
     LIBEST = "libest"  # Cisco's estclient
@@ -53,28 +51,25 @@ def recipe(
       sh enroll.sh estsim-sandbox/trust.pem estsim-sandbox/bootstrap.pem
       estsim recipe libest https://localhost:8443/.well-known/est/meters
     """
-    try:
+    with usage_errors("URL: "):
         script = script_for(kind, parse_url(url))
-    except UnitError as error:
-        tell(f"URL: {error}")
-        raise typer.Exit(_USAGE) from error
     with output():
         typer.echo(script, nl=False)
 
 
 def script_for(kind: Kind, target: TargetUrl) -> str:
-    """Return the script for a server. Raises UnitError for one that the client cannot ask."""
+    """Return the script for a server; raises UnitError where the client does not support its URL."""
     parts = {"URL": str(target)} if kind is Kind.CURL else _parts_for_libest(target)
     return _filled_in(files("estsim.cli").joinpath("recipes", f"{kind}.sh").read_text(encoding="utf-8"), parts)
 
 
 def _parts_for_libest(target: TargetUrl) -> Mapping[str, str]:
-    """Return what estclient wants to know one by one; the path up to the label it knows itself."""
+    """Return the parts of a URL as estclient takes them; it adds the path up to the label itself."""
     if target.base != WELL_KNOWN:
         raise UnitError(f"libest supports no path prefix before {WELL_KNOWN} (got {target.base})")
     return {"SERVER": target.host, "PORT": str(target.port), "LABEL": target.label or ""}
 
 
 def _filled_in(template: str, parts: Mapping[str, str]) -> str:
-    """Put each part in its place, as one word of the shell."""
+    """Replace each placeholder, quoted as one word of the shell."""
     return _PLACEHOLDER.sub(lambda found: shlex.quote(parts[found[1]]), template)

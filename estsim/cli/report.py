@@ -1,4 +1,4 @@
-"""``estsim report``: make the page of a run from what it left, also of one that was killed."""
+"""``estsim report``: creates the HTML report of a run, also of one that was killed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from estsim.record.reading import STORE
 from estsim.report.file import PAGE, write_report
 
 _PATIENCE_S: Final = 1.0
-_LARGE_BYTES: Final = 2_000_000 * 200  # some 200 bytes an exchange: of two million of them
+_LARGE_BYTES: Final = 2_000_000 * 200  # two million exchanges of about 200 bytes
 
 
 def report(
@@ -46,12 +46,12 @@ def report(
 
 
 def report_of_run(folder: Path, err: Console, note: Callable[[Exception], object]) -> Path | None:
-    """Write the page of a run that has just ended; whatever comes in between is a line on stderr, and no page.
+    """Write the report of a run that has just ended; a failure is a line on stderr and no report.
 
-    A bug of ours is handed to ``note``.
+    An internal error is passed to ``note``.
     """
     large = _size(folder) > _LARGE_BYTES
-    quietly = err.is_terminal and not large  # until it has taken a while
+    quietly = err.is_terminal and not large  # until it takes a while
     waiting = Timer(_PATIENCE_S, _say, [err, f"estsim: creating {PAGE} …"]) if quietly else None
     if waiting:
         waiting.daemon = True
@@ -64,7 +64,7 @@ def report_of_run(folder: Path, err: Console, note: Callable[[Exception], object
         _say(err, f"estsim: {PAGE} was not created; create it with: estsim report {folder}")
     except EstsimError as error:
         _say(err, f"estsim: {PAGE} was not created: {error}")
-    except Exception as bug:  # noqa: BLE001 - the run is over and saved, and has more to say
+    except Exception as bug:  # noqa: BLE001 - the run is over and saved, and its result is still to be printed
         what = shortage(bug)
         if what is None:
             note(bug)

@@ -1,4 +1,4 @@
-"""``estsim run``: its options. What it does is in :mod:`estsim.cli.running`, which help has no need of."""
+"""``estsim run``: its options. :mod:`estsim.cli.running` does the work, and is not loaded for help."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,71 +6,71 @@ from typing import Annotated
 
 import typer
 
-from estsim.cli.options import AllowCode, Devices, Duration, Seed, Settings, Trust, Url
+from estsim.cli.options import AllowCode, Devices, Duration, ScenarioOptions, Seed, Settings, Trust, Url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What was asked for on the command line, as it was written."""
+    """The arguments and options of the command."""
 
     scenario: Path
-    url: str | None = None
-    trust: Path | None = None
-    devices: int | None = None
-    duration: str | None = None
-    seed: int | None = None
-    workers: str | None = None
-    settings: tuple[str, ...] = ()
+    options: ScenarioOptions
     results: Path = field(default=Path("results"))
     authorised: str | None = None
     authorities: Path | None = None
     dashboard: bool = True
     as_json: bool = False
     preflight: bool = True
-    strict: bool = False
     force: bool = False
     only_forecast: bool = False
     allow_code: bool = False
 
 
+ScenarioFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCENARIO", help="Scenario file (YAML), or a library name such as quickstart.", show_default=False
+    ),
+]
+Workers = Annotated[str | None, typer.Option(metavar="N|auto", help="Number of processes; auto: one per core.")]
+Results = Annotated[Path, typer.Option(help="Parent of the results folder.")]
+MayTest = Annotated[
+    str | None,
+    typer.Option("--i-may-test", metavar="HOST", help="Confirm that you may load this host with over 100 devices."),
+]
+ExportAuthorities = Annotated[
+    Path | None,
+    typer.Option("--export-authorities", metavar="DIR", help="Write the certificates of generated authorities to DIR."),
+]
+Dashboard = Annotated[bool, typer.Option(help="Live dashboard; without it, one line per second.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only summary.json on stdout.")]
+Preflight = Annotated[
+    bool, typer.Option("--preflight/--no-preflight", help="Test one exchange before the fleet starts.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail thresholds that pass on too few samples.")]
+Force = Annotated[bool, typer.Option(help="Run a plan that exceeds this machine.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Forecast load and resources in virtual time; start nothing.")]
+
+
 def run(
-    scenario: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SCENARIO", help="Scenario file (YAML), or a library name such as quickstart.", show_default=False
-        ),
-    ],
+    scenario: ScenarioFile,
     url: Url = None,
     trust: Trust = None,
     devices: Devices = None,
     duration: Duration = None,
     seed: Seed = None,
-    workers: Annotated[
-        str | None, typer.Option(metavar="N|auto", help="Number of processes; auto: one per core.")
-    ] = None,
+    workers: Workers = None,
     settings: Settings = None,
-    results: Annotated[Path, typer.Option(help="Parent of the results folder.")] = Path("results"),
-    authorised: Annotated[
-        str | None,
-        typer.Option("--i-may-test", metavar="HOST", help="Confirm that you may load this host with over 100 devices."),
-    ] = None,
-    authorities: Annotated[
-        Path | None,
-        typer.Option(
-            "--export-authorities", metavar="DIR", help="Write the certificates of generated authorities to DIR."
-        ),
-    ] = None,
+    results: Results = Path("results"),
+    authorised: MayTest = None,
+    authorities: ExportAuthorities = None,
     *,
-    dashboard: Annotated[bool, typer.Option(help="Live dashboard; without it, one line per second.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only summary.json on stdout.")] = False,
-    preflight: Annotated[
-        bool, typer.Option("--preflight/--no-preflight", help="Test one exchange before the fleet starts.")
-    ] = True,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail thresholds that pass on too few samples.")] = False,
-    force: Annotated[bool, typer.Option(help="Run a plan that exceeds this machine.")] = False,
-    only_forecast: Annotated[
-        bool, typer.Option("--dry-run", help="Forecast load and resources in virtual time; start nothing.")
-    ] = False,
+    dashboard: Dashboard = True,
+    as_json: AsJson = False,
+    preflight: Preflight = True,
+    strict: Strict = False,
+    force: Force = False,
+    only_forecast: DryRun = False,
     allow_code: AllowCode = False,
 ) -> None:
     r"""Run a scenario: simulate its devices and measure the EST server.
@@ -99,22 +99,25 @@ def run(
     """
     from estsim.cli.running import run_as_asked  # noqa: PLC0415 - the whole engine, which --help has no need of
 
-    request = RunRequest(
-        scenario=scenario,
+    options = ScenarioOptions(
         url=url,
         trust=trust,
         devices=devices,
         duration=duration,
         seed=seed,
         workers=workers,
-        settings=tuple(settings or ()),
+        strict=strict,
+        settings=settings,
+    )
+    request = RunRequest(
+        scenario=scenario,
+        options=options,
         results=results,
         authorised=authorised,
         authorities=authorities,
         dashboard=dashboard,
         as_json=as_json,
         preflight=preflight,
-        strict=strict,
         force=force,
         only_forecast=only_forecast,
         allow_code=allow_code,

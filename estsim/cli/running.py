@@ -1,4 +1,4 @@
-"""What ``estsim run`` does: a scenario from preflight to verdict."""
+"""``estsim run``: a scenario from preflight to verdict."""
 
 import logging
 import sys
@@ -10,14 +10,12 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from estsim.cli.complaints import complain, output, tell, warn
-from estsim.cli.console import SizedConsole
+from estsim.cli.console import SizedConsole, lending_screen
 from estsim.cli.dry_run import dry_run
 from estsim.cli.internal_error import telling_bugs
 from estsim.cli.keys import has_keys, reading_keys
-from estsim.cli.options import settings_of
 from estsim.cli.report import report_of_run
 from estsim.cli.run import RunRequest
-from estsim.cli.suspension import lending_screen
 from estsim.engine.run import Run, RunOptions
 from estsim.errors import EstsimError, PreflightError, noting
 from estsim.figures.exits import Exit
@@ -29,31 +27,20 @@ from estsim.scenario.behaviours import code_access
 from estsim.scenario.library import found
 from estsim.scenario.loader import load_scenario
 from estsim.scenario.plan import Scenario
-from estsim.scenario.source import Overrides
 from estsim.terminal.ink import Page
 from estsim.terminal.live import display_for
 from estsim.terminal.tables import final_tables
 
 
 def run_as_asked(request: RunRequest) -> int:
-    """Run a scenario, and report it; returns the exit code."""
+    """Run a scenario and print its result; returns the exit code."""
     out, err = SizedConsole(emoji=False), SizedConsole(stderr=True, emoji=False)  # a path may hold :key:
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
     )
     try:
-        overrides = Overrides(
-            devices=request.devices,
-            duration=request.duration,
-            seed=request.seed,
-            url=request.url,
-            trust=request.trust,
-            workers=request.workers,
-            strict=request.strict,
-            set=settings_of(request.settings),
-        )
         code = code_access("--allow-code", allowed=request.allow_code)
-        plan = load_scenario(found(request.scenario), overrides=overrides, code=code)
+        plan = load_scenario(found(request.scenario), overrides=request.options.overrides(), code=code)
         warn(plan.warnings)
         with telling_bugs(secrets_of(plan)):
             if request.only_forecast:
@@ -84,9 +71,9 @@ def _play(plan: Scenario, options: RunOptions, console: Console, *, dashboard: b
 
 
 def _report(result: RunResult, out: Console, err: Console, *, as_json: bool) -> RunResult:
-    """Say what a run came to; with --json the figures alone are on stdout, and have to come through.
+    """Print a run's result; with --json only the figures are on stdout, and failing to write them is an error.
 
-    Returns it with what went wrong in that.
+    Returns the result with the bugs of reporting in it.
     """
     note = partial(result.log.errors.note, at_ns=result.ended_ns)
     report = report_of_run(result.folder, err, note)
@@ -104,7 +91,7 @@ def _report(result: RunResult, out: Console, err: Console, *, as_json: bool) -> 
 
 
 def _tell(result: RunResult, *, shown: bool) -> None:
-    """Say what a run's figures do not; ``shown`` says that the reader of this has the tables before his eyes."""
+    """Print what the figures do not say; ``shown`` says that the tables are on the same terminal."""
     if result.unreachable and not shown:
         tell(f"estsim: {result.unreachable}")
     for told in result.told:

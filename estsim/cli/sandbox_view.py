@@ -1,4 +1,4 @@
-"""The live view of ``estsim serve`` on a terminal: gathers the figures, and draws them twice a second."""
+"""The live view of ``estsim serve``: collects the figures, and draws them twice a second."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
-from estsim.cli.suspension import lending_screen
+from estsim.cli.console import lending_screen
 from estsim.server.account import Account, CenterAccount
 from estsim.server.announcement import Announcement, CenterReading
 from estsim.server.capacity import Overflow
@@ -27,7 +27,7 @@ _DRAW_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the figures come from."""
+    """The sources of the figures."""
 
     config: SandboxConfig
     here: Announcement
@@ -37,7 +37,7 @@ class Sources:
 
 
 async def draw(console: Console, sources: Sources) -> None:
-    """Draw the live view twice a second until cancelled; the screen is given back whatever happens."""
+    """Draw the live view twice a second until cancelled; the screen is always restored."""
     began_s = time.monotonic()
     drawing = Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
     with drawing as live, lending_screen(console):
@@ -50,12 +50,12 @@ async def draw(console: Console, sources: Sources) -> None:
 
 
 def _show(live: Live, picture: Frame) -> None:
-    with suppress(OSError, SystemExit):  # a terminal that has gone is no reason to stop serving
+    with suppress(OSError, SystemExit):  # the sandbox goes on without a terminal
         live.update(picture, refresh=True)
 
 
 def snapshot(sources: Sources, elapsed_s: float) -> ServingSnapshot:
-    """Return the moment as the view takes it."""
+    """Return the present figures for the view."""
     here, account = sources.here, sources.account
     requests, certificates = account.per_second(time.monotonic())
     return ServingSnapshot(

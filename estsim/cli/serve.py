@@ -1,4 +1,4 @@
-"""``estsim serve``: its options. What it does is in :mod:`estsim.cli.serving`, which help has no need of."""
+"""``estsim serve``: its options. :mod:`estsim.cli.serving` does the work, and is not loaded for help."""
 
 from pathlib import Path
 from typing import Annotated, Final

@@ -1,4 +1,4 @@
-"""``estsim serve``: the sandbox EST server alone, until it is told to stop."""
+"""``estsim serve``: runs the sandbox EST server until it is stopped."""
 
 import json
 import os
@@ -20,9 +20,10 @@ from rich.console import Console
 
 from estsim.cli.complaints import complain, say
 from estsim.cli.console import SizedConsole
-from estsim.cli.sandbox_errors import telling_by_kind
+from estsim.cli.internal_error import telling_by_kind
 from estsim.cli.sandbox_view import Sources, draw
 from estsim.errors import EstsimError
+from estsim.figures.exits import Exit
 from estsim.fleet.stop_signals import insists, leave_to_parent, stop_signals
 from estsim.scenario.document import Location, dotted
 from estsim.scenario.mistakes import shape_mistakes
@@ -38,7 +39,6 @@ from estsim.server.run import Watchers, tune_process
 from estsim.server.run import serve as serve_sandbox
 from estsim.server.store import Exchange
 
-_USAGE: Final = 2
 _STDIN: Final = 0
 _CHUNK: Final = 4096
 _HELD_S: Final = 1.0
@@ -56,9 +56,9 @@ def serve_as_asked(
     with_parent: bool,
     ephemeral: bool,
 ) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     try:
-        # What a run hands over has its variables filled in; a ${ in it belongs to a text, such as a password.
+        # A configuration from a run has its variables expanded; a ${ in it is literal, as in a password.
         environment = None if ephemeral else os.environ
         sandbox, written = read_sandbox(config, environment) if config else (SandboxConfig(), {})
         if config and ephemeral:
@@ -69,12 +69,12 @@ def serve_as_asked(
         if ephemeral:
             _leave_only_the_log(directory)
     except* EstsimError as errors:
-        complain(errors, _USAGE)
+        complain(errors, Exit.USAGE)
 
 
 @dataclass(slots=True)
 class _Running:
-    """One run of the command: what it is to be, and what it shows. ``written`` is what it is by now."""
+    """The state of the command. ``written`` is the present configuration as plain data."""
 
     config: SandboxConfig
     written: dict[str, Any]
@@ -88,18 +88,18 @@ class _Running:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether there is a terminal that the live view can be drawn on."""
+        """Whether the live view is drawn, on a terminal."""
         return not self.with_parent and self.console.is_terminal and not self.console.is_dumb_terminal
 
     def say(self, *lines: str) -> None:
-        """Print lines, unless a parent has started us; that nobody reads them is no reason to stop serving."""
+        """Print lines, unless a parent process has started us."""
         if not self.with_parent:
             for line in lines:
                 say(line)
             sys.stdout.flush()
 
     def saw(self, exchange: Exchange) -> None:
-        """Count an exchange and print its line, if it is not one of too many."""
+        """Count an exchange and print its line, within the limit per second."""
         if self.with_parent:
             return
         now_s = time.monotonic()
@@ -108,7 +108,7 @@ class _Running:
             self.say(*self.lines.of(exchange, now_s))
 
     def saw_failed_handshake(self, reason: str) -> None:
-        """Count a client that did not get in, and print why."""
+        """Count a failed handshake and print the reason."""
         self.account.saw_failed_handshake(reason)
         if not self.is_drawn:
             self.say(*self.lines.of_text(f"          handshake failed: {reason}", time.monotonic()))
@@ -151,7 +151,7 @@ def _last_words(running: _Running, here: Announcement) -> list[str]:
 
 
 def _leave_only_the_log(directory: Path) -> None:
-    """Remove the PKI, its keys above all, which served one run and nobody else; what is not of our making stays."""
+    """Remove the PKI with its keys, which was for one run only; files that we did not make stay."""
     for path in directory.iterdir():
         if path.name == _PKI:
             shutil.rmtree(path)
@@ -165,7 +165,7 @@ async def _stop_on_signals(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Drain at the first signal, cut at the second. A child leaves the terminal's to its parent, which stops it."""
+    """Drain at the first signal, cut at the second. A child process ignores Ctrl-C, as its parent stops it."""
     if running.with_parent:
         leave_to_parent()
     signals = (signal.SIGTERM,) if running.with_parent else stop_signals()
@@ -178,7 +178,7 @@ async def _stop_on_signals(
 
 
 async def _obey_parent(running: _Running, here: Announcement) -> None:
-    """Take orders, a line of JSON each, and stop when stdin ends: whoever started us is gone, or wants us gone."""
+    """Carry out orders, a line of JSON each, and stop at the end of stdin, when the parent is gone or wants us to."""
     rest = b""
     while received := await trio.to_thread.run_sync(os.read, _STDIN, _CHUNK, abandon_on_cancel=True):
         *lines, rest = (rest + received).split(b"\n")
@@ -189,33 +189,33 @@ async def _obey_parent(running: _Running, here: Announcement) -> None:
 
 
 async def _obey(order: dict[str, Any], running: _Running, here: Announcement) -> None:
-    """Obey ``{"begin": UNIX}``, the clock of a run, or ``{"set": {PATH: VALUE}}``; with a ``"number": N``, answer.
+    """Carry out ``{"begin": UNIX}``, the clock of a run, or ``{"set": {PATH: VALUE}}``; with ``"number": N``, answer.
 
-    The answer is a file, ``{"number": N, "error": null | TEXT}``: whoever asked looks for the number.
+    The answer is a file, ``{"number": N, "error": null | TEXT}``; the parent waits for the number.
     """
     if "begin" in order:
         here.clock.begin_at(float(order["begin"]))
     error = await _change(dict(order["set"]), running, here) if "set" in order else None
     if (number := order.get("number")) is None:
         return
-    with suppress(OSError):  # a full disk: the parent hears nothing, and says that
+    with suppress(OSError):  # a full disk: the parent reports that there was no answer
         write_private(here.database.parent / CHANGED_FILE, json.dumps({"number": number, "error": error}).encode())
 
 
 async def _change(changes: dict[str, object], running: _Running, here: Announcement) -> str | None:
-    """Go on with other values, all of them or none; return why that cannot be."""
+    """Apply new values, all of them or none; returns the error."""
     try:
         written = changed(running.written, changes)
         await here.change(SandboxConfig.model_validate(written), json.dumps(changes))
-    except ValidationError as error:  # told without the whole that it is about, which may hold passwords
-        return "; ".join(shape_mistakes(error, SandboxConfig, _told))
+    except ValidationError as error:  # without the whole configuration, which may contain passwords
+        return "; ".join(shape_mistakes(error, SandboxConfig, _located))
     except EstsimError as error:
         return str(error)
     running.written = written
     return None
 
 
-def _told(path: Location, message: str) -> str:
+def _located(path: Location, message: str) -> str:
     return f"{dotted(path)}: {message}" if path else message
 
 
@@ -226,7 +226,7 @@ async def _show_held_back(running: _Running) -> None:
 
 
 def _welcome(config: SandboxConfig, here: Announcement) -> list[str]:
-    """Return where the sandbox is, and commands to try it with."""
+    """Return where the sandbox is, and commands to try."""
     pending = [f"  {here.pending} requests pending from an earlier run"] if here.pending else []
     one_line = " -A" if config.base64 == "oneline" else ""
     show = f"openssl base64 -d{one_line} | openssl pkcs7 -inform DER -print_certs"
@@ -254,7 +254,7 @@ def _welcome(config: SandboxConfig, here: Announcement) -> list[str]:
 
 
 def _other_places(here: Announcement) -> list[str]:
-    """Return where the trust centers with labels are."""
+    """Return the URLs of labelled trust centers."""
     return [
         f"  {label}: {place.url}  (trust {place.trust.name}, bootstrap {place.bootstrap.name})"
         for label, place in here.places.items()
@@ -263,7 +263,7 @@ def _other_places(here: Announcement) -> list[str]:
 
 
 def _approval(config: SandboxConfig, here: Announcement) -> list[str]:
-    """Return how to approve requests, where they have to be."""
+    """Return how to approve requests, if approval is needed."""
     if not any(center.issue.mode is IssueMode.MANUAL for center in config.centers.values()):
         return []
     return [f"Requests need approval, list them with: estsim pending list {here.database.parent}"]

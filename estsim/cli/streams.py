@@ -1,8 +1,8 @@
-"""The standard streams of the command line: what is printed never ends a run, and never fails for want of a character.
+"""The standard streams of the command line: printing never ends a run, and never fails for an encoding.
 
-Whatever becomes of a stream (its reader has gone, its disk is full, the terminal has hung up, it was closed before we
-began), printing goes on, to nowhere; the first trouble is kept for whoever wants to tell it. A character that the
-locale's encoding lacks is printed as another that has its width, or as its number.
+When a stream fails (its reader is gone, the disk is full, the terminal has hung up, it was closed at the start), output
+is discarded from then on, and the first error is kept for a later report. A character that the locale's encoding lacks
+is printed as another of the same width, or as its number.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from typing import Final
 
 _READABLE: Final = "estsim.readable"
-# Of the characters that estsim itself prints: one for one where columns depend on it.
+# For the characters that estsim itself prints; one for one where columns depend on it.
 _STANDS_FOR: Final = {
     **dict(zip("–—…·→µ◐●○▲▼▶■░╸━─┴‖▁▂▃▄▅▆▇█", "--..>uoO.^v>##---+|_.:-=+*#", strict=True)),  # noqa: RUF001 - these and no others
     "≥": ">=",
@@ -25,42 +25,42 @@ _STANDS_FOR: Final = {
 
 
 class LastingStream(TextIOWrapper):
-    """A text stream on a descriptor that outlives whatever is behind it; ``trouble`` is why it fell silent.
+    """A text stream that discards output once its descriptor fails; ``trouble`` is the error.
 
-    While ``is_strict``, trouble is raised as well: there, what is printed is what was asked for.
+    While ``is_strict``, the error is raised as well, for the output of a command.
     """
 
     trouble: OSError | None = None
     is_strict: bool = False
 
     def write(self, text: str, /) -> int:
-        """Write, or do as if."""
+        """Write, or discard."""
         try:
             return super().write(text)
         except OSError as error:
-            self._fall_silent(error)
+            self._discard(error)
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or do as if."""
+        """Flush, or discard."""
         try:
             super().flush()
         except OSError as error:
-            self._fall_silent(error)
+            self._discard(error)
 
-    def _fall_silent(self, error: OSError) -> None:
-        """Let what is still buffered go nowhere, and all that follows."""
+    def _discard(self, error: OSError) -> None:
+        """Discard what is buffered and all further output."""
         if self.trouble is None:
             self.trouble = error
-        _be_nowhere(self.fileno())
+        _redirect_to_null(self.fileno())
         if self.is_strict:
             raise error
 
 
 def make_streams_last() -> None:
-    """Put lasting streams in the place of stdout and stderr; descriptors that were closed lead nowhere from now on.
+    """Replace stdout and stderr by lasting streams; closed descriptors are opened on /dev/null.
 
-    Else the next file that is opened would be standard output, and what is printed would be written into it.
+    Otherwise the next file that is opened would become standard output.
     """
     closed = [descriptor for descriptor in (0, 1, 2) if not _is_open(descriptor)]
     for _ in closed:  # each takes the lowest descriptor that is free
@@ -72,7 +72,7 @@ def make_streams_last() -> None:
 
 @contextmanager
 def strict_stdout() -> Iterator[None]:
-    """Raise OSError inside for what cannot be printed, also where stdout was closed before we began."""
+    """Raise OSError in the block for output that cannot be written, also if stdout was closed at the start."""
     stream = sys.stdout
     if not isinstance(stream, LastingStream):  # a test's own
         yield
@@ -88,7 +88,7 @@ def strict_stdout() -> Iterator[None]:
 
 
 def stdout_trouble() -> OSError | None:
-    """Return why nothing more is printed, if so."""
+    """Return why output is discarded, or None."""
     return sys.stdout.trouble if isinstance(sys.stdout, LastingStream) else None
 
 
@@ -96,7 +96,9 @@ def _lasting(stream: object, descriptor: int, closed: list[int]) -> "LastingStre
     known = stream if isinstance(stream, TextIOWrapper) else None
     if known is not None:
         known.flush()
-        os.set_blocking(descriptor, True)  # whoever shares it may have had other plans; half a line helps nobody
+        os.set_blocking(
+            descriptor, True
+        )  # another process that shares it may have made it non-blocking, which would cut lines
     lasting = LastingStream(
         os.fdopen(descriptor, "wb", closefd=False),
         encoding=known.encoding if known else "utf-8",
@@ -117,14 +119,14 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _be_nowhere(descriptor: int) -> None:
+def _redirect_to_null(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for characters that an encoding lacks."""
+    """Return replacements for characters that an encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]

@@ -1,27 +1,11 @@
-"""``estsim validate``: its options. What it does is in :mod:`estsim.cli.validating`, which help has no need of."""
+"""``estsim validate``: its options. :mod:`estsim.cli.validating` does the work, and is not loaded for help."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from estsim.cli.options import AllowCode, Devices, Duration, Seed, Settings, Trust, Url
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidateRequest:
-    """What was asked for on the command line, as it was written."""
-
-    paths: tuple[Path, ...]
-    url: str | None = None
-    trust: Path | None = None
-    devices: int | None = None
-    duration: str | None = None
-    seed: int | None = None
-    settings: tuple[str, ...] = ()
-    server: bool = False
-    allow_code: bool = False
+from estsim.cli.options import AllowCode, Devices, Duration, ScenarioOptions, Seed, Settings, Trust, Url
 
 
 def validate(
@@ -57,16 +41,5 @@ def validate(
     """
     from estsim.cli.validating import validate_as_asked  # noqa: PLC0415 - what --help has no need of
 
-    validate_as_asked(
-        ValidateRequest(
-            paths=tuple(paths),
-            url=url,
-            trust=trust,
-            devices=devices,
-            duration=duration,
-            seed=seed,
-            settings=tuple(settings or ()),
-            server=server,
-            allow_code=allow_code,
-        )
-    )
+    options = ScenarioOptions(url=url, trust=trust, devices=devices, duration=duration, seed=seed, settings=settings)
+    validate_as_asked(paths, options, server=server, allow_code=allow_code)

@@ -1,4 +1,4 @@
-"""``estsim validate``: read scenarios and say every mistake, or in a line what each would run."""
+"""``estsim validate``: check scenarios, and print every mistake or a summary line of each."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import typer
 
-from estsim.cli.complaints import remarks, say, tell, warn
-from estsim.cli.options import settings_of
-from estsim.cli.validate import ValidateRequest
-from estsim.errors import EstsimError, UsageError
+from estsim.cli.complaints import remarks, say, tell, usage_errors, warn
+from estsim.cli.options import ScenarioOptions
+from estsim.errors import EstsimError
 from estsim.figures.exits import Exit
 from estsim.load.arrivals import boot_window_s
 from estsim.scenario.behaviours import CodeAccess, code_access
@@ -22,26 +21,15 @@ from estsim.scenario.source import Overrides
 from estsim.units import counted, format_duration
 
 
-def validate_as_asked(request: ValidateRequest) -> None:
-    """Say every mistake, or in a line what each file is; raises typer.Exit where there is a mistake."""
-    try:
-        overrides = Overrides(
-            devices=request.devices,
-            duration=request.duration,
-            seed=request.seed,
-            url=request.url,
-            trust=request.trust,
-            set=settings_of(request.settings),
-        )
-    except UsageError as error:
-        tell(str(error))
-        raise typer.Exit(Exit.USAGE) from error
-    if request.server and (overrides != Overrides() or request.allow_code):
+def validate_as_asked(paths: Iterable[Path], options: ScenarioOptions, *, server: bool, allow_code: bool) -> None:
+    """Print every mistake, or a summary line for each valid file; raises typer.Exit where there is a mistake."""
+    with usage_errors():
+        overrides = options.overrides()
+    if server and (overrides != Overrides() or allow_code):
         tell("--server: cannot be combined with options that override a scenario")
         raise typer.Exit(Exit.USAGE)
-    code = code_access("--allow-code", allowed=request.allow_code)
-    check = _server_line if request.server else partial(_scenario_line, overrides=overrides, code=code)
-    _tell_each(request.paths, check)
+    code = code_access("--allow-code", allowed=allow_code)
+    _tell_each(paths, _server_line if server else partial(_scenario_line, overrides=overrides, code=code))
 
 
 def _scenario_line(path: Path, overrides: Overrides, code: CodeAccess) -> str:
@@ -71,7 +59,7 @@ def _tell_each(paths: Iterable[Path], check: Callable[[Path], str]) -> None:
 
 
 def summary_line(scenario: Scenario) -> str:
-    """Return in a line what a scenario runs: devices, cohorts, boot window, duration and server."""
+    """Return a line about a scenario: devices, cohorts, boot window, duration and server."""
     windows = (
         boot_window_s(cohort.arrivals, cohort.devices, seed=scenario.seed, cohort=cohort.index)
         for cohort in scenario.cohorts

@@ -1,4 +1,4 @@
-"""``estsim worker``: its options. What it does is in :mod:`estsim.cli.working`, which help has no need of."""
+"""``estsim worker``: its options. :mod:`estsim.cli.working` does the work, and is not loaded for help."""
 
 from pathlib import Path
 from typing import Annotated, Final

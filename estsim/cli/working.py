@@ -1,4 +1,4 @@
-"""``estsim worker``: play a part of the fleet for a Locust master, on this machine."""
+"""``estsim worker``: simulates a share of the fleet for a Locust master."""
 
 import os
 from dataclasses import dataclass, field
@@ -59,51 +59,43 @@ def work_as_asked(
     link_secret: Path | None,
     insecure_link: bool,
 ) -> None:
-    """Work for a master until it ends it."""
+    """Work for a master until the end."""
     try:
         require_openssl()
         raise_descriptor_limit()
         address, patience_s = _address(master), _patience_s(patience)
-        secret = secret_for(
-            address.host,
-            file=link_secret,
-            insecure=insecure_link,
-            environment=os.environ,
-            where=f"the master is at {address.host}, which is not this machine",
-        )
-        if secret.warning:
-            _tell(secret.warning)
+        secret = _secret(address, link_secret, insecure=insecure_link)
         own = load_scenario(found(scenario))
         with telling_bugs(secrets_of(own)):
-            cast = _Casting(OwnDestination(own, _url(url), trust_file(trust) if trust else None), secret)
-            end, errors_met = trio.run(_work, cast, address, patience_s)
+            make = _FleetMaker(OwnDestination(own, _url(url), trust_file(trust) if trust else None), secret)
+            end, bugs = trio.run(_work, make, address, patience_s)
     except* EstsimError as errors:
         complain(errors, Exit.USAGE)
     if end.why:
         _tell(end.why)
-    raise typer.Exit(_code(end, errors_met))
+    raise typer.Exit(_code(end, bugs))
 
 
-def _code(end: End, errors_met: InternalErrors) -> Exit:
-    """Return the exit code, and tell of bugs of ours: the master has their tracebacks."""
+def _code(end: End, errors: InternalErrors) -> Exit:
+    """Return the exit code, and report internal errors, whose tracebacks the master has."""
     code = _CODES[end.how]
-    if not errors_met:
+    if not errors:
         return code
-    first = next(iter(errors_met.kinds.values()), None)
-    _tell(f"{told(errors_met.count, errors_met.devices, str(first))}; see errors.log in the master's results folder")
+    first = next(iter(errors.kinds.values()), None)
+    _tell(f"{told(errors.count, errors.devices, str(first))}; see errors.log in the master's results folder")
     return code if end.how in (Ending.INTERRUPTED, Ending.UNREACHABLE) else Exit.ERROR
 
 
-async def _work(cast: "_Casting", address: MasterAddress, patience_s: float) -> tuple[End, InternalErrors]:
-    """Work for a master until the end, Ctrl-C included; returns the bugs of ours that were met as well."""
+async def _work(make: "_FleetMaker", address: MasterAddress, patience_s: float) -> tuple[End, InternalErrors]:
+    """Work for a master until the end or Ctrl-C; returns the internal errors as well."""
     session = Session(master=str(address), patience_s=patience_s, now_s=trio.current_time())
-    peer = Peer(cast.secret, node_name(), version=__version__, public_key=cast.public_key)
-    working = Worker(session, peer, address, cast, _tell)
+    peer = Peer(make.secret, node_name(), version=__version__, public_key=make.public_key)
+    working = Worker(session, peer, address, make, _tell)
     async with trio.open_nursery() as nursery:
         await nursery.start(_take_interrupts, working)
         end = await working.run()
         nursery.cancel_scope.cancel()
-    for of_test in cast.met:
+    for of_test in make.internal_errors:
         working.errors.merge(of_test)
     return end, working.errors
 
@@ -119,21 +111,21 @@ async def _take_interrupts(working: Worker, *, task_status: trio.TaskStatus[None
 
 
 @dataclass(frozen=True, slots=True)
-class _Casting:
-    """Makes the devices of an assignment, with what is this machine's own: files, passwords, a manufacturer's key."""
+class _FleetMaker:
+    """Makes the devices of an assignment, with this machine's own files, passwords and manufacturer's key."""
 
     destination: OwnDestination
     secret: Secret
     key: PrivateKey = field(default_factory=partial(make_key, KeyKind.EC_P256))
-    met: list[InternalErrors] = field(default_factory=list)  # the bugs of ours of each test
+    internal_errors: list[InternalErrors] = field(default_factory=list)  # the internal errors of each test
 
     @property
     def public_key(self) -> bytes:
-        """What the master certifies."""
+        """The public key that the master certifies."""
         return spki_of(self.key)
 
     async def __call__(self, assignment: Assignment, offset_s: float, heard: ExchangeListener) -> WorkerFleet:
-        """Make them; raises EstsimError where they cannot be had here."""
+        """Make the devices; raises EstsimError where that is impossible on this machine."""
         own = self.destination.scenario
         worker_fleet = await WorkerFleet.cast(
             self.destination.of(assignment, is_proved=self.secret.is_shared),
@@ -144,18 +136,18 @@ class _Casting:
             tell=_Progress(),
             heard=heard,
         )
-        self.met.append(worker_fleet.errors)
+        self.internal_errors.append(worker_fleet.errors)
         return worker_fleet
 
 
 @dataclass(slots=True)
 class _Progress:
-    """Tells now and then how many devices are made; most fleets are ready before it says a word."""
+    """Reports now and then how many devices are made, for fleets that take long."""
 
     next_s: float = field(default_factory=lambda: trio.current_time() + _PROGRESS_S)
 
     def __call__(self, made: int) -> None:
-        """Take note that there are so many."""
+        """Note that ``made`` devices are made."""
         if trio.current_time() >= self.next_s:
             self.next_s = trio.current_time() + _PROGRESS_S
             _tell(f"{made} devices prepared")
@@ -173,7 +165,7 @@ def _address(text: str) -> MasterAddress:
 
 
 def _secret(master: MasterAddress, file: Path | None, *, insecure: bool) -> Secret:
-    """Return the link's secret, and tell people what they have to know of it. Raises UsageError."""
+    """Return the link's secret, and print a warning about it; raises UsageError."""
     where = f"the master is at {master.host}, which is not this machine"
     secret = secret_for(master.host, file=file, insecure=insecure, environment=os.environ, where=where)
     if secret.warning:

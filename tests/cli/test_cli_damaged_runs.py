@@ -23,7 +23,7 @@ from cli_runs import at_once, estsim, results_in, write_scenario
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from estsim.cli.device_timeline import _told as story_of
+from estsim.cli.device_timeline import _lines as story_of
 from estsim.errors import EstsimError, StoreError
 from estsim.est.outcome import NonConformance
 from estsim.record.columns import TABLES

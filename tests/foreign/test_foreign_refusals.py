@@ -47,7 +47,7 @@ REFUSALS: Final = (
         "other schemes",
         lambda _: challenge("Negotiate", 'NTLM realm="x"'),
         "unauthorized",
-        "401 the server requires negotiate, ntlm; estsim supports only Basic",
+        "401 the server requires negotiate, ntlm; estsim supports only Digest and Basic",
     ),
     Refusal(
         "a password",
