@@ -22,15 +22,15 @@ _SHORTAGES = {
 }
 BEHAVIOUR = "behaviour "  # how the kind of an error begins that is a user's class's, and no bug of estsim
 SHORTAGES = frozenset(_SHORTAGES.values())
-_MOST_TOLD = 500  # mistakes of one file; whoever has more will come again anyway
+_MOST_TOLD = 500  # mistakes of one file; with more, it has to be run again anyway
 
 
 class EstsimError(Exception):
-    """The root of everything that estsim raises on purpose; its text is fit for the user to read."""
+    """The root of everything that estsim raises deliberately; its text is for the user."""
 
 
 class UnitError(EstsimError, ValueError):
-    """A duration, rate, share, size or distribution that cannot be read; the text names what was expected and came."""
+    """A duration, rate, share, size or distribution that cannot be read; the text says what was expected and got."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +49,7 @@ class Mistake:
 
 
 class Doubt(Mistake):
-    """A line of a configuration that can be run and is probably not meant: ``fleet.yaml:12:9: warning: …``."""
+    """A line of a configuration that is valid but probably not meant: ``fleet.yaml:12:9: warning: …``."""
 
     __slots__ = ()
 
@@ -58,7 +58,7 @@ class Doubt(Mistake):
 
 
 class ScenarioError(EstsimError):
-    """A scenario or server configuration that cannot be used; holds every mistake found, in file order."""
+    """A scenario or server configuration that cannot be used, with every mistake in file order."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         self.mistakes = sorted(mistakes)
@@ -68,11 +68,11 @@ class ScenarioError(EstsimError):
 
 
 class UsageError(EstsimError):
-    """Options that do not fit together, or a file that cannot be read or written (exit code 2)."""
+    """Invalid options, or a file that cannot be read or written (exit code 2)."""
 
 
 class UnreadableFile(UsageError):  # noqa: N818 - what the file is
-    """A file that a user named and that cannot be read; ``reason`` says why, for callers who place it themselves."""
+    """A file named by a user that cannot be read; ``reason`` is for callers who word the message themselves."""
 
     def __init__(self, path: Path, reason: str, *, errno: int | None = None) -> None:
         self.path = path
@@ -90,11 +90,11 @@ class StoreError(EstsimError):
 
 
 class InternalFailure(EstsimError):  # noqa: N818 - says what it is
-    """A bug of ours that ends something, such as another process of the run; its traceback is kept where it was met."""
+    """An internal error that ends something, such as another process of the run, which keeps its traceback."""
 
 
 class IllegalTransition(EstsimError):  # noqa: N818 - the name of the idea, as in h11
-    """An event that the device's state has no answer to, or a handler that chose a state outside its set: our bug."""
+    """An event that is not allowed in the device's state, or a handler that chose a disallowed state: our bug."""
 
 
 class BehaviourFailed(EstsimError):  # noqa: N818 - reads as the event it is
@@ -121,20 +121,20 @@ class Phase(StrEnum):
 
 
 class Trouble(StrEnum):
-    """What kind of trouble a transport failure is; retry policies and verdicts ask for it."""
+    """The kind of a transport failure, used by retry policies and verdicts."""
 
-    REFUSED = "refused"  # nobody listens, no route, name unknown
+    REFUSED = "refused"  # no listener, no route, unknown name
     RESET = "reset"  # the peer cut the connection
     TIMEOUT = "timeout"  # a deadline of ours passed
     TLS = "tls"  # an alert, or a check of ours that failed
     PROTOCOL = "protocol"  # bytes that are not HTTP/1.1
     GENERATOR = "generator"  # our own machine ran out of ports, descriptors or memory
-    NETWORK_STALL = "network_stall"  # the scenario's network let nothing pass any more, until a deadline of ours
-    NETWORK_RESET = "network_reset"  # the scenario's network tore the connection down
+    NETWORK_STALL = "network_stall"  # the simulated network stalled, until a deadline of ours
+    NETWORK_RESET = "network_reset"  # the simulated network reset the connection
 
 
 class TransportFailed(EstsimError):  # noqa: N818 - reads as the event it is
-    """An exchange that got no whole answer, by phase.
+    """An exchange without a complete answer, by phase.
 
     ``alert`` is the TLS alert's name with underscores (``unknown_ca``) where one was sent or received, and
     ``verify_code`` OpenSSL's verification code where a check of ours failed; ``advice`` says what would help a client.
@@ -159,28 +159,25 @@ class TransportFailed(EstsimError):  # noqa: N818 - reads as the event it is
         super().__init__(f"{phase.value}: {reason}")
 
     def again(self) -> "TransportFailed":
-        """Return the same failure as another exception, to raise one that is kept.
+        """Return a copy of the failure, to raise a stored one again.
 
-        An exception that was raised holds the frames that it passed, and they hold whoever keeps it: a circle, and
-        with it a whole connection, until the collector comes by.
+        A raised exception refers to the frames that it passed, and these to its owner: a reference cycle that would
+        keep a whole connection in memory until the garbage collector runs.
         """
         return TransportFailed(self.phase, self.trouble, self.reason, alert=self.alert, verify_code=self.verify_code)
 
 
-# -- what nobody meant to raise
-
-
 def is_bug(error: BaseException) -> bool:
-    """Say whether an exception is one that estsim did not raise on purpose, and that is no order to end either."""
+    """Whether an exception is a bug: neither raised deliberately by estsim, nor a request to end."""
     if isinstance(error, EstsimError):
         return isinstance(error, IllegalTransition | InternalFailure | BehaviourFailed)
     return isinstance(error, Exception)
 
 
 def split_bug(error: BaseException, *, on_purpose: bool = False) -> tuple[Exception | None, BaseException | None]:
-    """Part an exception into the bugs in it, and the rest: a cancellation, an interrupt, an exit.
+    """Split an exception into its bugs, and the rest: a cancellation, an interrupt, an exit.
 
-    With ``on_purpose`` the errors that estsim raises on purpose are of the rest.
+    With ``on_purpose`` the errors that estsim raises deliberately belong to the rest.
     """
     wanted = [each for each in leaves(error) if isinstance(each, Exception) and (is_bug(each) or not on_purpose)]
     if not wanted:
@@ -193,7 +190,7 @@ def split_bug(error: BaseException, *, on_purpose: bool = False) -> tuple[Except
 
 @contextmanager
 def noting(note: Callable[[Exception], object], *, on_purpose: bool = False) -> Iterator[None]:
-    """Hand the bugs that end the block to ``note``, and go on after it; the rest of :func:`split_bug` passes."""
+    """Pass bugs of the block to ``note``, and continue after it; the rest of :func:`split_bug` is raised."""
     try:
         yield
     except BaseException as error:
@@ -207,9 +204,9 @@ def noting(note: Callable[[Exception], object], *, on_purpose: bool = False) -> 
 
 
 def shortage(error: BaseException) -> str | None:
-    """Return what the machine has run out of, where an exception says no more than that; None where it says other.
+    """Return the resource that the machine ran out of, if an exception says only that, else None.
 
-    That is no bug of ours, and nothing of the server's either.
+    It is neither a bug of ours nor a failure of the server.
     """
     short = [_short_of(leaf) for leaf in leaves(error)]
     return next(iter(short), None) if all(short) else None

@@ -1,7 +1,7 @@
 """Field types for configuration models: :mod:`estsim.units` as pydantic types, with the bounds of their places.
 
 Used by the scenario's models and the sandbox's. A message ends with what came: ``must be greater than 0 (got -3/s)``.
-A model names the keys that it will know later in ``not_yet``, so that the loader can refuse them by name.
+A model lists keys of later versions in ``not_yet``, so that the loader can refuse them by name.
 """
 
 from collections.abc import Callable
@@ -29,13 +29,13 @@ Parse = Callable[[object], float]
 
 MOST: Final = 1_000_000_000  # of any count
 SECRET_KEYS: Final = frozenset({"password", "users", "http_auth"})  # their values may be or contain passwords
-_LONGEST_S: Final = 100 * 365 * 86_400  # a century: what is longer does not fit a date, nor the store in nanoseconds
+_LONGEST_S: Final = 100 * 365 * 86_400  # a century; longer durations fit neither a date nor the store's nanoseconds
 _FASTEST_BPS: Final = 1e12
 _TLS_VERSIONS: Final = ("1.2", "1.3")
 
 
 class Section(BaseModel):
-    """A mapping of a configuration file: frozen, closed, and honest about what it does not support yet."""
+    """A mapping of a configuration file: frozen, without unknown keys, and with the keys that it will have later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -47,7 +47,7 @@ class Section(BaseModel):
 def reader(
     parse: Parse, *, above: float | None = None, at_least: float | None = None, at_most: float | None = None
 ) -> Callable[[object], float]:
-    """Return a validator that reads a value with ``parse`` and holds it against bounds in the same unit."""
+    """Return a validator that reads a value with ``parse`` and checks bounds in the same unit."""
     written = _WRITERS.get(parse, _plain)
 
     def read(value: object) -> float:
@@ -66,7 +66,7 @@ def reader(
 def spread_reader(
     parse: Parse, *, at_least: float | None = None, at_most: float | None = None
 ) -> Callable[[object], Distribution]:
-    """Return a validator that reads a value, a range or a distribution and holds its ends against bounds."""
+    """Return a validator that reads a value, a range or a distribution and checks bounds of its ends."""
     written = _WRITERS.get(parse, _plain)
 
     def read(value: object) -> Distribution:
@@ -105,7 +105,7 @@ def parse_tls_versions(value: object) -> tuple[str, str]:
 
 
 def _reaching(end: float, spread: Distribution, value: object, written: Callable[[float], str]) -> str:
-    """Say what came, and for a distribution whose ends are not written, how far it reaches."""
+    """Return the value for a message; for a distribution without written ends, how far it reaches."""
     return f" (got {shown(value)})" if isinstance(value, str) else f" (this {_kind(spread)} reaches {written(end)})"
 
 
@@ -143,7 +143,7 @@ PositiveDuration = Annotated[float, BeforeValidator(reader(parse_duration, above
 DurationRange = Annotated[
     Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0, at_most=_LONGEST_S)), _spread("2s..4s")
 ]
-# Seconds that are short by nature: a bare 40 is taken for milliseconds in the advice.
+# Short times in seconds; the advice takes a bare 40 for milliseconds.
 PositiveLatency = Annotated[float, BeforeValidator(reader(parse_latency, above=0, at_most=_LONGEST_S)), _text("20ms")]
 LatencyRange = Annotated[
     Distribution, BeforeValidator(spread_reader(parse_latency, at_least=0, at_most=_LONGEST_S)), _spread("40ms..120ms")
@@ -153,7 +153,7 @@ SignedDurationRange = Annotated[
     BeforeValidator(spread_reader(parse_duration, at_least=-_LONGEST_S, at_most=_LONGEST_S)),
     _spread("-30s..30s"),
 ]
-# Seconds that a date can be reckoned from.
+# Seconds that can be added to a date.
 TenYearRange = Annotated[
     Distribution, BeforeValidator(spread_reader(parse_duration, at_least=0, at_most=10 * 365 * 86_400)), _spread("2s")
 ]
@@ -170,7 +170,7 @@ ShareRange = Annotated[
     Distribution, BeforeValidator(spread_reader(parse_share, at_least=-1, at_most=1)), _spread("0%..10%")
 ]
 
-# No unit. Strict: YAML knows numbers, booleans and text apart, so do we.
+# No unit. Strict: YAML distinguishes numbers, booleans and text.
 PositiveNumber = Annotated[float, BeforeValidator(reader(parse_number, above=0)), WithJsonSchema({"type": "number"})]
 Count = Annotated[int, Field(strict=True, ge=0, le=MOST)]
 PositiveCount = Annotated[int, Field(strict=True, gt=0, le=MOST)]

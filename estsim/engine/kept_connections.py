@@ -13,7 +13,7 @@ from estsim.engine.timer_queue import TimerQueue
 from estsim.fleet.clock import RunClock
 from estsim.fleet.devices import Device
 from estsim.fleet.kept_connection import KeptConnection
-from estsim.fleet.paths import has_mishaps
+from estsim.fleet.paths import has_link_failures
 from estsim.fleet.server_access import ServerAccess
 from estsim.net.io_trio import TRIO
 from estsim.scenario.plan import Cohort
@@ -83,5 +83,5 @@ class KeptConnections:
 
 def _leaves_something(plan: Cohort) -> bool:
     """Say whether anything is to be known of a device's connections after an exchange."""
-    is_unlucky = plan.network is not None and has_mishaps(plan.network)
+    is_unlucky = plan.network is not None and has_link_failures(plan.network)
     return plan.tls.keep_alive_s > 0 or plan.tls.resume or is_unlucky

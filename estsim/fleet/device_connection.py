@@ -222,4 +222,4 @@ class DeviceConnection:
         stamps.sent_ns = wire_stamps.sent_ns
         stamps.first_byte_ns = wire_stamps.first_byte_ns
         stamps.ended_ns = wire_stamps.ended_ns or self._access.clock.now_ns()
-        stamps.loop_delay_ns = 0 if self._connection is None else self._connection.take_lain_ns()
+        stamps.loop_delay_ns = 0 if self._connection is None else self._connection.take_unread_ns()

@@ -6,7 +6,7 @@ Pure: the same seed gives the same paths in any process, however often a device 
 from typing import Final
 
 from estsim.load.streams import Purpose, uniform
-from estsim.net.shaping import STRUCK, Blow, Mishap, Path
+from estsim.net.shaping import FAILURE_PHASES, LinkFailure, LinkFailureKind, Path
 from estsim.scenario.plan import Network
 
 _DRAWS: Final = 3  # for each connection: whether, in which flight, how far into it
@@ -17,20 +17,20 @@ def path_of(network: Network, *, seed: int, device: int, connection: int) -> Pat
     rtt_s = 0.0
     if network.rtt_s is not None:
         rtt_s = max(0.0, network.rtt_s.at(uniform(seed, device, Purpose.DISTANCE, 0)))
-    mishap = _mishap(network, seed, device, connection) if has_mishaps(network) else None
-    return Path(rtt_s, network.rate_bps, mishap)
+    failure = _failure(network, seed, device, connection) if has_link_failures(network) else None
+    return Path(rtt_s, network.rate_bps, failure)
 
 
-def has_mishaps(network: Network) -> bool:
+def has_link_failures(network: Network) -> bool:
     """Say whether connections may end in the network."""
     return bool(network.stall or network.reset)
 
 
-def _mishap(network: Network, seed: int, device: int, connection: int) -> Mishap | None:
+def _failure(network: Network, seed: int, device: int, connection: int) -> LinkFailure | None:
     whether, flight, share = (
         uniform(seed, device, Purpose.MISHAP, connection * _DRAWS + draw) for draw in range(_DRAWS)
     )
     if whether >= network.stall + network.reset:
         return None
-    blow = Blow.STALL if whether < network.stall else Blow.RESET
-    return Mishap(blow, STRUCK[int(flight * len(STRUCK))], share)
+    kind = LinkFailureKind.STALL if whether < network.stall else LinkFailureKind.RESET
+    return LinkFailure(kind, FAILURE_PHASES[int(flight * len(FAILURE_PHASES))], share)

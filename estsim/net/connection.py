@@ -45,14 +45,24 @@ class WireStamps:
 class TlsConnection:
     """An open connection, which waits as its ``io`` does.
 
-    ``http`` holds the HTTP/1.1 state between requests. By the caller's clock, ``spoke_ns`` is when the last bytes sent
-    were given to the kernel and ``heard_ns`` when the last bytes received reached this machine. A busy loop may read
-    them much later; ``lain_ns`` is the sum of that delay over all reads. Over a ``link`` both are the shaped network's:
-    when the last byte sent had left, when the first byte received was heard. The socket is non-blocking.
+    ``http`` holds the HTTP/1.1 state between requests. By the caller's clock, ``last_sent_ns`` is when the last bytes
+    sent were given to the kernel and ``heard_ns`` when the last bytes received reached this machine. A busy loop may
+    read them much later; ``unread_ns`` is the sum of that delay over all reads. Over a ``link`` both are the shaped
+    network's: when the last byte sent had left, when the first byte received was heard. The socket is non-blocking.
     """
 
     __slots__ = (
-        "_clock", "_lost", "_socket", "closed", "heard_ns", "http", "io", "lain_ns", "link", "spoke_ns", "tls",
+        "_clock",
+        "_lost",
+        "_socket",
+        "closed",
+        "heard_ns",
+        "http",
+        "io",
+        "last_sent_ns",
+        "link",
+        "tls",
+        "unread_ns",
     )  # fmt: skip
 
     def __init__(self, io: Io, sock: socket.socket, tls: TlsSession, clock: Clock, link: Link | None = None) -> None:
@@ -64,19 +74,19 @@ class TlsConnection:
         self.link = link
         self.http: h11.Connection | None = None
         self.closed = False
-        self.spoke_ns = 0
+        self.last_sent_ns = 0
         self.heard_ns = 0
-        self.lain_ns = 0
+        self.unread_ns = 0
         stamp_arrivals(sock)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"TLS {self.tls.version or 'in handshake'}"
         return f"<{type(self).__name__} {self.tls.host or 'server'} {state}>"
 
-    def take_lain_ns(self) -> int:
+    def take_unread_ns(self) -> int:
         """Return how long bytes lay unread since the last call."""
-        lain_ns, self.lain_ns = self.lain_ns, 0
-        return lain_ns
+        unread_ns, self.unread_ns = self.unread_ns, 0
+        return unread_ns
 
     @property
     def truncated(self) -> bool:
@@ -88,13 +98,13 @@ class TlsConnection:
         """Whether the shaped network has stalled."""
         return self.link is not None and self.link.stalled
 
-    async def handshake(self, *, check_host: bool, has_spoken: bool = False) -> None:
+    async def handshake(self, *, check_host: bool, has_received: bool = False) -> None:
         """Complete the handshake; the peer's name is checked before our certificate is sent.
 
-        ``has_spoken`` says that bytes of the peer are ready to be read.
+        ``has_received`` says that bytes of the peer are ready to be read.
         """
         tls = self.tls
-        if has_spoken:
+        if has_received:
             await self._fill(Phase.HANDSHAKE, waits=False)
         unchecked = check_host
         while True:
@@ -192,17 +202,17 @@ class TlsConnection:
         """Send what TLS has queued. A send error is kept, as the peer's alert with the reason is still to be read."""
         data = self.tls.outgoing()
         if self.link is not None and data and self._lost is None:
-            leaving, struck = await self.link.leave(data, phase)
+            leaving, fails = await self.link.leave(data, phase)
             await self._send(leaving, phase)
-            if struck:
-                await self._strike(self.link, phase)
+            if fails:
+                await self._fail_link(self.link, phase)
         elif data:
             await self._send(data, phase)
 
     async def _send(self, data: bytes, phase: Phase) -> None:
         """Give bytes to the kernel."""
         while data and self._lost is None:
-            self.spoke_ns = self._clock()  # before, not after: the peer may have read it when send returns
+            self.last_sent_ns = self._clock()  # before, not after: the peer may have read it when send returns
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
@@ -217,34 +227,34 @@ class TlsConnection:
     async def _fill(self, phase: Phase, *, waits: bool = True) -> None:
         """Wait for bytes of the peer, unless they are known to be there, and feed them to TLS."""
         try:
-            received, lain_ns = await self.io.receive(self._socket) if waits else receive_stamped(self._socket)
+            received, unread_ns = await self.io.receive(self._socket) if waits else receive_stamped(self._socket)
         except BlockingIOError:
             return  # nothing after all: the next step of TLS asks for it again
         except OSError as error:
             raise (self._lost.again() if self._lost else transport_failure(error, phase)) from error
-        self._heard(lain_ns)
+        self._heard(unread_ns)
         if self.link is not None:
             received = await self._arrive(self.link, received, phase)
         self.tls.incoming(received)
 
-    def _heard(self, lain_ns: int) -> None:
-        """Note bytes that were read after lying here for ``lain_ns``, by the wall clock.
+    def _heard(self, unread_ns: int) -> None:
+        """Note bytes that were read after lying here for ``unread_ns``, by the wall clock.
 
         That clock may be set at any time; an answer cannot have been here before its request was sent.
         """
         now_ns = self._clock()
-        self.heard_ns = now_ns - lain_ns
-        self.lain_ns += min(lain_ns, max(0, now_ns - self.spoke_ns))
+        self.heard_ns = now_ns - unread_ns
+        self.unread_ns += min(unread_ns, max(0, now_ns - self.last_sent_ns))
 
     async def _arrive(self, link: Link, received: bytes, phase: Phase) -> bytes:
         """Return received bytes once the shaped network has delivered them."""
-        heard, struck, self.heard_ns = await link.arrive(received, phase, self.heard_ns)
-        if struck:
-            await self._strike(link, phase)
+        heard, fails, self.heard_ns = await link.arrive(received, phase, self.heard_ns)
+        if fails:
+            await self._fail_link(link, phase)
         return heard
 
-    async def _strike(self, link: Link, phase: Phase) -> None:
+    async def _fail_link(self, link: Link, phase: Phase) -> None:
         """Let the shaped network's failure happen: stall for ever, or reset the connection and raise."""
-        self._lost = await link.strike(phase)
+        self._lost = await link.fail(phase)
         self.drop(Close.RST)
         raise self._lost.again()

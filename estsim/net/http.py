@@ -95,7 +95,7 @@ class HttpExchange:
 
     def sent(self) -> None:
         """Note that the kernel has the whole request."""
-        self._stamps.sent_ns = self._connection.spoke_ns
+        self._stamps.sent_ns = self._connection.last_sent_ns
 
     @property
     def is_long(self) -> bool:

@@ -142,7 +142,7 @@ async def shake_hands(
     link: Link | None = None,
     device_wall_s: float | None = None,
     leaves: Close = Close.FIN,
-    has_spoken: bool = False,
+    has_received: bool = False,
 ) -> TlsConnection:
     """Make a TLS connection of a connected socket, or close it; on cancellation as ``leaves`` says."""
     try:
@@ -154,7 +154,7 @@ async def shake_hands(
         raise
     connection = TlsConnection(io, sock, tls, clock, link)
     try:
-        await connection.handshake(check_host=check_host, has_spoken=has_spoken)
+        await connection.handshake(check_host=check_host, has_received=has_received)
     except Exception:
         connection.drop()
         raise

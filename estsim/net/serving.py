@@ -29,12 +29,12 @@ async def serve_handshake(
     """
     sock = _take_over(stream)
     with trio.move_on_after(deadline_s):
-        await _has_spoken(sock)
-        return await shake_hands(TRIO, sock, context, credential, clock, has_spoken=True)
+        await _has_received(sock)
+        return await shake_hands(TRIO, sock, context, credential, clock, has_received=True)
     raise TransportFailed(Phase.HANDSHAKE, Trouble.TIMEOUT, f"the client did not finish within {deadline_s:g} s")
 
 
-async def _has_spoken(sock: socket.socket) -> None:
+async def _has_received(sock: socket.socket) -> None:
     """Wait for a client's first byte or its end; on cancellation close the socket."""
     try:
         await trio.lowlevel.wait_readable(sock)

@@ -8,7 +8,7 @@ The bit rate applies to each direction separately and counts the bytes of TLS re
 arrives while a request is leaving, such as the session tickets of TLS 1.3, is heard only when the answer comes; a real
 path would have delivered some of it before. No packet is lost and nothing is reordered.
 
-:class:`Course` is the calculation and pure; :class:`Link` waits for what it calculates.
+:class:`LinkTiming` is the calculation and pure; :class:`Link` waits for what it calculates.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ _BITS: Final = 8
 
 # A failure happens in one flight: the server's first, our request, or its answer. Every exchange has each of them,
 # whatever the version and whether resumed or not, so exactly the scenario's share of connections fails.
-STRUCK: Final = (Phase.HANDSHAKE, Phase.SEND, Phase.WAIT)
+FAILURE_PHASES: Final = (Phase.HANDSHAKE, Phase.SEND, Phase.WAIT)
 _REASONS: Final = {
     Trouble.NETWORK_STALL: "the simulated network stalled the connection permanently",
     Trouble.NETWORK_RESET: "the simulated network reset the connection",
 }
 
 
-class Blow(Enum):
+class LinkFailureKind(Enum):
     """How a connection fails."""
 
     STALL = "stall"  # nothing passes any more
@@ -40,10 +40,10 @@ class Blow(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mishap:
-    """A failure in one of the phases :data:`STRUCK`, after a ``share`` of the flight's bytes has passed."""
+class LinkFailure:
+    """A failure in one of the phases :data:`FAILURE_PHASES`, after a ``share`` of the flight's bytes has passed."""
 
-    blow: Blow
+    kind: LinkFailureKind
     phase: Phase
     share: float
 
@@ -54,10 +54,10 @@ class Path:
 
     rtt_s: float = 0.0
     rate_bps: float | None = None
-    mishap: Mishap | None = None
+    failure: LinkFailure | None = None
 
 
-class Course:
+class LinkTiming:
     """When the bytes of one connection leave and arrive over its path."""
 
     __slots__ = ("_heard_until_ns", "_ns_per_byte", "_path", "_rtt_ns")
@@ -80,21 +80,21 @@ class Course:
 
     def passing(self, phase: Phase, size: int) -> int | None:
         """Return how many of a flight's bytes pass before its failure, never all; None without a failure."""
-        mishap = self._path.mishap
-        if mishap is None or mishap.phase is not phase or not size:
+        failure = self._path.failure
+        if failure is None or failure.phase is not phase or not size:
             return None
-        return min(int(size * mishap.share), size - 1)
+        return min(int(size * failure.share), size - 1)
 
 
 class Link:
     """Delays one connection's bytes, and fails it where that is due. ``clock`` gives nanoseconds."""
 
-    __slots__ = ("_clock", "_course", "_io", "path", "stalled")
+    __slots__ = ("_clock", "_io", "_timing", "path", "stalled")
 
     def __init__(self, path: Path, clock: Callable[[], int], io: Io) -> None:
         self.path = path
         self.stalled = False  # waits now end at their deadline only
-        self._course = Course(path)
+        self._timing = LinkTiming(path)
         self._clock = clock
         self._io = io
 
@@ -105,23 +105,23 @@ class Link:
 
     async def leave(self, data: bytes, phase: Phase) -> tuple[bytes, bool]:
         """Wait until a flight has left; returns the bytes that leave, and whether the failure follows."""
-        passing = self._course.passing(phase, len(data)) if phase is Phase.SEND else None
+        passing = self._timing.passing(phase, len(data)) if phase is Phase.SEND else None
         leaving = data if passing is None else data[:passing]
-        await self._wait(self._course.leaving_ns(len(leaving)))
+        await self._wait(self._timing.leaving_ns(len(leaving)))
         return leaving, passing is not None
 
     async def arrive(self, received: bytes, phase: Phase, arrived_ns: int) -> tuple[bytes, bool, int]:
         """Wait until bytes are heard; returns them, whether the failure follows, and when the first was heard."""
-        passing = self._course.passing(phase, len(received))
+        passing = self._timing.passing(phase, len(received))
         heard = received if passing is None else received[:passing]
-        first_ns, last_ns = self._course.heard_ns(arrived_ns, len(heard))
+        first_ns, last_ns = self._timing.heard_ns(arrived_ns, len(heard))
         await self._wait(last_ns - self._clock())
         return heard, passing is not None, first_ns
 
-    async def strike(self, phase: Phase) -> TransportFailed:
+    async def fail(self, phase: Phase) -> TransportFailed:
         """Stall until cancelled, or return the failure of a reset, which the caller then sends."""
-        mishap = self.path.mishap
-        if mishap is not None and mishap.blow is Blow.STALL:
+        failure = self.path.failure
+        if failure is not None and failure.kind is LinkFailureKind.STALL:
             self.stalled = True
             await self._io.sleep(inf)
         return TransportFailed(phase, Trouble.NETWORK_RESET, _REASONS[Trouble.NETWORK_RESET])

@@ -11,7 +11,7 @@ from estsim.units import shown
 
 
 class BootstrapKind(StrEnum):
-    """The kind of credential for the first enrolment."""
+    """What a device proves itself with before it owns a certificate."""
 
     MANUFACTURER = "manufacturer"
     SHARED = "shared"

@@ -1,7 +1,9 @@
-"""How much a scenario may hold: bounds that are held before anything is made of it.
+"""Checks of plain data before any model reads it: size limits, and typographic quotes.
 
-Checks compare parts with each other (events with cohorts, thresholds with phases), and texts are taken apart character
-by character. With these bounds, which no scenario written for a purpose comes near, each is done in an instant.
+Later checks compare parts with each other (events with cohorts, thresholds with phases) and parse texts character by
+character. Within these limits, far above any real scenario, all of that is fast.
+
+Typographic quotes come from word processors and web pages; to YAML they are part of a value or a key.
 """
 
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from estsim.scenario.document import Finding, Location
 from estsim.units import shown
 
 MOST_ENTRIES: Final = 1000  # of one mapping or list
-MOST_CHARACTERS: Final = 4096  # of one text; the longest that is ever sent is a name of a certificate, with some 100
+MOST_CHARACTERS: Final = 4096  # of one text; the longest that is sent is a name in a certificate
 _ENTRIES: Final = {"sans": 100}
 _CHARACTERS: Final = {"description": 65_536}
 _QUOTES: Final = frozenset(
@@ -46,16 +48,16 @@ def size_findings(value: object, place: Location = ()) -> Iterator[Finding]:
 
 
 def typographic(value: object, place: Location = ()) -> Iterator[tuple[Location, str]]:
-    """Yield the values and keys within typographic quotes, each at its place, with what to write."""
+    """Yield values and keys in typographic quotes, each at its place, with what to write."""
     if isinstance(value, str):
         if (inner := _within(value)) is not None and place[-1:] and place[-1] not in _FREE:
-            yield place, _told(value, f'"{"…" if SECRET_KEYS.intersection(place) else shown(inner)}"')
+            yield place, _message(value, f'"{"…" if SECRET_KEYS.intersection(place) else shown(inner)}"')
     elif isinstance(value, dict):
         for key, member in value.items():
             at = (*place, key)
             inner = _within(key) if isinstance(key, str) else None
             if inner is not None:
-                yield at, _told(key, shown(inner))
+                yield at, _message(key, shown(inner))
             else:
                 yield from typographic(member, at)
     elif isinstance(value, list):
@@ -68,5 +70,5 @@ def _within(text: str) -> str | None:
     return text[1:-1] if is_quoted else None
 
 
-def _told(text: str, write: str) -> str:
+def _message(text: str, write: str) -> str:
     return f"typographic quotes {text[0]}{text[-1]} are part of the text: write {write}"

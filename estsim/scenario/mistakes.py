@@ -1,6 +1,6 @@
-"""Pydantic's refusals in the scenario language, each with the place in the file.
+"""Pydantic's errors as messages of the scenario language, each with its place in the file.
 
-Generic: works for every model of a configuration file. What was probably meant is said wherever it can be known.
+Generic: works for every model of a configuration file. A message says what was probably meant where that is known.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from estsim.fields import Section
 from estsim.scenario.document import Location, Step
 from estsim.scenario.model_walk import section_at
 from estsim.scenario.scalar_advice import flag_meant, list_meant, whole_number_meant, word_meant
-from estsim.scenario.section_advice import Stray, mapping_meant, meant_at, unknown_key
+from estsim.scenario.section_advice import UnknownKey, mapping_meant, meant_at, unknown_key
 from estsim.units import shown
 
-_MOST_TOLD: Final = 500  # who has more mistakes will run it again anyway
+_MOST_REPORTED: Final = 500  # with more mistakes, it has to be run again anyway
 
-Told = TypeVar("Told")
+Reported = TypeVar("Reported")
 
 _PLAIN: Final = {
     "missing": "is missing",
@@ -52,51 +52,51 @@ _BOUNDS: Final = {
 }
 
 
-_SAY_ALL: Final = frozenset({"missing", "string_too_short", "too_short"})  # whatever came
+_COMPLETE: Final = frozenset({"missing", "string_too_short", "too_short"})  # messages without the value
 _NUMBERS: Final = frozenset({"int_type", "int_parsing", "int_from_float", "int_parsing_size"})
 _FLAGS: Final = frozenset({"bool_type", "bool_parsing"})
 _LISTS: Final = frozenset({"list_type", "tuple_type", "frozen_set_type", "set_type"})
-_SECRETIVE: Final = frozenset({"HttpAuthModel", "UserConfig"})  # what stands in their place may be a password
+_SECRETIVE: Final = frozenset({"HttpAuthModel", "UserConfig"})  # a value given instead of them may be a password
 
 
 def shape_mistakes(
-    error: ValidationError, model: type[BaseModel], tell: Callable[[Location, str], Told], data: object = None
-) -> list[Told]:
-    """Return every mistake of a failed validation; ``tell`` puts a path and a message in their place.
+    error: ValidationError, model: type[BaseModel], tell: Callable[[Location, str], Reported], data: object = None
+) -> list[Reported]:
+    """Return every mistake of a failed validation; ``tell`` places a path and a message.
 
-    With the ``data`` that was validated, what stands beside a key helps to say where it belongs.
+    With the validated ``data``, the other keys of a section help to say where a key belongs.
     """
     found = error.errors(include_url=False)
-    unknown = islice((details for details in found if details["type"] == "extra_forbidden"), _MOST_TOLD)
+    unknown = islice((details for details in found if details["type"] == "extra_forbidden"), _MOST_REPORTED)
     misspelt = {_meant(details, model, data) for details in unknown}
-    # Pydantic calls a list too short whose members are wrong, however deep within them.
+    # Pydantic also reports a list as too short if members are wrong, at any depth.
     holding = {details["loc"][:depth] for details in found for depth in range(len(details["loc"]))}
-    beside = {"missing": misspelt, "too_short": holding}
-    told = (details for details in found if details["loc"] not in beside.get(details["type"], ()))
-    return [tell(_path(details["loc"]), _message(details, model, data)) for details in islice(told, _MOST_TOLD)]
+    consequences = {"missing": misspelt, "too_short": holding}
+    reported = (details for details in found if details["loc"] not in consequences.get(details["type"], ()))
+    return [tell(_path(details["loc"]), _message(details, model, data)) for details in islice(reported, _MOST_REPORTED)]
 
 
 def _path(loc: tuple[Step, ...]) -> Location:
-    return tuple(_told_step(step) for step in loc if step != "[key]")
+    return tuple(_safe_step(step) for step in loc if step != "[key]")
 
 
-def _told_step(step: Step) -> Step:
-    """Return a step as it may be told: a key such as ``password:secret``, which lacks its space, holds the secret."""
+def _safe_step(step: Step) -> Step:
+    """Return a step for a message; a key such as ``password:secret``, without its space, contains the secret."""
     return "password" if isinstance(step, str) and step.startswith("password:") else step
 
 
 def _meant(details: ErrorDetails, model: type[BaseModel], data: object) -> Location:
-    stray = _stray(details["loc"], model, data)
-    return details["loc"] if stray is None else meant_at(stray)
+    unknown = _unknown(details["loc"], model, data)
+    return details["loc"] if unknown is None else meant_at(unknown)
 
 
-def _stray(loc: Location, model: type[BaseModel], data: object) -> Stray | None:
+def _unknown(loc: Location, model: type[BaseModel], data: object) -> UnknownKey | None:
     section = section_at(model, loc[:-1])
-    return Stray(str(loc[-1]), loc[:-1], section, model, _mapping_at(data, loc[:-1])) if section else None
+    return UnknownKey(str(loc[-1]), loc[:-1], section, model, _mapping_at(data, loc[:-1])) if section else None
 
 
 def _mapping_at(data: object, loc: Location) -> dict[str, object]:
-    """Return the mapping at a place of the data, none where something else is there."""
+    """Return the mapping at a place of the data, empty for another value."""
     at: Any = data
     for step in loc:
         is_there = isinstance(at, dict) and step in at
@@ -109,8 +109,8 @@ def _message(details: ErrorDetails, model: type[BaseModel], data: object) -> str
     kind, context, loc, value = details["type"], details.get("ctx", {}), details["loc"], details["input"]
     came = "***" if loc[-1:] == ("password",) else shown(value)
     if kind == "extra_forbidden":
-        stray = _stray(loc, model, data)
-        return "unknown key" if stray is None else unknown_key(stray)
+        unknown = _unknown(loc, model, data)
+        return "unknown key" if unknown is None else unknown_key(unknown)
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
     if kind in ("enum", "literal_error"):
@@ -123,7 +123,7 @@ def _message(details: ErrorDetails, model: type[BaseModel], data: object) -> str
     if kind in ("model_type", "model_attributes_type"):
         return _no_mapping(section_at(model, loc), value, came)
     if kind in _PLAIN:
-        return _PLAIN[kind] if kind in _SAY_ALL else _no_scalar(kind, value, came)
+        return _PLAIN[kind] if kind in _COMPLETE else _no_scalar(kind, value, came)
     return f"{details['msg'][:1].lower()}{details['msg'][1:]} (got {came})"
 
 
@@ -158,7 +158,7 @@ def _scalar_meant(kind: str, value: object) -> str | None:
 
 
 def _choice(expected: str, value: object, came: str) -> str:
-    """Say which words there are, and which of them was probably meant."""
+    """Return the possible words, and the one that was probably meant."""
     words = expected.replace("'", "")
     known = words.replace(" or ", ", ").split(", ")
     meant = word_meant(value, known)

@@ -1,6 +1,6 @@
-"""A scenario file as pydantic sees it (docs/scenario-reference.md): the top level, the target and the generator.
+"""The pydantic model of a scenario file (docs/scenario-reference.md): the top level, the target and the generator.
 
-Checks that need more than one place of the file, or other files, are in :mod:`estsim.scenario.checks`.
+Checks between places of the file, and of other files, are in :mod:`estsim.scenario.checks`.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -116,7 +116,7 @@ class TargetModel(Section):
     @field_validator("deferral_statuses")
     @classmethod
     def _always_202(cls, statuses: tuple[int, ...]) -> tuple[int, ...]:
-        # RFC 7030 §4.2.3 knows no other; 206 can only be added.
+        # RFC 7030 §4.2.3 has no other; 206 can only be added.
         if 202 not in statuses:  # noqa: PLR2004 - the status
             raise UnitError("must include 202, the status of a deferral (RFC 7030 §4.2.3)")
         return statuses
@@ -175,7 +175,7 @@ class ThresholdModel(Section):
 
 
 def _threshold(value: object) -> object:
-    """Read a threshold that is only its expression."""
+    """Read a threshold given as its expression only."""
     if isinstance(value, dict) and len(value) == 1:
         ((key, bound),) = value.items()
         if key not in ThresholdModel.model_fields:

@@ -1,4 +1,4 @@
-"""Where things are in the models of a configuration file: the section at a place, the places of a key."""
+"""Navigation in the models of a configuration file: the section at a place, the places of a key."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,14 +8,14 @@ from pydantic import BaseModel
 
 from estsim.scenario.document import Location, Step
 
-NAME: Final = "NAME"  # stands for whatever name an author gives
-_ENTRY: Final = 0  # stands for whatever entry of a list
+NAME: Final = "NAME"  # stands for any name
+_ENTRY: Final = 0  # stands for any entry of a list
 _MOST_SHOWN: Final = 2
 _CENTERS: Final = "trust_centers"  # repeats the keys of the sandbox
 
 
 def keys_of(section: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys of a section, as a file has them."""
+    """Return the keys of a section as in a file."""
     return tuple(field.alias or name for name, field in section.model_fields.items())
 
 
@@ -28,10 +28,10 @@ def section_at(model: type[BaseModel], loc: Location) -> type[BaseModel] | None:
 
 
 def homes_of(key: str, loc: Location, model: type[BaseModel], beside: frozenset[str]) -> tuple[Location, ...]:
-    """Return the places of the sections that a key belongs to, the likeliest ones first; ``loc`` is where it stands.
+    """Return the places of the sections that a key belongs to, the likeliest first; ``loc`` is its present place.
 
-    Those are likelier that share more of their way with it, that lead through a key which stands ``beside`` it, and
-    that are nearer to the top.
+    A place is likelier if it shares more of its path with that, leads through a key ``beside`` it, and is nearer to the
+    top.
     """
     homes = _homes(model).get(key, ())
     ranked = sorted(homes, key=lambda home: _rank(home, loc, beside))
@@ -54,7 +54,7 @@ def _shared(home: Location, loc: Location) -> int:
 
 
 def _named_as(home: Location, loc: Location) -> Location:
-    """Return a place with the names and numbers that the other one has."""
+    """Return a place with the names and numbers of the other one."""
     shared = _shared(home, loc)
     return (*loc[:shared], *home[shared:])
 
@@ -76,7 +76,7 @@ def _homes(model: type[BaseModel]) -> dict[str, tuple[Location, ...]]:
     return {key: tuple(dict.fromkeys(homes)) for key, homes in found.items()}
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a type expression, which has no common type
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - type expressions have no common type
     """Yield the models that a type expression allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
@@ -88,7 +88,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a t
 
 
 def _inside(annotation: Any, step: Step) -> Iterator[Any]:  # noqa: ANN401 - as above
-    """Yield the type expressions of what stands under a key or number."""
+    """Yield the type expressions of the value under a key or number."""
     for section in _models(annotation):
         for name, field in section.model_fields.items():
             if step in (name, field.alias):

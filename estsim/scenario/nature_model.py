@@ -1,4 +1,4 @@
-"""What devices are by nature, as YAML says it: their keys, network and clock, what is wrong with them, their start."""
+"""The keys of device properties: key generation, network, clock, faults, initial state, actions at power-up."""
 
 from typing import Annotated, ClassVar, Self
 

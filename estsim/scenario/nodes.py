@@ -1,8 +1,8 @@
-"""YAML text as ruamel's graph of nodes, within bounds that are held while it is read.
+"""YAML 1.2 text as ruamel's graph of nodes, within limits, and the values of its scalars.
 
-A few lines of YAML can stand for more than any memory holds: aliases of aliases, merge keys of merged mappings. Each
-node is counted as it is composed, an alias as all that it stands for, and reading ends at the one that is too much. So
-nothing is ever unfolded that is too large, and the time is linear in the text.
+A few lines of YAML can expand beyond any memory, by aliases of aliases and merge keys of merged mappings. Each node is
+counted as it is composed, an alias with all that it expands to, and reading stops at the limit. So nothing too large is
+ever expanded, and the time is linear in the text.
 """
 
 from functools import cache
@@ -28,8 +28,8 @@ DEEPEST: Final = 64  # one in another; the language itself needs eight
 def scalar_value(kind: str, text: str) -> object:
     """Return the value of a scalar of YAML 1.2's core schema; a date stays the text that it was.
 
-    Digits with underscores are text: YAML 1.1 read 1_000 as a thousand, 1.2 does not. Raises ValueError and
-    OverflowError for text that is none of that kind.
+    Digits with underscores are text: YAML 1.1 read 1_000 as a thousand, 1.2 does not. Raises ValueError or
+    OverflowError where the text is not of that kind.
     """
     if "_" in text and kind in ("int", "float"):
         return text
@@ -54,7 +54,7 @@ def _whole_number(digits: str) -> int:
 
 
 def scalar_of(text: str) -> object:
-    """Return the number, boolean or nothing that a whole text is to YAML; else the text, whatever it looks like."""
+    """Return the number, boolean or null that YAML reads a whole text as, else the text."""
     if not text or len(text) > _MOST_DIGITS or text[-1] == "\n":  # ruamel's patterns end at $, which is before one
         return text
     tag = _resolver().resolve(ScalarNode, text, _PLAIN)
@@ -71,11 +71,11 @@ def _resolver() -> Any:  # noqa: ANN401 - ruamel's
 
 
 class TooMuch(MarkedYAMLError):  # noqa: N818 - what the text is
-    """Text that goes beyond the bounds; ``problem`` says beyond which, ``problem_mark`` where."""
+    """Text beyond a limit; ``problem`` names the limit, ``problem_mark`` the place."""
 
 
 def composed(text: str) -> Node | None:
-    """Return the graph of a text, None of an empty one. Raises TooMuch, and what ruamel raises for broken YAML."""
+    """Return the graph of a text, None for an empty one. Raises TooMuch, and ruamel's errors for invalid YAML."""
     yaml: Any = YAML(typ="safe", pure=True)  # ruamel's settings are plain attributes that its annotations get wrong
     yaml.Scanner = _Scanner
     yaml.Composer = _Composer
@@ -84,7 +84,7 @@ def composed(text: str) -> Node | None:
 
 
 class _Scanner(Scanner):
-    """Refuses brackets too deep in one another: ruamel looks at all that are open for each further token."""
+    """Refuses deeply nested brackets: ruamel checks all open ones for each further token."""
 
     def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803, ANN401 - ruamel's
         if len(self.flow_context) >= DEEPEST:
@@ -93,11 +93,11 @@ class _Scanner(Scanner):
 
 
 class _Composer(Composer):
-    """Counts values and levels, with what aliases stand for."""
+    """Counts values and levels, with aliases expanded."""
 
     def __init__(self, loader: Any = None) -> None:  # noqa: ANN401 - ruamel's
         super().__init__(loader=loader)
-        self.warn_double_anchors = False  # YAML 1.2 §7.1: an anchor may be given again
+        self.warn_double_anchors = False  # YAML 1.2 §7.1: an anchor may be redefined
         self._values = 0
         self._written = 0
         self._level = 0
@@ -105,12 +105,14 @@ class _Composer(Composer):
         self._anchored: dict[int, tuple[int, int]] = {}  # by the id of a node: the values in it, and its height
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - ruamel's
-        """Compose the next node, or take the one that an alias names."""
+        """Compose the next node, or return that of an alias."""
         mark = self.parser.peek_event().start_mark
         self._count_written(mark)
         if self.parser.check_event(AliasEvent):
             node = super().compose_node(parent, index)
-            values, height = self._anchored.get(id(node), (1, 1))  # not there: it stands in itself, told later
+            values, height = self._anchored.get(
+                id(node), (1, 1)
+            )  # missing for a recursive alias, which is reported later
             self._add(values, mark)
             self._reach(height, mark)
             return node

@@ -1,4 +1,4 @@
-"""The parts of a scenario that can be read on their own: what can be said about them is told with mistakes of shape."""
+"""The parts of a scenario that can be read on their own, so that checks of them run despite other mistakes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,26 +17,26 @@ from estsim.server.config import SandboxConfig
 M = TypeVar("M", bound=BaseModel)
 At = TypeVar("At", str, int)
 _NOTHING: Final[Mapping[str, object]] = {}
-# What stands in for the bad keys of a cohort while its other keys are looked at: values that raise no finding.
+# Replacements for the bad keys of a cohort while its other keys are checked: values without findings.
 _HARMLESS: Final[Mapping[str, object]] = {"devices": 1, "boot": {"burst": "0s"}, "bootstrap": {"kind": "none"}}
 
 
 @dataclass(slots=True)
 class Parts:
-    """The parts of a scenario that could be read; ``raw`` is the whole as it came."""
+    """The readable parts of a scenario; ``raw`` is the whole data."""
 
     raw: dict[str, Any]
     folder: Path
     seed: int = 1
     duration_s: float | None = None
     target: TargetModel | None = None
-    sandbox: SandboxConfig | None = None  # whole or not at all; without a word about it, all defaults
+    sandbox: SandboxConfig | None = None  # complete or None; the defaults if it is not given
     authorities: dict[str, AuthorityModel] = field(default_factory=dict)
     cohorts: dict[str, CohortModel] = field(default_factory=dict)
-    unread: dict[str, frozenset[Step]] = field(default_factory=dict)  # keys of cohorts that stand-ins are there for
+    unread: dict[str, frozenset[Step]] = field(default_factory=dict)  # keys of cohorts that were replaced
     events: dict[int, EventModel] = field(default_factory=dict)  # by their place in the list
     expect: dict[int, ExpectModel] = field(default_factory=dict)
-    joins_s: dict[str, float] = field(default_factory=dict)  # when each cohort joins that is told to by an event
+    joins_s: dict[str, float] = field(default_factory=dict)  # when cohorts join by an event
 
     @property
     def phases(self) -> frozenset[str]:
@@ -45,27 +45,27 @@ class Parts:
 
     @property
     def cohort_names(self) -> tuple[str, ...]:
-        """The names of all cohorts, also of those that could not be read."""
+        """The names of all cohorts, including unreadable ones."""
         return tuple(_mapping(self.raw, "cohorts"))
 
     def has_cohort(self, name: str) -> bool:
-        """Say whether there is a cohort of this name, also one that could not be read."""
+        """Whether there is a cohort of this name, readable or not."""
         return name in _mapping(self.raw, "cohorts")
 
     @property
     def authority_names(self) -> tuple[str, ...]:
-        """The names of all authorities, also of those that could not be read."""
+        """The names of all authorities, including unreadable ones."""
         return tuple(_mapping(self.raw, "authorities"))
 
     @property
     def has_url(self) -> bool:
-        """Whether somebody else's server is the target."""
+        """Whether the target is another server than the sandbox."""
         target = self.raw.get("target")
         return isinstance(target, dict) and "url" in target
 
 
 def readable_parts(raw: dict[str, Any], folder: Path) -> Parts:
-    """Read each part on its own; what cannot be read is left out, the validation of the whole tells why."""
+    """Read each part on its own; unreadable ones are left out, as the validation of the whole reports them."""
     parts = Parts(raw, folder)
     try:
         parts.duration_s = TypeAdapter[float](PositiveDuration).validate_python(raw.get("duration"))
@@ -93,7 +93,7 @@ def _read_each(model: type[M], raws: Iterable[tuple[At, object]]) -> dict[At, M]
 
 
 def _read(model: type[M], raw: object, harmless: Mapping[str, object] = _NOTHING) -> tuple[M | None, frozenset[Step]]:
-    """Read a part, if need be without its bad keys: what can be said about the rest is worth saying. Return both."""
+    """Read a part, if necessary without its bad keys, so that the rest can be checked; returns it and the bad keys."""
     try:
         return model.model_validate(raw), frozenset()
     except ValidationError as error:

@@ -1,4 +1,9 @@
-"""Certificates and keys in PEM files, looked at while a scenario is read."""
+"""The PEM files that a scenario names: certificates, keys, and the credentials of devices.
+
+Certificate and key are in one file or two, for one device or a folder of them: ``NAME.pem`` with both, or ``NAME.crt``
+(or ``.cer``) and ``NAME.key``; devices take them in the order of names. A folder is listed up to a limit, and anything
+but a file is reported without opening it.
+"""
 
 import os
 import warnings
@@ -25,10 +30,12 @@ from estsim.pki.pem import PemError, certificates_in_pem
 from estsim.units import shown
 from estsim.user_files import MOST_PEM_BYTES, read_user_file, unreadable
 
-_CLIENT: Final = SSL.Context(SSL.TLS_CLIENT_METHOD)  # of OpenSSL's own security level, as the contexts of a run are
+_CLIENT: Final = SSL.Context(SSL.TLS_CLIENT_METHOD)  # with OpenSSL's default security level, as in a run
 _RSA_BITS: Final = 2048
 MOST_ENTRIES: Final = 250_000  # of a folder
-MOST_LOOKED_AT: Final = 1000  # credentials of a folder, as a scenario is read; all are read as the devices are made
+MOST_LOOKED_AT: Final = (
+    1000  # credentials of a folder that are checked with the scenario; all are read when the devices are made
+)
 _BOTH: Final = ".pem"
 _KEY: Final = ".key"
 _CERTIFICATES: Final = (".crt", ".cer")
@@ -44,13 +51,11 @@ def certificates_in(path: Path) -> tuple[Certificate, ...]:
 
 
 def device_certificate_in(path: Path) -> Certificate:
-    """Return the first certificate of a PEM file, for devices to present; raises UnitError where TLS refuses it."""
+    """Return the first certificate of a PEM file, for devices; raises UnitError where OpenSSL rejects it for TLS."""
     certificate = certificates_in(path)[0]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # what it would rather have cannot hold every certificate
+            warnings.simplefilter("ignore", DeprecationWarning)  # the recommended type cannot hold every certificate
             _CLIENT.use_certificate(load_certificate(FILETYPE_ASN1, certificate.der))
     except CannotLoad as error:
         raise UnitError(f"contains a certificate that OpenSSL cannot read (got {path})") from error
@@ -79,7 +84,7 @@ def public_key_in(path: Path) -> bytes:
 
 
 def is_key_of(spki: bytes, certificate: Certificate) -> bool:
-    """Whether a public key is a certificate's, however the certificate has it encoded."""
+    """Whether a public key is a certificate's, in any encoding; raises UnitError."""
     try:
         return spki == certificate.spki or public_key(spki) == public_key(certificate.spki)
     except KeyUnreadable as error:
@@ -95,7 +100,7 @@ def _rsa_bits(certificate: Certificate) -> int | None:
 
 
 def _reason(error: SSL.Error) -> str:
-    """Return OpenSSL's words, as ``ee key too small``: an error holds (library, function, reason) for each entry."""
+    """Return OpenSSL's reason, as ``ee key too small``: an error has (library, function, reason) per entry."""
     entries = error.args[0] if error.args else ()
     return str(entries[-1][-1]) if entries else "no reason given"
 
@@ -109,19 +114,19 @@ def _content(path: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True, order=True)
 class CredentialFiles:
-    """Where a device's certificate lies, with what is sent beside it, and its key; one file may hold all."""
+    """The files of a device's certificate, with its chain, and of its key; they may be the same file."""
 
     cert: Path
     key: Path
 
     @classmethod
     def one(cls, path: Path) -> "CredentialFiles":
-        """Return a file that holds both."""
+        """Return a file with both."""
         return cls(path, path)
 
 
 def check_credential(files: CredentialFiles) -> None:
-    """Raise UnitError where a certificate and its key cannot be used together; names the file."""
+    """Raise UnitError, with the file, where a certificate and its key cannot be used together."""
     certificate = device_certificate_in(files.cert)
     if not is_key_of(public_key_in(files.key), certificate):
         if files.cert == files.key:
@@ -130,16 +135,13 @@ def check_credential(files: CredentialFiles) -> None:
 
 
 def check_folder(folder: Path, devices: int) -> None:
-    """Raise UnitError where a folder has no usable credential for each of so many devices.
-
-    Looks into the first thousand; the rest is read when the devices are made.
-    """
+    """Raise UnitError where a folder lacks usable credentials for a number of devices; checks the first thousand."""
     for files in credentials_in(folder, devices)[:MOST_LOOKED_AT]:
         check_credential(files)
 
 
 def credentials_in(folder: Path, devices: int) -> tuple[CredentialFiles, ...]:
-    """Return the files of so many devices, in the order of names; raises UnitError where there are fewer."""
+    """Return the files of a number of devices, in order of names; raises UnitError where there are fewer."""
     entries = _entries(folder)
     found = sorted(_credentials(folder, entries))
     if len(found) < devices:
@@ -156,7 +158,7 @@ def credentials_in(folder: Path, devices: int) -> tuple[CredentialFiles, ...]:
 
 
 def fingerprint_of(files: tuple[CredentialFiles, ...]) -> str:
-    """Return what tells one list of devices' files from another: the SHA-256 of their names in order, in hex."""
+    """Return a fingerprint of devices' files: the SHA-256 of their names in order, in hex."""
     return sha256("\0".join(each.cert.name for each in files).encode(errors="surrogateescape")).hexdigest()
 
 
@@ -170,7 +172,7 @@ def _credentials(folder: Path, entries: dict[str, bool]) -> Iterator[CredentialF
 
 
 def _lonely(entries: dict[str, bool]) -> str:
-    """Name a certificate that has no key beside it, or the other way round."""
+    """Name a certificate without its key, or a key without its certificate."""
     for name in sorted(entries):
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - as above
         if suffix in _CERTIFICATES and f"{stem}{_KEY}" not in entries:
@@ -181,7 +183,7 @@ def _lonely(entries: dict[str, bool]) -> str:
 
 
 def _entries(folder: Path) -> dict[str, bool]:
-    """Return the names in a folder, and of each whether it is a file, or leads to one."""
+    """Return the names in a folder, each with whether it is a file or a link to one."""
     try:
         with os.scandir(folder) as listing:
             entries = {entry.name: entry.is_file() for entry in islice(listing, MOST_ENTRIES + 1)}

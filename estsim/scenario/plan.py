@@ -1,7 +1,7 @@
-"""A scenario as the engine takes it: frozen values in seconds and parts of one, with every name resolved.
+"""A scenario for the engine: frozen values in seconds and fractions, with every name resolved.
 
-No YAML, no pydantic, no text left to parse. Passwords never show in a repr. Private keys are not kept here: an
-authority is named by its files, or made when the run starts.
+No YAML, no pydantic, no text left to parse. Passwords never show in a repr. There are no private keys here: an
+authority has the names of its files, or is made when the run starts.
 """
 
 from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ class MadeAuthority:
 
 @dataclass(frozen=True, slots=True)
 class FileAuthority:
-    """A certification authority whose certificate and key lie in PEM files."""
+    """A certification authority with certificate and key in PEM files."""
 
     name: str
     cert: Path
@@ -83,7 +83,7 @@ Authority = MadeAuthority | FileAuthority
 
 @dataclass(frozen=True, slots=True)
 class Manufacturer:
-    """A device certificate each, minted in memory by an authority; None is the sandbox's own manufacturer."""
+    """A certificate per device, issued in memory by an authority; None is the sandbox's own manufacturer."""
 
     authority: Authority | None
 
@@ -103,10 +103,10 @@ class HttpAuth:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The one firmware certificate and key of a product line, which the first enrolment replaces.
+    """One firmware certificate and key for a product line, which the first enrolment replaces.
 
-    It lies in a PEM file (the key in another one if ``key`` names it), or without one is minted in memory by an
-    authority; None is the sandbox's own manufacturer.
+    Read from a PEM file (the key from another one if ``key`` is given), or issued in memory by an authority; None is
+    the sandbox's own manufacturer.
     """
 
     path: Path | None
@@ -116,14 +116,14 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """PEM files with certificate and key for each device, in a folder; devices take them in the order of names."""
+    """A folder with a PEM certificate and key for each device, taken in the order of names."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class NoBootstrap:
-    """Nothing: whoever connects."""
+    """No credential."""
 
 
 Bootstrap = Manufacturer | Shared | Files | NoBootstrap
@@ -131,7 +131,7 @@ Bootstrap = Manufacturer | Shared | Files | NoBootstrap
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadlines of an exchange: until connected (the name resolved), through the handshake, until the whole answer."""
+    """Deadlines of an exchange: for resolving and connecting, for the handshake, for the complete answer."""
 
     connect_s: float = 10.0
     handshake_s: float = 10.0
@@ -140,7 +140,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server of somebody else's. ``ca`` None trusts the system's web PKI."""
+    """A server other than the sandbox. ``ca`` None trusts the system's web PKI."""
 
     url: TargetUrl
     ca: Path | None = None
@@ -149,22 +149,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """What the generator offers in its handshakes, and when it calls itself saturated."""
+    """The generator's settings: offer in handshakes, limits of saturation, processes."""
 
     groups: tuple[str, ...] = ("x25519", "p-256", "p-384")
     max_lag_s: float = 0.02
     max_cpu: float = 0.9
     request_ids: bool = True
-    source_addresses: tuple[str, ...] = ()  # connections leave from these in turn; none: the kernel chooses
-    workers: int | None = 1  # processes; None: as many as this machine has cores for
+    source_addresses: tuple[str, ...] = ()  # used in turn; empty: the kernel chooses
+    workers: int | None = 1  # processes; None: by the number of cores
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a cohort's devices speak TLS: versions as ``1.2``, and how a connection ends.
+    """TLS settings of a cohort's devices: versions as ``1.2``, and how connections end.
 
     ``keep_alive_s`` is how long a device keeps an idle connection for its next exchange; 0 opens one for each.
-    ``resume`` offers the session of the connection before. ``send_chain`` sends intermediates beside the device's
+    ``resume`` offers the previous connection's session. ``send_chain`` sends intermediates with the device's
     certificate.
     """
 
@@ -178,9 +178,9 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the network does to a device: its round trip (seconds, added to every flight), its bit rate, and its luck.
+    """The simulated network of a device: its round trip (seconds, added to every flight), bit rate and failures.
 
-    ``stall`` and ``reset`` are the shares of connections that stop for good or are torn down under way.
+    ``stall`` and ``reset`` are the shares of connections that stall or are reset.
     """
 
     rtt_s: Distribution | None = None
@@ -191,7 +191,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where a cohort's keys come from: so many made before the run, each used once, or a few used again and again."""
+    """A cohort's keys: a number generated before the run, each used once, or a few that all devices share."""
 
     prepare: int = 0
     reuse: int | None = None
@@ -199,14 +199,14 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Operational:
-    """Devices that own a certificate as the run begins; ``age`` is the share of its life that has passed."""
+    """Devices with a certificate at the start of the run; ``age`` is the elapsed share of its lifetime."""
 
     age: Distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Refusals that are part of the plan: exchanges of these cohorts that end so, in this time, are no failures."""
+    """Expected refusals: exchanges of these cohorts with these outcomes, in this time, are not failures."""
 
     cohorts: frozenset[str]
     outcomes: frozenset[str]  # OutcomeClass values
@@ -216,7 +216,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Devices that behave alike. Its devices have the fleet-wide numbers from ``first_device`` on.
+    """Devices with the same behaviour, which have the fleet-wide numbers from ``first_device`` on.
 
     ``subject`` and ``sans`` take such a number; None is the name in each device's bootstrap certificate.
     """
@@ -233,8 +233,8 @@ class Cohort:
     arrivals: Arrivals
     policy: Policy
     behaviour: type[Behaviour] = Behaviour  # decides by the policy; a class of the user's own overrides some of it
-    stations: int | None = None  # a closed loop: at most so many devices seek a first certificate at a time
-    joins: bool = False  # boots when an event says so, not as the run begins
+    stations: int | None = None  # a closed loop: the maximum number of devices that enroll at a time
+    joins: bool = False  # boots by an event, not at the start of the run
     keys: Keys = Keys()
     http_auth: HttpAuth | None = None
     start: Operational | None = None
@@ -244,15 +244,15 @@ class Cohort:
 
     @property
     def requested(self) -> RequestedNames:
-        """The names that its devices enroll for."""
+        """The names that its devices request."""
         return RequestedNames(self.subject, self.sans)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A threshold; one that aborts is asked each second from ``after_s`` on, and ends the run when it fails.
+    """A threshold; one that aborts is evaluated each second from ``after_s`` on, and ends the run when it fails.
 
-    A strict one takes no pass that its sample does not support.
+    A strict one fails where its sample does not support a pass.
     """
 
     expression: str
@@ -263,12 +263,12 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A whole scenario. Exactly one of ``target`` and ``sandbox`` is there.
+    """A whole scenario. Exactly one of ``target`` and ``sandbox`` is set.
 
-    ``sandbox_label`` is the trust center of the sandbox that the fleet goes to, None for the default one.
-    ``resolved`` is the file as run: overrides and defaults in, passwords out. ``document`` is what other processes make
-    the same scenario of, see :mod:`estsim.scenario.portable`. ``sandbox_text`` is the ``sandbox:``
-    block as a configuration file for ``estsim serve``, passwords in: for a private directory only.
+    ``sandbox_label`` is the sandbox's trust center for the fleet, None for the default one. ``resolved`` is the file as
+    run, with overrides and defaults and without passwords. ``document`` is the data from which other processes make the
+    same scenario, see :mod:`estsim.scenario.portable`. ``sandbox_text`` is the ``sandbox:`` block as a configuration
+    file for ``estsim serve``, with passwords: for a private directory only.
     """
 
     name: str
@@ -286,17 +286,17 @@ class Scenario:
     thresholds: tuple[Demand, ...]
     source: Path
     resolved: str
-    document: Mapping[str, Any] = field(default_factory=dict, repr=False)  # as merged, paths as written, passwords in
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)  # merged, with paths as written and passwords
     sandbox_text: str = field(default="", repr=False)
     sandbox_label: str | None = None
     events: tuple[Happening, ...] = ()  # in the order of their times
     phases: tuple[Stretch, ...] = ()
     expect: tuple[Expectation, ...] = ()
-    warnings: tuple[Doubt, ...] = field(default=(), compare=False)  # what is probably not meant, in file order
+    warnings: tuple[Doubt, ...] = field(default=(), compare=False)  # in file order
     redirects: Redirects = Redirects.SAME_ORIGIN
     body_form: BodyForm = BodyForm.WRAPPED
 
     @property
     def devices(self) -> int:
-        """How many devices the fleet has."""
+        """The number of devices in the fleet."""
         return sum(cohort.devices for cohort in self.cohorts)

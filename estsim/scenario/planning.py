@@ -1,4 +1,4 @@
-"""From a checked model to the frozen plan: names resolved, words turned into the values that engine and device read."""
+"""From the model to the frozen plan: names resolved, words replaced by the values that engine and device use."""
 
 from dataclasses import replace
 from pathlib import Path

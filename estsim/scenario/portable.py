@@ -1,8 +1,7 @@
-"""A scenario as text for another process: options and defaults in, paths as written, read there to the same plan.
+"""A scenario as text for another process, which gives the same plan there: with options and defaults, paths as written.
 
-Whom to trust is not in it: certificates are sent, not the name of a file.
-Between processes of one machine passwords are in it. Between machines they are masked, and whoever reads it fills them
-in from a file of its own.
+Trust anchors are not in it: certificates are sent instead of the name of a file. Between processes of one machine it
+has the passwords; between machines they are masked, and the reader fills them in from its own file.
 """
 
 from collections.abc import Mapping
@@ -19,30 +18,30 @@ from estsim.scenario.source import Source
 
 
 def portable_text(scenario: Scenario, *, passwords: bool = False) -> str:
-    """Return the text; its :func:`fingerprint` says whether two are the same plan."""
+    """Return the text; two of the same :func:`fingerprint` are the same plan."""
     named = {"name": scenario.name, "seed": scenario.seed}
     whole: dict[str, Any] = {"version": 1, "name": scenario.name} | dict(scenario.document) | named
     whole.pop("defaults", None)
     if isinstance(target := whole.get("target"), dict):
-        whole["target"] = {key: value for key, value in target.items() if key != "trust"}  # it is sent beside the text
+        whole["target"] = {key: value for key, value in target.items() if key != "trust"}  # it is sent separately
     return yaml_text(literal(whole if passwords else without_passwords(whole)))
 
 
 def fingerprint(text: str) -> str:
-    """Return what tells one text from another: its SHA-256, in hex."""
+    """Return the SHA-256 of a text, in hex."""
     return sha256(text.encode()).hexdigest()
 
 
 def load_portable(text: str, *, source: Path, own: Scenario | None = None, code: CodeAccess = NO_CODE) -> Scenario:
     """Read the text of another process; its paths are relative to the folder of ``source``.
 
-    A password that is masked is taken from the same place of ``own``. Raises ScenarioError, also where it is not there.
+    A masked password is taken from the same place of ``own``. Raises ScenarioError, also where that has none.
     """
     document = parse_document(source, text)
     data = _unmasked(_plain(plain_copy(document.root.value)), own.document if own else {})
     read = Source(Document(source, document.root), data)
     cohorts = data.get("cohorts") if isinstance(data, dict) else None
-    refuse_masked(read, masked_findings(cohorts or {}, ("cohorts",)))  # those of the sandbox are its own business
+    refuse_masked(read, masked_findings(cohorts or {}, ("cohorts",)))  # those of the sandbox stay masked
     return load_source(read, source, code)
 
 

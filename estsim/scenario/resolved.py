@@ -1,4 +1,8 @@
-"""A scenario written back: the copy that a run keeps, and the configuration of the sandbox that a run starts."""
+"""A scenario written back: the copy in a run's results, and the configuration of the run's own sandbox.
+
+Passwords are masked in the copy. One that came from a variable is written as that variable; the others have to be
+filled in again before the copy can be run.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,10 +25,10 @@ _WHY: Final = f"is the mask {MASKED}, not a password"
 def sandbox_block(
     data: dict[str, Any], authorities: Mapping[str, Authority], seed: int, folder: Path
 ) -> dict[str, Any]:
-    """Return the sandbox's configuration with what it takes from the scenario: the seed, and whom it trusts.
+    """Return the sandbox's configuration with the scenario's seed and trusted authorities.
 
-    An entry of ``bootstrap_cas`` becomes an absolute path, but the name of an authority that is made stays a name: the
-    engine writes its certificate and puts the path there.
+    Entries of ``bootstrap_cas`` become absolute paths. The name of an authority that the run makes stays, until the
+    engine has written its certificate.
     """
     block = {"seed": seed} | (data.get("sandbox") or {})
     centers = block.get("trust_centers")
@@ -49,7 +53,7 @@ def _ca(entry: str, authorities: Mapping[str, Authority], folder: Path) -> str:
 
 
 def resolved_text(data: dict[str, Any], sandbox: dict[str, Any] | None, *, name: str, seed: int, folder: Path) -> str:
-    """Return the scenario as run: options and defaults in, paths absolute, passwords variables again, or masked."""
+    """Return the scenario as run: with options and defaults, absolute paths, and passwords as variables or masked."""
     whole: dict[str, Any] = {"version": 1, "name": name} | data | {"name": name, "seed": seed}
     whole.pop("defaults", None)
     if "sandbox" in whole:
@@ -87,7 +91,7 @@ def _cohort_with_paths(cohort: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def literal(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
-    """Return data in which what looks like a variable is none: they are all filled in."""
+    """Return data with every ``${`` escaped, as all variables are expanded already."""
     if isinstance(value, dict):
         return {key: literal(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -98,7 +102,7 @@ def literal(value: Any) -> Any:  # noqa: ANN401 - YAML data of any shape
 
 
 def without_passwords(value: Any, *, keep_variables: bool = False) -> Any:  # noqa: ANN401 - YAML data of any shape
-    """Return data in which every password is masked, or is the variable again that it came from."""
+    """Return data with every password masked, or as the variable that it came from."""
     if isinstance(value, dict):
         return {
             key: _masked(member, keep_variables=keep_variables)
@@ -116,13 +120,13 @@ def _masked(password: object, *, keep_variables: bool) -> str:
 
 
 def masked_findings(value: object, place: Location = ()) -> Iterator[tuple[Location, str]]:
-    """Yield every password in plain data that is masked, at its place."""
+    """Yield every masked password in plain data, at its place."""
     for at, _ in _masked_passwords(value, place):
         yield at, f"{_WHY}: write the password"
 
 
 def fill_masked(value: object, environment: Mapping[str, str], place: Location = ()) -> Iterator[tuple[Location, str]]:
-    """Fill in masked passwords from variables, and yield those for which none is set, at their places.
+    """Fill in masked passwords from variables, and yield the places of those without a variable.
 
     ``EST_PASSWORD_USER`` is the password of one user, ``EST_PASSWORD`` of all others.
     """
@@ -137,7 +141,7 @@ def fill_masked(value: object, environment: Mapping[str, str], place: Location =
 
 
 def _variable_of(at: Location, holder: Mapping[str, object]) -> str:
-    """Return the variable for the password of one user, who is beside it (a cohort) or above it (a sandbox)."""
+    """Return the variable for a user's password; the user is next to it (a cohort) or above it (a sandbox)."""
     user = holder.get("user") or (at[-2] if at[-3:-2] == ("users",) else "")
     name = re.sub("[^A-Z0-9]+", "_", str(user).upper()).strip("_")
     return f"{VARIABLE}_{name}" if name else VARIABLE

@@ -1,4 +1,4 @@
-"""A sandbox's configuration file (docs/server.md), read as scenarios are: variables, places, every mistake at once."""
+"""A sandbox's configuration file (docs/server.md), read like a scenario: variables, places, every mistake at once."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -18,19 +18,19 @@ from estsim.scenario.variables import Variables
 from estsim.server.config import SandboxConfig
 
 _SCENARIO: Final = "is a scenario, not a sandbox configuration: expected what a scenario has under `sandbox:`"
-_NOT_TOLD_BY: Final = frozenset({"seed"})  # a key of both
+_IN_BOTH: Final = frozenset({"seed"})
 
 
 def is_sandbox(data: object) -> bool:
-    """Say whether the keys of what should be a scenario are those of a sandbox's configuration."""
+    """Whether all keys are those of a sandbox's configuration, not of a scenario."""
     keys = frozenset(data) if isinstance(data, dict) else frozenset()
-    return bool(keys - _NOT_TOLD_BY) and keys <= SandboxConfig.model_fields.keys()
+    return bool(keys - _IN_BOTH) and keys <= SandboxConfig.model_fields.keys()
 
 
 def read_sandbox(path: Path, environment: Mapping[str, str] | None) -> tuple[SandboxConfig, dict[str, Any]]:
-    """Read a configuration file, and return it as it was written too: changes are made to that.
+    """Read a configuration file; returns the model, and the plain data for later changes.
 
-    ``environment`` is None for a file that a run has made: its variables are filled in, a ``${`` is a text's own.
+    ``environment`` is None for a file that a run has made: its variables are expanded already, and ``${`` is literal.
 
     Raises ScenarioError with every mistake in its place.
     """
@@ -55,7 +55,7 @@ def read_sandbox(path: Path, environment: Mapping[str, str] | None) -> tuple[San
 
 
 def _unusable(written: object, folder: Path) -> Iterator[Finding]:
-    """Yield the files of bootstrap CAs that hold no certificate."""
+    """Yield the files of bootstrap CAs without a usable certificate."""
     for place, name in bootstrap_cas(written, ()):
         try:
             certificates_in(folder / name)

@@ -1,7 +1,7 @@
-"""What a number, a flag, a word or a list in a configuration was probably meant to be.
+"""What a mistaken number, flag, word or list was probably meant to be.
 
-Habits of other languages and of YAML 1.1: quoted numbers, ``yes`` and ``off``, ``1_000``, one entry where a list is
-meant. Every function returns what to write, or None where nobody can say.
+Habits from other languages and YAML 1.1: quoted numbers, ``yes`` and ``off``, ``1_000``, a single entry instead of a
+list. Every function returns what to write, or None if that is unknown.
 """
 
 import re
@@ -17,7 +17,7 @@ _COUNTED: Final = re.compile(r"([0-9][0-9_., ']*?)\s*([kKM]?)(?:[;,]|\s*#.*|\s+[
 _GROUPS: Final = re.compile(r"[0-9]{1,3}(?:[_., '][0-9]{3})+|[0-9]+")
 _FACTORS: Final = {"": 1, "k": 1000, "K": 1000, "M": 1_000_000}
 _NONE_OF_THEM: Final = ("never", "off", "none")
-# Other names of the same: OpenSSL's and SECG's of the curves.
+# Other names for the same; for curves those of OpenSSL and SECG.
 _ALIASES: Final = {
     "secp256r1": "ec-p256",
     "prime256v1": "ec-p256",
@@ -31,7 +31,7 @@ _ALIASES: Final = {
 
 
 def whole_number_meant(value: object) -> str | None:
-    """Return the advice for what is no whole number: ``remove the quotes``, ``write 1000``."""
+    """Return the advice where a whole number is expected: ``remove the quotes``, ``write 1000``."""
     if isinstance(value, float):
         return f"write {int(value)}" if value.is_integer() and abs(value) < 10**15 else None
     if not isinstance(value, str):
@@ -45,7 +45,7 @@ def whole_number_meant(value: object) -> str | None:
 
 
 def flag_meant(value: object) -> str | None:
-    """Return the advice for what is neither true nor false."""
+    """Return the advice where true or false is expected."""
     word = str(value).strip().lower() if isinstance(value, int | str) else ""
     if word in ("true", "false"):
         return f"remove the quotes, write {word}"
@@ -53,32 +53,32 @@ def flag_meant(value: object) -> str | None:
 
 
 def is_no(value: object) -> bool:
-    """Say whether a value is one of the words for no."""
+    """Whether a value is a word for no."""
     return value is False or (isinstance(value, str) and value.strip().lower() in _FALSE)
 
 
 def is_yes(value: object) -> bool:
-    """Say whether a value is one of the words for yes."""
+    """Whether a value is a word for yes."""
     return value is True or (isinstance(value, str) and value.strip().lower() in _TRUE)
 
 
 def word_meant(value: object, known: Sequence[str]) -> str | None:
-    """Return the word of a choice that was meant, however it is spelt."""
+    """Return the word of a choice that was meant, in any spelling."""
     if is_no(value) and (none := [word for word in _NONE_OF_THEM if word in known]):
         return none[0]
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     plain = {_plain(word): word for word in known}
-    said = _plain(text)
-    if said in plain:
-        return plain[said]
-    if (alias := _ALIASES.get(said)) in known:
+    given = _plain(text)
+    if given in plain:
+        return plain[given]
+    if (alias := _ALIASES.get(given)) in known:
         return alias
-    within = [word for each, word in plain.items() if said and (each.endswith(said) or each.startswith(said))]
+    within = [word for each, word in plain.items() if given and (each.endswith(given) or each.startswith(given))]
     return within[0] if len(within) == 1 else nearest(text.lower(), known)
 
 
 def list_meant(value: object) -> str | None:
-    """Return the advice for what is no list."""
+    """Return the advice where a list is expected."""
     if isinstance(value, dict):
         return "begin each entry with `- `"
     if not isinstance(value, str | int | float) or isinstance(value, bool):

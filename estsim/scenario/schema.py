@@ -1,7 +1,7 @@
 """The scenario language as JSON Schema, for editors: keys, their meaning, units and examples.
 
-Made of the models that read a scenario, so the two know the same keys. What the models take as shorthand is added here,
-and editors are not asked to demand what defaults may hold.
+Generated from the models that read a scenario, so both have the same keys. The models' shorthands are added here, and
+keys that may come from defaults are not required.
 """
 
 from typing import Any, Final
@@ -15,7 +15,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = {"type": "string", "pattern": r"\$\{"}  # a variable of the environment may stand for any value
 _TEXT: Final = {"type": "string"}
 _OFF: Final = {"const": "off"}
-# Shorthands by model and key, beside what the model itself says.
+# Shorthands by model and key, in addition to the model's own schema.
 _SHORT: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("CohortModel", "renew"): _OFF,
     ("CohortModel", "start"): {"enum": ["off", "operational"]},
@@ -60,7 +60,7 @@ _INSTEAD: Final = frozenset(
         ("BootModel", "ramp"),
         ("TargetModel", "url"),
     }
-)  # what the model itself says would mislead
+)  # here the model's own schema would mislead
 
 
 def scenario_schema() -> dict[str, Any]:
@@ -87,7 +87,7 @@ def sandbox_schema() -> dict[str, Any]:
 
 
 def _open_sandbox(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
-    """Let the keys of one trust center stand at the top, as a sandbox with only one has them."""
+    """Allow the keys of one trust center at the top level."""
     for key, value in definitions["TrustCenterConfig"]["properties"].items():
         schema["properties"].setdefault(key, value)
 
@@ -101,7 +101,7 @@ def _schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
 
 
 def _complete(definition: dict[str, Any], model: str, definitions: dict[str, Any]) -> None:
-    """Add shorthands, and let a variable stand for any value."""
+    """Add shorthands, and allow a variable for any value."""
     properties = definition.get("properties")
     if properties is None:
         return
@@ -117,11 +117,9 @@ def _complete(definition: dict[str, Any], model: str, definitions: dict[str, Any
 def _texts(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     texts: dict[str, Any] = {key: value[key] for key in ("description", "title", "examples") if key in value}
     referred = value.get("$ref", "").rpartition("/")[2]
-    if referred and "description" not in texts:  # pydantic leaves it out where it is that of the section itself
+    if referred and "description" not in texts:  # pydantic omits it if it is the section's own
         texts["description"] = definitions[referred]["description"]
-    if isinstance(
-        value.get("default"), bool | int | str
-    ):  # others are in the model's own units, not as one writes them
+    if isinstance(value.get("default"), bool | int | str):  # others are in the model's units, not as in a file
         texts["default"] = value["default"]
     return texts
 

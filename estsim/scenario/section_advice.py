@@ -1,4 +1,8 @@
-"""What was meant where a mapping is expected and something else came, and where an unknown key was meant to stand."""
+"""Advice on sections: what was meant instead of a mapping, and where an unknown key belongs.
+
+Includes keys of other tools (curl, k6, Locust, JMeter, HTTP clients), and values that a comma ended within braces:
+``{devices: 1,000}`` has a key ``000``.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +19,7 @@ from estsim.scenario.model_walk import NAME, homes_of, keys_of
 from estsim.scenario.scalar_advice import word_meant
 from estsim.units import parse_duration, shown
 
-_MOST_PARTS: Final = 10  # what has more commas is no value that was cut
+_MOST_PARTS: Final = 10  # more commas are not one value
 _THOUSANDS: Final = 3  # digits behind a comma
 _VERIFIED: Final = "verification cannot be switched off: give target.trust: {ca: ca.pem}, or --trust ca.pem"
 _UNVERIFIED: Final = frozenset(
@@ -65,7 +69,7 @@ _SECRET: Final = frozenset({"password"})
 
 
 def cut_by_comma(key: str, mapping: Mapping[str, object]) -> str | None:
-    """Return what to write where a key without a value is the rest of the value before it; None where it is none."""
+    """Return what to write if a key without a value is the rest of the value before it, else None."""
     keys = list(mapping)
     if key not in mapping or mapping[key] is not None:
         return None
@@ -88,13 +92,13 @@ def cut_by_comma(key: str, mapping: Mapping[str, object]) -> str | None:
 
 
 def ours_for(key: str, known: Iterable[str]) -> tuple[str, str] | None:
-    """Return our key of a section for another tool's, and what to write; None where it is none of theirs."""
+    """Return a section's key for another tool's key, and what to write; None for other keys."""
     plain, keys = _plain(key), frozenset(known)
     return next(((ours, write) for theirs, ours, write in _OURS if plain in theirs and ours in keys), None)
 
 
 def unverified(key: str) -> str | None:
-    """Return why there is no key that switches verification off, where this one is meant to."""
+    """Return why verification cannot be switched off, if a key means to."""
     return _VERIFIED if _plain(key) in _UNVERIFIED else None
 
 
@@ -120,13 +124,13 @@ def mapping_meant(section: type[BaseModel] | None, value: object) -> str:
 
 
 def _glued(text: str, keys: tuple[str, ...]) -> str | None:
-    """Return ``burst: 5s`` of ``burst:5s``, which YAML takes for one text."""
+    """Return ``burst: 5s`` for ``burst:5s``, which YAML reads as one text."""
     key, colon, rest = text.partition(":")
     return f"{key}: {shown(rest)}" if colon and rest and rest[0] != "/" and key in keys else None
 
 
 def _readings(value: object) -> tuple[object, ...]:
-    """Return a value, of a duration its whole seconds too, and as a list of one: for keys that take one of these."""
+    """Return a value as it is, for a duration its whole seconds too, and as a list of one."""
     alone = [value] if isinstance(value, str) else value
     try:
         seconds = parse_duration(value)
@@ -136,7 +140,7 @@ def _readings(value: object) -> tuple[object, ...]:
 
 
 def _as_key(section: type[BaseModel], name: str, value: object) -> str | None:
-    """Return ``{kind: basic, …}`` where a section takes a value under a key, with dots where it needs more."""
+    """Return ``{kind: basic, …}`` if a section accepts a value for a key, with dots if it needs more keys."""
     try:
         section.model_validate({name: value})
     except ValidationError as error:
@@ -156,8 +160,8 @@ def _flow(name: str, value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
-    """A key that its section does not have: where the section stands, in which model, and the mapping that it is in."""
+class UnknownKey:
+    """An unknown key: the place of its section, the section, the whole model, and the mapping that it is in."""
 
     key: str
     loc: Location
@@ -167,7 +171,7 @@ class Stray:
 
     @property
     def beside(self) -> frozenset[str]:
-        """The keys that it stands with."""
+        """The other keys of its mapping."""
         return frozenset(self.mapping)
 
     @property
@@ -176,15 +180,15 @@ class Stray:
         return [home for home in homes_of(self.key, self.loc, self.model, self.beside) if home != self.loc]
 
 
-def unknown_key(stray: Stray) -> str:
+def unknown_key(unknown: UnknownKey) -> str:
     """Return the message for a key that a section does not have."""
-    key, loc, section = stray.key, stray.loc, stray.section
+    key, loc, section = unknown.key, unknown.loc, unknown.section
     if issubclass(section, Section) and key in section.not_yet:
         return f"'{key}' is not supported by this version yet"
     before, colon, _ = key.partition(":")
     if colon and before in keys_of(section):
         return f"missing space after '{before}:'"  # what follows may be a password
-    if cut := cut_by_comma(key, stray.mapping):
+    if cut := cut_by_comma(key, unknown.mapping):
         return cut
     if why := unverified(key):
         return why
@@ -193,14 +197,14 @@ def unknown_key(stray: Stray) -> str:
     near = nearest(key, keys_of(section))
     if near is not None and likeness(key, near) >= _SURELY_MISSPELT:
         return f"unknown key (did you mean '{near}'?)"
-    if homes := stray.homes:
+    if homes := unknown.homes:
         return f"unknown key: '{shown(key)}' {_belongs(homes, loc)}"
     return f"unknown key (did you mean '{near}'?)" if near else "unknown key"
 
 
-def meant_at(stray: Stray) -> Location:
-    """Return the place of the key that an unknown key was meant to be: one slip is told once, not also as missing."""
-    key, loc, section = stray.key, stray.loc, stray.section
+def meant_at(unknown: UnknownKey) -> Location:
+    """Return the place that an unknown key was meant for, so that one mistake is not also reported as missing."""
+    key, loc, section = unknown.key, unknown.loc, unknown.section
     before = key.partition(":")[0]
     if before != key and before in keys_of(section):
         return (*loc, before)
@@ -209,7 +213,7 @@ def meant_at(stray: Stray) -> Location:
     near = nearest(key, keys_of(section))
     if near is not None and likeness(key, near) >= _SURELY_MISSPELT:
         return (*loc, near)
-    if homes := stray.homes:
+    if homes := unknown.homes:
         return (*homes[0], key)
     return (*loc, near or key)
 

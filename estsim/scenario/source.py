@@ -1,7 +1,7 @@
-"""A scenario file with what was changed on its way in: command line overrides, and defaults merged into the cohorts.
+"""A scenario's data after overrides of the command line, with defaults merged into the cohorts.
 
-Keeps the trail back, so that a mistake is told where it was written: in a cohort, once in the defaults that
-many cohorts took it from, or in the option that set it.
+Keeps the origin of every value, so that a mistake is reported where it was written: in a cohort, once in the defaults
+that many cohorts use, or in the option that set it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,17 +18,17 @@ from estsim.scenario.document import Document, Location, dotted, parse_document,
 from estsim.scenario.nodes import DEEPEST
 from estsim.units import shown
 
-_SURE: Final = "devices"  # what has these is a cohort, whatever its name
-_COHORT_KEY: Final = 3  # cohorts.NAME.KEY: the cohort is there already
+_SURE: Final = "devices"  # a mapping with this key is a cohort, whatever its name
+_COHORT_KEY: Final = 3  # cohorts.NAME.KEY: the cohort has to exist
 _NAMED: Final = {"cohorts": "cohort", "phases": "phase", "authorities": "authority"}
-# One of several ways to say it: a cohort's choice replaces the default instead of being mixed with it.
+# Alternatives: a cohort's choice replaces the default instead of being merged with it.
 _REPLACED_WHOLE: Final = frozenset({"boot", "bootstrap", "start"})
 _EXCLUSIVE: Final = {"at": "after", "after": "at", "early": "late", "late": "early"}
 _DISTRIBUTIONS: Final = frozenset({"normal", "lognormal"})
 
 
 def reindented(data: dict[str, Any], keys: frozenset[str]) -> Iterator[tuple[Location, str]]:
-    """Move the ``keys`` of cohorts that stand among the cohorts into the cohort above, and yield what was wrong."""
+    """Move ``keys`` of a cohort that are indented too little into the cohort above, and yield the mistakes."""
     cohorts, defaults = data.get("cohorts"), data.get("defaults")
     if not isinstance(cohorts, dict) or (isinstance(defaults, dict) and _SURE in defaults):
         return
@@ -62,17 +62,17 @@ def value_of(key: str, text: str) -> object:
 
 
 def option_of(key: str, text: str) -> str:
-    """Return the option as a message names it: without a password."""
+    """Return the option for a message, without a password."""
     hidden = not SECRET_KEYS.isdisjoint(key.split(".")) or "password" in text
     return f"--set {key}={'***' if hidden else text}"
 
 
-def nowhere(at: Location, data: object) -> str | None:
-    """Return what is wrong with a place that leads through what is not there, or through what has no keys."""
+def mistaken_place(at: Location, data: object) -> str | None:
+    """Return what is wrong with a place that leads through a missing name or a value without keys, or None."""
     names = data.get(at[0]) if isinstance(data, dict) else None
     if len(at) > 1 and at[0] in _NAMED and isinstance(names, dict) and at[1] not in names:
         name, known = str(at[1]), tuple(map(str, names))
-        # A whole cohort may be added; and a phase or an authority that is no slip for another.
+        # A whole cohort may be added, and a phase or an authority whose name resembles no other.
         if (at[0] == "cohorts" and len(at) >= _COHORT_KEY) or nearest(name, known):
             return f"there is no {_NAMED[str(at[0])]} '{shown(name)}'{suggestion(name, known)}"
     top = data if isinstance(data, dict) else {}
@@ -91,11 +91,11 @@ def nowhere(at: Location, data: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line says differently from the file.
+    """The overrides of the command line.
 
-    ``set`` holds pairs such as (``cohorts.north.devices``, ``100``), the value in YAML. ``devices`` is the whole fleet,
-    shared out over the cohorts in the proportions of the file; ``workers`` is a number or ``auto``. ``url`` takes the
-    place of a sandbox. ``trust`` is a PEM file, relative to the working directory.
+    ``set`` has pairs such as (``cohorts.north.devices``, ``100``), the value in YAML. ``devices`` is the whole fleet,
+    split across the cohorts in proportion; ``workers`` is a number or ``auto``. ``url`` replaces a sandbox. ``trust``
+    is a PEM file, relative to the working directory.
     """
 
     devices: int | None = None
@@ -105,13 +105,13 @@ class Overrides:
     trust: Path | None = None
     workers: str | None = None
     set: tuple[tuple[str, str], ...] = ()
-    strict: bool = False  # no threshold takes a thin pass
-    behaviours: tuple[tuple[str, str], ...] = ()  # classes by the names of cohorts, as the key ``behaviour`` has them
+    strict: bool = False  # thin passes of thresholds fail
+    behaviours: tuple[tuple[str, str], ...] = ()  # classes by cohort, as the key ``behaviour`` has them
 
 
 @dataclass(slots=True)
 class Source:
-    """The data to validate, and where each part of it came from."""
+    """The data to validate, and the origin of each part."""
 
     document: Document
     data: Any
@@ -130,7 +130,7 @@ class Source:
         return self.document.mistake(path, message)
 
     def _option_of(self, path: Location) -> str | None:
-        """Return the option that set a path, something above it, or something below it that the file does not have."""
+        """Return the option that set a path, a part above it, or a part below it that the file does not have."""
         above = (self.options[path[:depth]] for depth in range(1, len(path) + 1) if path[:depth] in self.options)
         if (option := next(above, None)) is not None or self.document.find(path)[0] == path:
             return option
@@ -139,7 +139,7 @@ class Source:
     def set(self, path: Location, value: object, option: str) -> None:
         """Change a value and remember which option did."""
         if not isinstance(self.data, dict):
-            return  # the file is no mapping, which is told anyway
+            return  # the file is not a mapping, which is reported anyway
         at = self.data
         for step in path[:-1]:
             if not isinstance(at.get(step), dict):
@@ -149,12 +149,12 @@ class Source:
         self.options[path] = option
 
     def reindent_cohorts(self) -> None:
-        """Read keys of a cohort that stand beside it as its own, and keep that mistake."""
+        """Move keys of a cohort that are indented too little, and keep that mistake."""
         wrong = reindented(self.data, frozenset(CohortModel.model_fields)) if isinstance(self.data, dict) else ()
         self.mistakes += [self.tell(place, message) for place, message in wrong]
 
     def merge_defaults(self) -> None:
-        """Put the defaults under every cohort. What is no mapping is left for the validation to tell."""
+        """Merge the defaults into every cohort; the validation reports what is not a mapping."""
         data = self.data
         if not isinstance(data, dict) or not isinstance(data.get("cohorts"), dict):
             return
@@ -165,7 +165,7 @@ class Source:
 
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with its own values over the defaults: deeply, but where one of several ways is named."""
+    """Return a mapping merged deeply over the defaults, except for alternatives, which replace them."""
     result = {key: plain_copy(value) for key, value in defaults.items() if key not in own and not excluded(key, own)}
     for key, value in own.items():
         default = defaults.get(key)
@@ -177,12 +177,12 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def is_mixed(key: str, default: object, value: object) -> bool:
-    """Say whether two mappings under a key are merged; of what names one of several ways, the upper one counts."""
+    """Whether two mappings under a key are merged; of alternatives the upper one replaces the lower."""
     return key not in _REPLACED_WHOLE and not _is_distribution(default) and not _is_distribution(value)
 
 
 def excluded(key: object, own: Collection[object]) -> bool:
-    """Say whether a key from below gives way to one of ``own`` that says the same in another way."""
+    """Whether a lower key is replaced by an alternative to it in ``own``."""
     return isinstance(key, str) and _EXCLUSIVE.get(key) in own
 
 
@@ -191,7 +191,7 @@ def _is_distribution(value: object) -> bool:
 
 
 def overridden(document: Document, overrides: Overrides) -> Source:
-    """Return a file's data with the overrides in it and the defaults merged. Raises UsageError for a bad option."""
+    """Return a file's data with overrides and merged defaults; raises UsageError for a bad option."""
     source = Source(document, plain_copy(document.root.value))
     _apply_all(source, overrides)
     if overrides.duration is not None:
@@ -226,15 +226,15 @@ def _apply_all(source: Source, overrides: Overrides) -> None:
 
 
 def _apply(source: Source, at: Location, value: object, option: str) -> None:
-    """Set what an option says, or keep what is wrong with its place."""
-    if (wrong := nowhere(at, source.data)) is not None:
+    """Set the value of an option, or keep the mistake in its place."""
+    if (wrong := mistaken_place(at, source.data)) is not None:
         source.mistakes.append(source.document.mistake(at, f"{wrong}, from {option}"))
     else:
         source.set(at, value, option)
 
 
 def _make_strict(data: object) -> None:
-    """Make every threshold strict; what is no threshold is left for the validation to tell."""
+    """Make every threshold strict; the validation reports what is not a threshold."""
     if not isinstance(data, dict):
         return
     demands = data.get("thresholds") or [*DEFAULT_THRESHOLDS]
@@ -248,7 +248,7 @@ def _make_strict(data: object) -> None:
 
 
 def _share_out(source: Source, devices: int) -> None:
-    """Give each cohort its part of a fleet of ``devices``: largest remainders, at least one each."""
+    """Split a fleet of ``devices`` across the cohorts: by largest remainders, at least one each."""
     cohorts = source.data.get("cohorts") if isinstance(source.data, dict) else None
     if not isinstance(cohorts, dict):
         return
@@ -257,7 +257,7 @@ def _share_out(source: Source, devices: int) -> None:
     if devices < len(cohorts):
         raise UsageError(f"{option}: must be at least {len(cohorts)}, one per cohort")
     if len(counts) != len(cohorts):
-        return  # told by the validation
+        return  # reported by the validation
     total = sum(counts.values())
     shares = {name: max(1, devices * count // total) for name, count in counts.items()}
     by_remainder = sorted(counts, key=lambda name: -(devices * counts[name] % total))

@@ -1,10 +1,10 @@
 """Subject and SAN templates, compiled once per cohort: ``CN=meter-{index:6},O=Example`` (RFC 4514, order as written).
 
 Placeholders: ``{index}`` the device's fleet-wide number, ``{index:6}`` padded with zeros, ``{cohort}`` the cohort's
-name, ``{hex:8}`` so many hexadecimal digits drawn by seed and device. RFC 4514 writes a name last part first; people
-do not, so the DER order here is the order as written (``/C=DE/O=Example/CN=x`` is ``C=DE,O=Example,CN=x``).
+name, ``{hex:8}`` hexadecimal digits drawn by seed and device. RFC 4514 writes a name in reverse; here the DER order is
+the order as written (``/C=DE/O=Example/CN=x`` is ``C=DE,O=Example,CN=x``).
 
-Compiling finds every mistake that does not depend on the device; :func:`compile_subject` tries the first and the last.
+Compiling finds every mistake that does not depend on the device; ``devices`` are tried for the others.
 """
 
 import re
@@ -38,15 +38,15 @@ Part = str | Callable[[int], str]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text with placeholders, ready to be filled in for a device."""
+    """A compiled text with placeholders."""
 
     parts: tuple[Part, ...]
-    is_numbered: bool = False  # the device's number is in it
-    hex_digits: int = 0  # so many drawn digits are in it
+    is_numbered: bool = False  # has {index}
+    hex_digits: int = 0  # number of drawn digits
 
     @property
     def constant(self) -> str | None:
-        """The text itself where nothing in it depends on the device."""
+        """The text if it does not depend on the device, else None."""
         return (
             "".join(p for p in self.parts if isinstance(p, str))
             if all(isinstance(p, str) for p in self.parts)
@@ -60,14 +60,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class SubjectTemplate:
-    """A distinguished name for each device; what is the same for all is built once."""
+    """A distinguished name for each device; constant parts are built once."""
 
     text: str
     rdns: tuple[x509.RelativeDistinguishedName | tuple[tuple[x509.ObjectIdentifier, Text], ...], ...]
 
     @property
     def hex_digits(self) -> int | None:
-        """How many random digits tell devices apart; None where their numbers do."""
+        """The number of random digits that distinguish devices; None if their index does."""
         texts = [text for rdn in self.rdns if isinstance(rdn, tuple) for _, text in rdn]
         return None if any(text.is_numbered for text in texts) else sum(text.hex_digits for text in texts)
 
@@ -78,7 +78,7 @@ class SubjectTemplate:
 
 @dataclass(frozen=True, slots=True)
 class SansTemplate:
-    """The subject alternative names of each device; calling it gives None where the cohort has none."""
+    """The subject alternative names of each device; a call returns None if the cohort has none."""
 
     entries: tuple[x509.GeneralName | tuple[str, Text], ...] = ()
 
@@ -92,7 +92,7 @@ class SansTemplate:
 
 
 def compile_subject(template: str, *, cohort: str, seed: int, devices: Sequence[int] = (0,)) -> SubjectTemplate:
-    """Compile a subject template and try it on ``devices``. Raises UnitError for what cannot be a name."""
+    """Compile a subject template and try it on ``devices``; raises UnitError for an invalid name."""
     if template.startswith("/") and "=" in template:  # as OpenSSL writes names on its command line
         parts = (part.replace(",", "\\,") for part in _SLASH.split(template)[1:])
         raise UnitError(f"expected commas between the parts: write {','.join(parts)} (got {shown(template)})")
@@ -108,7 +108,7 @@ def compile_subject(template: str, *, cohort: str, seed: int, devices: Sequence[
 
 
 def compile_sans(templates: Sequence[str], *, cohort: str, seed: int, devices: Sequence[int] = (0,)) -> SansTemplate:
-    """Compile SAN templates and try them on ``devices``. Raises UnitError for what cannot be a name."""
+    """Compile SAN templates and try them on ``devices``; raises UnitError for an invalid name."""
     entries: list[x509.GeneralName | tuple[str, Text]] = []
     for template in templates:
         kind, colon, rest = template.partition(":")
@@ -125,7 +125,7 @@ def compile_sans(templates: Sequence[str], *, cohort: str, seed: int, devices: S
 
 
 def _encodes(name: x509.Name | x509.SubjectAlternativeName, what: str) -> None:
-    """Find what only the encoding refuses, such as an umlaut in a domain component, before the fleet starts."""
+    """Find what only the encoding refuses, such as an umlaut in a domain component."""
     try:
         name.public_bytes()
     except ValueError as error:
@@ -213,7 +213,7 @@ def _text(template: str, cohort: str, seed: int, *, escapes: bool) -> Text:
             raise UnitError(f"unmatched }} (got {shown(template)})")
         else:
             run = (_PLAIN if escapes else _PLAIN_WITHOUT_ESCAPES).match(template, at)
-            assert run is not None  # noqa: S101 - of what is plain there is at least the one character
+            assert run is not None  # noqa: S101 - at least this character is plain
             parts.append(run[0])
             at = run.end()
     drawn = [int(each.partition(":")[2]) for each in placeholders if each.startswith("hex")]
@@ -261,7 +261,7 @@ def _hex_digits(digits: int, seed: int) -> Callable[[int], str]:
 
 
 def _joined(parts: list[Part]) -> tuple[Part, ...]:
-    """Return the parts, those beside each other that are the same for all devices as one."""
+    """Return the parts with adjacent constant ones joined."""
     joined: list[Part] = []
     for is_text, group in groupby(parts, key=lambda part: isinstance(part, str)):
         together = list(group)

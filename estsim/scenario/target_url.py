@@ -1,6 +1,6 @@
-"""The URL of an EST server, taken apart: ``https://host[:port][/PREFIX]/.well-known/est[/LABEL]`` (RFC 7030 §3.2.2).
+"""The URL of an EST server: ``https://host[:port][/PREFIX]/.well-known/est[/LABEL]`` (RFC 7030 §3.2.2).
 
-What servers put before EST's path and behind it is theirs: any segments of RFC 3986, sent and shown as written.
+Prefix and label are any segments of RFC 3986, sent and shown as written.
 """
 
 from dataclasses import dataclass, replace
@@ -14,9 +14,9 @@ from estsim.units import shown
 
 @dataclass(frozen=True, slots=True)
 class TargetUrl:
-    """Where an EST server is; ``base`` is the path up to and with ``/.well-known/est``.
+    """The URL of an EST server; ``base`` is the path up to and including ``/.well-known/est``.
 
-    ``label`` is the rest, which is one segment by the RFC; known servers use several: ``subca/tls``.
+    ``label`` is the rest, one segment by the RFC; some servers use several: ``subca/tls``.
     """
 
     host: str
@@ -25,12 +25,12 @@ class TargetUrl:
     label: str | None = None
 
     def labelled(self, label: str | None) -> "TargetUrl":
-        """Return the same place with a label, if one is given."""
+        """Return the URL with a label, if one is given."""
         return self if label is None else replace(self, label=label)
 
     @property
     def origin(self) -> Origin:
-        """The server, whatever it serves."""
+        """The server's host and port."""
         return Origin(self.host, self.port)
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class TargetUrl:
 
 
 def parse_url(value: object) -> TargetUrl:
-    """Take a URL apart. Raises UnitError that says what is wrong with it."""
+    """Parse a URL; raises UnitError that says what is wrong with it."""
     if not isinstance(value, str) or not value:
         raise UnitError(f"expected a URL such as https://est.example.com:8443{WELL_KNOWN} (got {shown(value)})")
     if any(c.isspace() or not c.isprintable() for c in value):
@@ -63,7 +63,7 @@ def parse_url(value: object) -> TargetUrl:
 
 
 def parse_label(value: object) -> str:
-    """Return an arbitrary label, or several segments in its place. Raises UnitError where it cannot be one."""
+    """Return an arbitrary label, or several segments instead; raises UnitError for an invalid one."""
     segments = value.split("/") if isinstance(value, str) else []
     if not segments or not all(map(is_segment, segments)):
         raise UnitError(

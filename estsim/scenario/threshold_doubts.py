@@ -1,4 +1,4 @@
-"""Thresholds that hold, or fail, whatever the server does."""
+"""Warnings about thresholds: their result does not depend on the server, or the plan has too few samples for them."""
 
 from collections.abc import Iterator
 from math import floor
@@ -22,7 +22,7 @@ _MAY_BE_NONE: Final = ("failures", "unfinished")  # 0 % where no enrolment was b
 
 
 def threshold_doubts(model: ScenarioModel) -> Iterator[Finding]:
-    """Yield the thresholds whose bound no figure can pass, or none can miss, and a list of none at all."""
+    """Yield the thresholds that always or never pass, and an empty list of them."""
     if "thresholds" in model.model_fields_set and not model.thresholds:
         yield ("thresholds",), f"is empty, so the defaults apply: {' and '.join(DEFAULT_THRESHOLDS)}"
     cohorts, phases = frozenset(model.cohorts), frozenset(model.phases)
@@ -48,7 +48,7 @@ def _doubt(threshold: Threshold, model: ScenarioModel) -> str | None:
 
 
 def _fate(comparison: str, bound: float, *, highest: float) -> str | None:
-    """Say whether a figure from 0 to ``highest`` always or never meets a bound; None where it depends."""
+    """Return whether a figure from 0 to ``highest`` always or never passes a bound; None if it depends."""
     always = {"<": bound > highest, "<=": bound >= highest, ">": bound < 0, ">=": bound <= 0, "==": False}
     never = {
         "<": bound <= 0,
@@ -61,13 +61,13 @@ def _fate(comparison: str, bound: float, *, highest: float) -> str | None:
 
 
 def _is_never_negative(threshold: Threshold) -> bool:
-    """Say whether a figure cannot be negative: devices may be early, and correlations are of either sign."""
+    """Whether a figure cannot be negative, unlike punctuality and correlations."""
     path = threshold.metric.path
     return not any(name in path for name in ("punctuality", "lag_correlation", "burstiness"))
 
 
 def sample_doubts(scenario: Scenario) -> Iterator[Finding]:
-    """Yield the thresholds of a scenario that its plan cannot support, each at its place."""
+    """Yield the thresholds that the plan cannot support: too few samples, none, or a time longer than the run."""
     cohorts = frozenset(cohort.name for cohort in scenario.cohorts)
     spans = {phase.name: Span(phase.from_s, phase.to_s) for phase in scenario.phases}
     for number, demand in enumerate(scenario.thresholds):
@@ -78,25 +78,25 @@ def sample_doubts(scenario: Scenario) -> Iterator[Finding]:
 
 
 def _unsupported(threshold: Threshold, scenario: Scenario, span: Span) -> str | None:
-    metric, told = threshold.metric, f"{threshold.expression}: "
+    metric, prefix = threshold.metric, f"{threshold.expression}: "
     left_s = scenario.duration_s - span.from_s
     if metric.within_s is not None and metric.within_s > left_s:
         whose = (
             "the run" if metric.phase is None else f"the time from the start of {metric.phase} to the end of the run"
         )
-        return f"{told}{format_duration(metric.within_s)} is longer than {whose}, {format_duration(left_s)}"
+        return f"{prefix}{format_duration(metric.within_s)} is longer than {whose}, {format_duration(left_s)}"
     name = _bare(threshold)
     expected = samples_of(scenario, name, metric.cohort, span)
     if expected is None:
         return None
     samples = floor(expected + 0.5)
     if samples == 0:
-        return None if name in _MAY_BE_NONE else f"{told}cannot be evaluated: the plan has no samples for it"
+        return None if name in _MAY_BE_NONE else f"{prefix}cannot be evaluated: the plan has no samples for it"
     return _thin(threshold, samples, devices=_devices(threshold, scenario))
 
 
 def _thin(threshold: Threshold, samples: int, *, devices: int) -> str | None:
-    """Return the warning for a threshold whose pass its samples do not prove; one per device are told as devices."""
+    """Return the warning for a threshold with too few samples to prove a pass; ``devices`` names them."""
     allowed = _allowed(threshold)
     needed = None if allowed is None else needed_for(0.0, allowed)
     if needed is None or samples >= needed:
@@ -111,7 +111,7 @@ def _thin(threshold: Threshold, samples: int, *, devices: int) -> str | None:
 
 
 def _devices(threshold: Threshold, scenario: Scenario) -> int:
-    """Return how many devices a threshold is about."""
+    """Return the number of devices that a threshold covers."""
     cohort = threshold.metric.cohort
     return sum(each.devices for each in scenario.cohorts if cohort in (None, each.name))
 

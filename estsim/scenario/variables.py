@@ -1,4 +1,4 @@
-"""Variables of the environment in a scenario's values: ``${NAME}``, ``${NAME:-default}``, and ``$${`` for a ``${``."""
+"""Environment variables in a scenario's values: ``${NAME}``, ``${NAME:-default}``, and ``$${`` for a literal ``${``."""
 
 import re
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from estsim.scenario.nodes import scalar_of
 from estsim.units import shown
 
 MOST_FILLED_IN: Final = 4 << 20  # characters: four times what a file may have
-# Text, even where a variable fills them with a number: a password may be 0123, a site 17.
+# These stay text even if a variable's value is a number: a password may be 0123, a site 17.
 _TEXTS: Final = frozenset({"name", "description", "label", "user", "password", "subject", "text", "authorised_by"})
-KEPT_OUT: Final = "ESTSIM_LINK_SECRET"  # of master and workers: no file has it sent or written anywhere
+KEPT_OUT: Final = "ESTSIM_LINK_SECRET"  # of master and workers; never expanded into a file
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}|\$\{[^}]*\}?")
 
 
 class FilledIn(str):
-    """A password that one variable has given, whole: what is kept of it is the variable's name."""
+    """A password that is the whole value of a variable, with the variable's name to write it back."""
 
     __slots__ = ("variable",)
     variable: str
@@ -34,20 +34,20 @@ class FilledIn(str):
 
 @dataclass(slots=True)
 class Variables:
-    """The environment, and how much of it has been filled in: a short name may stand for much text, many times."""
+    """The environment, and how much of it has been expanded, which is limited."""
 
     environment: Mapping[str, str]
     _filled_in: int = 0  # characters
 
     def expanded(self, document: Document) -> Document:
-        """Return a document with its variables filled in; a value that one filled is read as YAML reads it.
+        """Return a document with its variables expanded; an expanded value is read as YAML reads it.
 
         Raises ScenarioError with every mistake in its place.
         """
         return Document(document.file, self.filled_in(document, document.root, ()))
 
     def filled_in(self, document: Document, located: Located, path: Location) -> Located:
-        """Return a part of a document, which is at ``path``, with its variables filled in."""
+        """Return the part of a document at ``path`` with its variables expanded."""
         mistakes: list[Mistake] = []
         result = self._expanded(document, located, path, mistakes)
         if mistakes:
@@ -55,7 +55,7 @@ class Variables:
         return result
 
     def origin(self, place: Place, located: Located, step: Step) -> Place:
-        """Return the place of a value with the variables of the environment that fill it in, if it is no password."""
+        """Return the place of a value with the variables that it is expanded from, unless it may be a password."""
         text = located.value
         if not isinstance(text, str) or step in SECRET_KEYS or "${" not in text:
             return place
@@ -97,7 +97,7 @@ class Variables:
         return result
 
     def _value_of(self, match: re.Match[str], wrong: list[str]) -> str:
-        """Return what stands for a variable; what cannot be told is a message among ``wrong``."""
+        """Return the value of a variable; errors are appended to ``wrong``."""
         if match[0] == "$${":
             return "${"
         name: str | None = match[1]
@@ -113,7 +113,7 @@ class Variables:
             wrong.append(f"the variable {shown(name)} is not UTF-8 text")
             return ""
         if default is not None:
-            return found or default  # as in the shell: also for a variable that is set to nothing
+            return found or default  # as in the shell, also for an empty variable
         if found is None:
             named = shown(name)
             wrong.append(f"the variable {named} is not set; set it, or write a default: ${{{named}:-…}}")
@@ -121,7 +121,7 @@ class Variables:
 
 
 def _is_text(value: str) -> bool:
-    """Say whether a variable is text: Python keeps other bytes as characters that cannot be written."""
+    """Whether a variable is text: Python represents other bytes by characters that cannot be encoded."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""Values that YAML writes as words of the scenario language: read here, and refused by name where they are for later.
+"""Values that are words of the scenario language; planned but unsupported ones are refused by name.
 
-Every function takes a value as YAML gave it and returns what the model keeps; all raise UnitError.
+Every function takes a value from YAML and returns the model's value; all raise UnitError.
 """
 
 import sys
@@ -18,19 +18,19 @@ MOST_WORKERS: Final = 256
 
 
 def later(what: str) -> UnitError:
-    """Return the refusal of something that the design knows and this version does not."""
+    """Return the refusal of a planned but unsupported value."""
     return UnitError(f"'{what}' is not supported by this version yet")
 
 
 def no(value: object, refused: object, name: str | None = None) -> object:
-    """Pass a value on, unless it is the one that is for later."""
+    """Return a value, unless it is a planned but unsupported one."""
     if value is refused or (isinstance(refused, str) and value == refused):
         raise later(name or str(refused))
     return value
 
 
 def off_or_mapping(value: object) -> object:
-    """Return None for ``off``; an empty value is a slip, not an off."""
+    """Return None for ``off``; an empty value is a mistake."""
     if value == "off":
         return None
     if value is None:
@@ -50,7 +50,7 @@ def attributes(value: object) -> object:
 
 
 def enroll_operation(value: object) -> object:
-    """Pass the first enrolment's operation on, unless it is for later."""
+    """Return the operation of the first enrolment, if it is supported."""
     if value in ("serverkeygen", "fullcmc"):
         raise later(str(value))
     if value == "simplereenroll":
@@ -81,7 +81,7 @@ def ramp(value: object) -> object:
 
 
 def obedience(value: object) -> object:
-    """Return what part of a told wait a device waits: ``obey``, ``ignore``, ``{early: 50%}``, ``{late: 20%}``."""
+    """Return the share of Retry-After that a device waits: ``obey``, ``ignore``, ``{early: 50%}``, ``{late: 20%}``."""
     if value == "obey":
         return 1.0
     if value == "ignore":
@@ -92,11 +92,11 @@ def obedience(value: object) -> object:
             return 1.0 + _positive(share)
         if word == "early":
             return 1.0 - _at_most_all(_positive(share), share)
-    raise UnitError(f"expected obey, ignore, {{early: 50%}} or {{late: 20%}}{_told_time(value)} (got {shown(value)})")
+    raise UnitError(f"expected obey, ignore, {{early: 50%}} or {{late: 20%}}{_time_advice(value)} (got {shown(value)})")
 
 
-def _told_time(value: object) -> str:
-    """Return where a time belongs that was given as a device's own."""
+def _time_advice(value: object) -> str:
+    """Return where a given time belongs, as advice."""
     if is_no(value):
         return ": write ignore"
     if is_yes(value):
@@ -105,12 +105,12 @@ def _told_time(value: object) -> str:
         seconds = parse_duration(value)
     except UnitError:
         return ""
-    told = f"{{seconds: {round(seconds)}}}"
-    return f": the server sets the wait, write sandbox: {{issue: {{mode: deferred, retry_after: {told}}}}}"
+    wait = f"{{seconds: {round(seconds)}}}"
+    return f": the server sets the wait, write sandbox: {{issue: {{mode: deferred, retry_after: {wait}}}}}"
 
 
 def address(value: object) -> str:
-    """Return an address of this machine, as text."""
+    """Return a local address, as text."""
     try:
         return str(ip_address(str(value)))
     except ValueError:
@@ -123,7 +123,7 @@ def retry_reason(value: object) -> object:
 
 
 def attempts(value: object) -> object:
-    """Return a number of tries; ``unlimited`` is one that nobody reaches."""
+    """Return a number of attempts; ``unlimited`` is a number that is never reached."""
     if value == "unlimited":
         return sys.maxsize
     if isinstance(value, int) and value > MOST:

@@ -76,7 +76,7 @@ class Answer:
     silent_s: float = 0.0
 
 
-class Turn:
+class Hold:
     """One call's hold on its identity and key, so that two simultaneous requests never give two certificates.
 
     Unless the outcome is recorded, the policy's earlier state of the request is restored: a client that got a 503 was

@@ -6,7 +6,7 @@ from estsim.est.certificate import Certificate
 from estsim.pki.authority import Issuer
 from estsim.server.admission import Admission
 from estsim.server.capacity import CapacityGate, SignerPool, Signers, TokenBucket
-from estsim.server.center import Manners, TrustCenter
+from estsim.server.center import AnswerForm, TrustCenter
 from estsim.server.clock import SandboxClock
 from estsim.server.config import SandboxConfig, TrustCenterConfig
 from estsim.server.csr_attributes import attributes_der
@@ -45,7 +45,7 @@ def build_center(
         issuer=Issuer(pki.issuer, center.issuer.validity),
         faults=FaultPlan(center.faults, seed=config.seed),
         ca_certificates=pki.ca_certificates,
-        manners=_manners(config, center),
+        form=_form(config, center),
         clock=clock,
         csr_attributes=None if center.csrattrs is None else attributes_der(center.csrattrs),
         decision=decision,
@@ -57,11 +57,11 @@ def change_center(center: TrustCenter, config: SandboxConfig) -> None:
     part = config.centers[center.label]
     gate = None if part.capacity is None else build_gate(part.capacity)
     center.policy.change(part.issue, gate, tells_overload=tells_overload(part.capacity))
-    center.change(FaultPlan(part.faults, seed=config.seed), _manners(config, part))
+    center.change(FaultPlan(part.faults, seed=config.seed), _form(config, part))
 
 
-def _manners(config: SandboxConfig, center: TrustCenterConfig) -> Manners:
-    return Manners(
+def _form(config: SandboxConfig, center: TrustCenterConfig) -> AnswerForm:
+    return AnswerForm(
         columns=_WRAPPED_COLUMNS if config.base64 == "wrapped" else None,
         deferral_status=center.issue.status,
         http_dates=center.issue.retry_after.form == "http-date",

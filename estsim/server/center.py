@@ -23,7 +23,7 @@ from estsim.pki.authority import Issuer
 from estsim.pki.keys import KeyKind, make_key, spki_of
 from estsim.server import faults as faulty
 from estsim.server.admission import Admission, Application, device_named
-from estsim.server.answer import Call, Outcome, Refused, Turn, text_response
+from estsim.server.answer import Call, Hold, Outcome, Refused, text_response
 from estsim.server.clock import SandboxClock
 from estsim.server.draws import DrawKey, Ordinals, who_draws
 from estsim.server.fault_config import FaultKind
@@ -49,7 +49,7 @@ _IN_HAND_WAIT_S: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class AnswerForm:
     """The form of a trust center's answers."""
 
     columns: int | None  # of base64, None for one line
@@ -69,7 +69,7 @@ class TrustCenter:
         issuer: Issuer,
         faults: FaultPlan,
         ca_certificates: tuple[Certificate, ...],
-        manners: Manners,
+        form: AnswerForm,
         clock: SandboxClock,
         csr_attributes: bytes | None,
         decision: Callable[[str, Request], Decision | None],
@@ -80,7 +80,7 @@ class TrustCenter:
         self._issuer = issuer
         self._faults = faults
         self._ordinals = Ordinals()
-        self._manners = manners
+        self._form = form
         self._clock = clock
         self._decision = decision
         self._csr_attributes = csr_attributes
@@ -90,10 +90,10 @@ class TrustCenter:
         self._root_alone = self._certificates(PKCS7_MIME, self._chain[:1])
         self._has_chain = len(ca_certificates) > 1
 
-    def change(self, faults: FaultPlan, manners: Manners) -> None:
-        """Apply other faults and manners; the policy has a ``change`` of its own."""
+    def change(self, faults: FaultPlan, form: AnswerForm) -> None:
+        """Apply other faults and form; the policy has a ``change`` of its own."""
         self._faults = faults
-        self._manners = manners
+        self._form = form
         self._ca_certificates = self._certificates(PKCS7_MIME, self._chain)
         self._root_alone = self._certificates(PKCS7_MIME, self._chain[:1])
 
@@ -102,19 +102,19 @@ class TrustCenter:
         """The answer to csrattrs: 204 where nothing is wished (RFC 7030 §4.5.2)."""
         if self._csr_attributes is None:
             return EstResponse(204, (), b"")
-        body = encode_body(self._csr_attributes, columns=self._manners.columns)
+        body = encode_body(self._csr_attributes, columns=self._form.columns)
         return EstResponse(200, (("content-type", CSRATTRS_TYPE),), body)
 
     @contextmanager
-    def turn(self) -> Iterator[Turn]:
-        """Hold a call from its decision until its outcome is on record; without :meth:`Turn.done` it is undone."""
-        turn = Turn(self._in_hand, self.policy)
+    def hold(self) -> Iterator[Hold]:
+        """Hold a call from its decision until its outcome is on record; without :meth:`Hold.done` it is undone."""
+        hold = Hold(self._in_hand, self.policy)
         try:
-            yield turn
+            yield hold
         finally:
-            turn.end()
+            hold.end()
 
-    async def answer(self, operation: Operation, call: Call, turn: Turn) -> Outcome:
+    async def answer(self, operation: Operation, call: Call, hold: Hold) -> Outcome:
         """Answer a call; raises ``ClientLeft`` and StoreError."""
         application: Application | None = None
         refusal: Refused | None = None
@@ -130,12 +130,12 @@ class TrustCenter:
             return silence
         if refusal is None:
             try:
-                outcome = await self._serve(operation, call, application, faults, turn)
+                outcome = await self._serve(operation, call, application, faults, hold)
             except Refused as refused:
                 refusal = refused
         if refusal is not None:
             outcome = Outcome(refusal.response(), detail=str(refusal))
-        return _spoilt(outcome, faults)
+        return _with_faults(outcome, faults)
 
     def _admit(self, operation: Operation, call: Call) -> Application | None:
         """Check the client and its request; None where no certificate is requested."""
@@ -168,7 +168,7 @@ class TrustCenter:
         call: Call,
         application: Application | None,
         faults: tuple[Fault, ...],
-        turn: Turn,
+        hold: Hold,
     ) -> Outcome:
         if application is None:
             if operation is Operation.CSRATTRS:
@@ -176,7 +176,7 @@ class TrustCenter:
             if self._has_chain and faulty.find(faults, FaultKind.CHAIN_MISSING):
                 return Outcome(self._root_alone, injected=(FaultKind.CHAIN_MISSING,))
             return Outcome(self._ca_certificates)
-        first = turn.take(application.request)
+        first = hold.take(application.request)
         verdict = self._decide(application.request) if first else ComeAgain(_IN_HAND_WAIT_S, None)
         return await self._carry_out(verdict, application, call, faults)
 
@@ -240,7 +240,7 @@ class TrustCenter:
     def _defer(self, verdict: ComeAgain, application: Application, call: Call) -> Outcome:
         """RFC 7030 §4.2.3: "the server responds with 202 [...] MUST include a Retry-After header"."""
         line = f"deferred: retry after {verdict.wait_s} s"
-        response = text_response(self._manners.deferral_status, line, self._retry_after(verdict.wait_s))
+        response = text_response(self._form.deferral_status, line, self._retry_after(verdict.wait_s))
         return Outcome(response, pending=self._row(verdict.pending, application, call))
 
     def _still_pending(self, refusal: Refused, application: Application, call: Call) -> Outcome:
@@ -255,13 +255,13 @@ class TrustCenter:
         return PendingRow(self.label, pending, subject, application.csr_der, call.exchange.at_unix, pending.for_person)
 
     def _retry_after(self, wait_s: int) -> tuple[tuple[str, str], ...]:
-        if not self._manners.http_dates:
+        if not self._form.http_dates:
             return (("retry-after", str(wait_s)),)
         # Whole seconds, rounded up: a client that waits as told is never early.
         return (("retry-after", formatdate(ceil(self._clock.now_s() + wait_s), usegmt=True)),)
 
     def _certificates(self, content_type: str, certificates: tuple[bytes, ...]) -> EstResponse:
-        body = encode_body(encode_certs_only(certificates), columns=self._manners.columns)
+        body = encode_body(encode_certs_only(certificates), columns=self._form.columns)
         headers = (("content-type", content_type), ("content-transfer-encoding", "base64"))
         return EstResponse(200, headers, body)
 
@@ -288,14 +288,14 @@ def _denied(reason: str) -> Refused:
     return Refused(403, f"the request was rejected: {reason or 'no reason given'}")
 
 
-def _spoilt(outcome: Outcome, faults: tuple[Fault, ...]) -> Outcome:
+def _with_faults(outcome: Outcome, faults: tuple[Fault, ...]) -> Outcome:
     if outcome.response is None or not faults:
         return outcome
-    spoilt = faulty.spoil(outcome.response, faults)
+    faulty_answer = faulty.apply_faults(outcome.response, faults)
     return replace(
         outcome,
-        response=spoilt.response,
-        delivery=spoilt.delivery,
-        add_s=spoilt.add_s,
-        injected=(*outcome.injected, *spoilt.injected),
+        response=faulty_answer.response,
+        delivery=faulty_answer.delivery,
+        add_s=faulty_answer.add_s,
+        injected=(*outcome.injected, *faulty_answer.injected),
     )

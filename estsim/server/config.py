@@ -93,7 +93,7 @@ class UserConfig(Section):
 
 
 class RequireCertificate(StrEnum):
-    """The operations that require a client certificate."""
+    """Where a client certificate is demanded."""
 
     ENROLL = "enroll"  # on every operation that issues
     NEVER = "never"  # a user name suffices, or nothing where there are no users; re-enrolment always needs one
@@ -101,10 +101,10 @@ class RequireCertificate(StrEnum):
 
 
 class RefuseAt(StrEnum):
-    """Where an unacceptable client certificate is refused.
+    """Where a client certificate that will not do is refused.
 
-    The handshake precedes the label: with several trust centers it refuses what none of them accepts, and each of them
-    refuses the rest as ``application`` does.
+    The handshake comes before the label: with several trust centers it refuses what none of them would take, and each
+    of them refuses the rest as ``application`` does.
     """
 
     HANDSHAKE = "handshake"  # by a TLS alert

@@ -24,7 +24,7 @@ class Connections:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._theirs: OrderedDict[Guest, float] = (
+        self._theirs: OrderedDict[Slot, float] = (
             OrderedDict()
         )  # connections that wait for their clients, since when; oldest first
         self._idle: set[trio.CancelScope] = set()
@@ -46,23 +46,23 @@ class Connections:
                 self.cut += 1
                 slowest.scope.cancel()
 
-    def enter(self) -> "Guest":
-        """Take a place, before anything is awaited; the guest's ``stay`` gives it back."""
-        guest = Guest(self)
+    def enter(self) -> "Slot":
+        """Take a place, before anything is awaited; the slot's ``stay`` gives it back."""
+        slot = Slot(self)
         self.open += 1
         self._most_open = max(self._most_open, self.open)
-        self._theirs[guest] = trio.current_time()
-        return guest
+        self._theirs[slot] = trio.current_time()
+        return slot
 
     def take_most_open(self) -> int:
         """Return the most that were open at a time since the last call."""
         most, self._most_open = self._most_open, self.open
         return most
 
-    def leave(self, guest: "Guest") -> None:
+    def leave(self, slot: "Slot") -> None:
         """Give a place back."""
         self.open -= 1
-        self.their_turn(guest, over=True)
+        self.their_turn(slot, over=True)
 
     def stop(self) -> None:
         """End every wait for a request, present and future."""
@@ -70,14 +70,14 @@ class Connections:
         for scope in tuple(self._idle):
             scope.cancel()
 
-    def their_turn(self, guest: "Guest", *, over: bool) -> None:
+    def their_turn(self, slot: "Slot", *, over: bool) -> None:
         """Note that a connection waits for its client from now on, or no longer."""
-        self._theirs.pop(guest, None)
+        self._theirs.pop(slot, None)
         if over:
             self._less.set()
             self._less = trio.Event()
         else:
-            self._theirs[guest] = trio.current_time()
+            self._theirs[slot] = trio.current_time()
 
     @contextmanager
     def idling(self, seconds: float) -> Iterator[trio.CancelScope]:
@@ -90,7 +90,7 @@ class Connections:
                 self._idle.discard(scope)
 
 
-class Guest:
+class Slot:
     """One connection."""
 
     def __init__(self, connections: Connections) -> None:

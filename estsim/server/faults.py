@@ -105,7 +105,7 @@ class WrongServerName:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoilt:
+class FaultyAnswer:
     """An answer after its faults: what is sent, how, with which delay, and which faults had an effect."""
 
     response: EstResponse
@@ -114,15 +114,15 @@ class Spoilt:
     injected: tuple[FaultKind, ...] = ()
 
 
-def spoil(response: EstResponse, faults: Iterable[Fault]) -> Spoilt:
+def apply_faults(response: EstResponse, faults: Iterable[Fault]) -> FaultyAnswer:
     """Apply faults to an answer; those without effect are not reported as injected."""
-    spoilt = Spoilt(response)
+    faulty_answer = FaultyAnswer(response)
     for fault in faults:
-        if _applies(fault.kind, spoilt.response):
-            after = _spoil_once(spoilt, fault)
-            if after != spoilt:
-                spoilt = replace(after, injected=(*after.injected, fault.kind))
-    return spoilt
+        if _applies(fault.kind, faulty_answer.response):
+            after = _apply(faulty_answer, fault)
+            if after != faulty_answer:
+                faulty_answer = replace(after, injected=(*after.injected, fault.kind))
+    return faulty_answer
 
 
 def find(faults: Iterable[Fault], kind: FaultKind) -> Fault | None:
@@ -155,21 +155,21 @@ def _applies(kind: FaultKind, response: EstResponse) -> bool:
     return kind in (FaultKind.LATENCY, FaultKind.RESET, FaultKind.WRONG_STATUS)
 
 
-def _spoil_once(spoilt: Spoilt, fault: Fault) -> Spoilt:
-    response = spoilt.response
+def _apply(faulty_answer: FaultyAnswer, fault: Fault) -> FaultyAnswer:
+    response = faulty_answer.response
     match fault.kind:
         case FaultKind.LATENCY:
-            return replace(spoilt, add_s=spoilt.add_s + fault.config.add.at(fault.amount))
+            return replace(faulty_answer, add_s=faulty_answer.add_s + fault.config.add.at(fault.amount))
         case FaultKind.RESET:  # nothing is sent, so nothing is truncated
-            others = tuple(kind for kind in spoilt.injected if kind is not FaultKind.TRUNCATED_BODY)
-            return replace(spoilt, delivery=Delivery.RESET, injected=others)
+            others = tuple(kind for kind in faulty_answer.injected if kind is not FaultKind.TRUNCATED_BODY)
+            return replace(faulty_answer, delivery=Delivery.RESET, injected=others)
         case FaultKind.TRUNCATED_BODY:  # unless it is reset
-            cut = spoilt.delivery is Delivery.WHOLE
-            return replace(spoilt, delivery=Delivery.TRUNCATED) if cut else spoilt
+            cut = faulty_answer.delivery is Delivery.WHOLE
+            return replace(faulty_answer, delivery=Delivery.TRUNCATED) if cut else faulty_answer
         case FaultKind.WRONG_STATUS:
-            return replace(spoilt, response=replace(response, status=fault.config.status))
+            return replace(faulty_answer, response=replace(response, status=fault.config.status))
         case _:
-            return replace(spoilt, response=_rewritten(response, fault))
+            return replace(faulty_answer, response=_rewritten(response, fault))
 
 
 def _rewritten(response: EstResponse, fault: Fault) -> EstResponse:

@@ -19,7 +19,7 @@ from estsim.errors import TransportFailed
 from estsim.est.messages import EstRequest, EstResponse
 from estsim.server.admission import header_of
 from estsim.server.answer import Answer, Call, ClientLeft, Refused
-from estsim.server.connections import Guest
+from estsim.server.connections import Slot
 from estsim.server.faults import Delivery
 from estsim.server.http_head import check_head, has_two_lengths, no_http
 from estsim.server.peer import Peer
@@ -60,7 +60,7 @@ class Wire(Protocol):
         """When the last bytes received reached this machine, by the monotonic clock."""
 
     @property
-    def spoke_ns(self) -> int:
+    def last_sent_ns(self) -> int:
         """When the last bytes sent were given to the kernel, by the monotonic clock."""
 
     async def send_all(self, payload: bytes, /) -> None:
@@ -80,12 +80,12 @@ class _Gone(Exception):  # noqa: N818 - reads as the event it is
 class HttpConnection:
     """Serves the requests of one connection; the caller closes the wire."""
 
-    def __init__(self, wire: Wire, peer: Peer, service: EstService, limits: Limits, guest: Guest) -> None:
+    def __init__(self, wire: Wire, peer: Peer, service: EstService, limits: Limits, slot: Slot) -> None:
         self._wire = wire
         self._peer = peer
         self._service = service
         self._limits = limits
-        self._guest = guest
+        self._slot = slot
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
         self._received_ns = 0  # when the last bytes came
         self._answered_ns = 0  # when the last answer had gone
@@ -121,8 +121,8 @@ class HttpConnection:
         """Wait for a request to begin; False if none came, or the sandbox is stopping."""
         if self._has_begun():
             await trio.lowlevel.checkpoint()  # a pipelining client must not hold up others
-            return not self._guest.is_leaving
-        with self._guest.idle(self._limits.idle_s) as wait:
+            return not self._slot.is_leaving
+        with self._slot.idle(self._limits.idle_s) as wait:
             while not self._has_begun():
                 await self._feed(empty_lines=True)
         return not wait.cancelled_caught
@@ -149,15 +149,15 @@ class HttpConnection:
             await self._refuse(exchange, refusal)
             return
         received_ns = max(self._received_ns, self._answered_ns)  # for a pipelined request
-        with self._guest.being_served():
+        with self._slot.being_served():
             answer = await self._service.answer(Call(whole, self._peer, exchange, self._wait))
             try:
                 await self._deliver(answer)
             finally:
                 self._answered_ns = time.monotonic_ns()
                 # After the send the client runs, often on the same core; that time is not ours.
-                spoke_ns = self._wire.spoke_ns
-                handled_ns = spoke_ns if spoke_ns > received_ns else self._answered_ns  # a reset sends nothing
+                last_sent_ns = self._wire.last_sent_ns
+                handled_ns = last_sent_ns if last_sent_ns > received_ns else self._answered_ns  # a reset sends nothing
                 self._service.handled(answer, handled_ns - received_ns)
         if self._must_close:
             await self._linger()
@@ -285,7 +285,7 @@ class HttpConnection:
         content = b"" if response.status in _NO_CONTENT else response.body
         if response.status not in _NO_CONTENT:  # RFC 9110 §8.6: never with 204, and with 304 only that of the 200
             headers.append(("Content-Length", str(len(content))))
-        if closing or self._must_close or self._guest.is_leaving:
+        if closing or self._must_close or self._slot.is_leaving:
             headers.append(("Connection", "close"))
         phrase = _PHRASES.get(response.status, b"")
         event = h11.Response(status_code=response.status, headers=headers, reason=phrase)

@@ -15,7 +15,7 @@ _Wait = Annotated[Count, Field(le=_TEN_YEARS_S)]  # a date is calculated from it
 
 
 class IssueMode(StrEnum):
-    """When a certificate is issued: at the first request or later."""
+    """Whether a certificate is handed out at the first request."""
 
     IMMEDIATE = "immediate"
     DEFERRED = "deferred"
@@ -23,7 +23,7 @@ class IssueMode(StrEnum):
 
 
 class RetryAfterKind(StrEnum):
-    """How the value of Retry-After is chosen."""
+    """How the told wait is chosen."""
 
     FIXED = "fixed"
     RANDOM = "random"
@@ -57,7 +57,7 @@ class RetryAfterConfig(Section):
 
 
 class Early(StrEnum):
-    """The response to a poll before Retry-After has elapsed."""
+    """What a repeat before the told time gets."""
 
     AGAIN = "again"  # another deferral, or the certificate if it is ready
     FORBID = "forbid"

@@ -21,7 +21,7 @@ from estsim.net.openssl import verify_reason
 from estsim.net.serving import serve_handshake
 from estsim.net.tls_failure import TlsFailed
 from estsim.server.clock import SandboxClock
-from estsim.server.connections import Connections, Guest
+from estsim.server.connections import Connections, Slot
 from estsim.server.endpoint import Endpoint
 from estsim.server.fault_config import FaultKind
 from estsim.server.faults import WrongServerName
@@ -116,19 +116,19 @@ class Listener:
                 else:
                     connections.start_soon(self._serve, stream, self.connections.enter())
 
-    async def _serve(self, stream: trio.SocketStream, guest: Guest) -> None:
+    async def _serve(self, stream: trio.SocketStream, slot: Slot) -> None:
         self.counts.connections += 1
         connection: TlsConnection | None = None
-        struck = self._wrong_name.applies(self.counts.connections, self._clock.age_s())
+        is_wrong_name = self._wrong_name.applies(self.counts.connections, self._clock.age_s())
         address = _address_of(stream)
         try:
-            with guest.stay(), self._counting_refusals():
+            with slot.stay(), self._counting_refusals():
                 connection = await serve_handshake(
-                    stream, self._wrong if struck else self._context, deadline_s=self._limits.handshake_s
+                    stream, self._wrong if is_wrong_name else self._context, deadline_s=self._limits.handshake_s
                 )
-                peer = self._read_peer(connection, address, struck=struck)
-                await HttpConnection(_Wire(connection), peer, self._service, self._limits, guest).serve()
-            self.counts.cut += guest.scope.cancelled_caught  # to make room
+                peer = self._read_peer(connection, address, is_wrong_name=is_wrong_name)
+                await HttpConnection(_Wire(connection), peer, self._service, self._limits, slot).serve()
+            self.counts.cut += slot.scope.cancelled_caught  # to make room
         except trio.Cancelled:
             self.counts.cut += 1
             raise
@@ -150,17 +150,17 @@ class Listener:
             if self._on_refused is not None:
                 self._on_refused(error.alert or error.reason)
 
-    def _read_peer(self, connection: TlsConnection, address: str, *, struck: bool) -> Peer:
+    def _read_peer(self, connection: TlsConnection, address: str, *, is_wrong_name: bool) -> Peer:
         """Read the client; raises ``TransportFailed`` where its certificate cannot be read."""
         try:
             binding = connection.tls.channel_binding
-            return replace(self._peer(connection, struck=struck), address=address, channel_binding=binding)
+            return replace(self._peer(connection, is_wrong_name=is_wrong_name), address=address, channel_binding=binding)
         except TlsFailed as failed:
             raise failed.as_transport_failure() from failed
 
-    def _peer(self, connection: TlsConnection, *, struck: bool) -> Peer:
+    def _peer(self, connection: TlsConnection, *, is_wrong_name: bool) -> Peer:
         tls = connection.tls
-        certificate, fault = tls.peer_certificate, FaultKind.WRONG_SERVER_NAME if struck else None
+        certificate, fault = tls.peer_certificate, FaultKind.WRONG_SERVER_NAME if is_wrong_name else None
         now_s = self._clock.now_s()
         chain: tuple[Certificate, ...] = ()
         problem: str | None = None
@@ -198,9 +198,9 @@ class _Wire:
         return self._connection.heard_ns
 
     @property
-    def spoke_ns(self) -> int:
+    def last_sent_ns(self) -> int:
         """When the last bytes sent were given to the kernel."""
-        return self._connection.spoke_ns
+        return self._connection.last_sent_ns
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""

@@ -128,10 +128,10 @@ class EstService:
             to = route(call.request, self.centers)
             expect_method(call.request, to.operation)
             center = self.centers[to.label]
-            with center.turn() as turn:
-                outcome = await center.answer(to.operation, call, turn)
+            with center.hold() as hold:
+                outcome = await center.answer(to.operation, call, hold)
                 answer = await self._committed(outcome, exchange)
-                turn.done(outcome)
+                hold.done(outcome)
         except Refused as refusal:
             return self.refuse(exchange, refusal)
         except StoreError as error:

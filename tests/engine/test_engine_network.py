@@ -36,7 +36,7 @@ from estsim.fleet.preflight import fly
 from estsim.net import sockets
 from estsim.net.contexts import TlsVersion
 from estsim.net.io_trio import TRIO
-from estsim.net.shaping import STRUCK, Blow
+from estsim.net.shaping import FAILURE_PHASES, LinkFailureKind
 from estsim.pki.manufacturer import ManufacturerCA
 from estsim.record.sample import Sample, Stamps
 from estsim.scenario.plan import Close, Cohort, Network, NoBootstrap, Tls
@@ -177,15 +177,15 @@ def test_mishaps_come_in_their_shares() -> None:
     """Of all connections, those of one device too; alike in all flights; another draw for each connection."""
     network = Network(stall=0.2, reset=0.1)
     paths = [path_of(network, seed=1, device=d, connection=c) for d in range(40) for c in range(1, 101)]
-    mishaps = [path.mishap for path in paths if path.mishap]
-    blows = Counter(mishap.blow for mishap in mishaps)
-    assert blows[Blow.STALL] == pytest.approx(800, rel=0.1)
-    assert blows[Blow.RESET] == pytest.approx(400, rel=0.15)
+    failures = [path.failure for path in paths if path.failure]
+    kinds = Counter(failure.kind for failure in failures)
+    assert kinds[LinkFailureKind.STALL] == pytest.approx(800, rel=0.1)
+    assert kinds[LinkFailureKind.RESET] == pytest.approx(400, rel=0.15)
     assert all(
-        count == pytest.approx(len(mishaps) / 3, rel=0.15) for count in Counter(m.phase for m in mishaps).values()
+        count == pytest.approx(len(failures) / 3, rel=0.15) for count in Counter(m.phase for m in failures).values()
     )
-    assert {mishap.phase for mishap in mishaps} == set(STRUCK)
-    assert path_of(Network(), seed=1, device=0, connection=1).mishap is None
+    assert {failure.phase for failure in failures} == set(FAILURE_PHASES)
+    assert path_of(Network(), seed=1, device=0, connection=1).failure is None
 
 
 async def test_resets_of_the_network_are_told_from_the_servers(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_resets_of_the_network_are_told_from_the_servers(tmp_path: Path) -
         failed = server.here.counts.failed_handshakes
     assert {(row.kind, row.trouble) for row in rows} == {(OutcomeClass.FAILED, Trouble.NETWORK_RESET)}
     phases = Counter(row.phase for row in rows)
-    assert set(phases) == set(STRUCK)
+    assert set(phases) == set(FAILURE_PHASES)
     assert failed == phases[Phase.HANDSHAKE]
     assert known == {row.request_id for row in rows if row.phase is Phase.WAIT}
 
@@ -215,7 +215,7 @@ async def test_stalls_of_the_network_end_at_our_deadlines(tmp_path: Path, monkey
         known = {row.request_id for row in server.seen if row.status}
     rows = made.recorder.samples
     assert {(row.kind, row.trouble) for row in rows} == {(OutcomeClass.FAILED, Trouble.NETWORK_STALL)}
-    assert {row.phase for row in rows} == set(STRUCK)
+    assert {row.phase for row in rows} == set(FAILURE_PHASES)
     assert known == {row.request_id for row in rows if row.phase is Phase.WAIT}
 
 

@@ -311,7 +311,7 @@ class _Wire:
 
     def __init__(self, *, truncated: bool) -> None:
         self.http = None
-        self.heard_ns = self.spoke_ns = 1
+        self.heard_ns = self.last_sent_ns = 1
         self.truncated = truncated
 
 

@@ -94,7 +94,7 @@ class _MemoryWire:
         self._end = what.end
         self.said = b""
         self.heard_ns = time.monotonic_ns()
-        self.spoke_ns = 0
+        self.last_sent_ns = 0
         self.was_reset = False
 
     async def receive(self) -> bytes:
@@ -110,7 +110,7 @@ class _MemoryWire:
 
     async def send_all(self, payload: bytes) -> None:
         """Take what is said."""
-        self.spoke_ns = time.monotonic_ns()
+        self.last_sent_ns = time.monotonic_ns()
         self.said += payload
 
     def reset(self) -> None:

@@ -13,7 +13,7 @@ from estsim.errors import Phase, TransportFailed, Trouble
 from estsim.net.connection import TlsConnection, WireStamps
 from estsim.net.contexts import TlsVersion
 from estsim.net.opening import Deadlines
-from estsim.net.shaping import STRUCK, Blow, Course, Mishap, Path
+from estsim.net.shaping import FAILURE_PHASES, LinkFailure, LinkFailureKind, LinkTiming, Path
 
 MS = 1_000_000
 SIZES = st.integers(min_value=0, max_value=100_000)
@@ -31,23 +31,23 @@ SIZES = st.integers(min_value=0, max_value=100_000)
 )
 def test_when_bytes_are_heard(path: Path, arrivals: list[tuple[int, int]], heard: list[tuple[int, int]]) -> None:
     """A delay for each, not one on top of the other; the bits queue."""
-    course = Course(path)
-    assert [course.heard_ns(at_ns, size) for at_ns, size in arrivals] == heard
+    timing = LinkTiming(path)
+    assert [timing.heard_ns(at_ns, size) for at_ns, size in arrivals] == heard
 
 
 def test_how_long_bytes_take_to_leave() -> None:
     """A kilobyte over 8 kbit/s takes a second, over no limit nothing."""
-    assert Course(Path(rate_bps=8000.0)).leaving_ns(1000) == 1000 * MS
-    assert Course(Path()).leaving_ns(1000) == 0
+    assert LinkTiming(Path(rate_bps=8000.0)).leaving_ns(1000) == 1000 * MS
+    assert LinkTiming(Path()).leaving_ns(1000) == 0
 
 
 @given(st.lists(st.tuples(st.integers(min_value=0, max_value=10**10), SIZES), max_size=20))
 def test_bytes_are_heard_in_their_order_and_at_no_more_than_the_rate(arrivals: list[tuple[int, int]]) -> None:
     """Never before their round trip, never faster than the line."""
-    course = Course(Path(rtt_s=0.05, rate_bps=64_000.0))
+    timing = LinkTiming(Path(rtt_s=0.05, rate_bps=64_000.0))
     free_ns = 0
     for at_ns, size in sorted(arrivals):
-        first_ns, last_ns = course.heard_ns(at_ns, size)
+        first_ns, last_ns = timing.heard_ns(at_ns, size)
         assert first_ns >= max(free_ns, at_ns + 50 * MS)
         assert last_ns - first_ns == round(size * 125_000)
         free_ns = last_ns
@@ -56,12 +56,12 @@ def test_bytes_are_heard_in_their_order_and_at_no_more_than_the_rate(arrivals: l
 @given(SIZES, st.floats(min_value=0, max_value=1, exclude_max=True))
 def test_a_mishap_holds_back_a_part_of_its_own_flight(size: int, share: float) -> None:
     """At least one byte, so that the flight is not whole; other flights pass, and so does an end of stream."""
-    course = Course(Path(mishap=Mishap(Blow.STALL, Phase.SEND, share)))
-    passing = course.passing(Phase.SEND, size)
+    timing = LinkTiming(Path(failure=LinkFailure(LinkFailureKind.STALL, Phase.SEND, share)))
+    passing = timing.passing(Phase.SEND, size)
     assert (passing is None) == (size == 0)
     assert passing is None or 0 <= passing < size
-    assert course.passing(Phase.WAIT, size) is None
-    assert Course(Path()).passing(Phase.SEND, size) is None
+    assert timing.passing(Phase.WAIT, size) is None
+    assert LinkTiming(Path()).passing(Phase.SEND, size) is None
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -176,7 +176,7 @@ def watching(seen: list[object]) -> Callable[[TlsConnection], Awaitable[None]]:
     return handle
 
 
-@pytest.mark.parametrize("phase", STRUCK)
+@pytest.mark.parametrize("phase", FAILURE_PHASES)
 @pytest.mark.parametrize("versions", [TLS13, TLS12], ids=["TLS 1.3", "TLS 1.2"])
 async def test_a_reset_strikes_in_its_phase(phase: Phase, versions: tuple[TlsVersion, TlsVersion]) -> None:
     """We say that it was the simulated network; the server sees a real reset, and nothing stays open."""
@@ -184,7 +184,7 @@ async def test_a_reset_strikes_in_its_phase(phase: Phase, versions: tuple[TlsVer
     seen: list[object] = []
     async with tls_server(watching(seen)) as server:
         with pytest.raises(TransportFailed) as caught:
-            await struck(server.endpoint, Mishap(Blow.RESET, phase, 0.5), versions)
+            await fails(server.endpoint, LinkFailure(LinkFailureKind.RESET, phase, 0.5), versions)
         with trio.fail_after(5):
             while not (seen or server.failures):
                 await trio.lowlevel.checkpoint()
@@ -197,25 +197,25 @@ async def test_a_reset_strikes_in_its_phase(phase: Phase, versions: tuple[TlsVer
     assert open_descriptors() == before
 
 
-@pytest.mark.parametrize("phase", STRUCK)
+@pytest.mark.parametrize("phase", FAILURE_PHASES)
 async def test_a_stall_lasts_until_the_deadline(phase: Phase) -> None:
     """In its phase, as the simulated network and no slow server; until then the server hears nothing more."""
     seen: list[object] = []
     async with tls_server(watching(seen)) as server:
         with pytest.raises(TransportFailed) as caught:
-            await struck(server.endpoint, Mishap(Blow.STALL, phase, 0.5), TLS13)
+            await fails(server.endpoint, LinkFailure(LinkFailureKind.STALL, phase, 0.5), TLS13)
         assert len(seen) <= (phase is Phase.WAIT)
     assert (caught.value.phase, caught.value.trouble) == (phase, Trouble.NETWORK_STALL)
     assert "0.1 s" in caught.value.reason
 
 
-async def struck(endpoint: object, mishap: Mishap, versions: tuple[TlsVersion, TlsVersion]) -> None:
-    """Do an exchange over a network with this mishap."""
+async def fails(endpoint: object, failure: LinkFailure, versions: tuple[TlsVersion, TlsVersion]) -> None:
+    """Do an exchange over a network with this failure."""
     connection = await dial(
         endpoint,  # type: ignore[arg-type]  # of the server
         WORLD.client_context(versions=versions),
         deadlines=BRIEF,
-        path=Path(mishap=mishap),
+        path=Path(failure=failure),
     )
     try:
         await ask(connection, answer_s=0.1)

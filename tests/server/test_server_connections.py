@@ -10,37 +10,37 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from estsim.server.connections import Connections, Guest
+from estsim.server.connections import Connections, Slot
 
 SLOW_S = 5.0  # how long it may be a client's turn before it may be cut
 FOREVER_S = 1e6  # on a clock that jumps, and where something hangs a test fails all the same
 
 
-async def dawdle(guest: Guest) -> None:
+async def dawdle(slot: Slot) -> None:
     """Stay, and do nothing."""
-    with guest.stay():
+    with slot.stay():
         await trio.sleep(FOREVER_S)
 
 
-async def ask_late(guest: Guest, after_s: float) -> None:
+async def ask_late(slot: Slot, after_s: float) -> None:
     """Let the server wait for a request, begin one, and never end it."""
-    with guest.stay():
-        with guest.idle(75.0):
+    with slot.stay():
+        with slot.idle(75.0):
             await trio.sleep(after_s)
         await trio.sleep(FOREVER_S)
 
 
-async def be_served(guest: Guest, for_s: float) -> None:
+async def be_served(slot: Slot, for_s: float) -> None:
     """Ask at once, be served, and do nothing after that."""
-    with guest.stay():
-        with guest.being_served():
+    with slot.stay():
+        with slot.being_served():
             await trio.sleep(for_s)
         await trio.sleep(FOREVER_S)
 
 
-async def leave_after(guest: Guest, seconds: float) -> None:
+async def leave_after(slot: Slot, seconds: float) -> None:
     """Stay for a while."""
-    with guest.stay():
+    with slot.stay():
         await trio.sleep(seconds)
 
 
@@ -174,14 +174,14 @@ async def test_who_is_being_served_is_not_cut_however_long_it_takes(autojump_clo
     """A minute of signing: all that time others have room, and then it has the time of its own."""
     connections = Connections(1)
     async with trio.open_nursery() as nursery:
-        guest = connections.enter()
-        nursery.start_soon(be_served, guest, 60.0)
+        slot = connections.enter()
+        nursery.start_soon(be_served, slot, 60.0)
         await trio.sleep(59.0)
         assert await time_for_room(connections) == 0.0
-        assert not guest.scope.cancel_called
+        assert not slot.scope.cancel_called
         await trio.sleep(2.0)
         assert await time_for_room(connections) == pytest.approx(SLOW_S - 1.0)
-        assert guest.scope.cancel_called
+        assert slot.scope.cancel_called
 
 
 async def test_a_request_that_is_whole_when_its_client_would_be_cut_is_served_or_not_begun(
@@ -191,10 +191,10 @@ async def test_a_request_that_is_whole_when_its_client_would_be_cut_is_served_or
     begun: list[int] = []
     served: list[int] = []
 
-    async def ask(number: int, guest: Guest, came: trio.Event) -> None:
-        with guest.stay():
+    async def ask(number: int, slot: Slot, came: trio.Event) -> None:
+        with slot.stay():
             await came.wait()
-            with guest.being_served():
+            with slot.being_served():
                 begun.append(number)
                 await trio.sleep(1.0)
                 served.append(number)
@@ -221,13 +221,13 @@ async def test_whoever_comes_in_finds_fewer_than_the_limit_whose_turn_it_is(
     """Two hundred clients that idle, ask and are served for random times; in the end the crowd is empty."""
     connections, chance = Connections(5), Random(seed)
 
-    async def visit(guest: Guest) -> None:
-        with guest.stay():
+    async def visit(slot: Slot) -> None:
+        with slot.stay():
             for _ in range(chance.randrange(4)):
-                with guest.idle(6.0):
+                with slot.idle(6.0):
                     await trio.sleep(chance.uniform(0.0, 8.0))
                 await trio.sleep(chance.uniform(0.0, 4.0))
-                with guest.being_served():
+                with slot.being_served():
                     await trio.sleep(chance.uniform(0.0, 8.0))
 
     async with trio.open_nursery() as nursery:
@@ -245,14 +245,14 @@ async def test_whoever_comes_in_finds_fewer_than_the_limit_whose_turn_it_is(
 
 async def test_idling_ends_with_its_time_or_with_the_bytes_that_come(autojump_clock: MockClock) -> None:
     """Only the first is a wait in vain."""
-    guest = Connections(1).enter()
+    slot = Connections(1).enter()
     began_s = trio.current_time()
-    with guest.stay():
-        with guest.idle(75.0) as wait:
+    with slot.stay():
+        with slot.idle(75.0) as wait:
             await trio.sleep(7.0)
         assert not wait.cancelled_caught
         assert trio.current_time() - began_s == pytest.approx(7.0)
-        with guest.idle(75.0) as wait:
+        with slot.idle(75.0) as wait:
             await trio.sleep(FOREVER_S)
         assert wait.cancelled_caught
         assert trio.current_time() - began_s == pytest.approx(82.0)
@@ -263,8 +263,8 @@ async def test_stopping_ends_every_idle_wait_at_once(autojump_clock: MockClock) 
     connections = Connections(10)
     ended: list[float] = []
 
-    async def keep_open(guest: Guest) -> None:
-        with guest.stay(), guest.idle(75.0) as wait:
+    async def keep_open(slot: Slot) -> None:
+        with slot.stay(), slot.idle(75.0) as wait:
             await trio.sleep(FOREVER_S)
         assert wait.cancelled_caught
         ended.append(trio.current_time())
@@ -282,12 +282,12 @@ async def test_stopping_ends_every_idle_wait_at_once(autojump_clock: MockClock) 
 async def test_after_the_stop_nobody_idles_any_more(autojump_clock: MockClock) -> None:
     """A connection that was busy is told to leave with its answer, and waits for no other request."""
     connections = Connections(1)
-    guest = connections.enter()
-    was_leaving = guest.is_leaving
+    slot = connections.enter()
+    was_leaving = slot.is_leaving
     connections.stop()
-    assert (was_leaving, guest.is_leaving) == (False, True)
+    assert (was_leaving, slot.is_leaving) == (False, True)
     began_s = trio.current_time()
-    with guest.stay(), guest.idle(75.0) as wait:
+    with slot.stay(), slot.idle(75.0) as wait:
         await trio.sleep(FOREVER_S)
     assert wait.cancelled_caught
     assert trio.current_time() == began_s
@@ -298,20 +298,20 @@ async def test_stopping_leaves_those_alone_who_are_at_something(autojump_clock: 
     connections = Connections(3)
     done: list[str] = []
 
-    async def read(guest: Guest) -> None:
-        with guest.stay():
-            with guest.idle(75.0):
+    async def read(slot: Slot) -> None:
+        with slot.stay():
+            with slot.idle(75.0):
                 await trio.sleep(0.5)
             await trio.sleep(2.0)
             done.append("read")
 
-    async def serve(guest: Guest) -> None:
-        with guest.stay(), guest.being_served():
+    async def serve(slot: Slot) -> None:
+        with slot.stay(), slot.being_served():
             await trio.sleep(3.0)
             done.append("served")
 
-    async def shake(guest: Guest) -> None:
-        with guest.stay():
+    async def shake(slot: Slot) -> None:
+        with slot.stay():
             await trio.sleep(2.0)
             done.append("shaken")
 
@@ -326,45 +326,45 @@ async def test_stopping_leaves_those_alone_who_are_at_something(autojump_clock: 
 # -- how it ends
 
 
-async def leave(guest: Guest) -> None:
+async def leave(slot: Slot) -> None:
     """Be served and go."""
-    with guest.stay():
-        with guest.idle(75.0):
+    with slot.stay():
+        with slot.idle(75.0):
             await trio.sleep(1.0)
-        with guest.being_served():
+        with slot.being_served():
             await trio.sleep(1.0)
 
 
-async def fail_in_the_handshake(guest: Guest) -> None:
+async def fail_in_the_handshake(slot: Slot) -> None:
     """Never get anywhere."""
-    with suppress(ConnectionError), guest.stay():
+    with suppress(ConnectionError), slot.stay():
         await trio.sleep(1.0)
         raise ConnectionError
 
 
-async def fail_while_idle(guest: Guest) -> None:
+async def fail_while_idle(slot: Slot) -> None:
     """Close the connection instead of asking."""
-    with suppress(ConnectionError), guest.stay(), guest.idle(75.0):
+    with suppress(ConnectionError), slot.stay(), slot.idle(75.0):
         await trio.sleep(1.0)
         raise ConnectionError
 
 
-async def fail_while_served(guest: Guest) -> None:
+async def fail_while_served(slot: Slot) -> None:
     """Leave before the answer."""
-    with suppress(ConnectionError), guest.stay(), guest.being_served():
+    with suppress(ConnectionError), slot.stay(), slot.being_served():
         await trio.sleep(1.0)
         raise ConnectionError
 
 
-async def idle_for_good(guest: Guest) -> None:
+async def idle_for_good(slot: Slot) -> None:
     """Keep the connection open."""
-    with guest.stay(), guest.idle(FOREVER_S):
+    with slot.stay(), slot.idle(FOREVER_S):
         await trio.sleep(FOREVER_S)
 
 
-async def be_served_for_good(guest: Guest) -> None:
+async def be_served_for_good(slot: Slot) -> None:
     """Wait for an answer that does not come."""
-    with guest.stay(), guest.being_served():
+    with slot.stay(), slot.being_served():
         await trio.sleep(FOREVER_S)
 
 
@@ -373,13 +373,13 @@ async def be_served_for_good(guest: Guest) -> None:
 )
 async def test_a_place_is_given_back_however_a_visit_ends(
     autojump_clock: MockClock,
-    visit: Callable[[Guest], Awaitable[None]],
+    visit: Callable[[Slot], Awaitable[None]],
 ) -> None:
     """All counters are zero again."""
     connections = Connections(1)
-    guest = connections.enter()
+    slot = connections.enter()
     assert connections.open == 1
-    await visit(guest)
+    await visit(slot)
     assert is_empty(connections)
     assert await time_for_room(connections) == 0.0
 
@@ -388,7 +388,7 @@ async def test_a_place_is_given_back_however_a_visit_ends(
 @pytest.mark.parametrize("before_it_begins", [False, True])
 async def test_a_place_is_given_back_by_who_is_cancelled(
     autojump_clock: MockClock,
-    visit: Callable[[Guest], Awaitable[None]],
+    visit: Callable[[Slot], Awaitable[None]],
     before_it_begins: bool,  # noqa: FBT001 - a table
 ) -> None:
     """By a server whose grace is over, in whatever it is at, also before it has come to anything."""
@@ -406,7 +406,7 @@ async def test_a_place_is_given_back_by_who_is_cancelled(
 @pytest.mark.parametrize("visit", [dawdle, idle_for_good], ids=lambda visit: visit.__name__)
 async def test_a_place_is_given_back_by_who_is_cut(
     autojump_clock: MockClock,
-    visit: Callable[[Guest], Awaitable[None]],
+    visit: Callable[[Slot], Awaitable[None]],
 ) -> None:
     """Its task ends of itself, and whatever comes after its stay is done."""
     connections = Connections(1)

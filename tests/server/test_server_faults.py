@@ -35,11 +35,11 @@ from estsim.server.faults import (
     Delivery,
     Fault,
     FaultPlan,
+    FaultyAnswer,
     Request,
-    Spoilt,
     WrongServerName,
+    apply_faults,
     find,
-    spoil,
 )
 from estsim.server.http import HttpConnection, Limits, Wire
 from estsim.server.peer import Peer
@@ -313,9 +313,9 @@ OVERLOADED: Final = text_response(503, "the CA is at capacity", (("retry-after",
 NOTHING: Final = EstResponse(204, (), b"")
 
 
-def spoilt_by(response: EstResponse, *faults: FaultConfig, amount: float = 0.5) -> Spoilt:
+def answer_with(response: EstResponse, *faults: FaultConfig, amount: float = 0.5) -> FaultyAnswer:
     """Return an answer after faults."""
-    return spoil(response, [Fault(each, amount) for each in faults])
+    return apply_faults(response, [Fault(each, amount) for each in faults])
 
 
 def read(response: EstResponse) -> Outcome:
@@ -342,12 +342,12 @@ ON_RETRY_AFTER: Final = {K.RETRY_AFTER_MISSING, K.RETRY_AFTER_ABSURD}
 def test_a_fault_is_injected_where_there_is_something_to_spoil(response: EstResponse, kinds: set[FaultKind]) -> None:
     """Elsewhere the answer stays as it was, and the log says nothing; those on certificates acted before."""
     for kind in FaultKind:
-        spoilt = spoilt_by(response, fault(kind))
+        faulty_answer = answer_with(response, fault(kind))
         if kind in kinds:
-            assert spoilt.injected == (kind,)
-            assert spoilt != Spoilt(response, injected=(kind,)), "something is different"
+            assert faulty_answer.injected == (kind,)
+            assert faulty_answer != FaultyAnswer(response, injected=(kind,)), "something is different"
         else:
-            assert spoilt == Spoilt(response)
+            assert faulty_answer == FaultyAnswer(response)
 
 
 @pytest.mark.parametrize(
@@ -361,15 +361,15 @@ def test_a_fault_is_injected_where_there_is_something_to_spoil(response: EstResp
 )
 def test_a_fault_that_changes_nothing_is_not_injected(response: EstResponse, without_effect: FaultConfig) -> None:
     """A status that is the right one is not wrong, and lines where lines were to be sent are no fault."""
-    assert spoilt_by(response, without_effect) == Spoilt(response)
+    assert answer_with(response, without_effect) == FaultyAnswer(response)
 
 
 def test_latency_is_a_part_of_its_range_by_the_draw_and_adds_up() -> None:
     """50 ms and half of 100 to 300 ms."""
     fixed, spread = fault(K.LATENCY, add="50ms"), fault(K.LATENCY, add="100ms..300ms")
-    spoilt = spoilt_by(issued(), fixed, spread)
-    assert spoilt.add_s == pytest.approx(0.25)
-    assert (spoilt.response, spoilt.injected) == (issued(), (K.LATENCY, K.LATENCY))
+    faulty_answer = answer_with(issued(), fixed, spread)
+    assert faulty_answer.add_s == pytest.approx(0.25)
+    assert (faulty_answer.response, faulty_answer.injected) == (issued(), (K.LATENCY, K.LATENCY))
 
 
 @pytest.mark.parametrize(
@@ -377,21 +377,21 @@ def test_latency_is_a_part_of_its_range_by_the_draw_and_adds_up() -> None:
 )
 def test_a_cut_answer_is_whole_until_it_is_sent(kind: FaultKind, delivery: Delivery) -> None:
     """Only its delivery says that it will not arrive, or half of it."""
-    assert spoilt_by(issued(), fault(kind)) == Spoilt(issued(), delivery, injected=(kind,))
+    assert answer_with(issued(), fault(kind)) == FaultyAnswer(issued(), delivery, injected=(kind,))
 
 
 @pytest.mark.parametrize("order", [(K.RESET, K.TRUNCATED_BODY), (K.TRUNCATED_BODY, K.RESET)])
 def test_an_answer_that_is_reset_is_not_truncated_as_well(order: tuple[FaultKind, FaultKind]) -> None:
     """Nothing of it is sent, whichever fault stands first: the log must not tell of a reset that never came."""
-    spoilt = spoilt_by(issued(), *map(fault, order))
-    assert (spoilt.delivery, K.RESET in spoilt.injected) == (Delivery.RESET, True)
+    faulty_answer = answer_with(issued(), *map(fault, order))
+    assert (faulty_answer.delivery, K.RESET in faulty_answer.injected) == (Delivery.RESET, True)
 
 
 def test_a_wrong_status_comes_with_the_right_body() -> None:
     """And its headers."""
-    spoilt = spoilt_by(issued(), fault(K.WRONG_STATUS, status=500)).response
-    assert spoilt == EstResponse(500, issued().headers, issued().body)
-    assert isinstance(read(spoilt), ServerError)
+    faulty_answer = answer_with(issued(), fault(K.WRONG_STATUS, status=500)).response
+    assert faulty_answer == EstResponse(500, issued().headers, issued().body)
+    assert isinstance(read(faulty_answer), ServerError)
 
 
 async def test_every_wrong_status_can_be_sent_with_the_body_that_it_comes_with() -> None:
@@ -408,7 +408,7 @@ async def test_every_wrong_status_can_be_sent_with_the_body_that_it_comes_with()
         while type(connection._http.next_event()) is not h11.EndOfMessage:
             pass
         try:
-            connection._frame(spoilt_by(issued(), wrong).response)
+            connection._frame(answer_with(issued(), wrong).response)
         except h11.LocalProtocolError as error:
             failed.append((status, str(error)))
     assert failed == []
@@ -416,26 +416,26 @@ async def test_every_wrong_status_can_be_sent_with_the_body_that_it_comes_with()
 
 def test_a_wrong_content_type_stands_alone() -> None:
     """In the place of the right one; the certificate is read all the same, and the device notes it."""
-    spoilt = spoilt_by(issued(), fault(K.WRONG_CONTENT_TYPE)).response
-    assert [value for name, value in spoilt.headers if name == "content-type"] == ["text/html"]
-    assert spoilt.header("content-transfer-encoding") == "base64"
-    reading = read_response(Operation.SIMPLEENROLL, spoilt, wall_now_s=0.0)
+    faulty_answer = answer_with(issued(), fault(K.WRONG_CONTENT_TYPE)).response
+    assert [value for name, value in faulty_answer.headers if name == "content-type"] == ["text/html"]
+    assert faulty_answer.header("content-transfer-encoding") == "base64"
+    reading = read_response(Operation.SIMPLEENROLL, faulty_answer, wall_now_s=0.0)
     assert reading.outcome == Issued(certificate())
     assert [note.rule for note in reading.non_conformances] == ["wrong content type"]
 
 
 def test_a_missing_retry_after_is_noted_and_leaves_the_rest() -> None:
     """The deferral is one, with no wait."""
-    spoilt = spoilt_by(DEFERRED, fault(K.RETRY_AFTER_MISSING)).response
-    assert spoilt.header("content-type") == DEFERRED.header("content-type")
-    assert read(spoilt) == Deferred(RetryAfter(None, RetryAfterForm.MISSING))
+    faulty_answer = answer_with(DEFERRED, fault(K.RETRY_AFTER_MISSING)).response
+    assert faulty_answer.header("content-type") == DEFERRED.header("content-type")
+    assert read(faulty_answer) == Deferred(RetryAfter(None, RetryAfterForm.MISSING))
 
 
 @pytest.mark.parametrize(("keys", "told"), [({}, "315360000"), ({"seconds": 0}, "0"), ({"seconds": 7}, "7")])
 def test_an_absurd_retry_after_stands_in_place_of_the_other(keys: dict[str, int], told: str) -> None:
     """Once: ten years, or what was asked for."""
-    spoilt = spoilt_by(DEFERRED, fault(K.RETRY_AFTER_ABSURD, **keys)).response
-    assert [value for name, value in spoilt.headers if name == "retry-after"] == [told]
+    faulty_answer = answer_with(DEFERRED, fault(K.RETRY_AFTER_ABSURD, **keys)).response
+    assert [value for name, value in faulty_answer.headers if name == "retry-after"] == [told]
 
 
 # -- bodies as a device reads them
@@ -445,7 +445,7 @@ def test_an_absurd_retry_after_stands_in_place_of_the_other(keys: dict[str, int]
 def test_garbage_is_never_read(amount: float, also: FaultKind | None) -> None:
     """Whatever was drawn, and whatever is done to it besides."""
     faults = [fault(K.GARBAGE), *([fault(also)] if also else [])]
-    garbage = spoilt_by(issued(), *faults, amount=amount).response
+    garbage = answer_with(issued(), *faults, amount=amount).response
     with pytest.raises(TransferError, match="expected base64"):
         decode_body(garbage.body)
     assert isinstance(read(garbage), Malformed)
@@ -453,7 +453,7 @@ def test_garbage_is_never_read(amount: float, also: FaultKind | None) -> None:
 
 def test_garbage_is_different_each_time() -> None:
     """And no little of it."""
-    bodies = {spoilt_by(issued(), fault(K.GARBAGE), amount=n / 100).response.body for n in range(100)}
+    bodies = {answer_with(issued(), fault(K.GARBAGE), amount=n / 100).response.body for n in range(100)}
     assert len(bodies) == 100
     assert {len(body) for body in bodies} == {303}
 
@@ -461,7 +461,7 @@ def test_garbage_is_different_each_time() -> None:
 @pytest.mark.parametrize("columns", [None, 64, 76])
 def test_pem_armour_is_read_and_noted(columns: int | None) -> None:
     """In lines of 64 between two more, however the body was to be sent."""
-    armoured = spoilt_by(issued(columns=columns), fault(K.PEM_ARMOUR)).response
+    armoured = answer_with(issued(columns=columns), fault(K.PEM_ARMOUR)).response
     first, *lines, last = armoured.body.decode().splitlines()
     assert (first, last) == ("-----BEGIN PKCS7-----", "-----END PKCS7-----")
     assert {len(line) for line in lines[:-1]} == {64}
@@ -473,7 +473,7 @@ def test_pem_armour_is_read_and_noted(columns: int | None) -> None:
 
 def test_wrapped_base64_is_read_and_nothing_is_wrong_with_it() -> None:
     """RFC 8951 §3: "Receivers SHOULD be tolerant of whitespace"; it is for those who are not."""
-    wrapped = spoilt_by(issued(), fault(K.WRAPPED_BASE64)).response
+    wrapped = answer_with(issued(), fault(K.WRAPPED_BASE64)).response
     assert wrapped.body == issued(columns=64).body != issued().body
     reading = read_response(Operation.SIMPLEENROLL, wrapped, wall_now_s=0.0)
     assert (reading.outcome, reading.non_conformances) == (Issued(certificate()), ())
@@ -485,19 +485,19 @@ def test_wrapped_base64_is_read_and_nothing_is_wrong_with_it() -> None:
 def test_faults_act_one_after_the_other() -> None:
     """Late, armoured, as HTML and cut in the middle: all of it at once, in the order of the configuration."""
     kinds = (K.LATENCY, K.PEM_ARMOUR, K.WRONG_CONTENT_TYPE, K.TRUNCATED_BODY)
-    spoilt = spoilt_by(issued(), *map(fault, kinds))
-    assert spoilt.injected == kinds
-    assert (spoilt.add_s, spoilt.delivery) == (1.0, Delivery.TRUNCATED)
-    assert spoilt.response.body.startswith(b"-----BEGIN")
-    assert spoilt.response.header("content-type") == "text/html"
+    faulty_answer = answer_with(issued(), *map(fault, kinds))
+    assert faulty_answer.injected == kinds
+    assert (faulty_answer.add_s, faulty_answer.delivery) == (1.0, Delivery.TRUNCATED)
+    assert faulty_answer.response.body.startswith(b"-----BEGIN")
+    assert faulty_answer.response.header("content-type") == "text/html"
 
 
 def test_a_fault_sees_what_those_before_it_have_left() -> None:
-    """Under a wrong status there is no body to spoil; spoilt before, it is sent under the wrong status."""
+    """Under a wrong status there is no body to spoil; faulty_answer before, it is sent under the wrong status."""
     status, garbage = fault(K.WRONG_STATUS), fault(K.GARBAGE)
-    first = spoilt_by(issued(), status, garbage)
+    first = answer_with(issued(), status, garbage)
     assert (first.injected, first.response.body) == ((K.WRONG_STATUS,), issued().body)
-    last = spoilt_by(issued(), garbage, status)
+    last = answer_with(issued(), garbage, status)
     assert last.injected == (K.GARBAGE, K.WRONG_STATUS)
     assert (last.response.status, last.response.body != issued().body) == (500, True)
 
@@ -505,8 +505,8 @@ def test_a_fault_sees_what_those_before_it_have_left() -> None:
 def test_a_retry_after_that_is_gone_cannot_be_made_absurd() -> None:
     """The other way round both have done something."""
     missing, absurd = fault(K.RETRY_AFTER_MISSING), fault(K.RETRY_AFTER_ABSURD)
-    assert spoilt_by(DEFERRED, missing, absurd).injected == (K.RETRY_AFTER_MISSING,)
-    both = spoilt_by(DEFERRED, absurd, missing)
+    assert answer_with(DEFERRED, missing, absurd).injected == (K.RETRY_AFTER_MISSING,)
+    both = answer_with(DEFERRED, absurd, missing)
     assert both.injected == (K.RETRY_AFTER_ABSURD, K.RETRY_AFTER_MISSING)
     assert both.response.header("retry-after") is None
 
