@@ -1,7 +1,7 @@
-"""Values that spread, ``2s..4s`` or ``{normal: [80ms, 10ms]}``, and pairs of values, read from YAML.
+"""Distributions, ``2s..4s`` or ``{normal: [80ms, 10ms]}``, and pairs of values, read from YAML.
 
-Pure. ``parse`` is always one of the readers of :mod:`estsim.units`: it reads one value in the unit that the place asks
-for, and decides what is advised for a value that cannot be read.
+Pure. ``parse`` is always a reader of :mod:`estsim.units`: it reads one value in the unit of its place, and determines
+the advice for an unreadable one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +87,7 @@ def _looks_like_range(value: Mapping[object, object], parse: Callable[[object], 
 
 
 def _range_shown(value: object) -> str:
-    """Return a value that was meant for a range as it was written, as far as it goes into a line."""
+    """Return a value that was meant for a range as it was written, shortened to a line."""
     if isinstance(value, Mapping):
         return shown("{" + ", ".join(f"{shown(key)}: {shown(end)}" for key, end in value.items()) + "}")
     if isinstance(value, Sequence) and not isinstance(value, str):

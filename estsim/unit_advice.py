@@ -1,7 +1,7 @@
-"""What a value that is no duration, rate, share or bit rate was probably meant to be.
+"""What a mistaken duration, rate, share or bit rate was probably meant to be.
 
-Pure. Every function takes a value as YAML or a command line gave it and returns texts that :mod:`estsim.units` reads:
-the likeliest reading first, a second one where the value can be read in two ways, none where nobody can say.
+Pure. Every function takes a value from YAML or the command line and returns texts that :mod:`estsim.units` reads: the
+likeliest reading first, a second one if the value is ambiguous, none if its meaning is unknown.
 """
 
 import re
@@ -13,10 +13,10 @@ from typing import Final
 Readings = tuple[str, ...]
 Meant = Callable[[object], Readings]
 
-_LONGEST: Final = 60  # characters; a longer text is no value with a slip in it
+_LONGEST: Final = 60  # characters; a longer text is not a mistaken value
 _LARGEST: Final = 10**15
 _TENTH: Final = Fraction(1, 10)
-_EXACT: Final = 10**9  # as far as units write a decimal
+_EXACT: Final = 10**9  # the precision with which units write decimals
 _ROUNDED: Final = 10**4
 _NUMBER: Final = r"(?:[0-9][0-9_]*(?:[.,][0-9]+)*|\.[0-9]+)(?:e[+]?[0-9]{1,2})?"
 _QUOTES: Final = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}"
@@ -37,7 +37,7 @@ _SECONDS: Final = {
     "d": Fraction(86400),
 }
 _UNIT_OF: Final = {word: unit for unit, words in _WORDS.items() for word in words}
-_OTHER_UNITS: Final = {  # units that the language does not have, in seconds
+_OTHER_UNITS: Final = {  # unsupported units, in seconds
     **dict.fromkeys(("us", "\N{MICRO SIGN}s", "usec", "microsecond", "microseconds"), Fraction(1, 1_000_000)),
     **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), Fraction(7 * 86400)),
     **dict.fromkeys(("mo", "month", "months"), Fraction(30 * 86400)),
@@ -70,7 +70,7 @@ _TAIL: Final = re.compile(r"[^0-9.,\s]+$")
 
 
 def meant_durations(value: object, *, short: bool = False) -> Readings:
-    """Return what was meant for a duration; ``short`` where hundreds of milliseconds are likelier than minutes."""
+    """Return what was meant for a duration; with ``short``, hundreds of milliseconds are likelier than minutes."""
     text = _clean(value)
     sign, text = ("-", text[1:].lstrip()) if text[:1] == "-" else ("", text.removeprefix("+"))
     if clock := _CLOCK.fullmatch(text):
@@ -147,7 +147,7 @@ def meant_ranges(value: object, meant: Meant) -> Readings:
         return ()
     low, high = ends
     units = [_TAIL.search(end) for end in ends]
-    if units[0] is None and units[1] is not None:  # 40..120ms: the unit stands at the end alone
+    if units[0] is None and units[1] is not None:  # 40..120ms: only the end has the unit
         low += units[1][0]
     elif units[1] is None and units[0] is not None:
         high += units[0][0]
@@ -156,17 +156,17 @@ def meant_ranges(value: object, meant: Meant) -> Readings:
 
 
 def advice(readings: Readings) -> str:
-    """Return ``write 40% or 0.4%``, nothing where there is nothing to advise."""
+    """Return ``write 40% or 0.4%``, empty without readings."""
     return f"write {' or '.join(readings[:2])}" if readings else ""
 
 
 def is_bare_number(value: object) -> bool:
-    """Say whether a value is a number without any unit, quoted or not."""
+    """Whether a value is a number without unit, quoted or not."""
     return bool(_whole_numbers(_clean(value).lstrip("+-")))
 
 
 def _clean(value: object) -> str:
-    """Return the text of a number or text without quotes and odd blanks, nothing of any other value."""
+    """Return the text of a number or text without quotes and odd blanks, empty for other values."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return ""
     text = " ".join(str(value)[: _LONGEST + 1].split()).strip(_QUOTES + " ").rstrip(",;")
@@ -174,7 +174,7 @@ def _clean(value: object) -> str:
 
 
 def _whole_numbers(text: str) -> tuple[Fraction, ...]:
-    """Return the readings of a text that is nothing but a number."""
+    """Return the readings of a text that is only a number."""
     return _numbers(text) if re.fullmatch(_NUMBER, text, re.IGNORECASE) else ()
 
 
@@ -259,7 +259,7 @@ def _duration(seconds: Fraction) -> str:
 
 
 def _rate(per_s: Fraction) -> str:
-    """Return a rate in the unit that writes it exactly; rounded, per hour, where none does."""
+    """Return a rate in the unit that writes it exactly, otherwise rounded, per hour."""
     for unit, seconds in _PER.items():
         if (per_s * seconds * _ROUNDED).denominator == 1:
             return f"{_decimal(per_s * seconds)}/{_PER_NAMES[unit]}"
@@ -267,7 +267,7 @@ def _rate(per_s: Fraction) -> str:
 
 
 def _decimal(number: Fraction) -> str:
-    """Return a number without exponent: as it is, or rounded to four digits behind the point where it has no end."""
+    """Return a number without exponent, rounded to four decimals if it has no finite form."""
     scale = _EXACT if (number * _EXACT).denominator == 1 else _ROUNDED
     whole, rest = divmod(round(number * scale), scale)
     return f"{whole}.{rest:0{len(str(scale)) - 1}d}".rstrip("0").rstrip(".")

@@ -1,9 +1,8 @@
 """Durations, rates, shares and bit rates, read from text and written back, and the distributions that values have.
 
 Pure, and imported by every room; :mod:`estsim.spreads` reads distributions. Values are plain floats in seconds, per
-second, parts of one and bits per second; a spread value is a frozen :data:`Distribution` whose ``at`` turns a uniform
-draw into a value, so nobody here draws. Whether a value makes sense where it stands (a negative timeout) is for
-:mod:`estsim.fields` to say.
+second, fractions and bits per second. A :data:`Distribution` is frozen; its ``at`` turns a uniform draw into a value,
+so nothing here draws. :mod:`estsim.fields` checks the bounds of a place, such as a negative timeout.
 """
 
 import re
@@ -46,11 +45,11 @@ TAIL_SD: Final = (
     4.0  # one draw in 16 000 lies further out on either side; cut there, a spread has bounds that can be checked
 )
 _SHOWN_LENGTH: Final = 60
-_LONGEST: Final = 1000  # characters of any of these; what is longer is a slip, and is not looked at
+_LONGEST: Final = 1000  # characters of any of these; longer texts are not read
 
 
 def harmless(text: str) -> str:
-    """Return foreign text as one line that a terminal only shows: no control, no line break, no bidi override.
+    """Return foreign text as one line that is safe for a terminal: no controls, line breaks or bidi overrides.
 
     Whatever a peer or a file says goes through here once, where it enters.
     """
@@ -58,7 +57,7 @@ def harmless(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: as YAML writes it, shortened, on one line, harmless on a terminal."""
+    """Return a value for a message: as in YAML, shortened, on one line, safe for a terminal."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -77,7 +76,7 @@ def parse_duration(text: object) -> float:
 
 
 def parse_latency(text: object) -> float:
-    """Return the seconds of a duration that is short by nature: a bare 800 is taken for milliseconds in the advice."""
+    """Return the seconds of a typically short duration; the advice takes a bare 800 for milliseconds."""
     return _duration(text, partial(meant_durations, short=True))
 
 
@@ -90,12 +89,12 @@ def parse_rate(text: object) -> float:
 
 
 def parse_share(text: object) -> float:
-    """Return the part of one that ``40%`` or ``-5%`` is."""
+    """Return the fraction of ``40%`` or ``-5%``."""
     return _share(text, meant_shares)
 
 
 def parse_small_share(text: object) -> float:
-    """Return the part of one of a share that is small by nature: a bare 0.5 is taken for 0.5% in the advice."""
+    """Return the fraction of a typically small share; the advice takes a bare 0.5 for 0.5%."""
     return _share(text, partial(meant_shares, small=True))
 
 
@@ -125,7 +124,7 @@ def _duration(text: object, meant: Callable[[object], Readings]) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in the largest units that read well, such that reading it gives the same seconds back."""
+    """Return a duration in the largest readable units; parsing it gives the same seconds."""
     if not isfinite(seconds):
         return "no limit"
     sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
@@ -140,13 +139,13 @@ def format_duration(seconds: float) -> str:
 
 
 def format_rate(per_s: float) -> str:
-    """Return a rate per second, minute or hour, whichever says it with the fewest digits."""
+    """Return a rate per second, minute or hour, whichever needs the fewest digits."""
     ways = [f"{_decimal(per_s * _RATE_UNITS[unit])}/{unit}" for unit in ("s", "min", "h")]
     return min(ways, key=len) if per_s else ways[0]
 
 
 def format_share(share: float) -> str:
-    """Return a part of one as per cent."""
+    """Return a fraction as a percentage."""
     return f"{_decimal(share * 100)}%"
 
 
@@ -158,72 +157,72 @@ class Constant:
 
     @property
     def low(self) -> float:
-        """The smallest value there is."""
+        """The smallest value."""
         return self.value
 
     @property
     def high(self) -> float:
-        """The largest value there is."""
+        """The largest value."""
         return self.value
 
     def at(self, u: float) -> float:  # noqa: ARG002 - one shape for all distributions
-        """Return the value, whatever was drawn."""
+        """Return the value for any draw."""
         return self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Every value from ``low`` to ``high`` alike."""
+    """A uniform distribution from ``low`` to ``high``."""
 
     low: float
     high: float
 
     def at(self, u: float) -> float:
-        """Return the value below which a share ``u`` of all draws lies."""
+        """Return the quantile of ``u``."""
         return self.low + (self.high - self.low) * u
 
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """The bell curve, cut four standard deviations from its middle."""
+    """A normal distribution, cut four standard deviations from its mean."""
 
     mean: float
     sd: float
 
     @property
     def low(self) -> float:
-        """The smallest value there is."""
+        """The smallest value."""
         return self.mean - TAIL_SD * self.sd
 
     @property
     def high(self) -> float:
-        """The largest value there is."""
+        """The largest value."""
         return self.mean + TAIL_SD * self.sd
 
     def at(self, u: float) -> float:
-        """Return the value below which a share ``u`` of all draws lies."""
+        """Return the quantile of ``u``."""
         return self.mean + self.sd * _standard_quantile(u)
 
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """A value whose logarithm is normal: ``sigma`` is the standard deviation of the logarithm."""
+    """A lognormal distribution: ``sigma`` is the standard deviation of the logarithm."""
 
     median: float
     sigma: float
 
     @property
     def low(self) -> float:
-        """The smallest value there is."""
+        """The smallest value."""
         return self.median * exp(-TAIL_SD * self.sigma)
 
     @property
     def high(self) -> float:
-        """The largest value there is."""
+        """The largest value."""
         return self.median * exp(TAIL_SD * self.sigma)
 
     def at(self, u: float) -> float:
-        """Return the value below which a share ``u`` of all draws lies."""
+        """Return the quantile of ``u``."""
         return self.median * exp(self.sigma * _standard_quantile(u))
 
 
@@ -236,13 +235,13 @@ def _standard_quantile(u: float) -> float:
 
 
 def _text_of(value: object) -> str:
-    """Return the text to read, nothing where the value is none or is too long to be one of these."""
+    """Return the text of a value, empty if it is not text or too long."""
     text = value.strip() if isinstance(value, str) else ""
     return text if len(text) <= _LONGEST else ""
 
 
 def _refusal(expected: str, value: object, readings: Readings) -> UnitError:
-    """Return the refusal of a value, with what its writer probably meant, the likelier reading first."""
+    """Return the refusal of a value, with what was probably meant, the likelier reading first."""
     write = advice(readings)
     why = f": missing unit, {write}" if is_bare_number(value) and write else f": {write}" if write else ""
     return UnitError(f"{expected}{why} (got {shown(value).strip() or 'nothing'})")
@@ -255,7 +254,7 @@ def _finite(value: float, text: object) -> float:
 
 
 def _decimal(value: float) -> str:
-    """Return a number without exponent and trailing zeros, at most nine digits behind the point."""
+    """Return a number without exponent and trailing zeros, with at most nine decimals."""
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
@@ -265,5 +264,5 @@ def counted(number: int, noun: str) -> str:
 
 
 def plural(number: float, noun: str) -> str:
-    """Return a noun as it stands behind a number."""
+    """Return a noun in the form after a number."""
     return noun if number == 1 else f"{noun}s"

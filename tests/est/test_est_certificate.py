@@ -1,4 +1,4 @@
-"""What is told of a certificate."""
+"""What is reported of a certificate."""
 
 import pytest
 
@@ -9,5 +9,5 @@ from estsim.est.certificate import serial_text
     ("serial", "text"), [(0, "00"), (5, "05"), (0xAB, "ab"), (0xFAB, "0fab"), (1 << 156, "10" + "00" * 19), (-9, "-09")]
 )
 def test_a_serial_number_has_two_digits_an_octet(serial: int, text: str) -> None:
-    """As OpenSSL writes it: whoever looks for it in the log of a CA finds it."""
+    """As OpenSSL writes it, so that it is found in the log of a CA."""
     assert serial_text(serial) == text

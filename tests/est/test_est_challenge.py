@@ -52,6 +52,6 @@ def test_basic_says_user_and_password(user: str, password: str) -> None:
 
 
 def test_a_user_with_a_colon_is_refused() -> None:
-    """It could not be told from the password."""
+    """It could not be distinguished from the password."""
     with pytest.raises(UsageError, match="must not contain ':'"):
         basic_authorization("a:b", "c")

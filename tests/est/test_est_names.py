@@ -39,7 +39,7 @@ def names() -> st.SearchStrategy[bytes]:
 
 @given(BYTES | elements(2) | names())
 def test_any_bytes_have_a_text_and_a_value(der: bytes) -> None:
-    """For rows and screens, whatever a stranger sends; a name is the same as itself."""
+    """For rows and screens, whatever a peer sends; a name equals itself."""
     assert name_text(der).isprintable()
     assert same_name(der, der)
     hash(name_value(der))

@@ -79,7 +79,7 @@ def test_a_reference_to_no_character_is_no_trouble() -> None:
 
 @pytest.mark.parametrize("column", [64, 76, 10_000])
 def test_base64_has_no_words(column: int) -> None:
-    """A message of EST's in an error's body says nothing to people, and is another each time; a word is told."""
+    """A base64 message in an error body means nothing to people and differs each time; a word is kept."""
     encoded = base64.b64encode(bytes(range(256)) * 8).decode()
     body = "\n".join(encoded[at : at + column] for at in range(0, len(encoded), column)).encode()
     assert words_of(body) == ""

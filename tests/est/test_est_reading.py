@@ -433,7 +433,7 @@ def test_whatever_a_server_sends_gives_a_reading(
     ],
 )
 def test_of_a_page_the_text_is_kept(status: int, said: str) -> None:
-    """Its markup is nobody's business, and of some what would help can be said."""
+    """Without its markup, and with advice on some."""
     page = b"<html><head><title>No</title></head><body><h1>No &amp; never</h1><hr>nginx</body></html>"
     outcome = read(Operation.SIMPLEENROLL, status, body=page).outcome
     assert isinstance(outcome, Rejected | ServerError)

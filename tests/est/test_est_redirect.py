@@ -50,7 +50,7 @@ def test_what_is_followed(
 
 
 def test_five_in_a_row_and_no_more() -> None:
-    """The sixth is told."""
+    """The sixth is refused, with the reason."""
     chain = RedirectChain(HOME, SAME, method="POST")
     outcomes = [chain.read(307, f"/{number}") for number in range(MOST_REDIRECTS + 1)]
     assert [type(outcome) for outcome in outcomes] == [Redirected] * 5 + [Rejected]

@@ -71,7 +71,7 @@ def test_a_location_is_text(location: bytes) -> None:
     ids=range(16),
 )
 def test_an_odd_answer_is_read(answer: bytes, status: int, body: bytes) -> None:
-    """What can be told from the rest of the stream is taken as it is, its body undecoded."""
+    """What is distinguishable from the rest of the stream is accepted, with its body undecoded."""
     read = read_in_memory(answer)
     assert (read.status, read.body) == (status, body)
 

@@ -44,7 +44,7 @@ def loaded(path: Path, code: CodeAccess = ANY_CODE) -> Scenario:
 
 
 def told(path: Path, code: CodeAccess = ANY_CODE) -> str:
-    """Return what is told of a scenario."""
+    """Return what is reported of a scenario."""
     with pytest.raises(ScenarioError) as met:
         loaded(path, code)
     return str(met.value).replace(f"{path.parent}", "DIR")

@@ -137,7 +137,7 @@ def test_timeouts_may_be_set_without_a_url(tmp_path: Path) -> None:
 
 
 def test_a_threshold_may_be_told_to_end_the_run(tmp_path: Path) -> None:
-    """As a mapping, with the time from which on it counts; mistakes in it are told where they stand."""
+    """As a mapping, with the time from which on it counts; mistakes in it are reported where they stand."""
     abort = "thresholds:\n  - failures < 1%\n  - {threshold: failures < 5%, abort_on_fail: true, after: 30s}\n"
     plain, aborting = _load(tmp_path, abort + COHORT).thresholds
     assert plain == Demand("failures < 1%")

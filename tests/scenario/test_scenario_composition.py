@@ -1,4 +1,4 @@
-"""Scenarios of several files and with variables: what comes together, and mistakes told where they were written."""
+"""Scenarios of several files and with variables: what comes together, and mistakes reported where they were written."""
 
 from pathlib import Path
 

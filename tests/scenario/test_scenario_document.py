@@ -1,4 +1,4 @@
-"""YAML text as data with places: what works, and what is told where."""
+"""YAML text as data with places: what works, and what is reported where."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_what_is_not_there_is_placed_at_the_nearest_that_is() -> None:
 
 
 def test_anchors_and_merge_keys_work_and_keep_the_place_of_what_was_written() -> None:
-    """A merged value is told where it was written, and what stands in the mapping wins."""
+    """A merged value is reported where it was written, and what stands in the mapping wins."""
     document = _read("base: &base {x: 1, y: 1}\nother: &o {y: 3, z: 3}\nmine:\n  <<: [*base, *o]\n  x: 2\n")
     assert document.root.value["mine"] == {"x": 2, "y": 1, "z": 3}  # type: ignore[index]  # a mapping, as written above
     assert document.find(("mine", "y"))[1] == Place(1, 20)

@@ -1,4 +1,4 @@
-"""What the run would not live to see is told before it: the return of power, expectations."""
+"""What the run would not live to see is reported before it: the return of power, expectations."""
 
 from pathlib import Path
 

@@ -315,7 +315,7 @@ def test_phases_that_cannot_be_are_told(tmp_path: Path, phases: str, told: list[
 
 
 def test_thresholds_may_be_about_a_phase_and_a_cohort_in_it(tmp_path: Path) -> None:
-    """Of a phase, of a cohort, of a cohort in a phase; an unknown one is told."""
+    """Of a phase, of a cohort, of a cohort in a phase; an unknown one is reported."""
     phases = "phases: {recovery: 5m..8m}\n"
     demands = ["recovery.simpleenroll.response.p90 < 2s", "recovery.cohorts.north.failures < 1%"]
     thresholds = "".join(f"  - {demand}\n" for demand in demands)

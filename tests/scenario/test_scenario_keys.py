@@ -1,4 +1,4 @@
-"""Keys that will not be made in time are told before the run, with what to say instead."""
+"""Keys that will not be made in time are reported before the run, with what to say instead."""
 
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def test_devices_in_service_need_keys_to_renew(tmp_path: Path) -> None:
 
 
 def test_cohorts_of_one_kind_share_the_core(tmp_path: Path) -> None:
-    """Each alone would do; together they are told once, in the defaults that all have it from."""
+    """Each alone would do; together they are reported once, in the defaults that all have it from."""
     fleet = (
         "defaults: {devices: 100, key: rsa-2048, boot: {rate: 1/s, shape: even}}\ncohorts: {a: , b: , c: , d: , e: }\n"
     )
@@ -112,7 +112,7 @@ def test_keys_are_not_used_again_where_they_are_all_that_tells_devices_apart(tmp
 
 
 def test_what_could_not_be_read_is_not_reckoned_with(tmp_path: Path) -> None:
-    """A broken boot is told, and nothing that would follow from another one."""
+    """A broken boot is reported, and nothing that would follow from another one."""
     told = _told(tmp_path, _fleet("boot: {burst: soon}"))
     assert len(told.splitlines()) == 1
     assert "boot.burst: expected a duration" in told

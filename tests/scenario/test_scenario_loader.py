@@ -35,7 +35,7 @@ def write(tmp_path: Path) -> "Write":
 
 
 class Write:
-    """Writes a scenario and reads it, or what is told about it."""
+    """Writes a scenario and reads it, or what is reported about it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "fleet.yaml"
@@ -46,7 +46,7 @@ class Write:
         return load_scenario(self.path, overrides=Overrides(**overrides))  # type: ignore[arg-type]  # a test's shorthand
 
     def told(self, text: str, **overrides: object) -> list[str]:
-        """Return what is told about a scenario that is not, without the folder."""
+        """Return what is reported about a scenario that is not, without the folder."""
         with pytest.raises(ScenarioError) as caught:
             self.load(text, **overrides)
         return str(caught.value).replace(f"{self.path.parent}/", "").splitlines()
@@ -197,7 +197,7 @@ cohorts:
 
 
 def test_a_mistake_in_the_defaults_is_told_once_and_there(write: Write) -> None:
-    """However many cohorts take it; a cohort's own mistake is told in the cohort."""
+    """However many cohorts take it; a cohort's own mistake is reported in the cohort."""
     text = SMALL + "defaults:\n  enroll: {deadline: 0s}\n  retries: {}\n"
     assert write.told(text) == [
         "fleet.yaml:7:12: defaults.enroll.deadline: must be greater than 0 (got 0s)",

@@ -123,7 +123,7 @@ def test_what_a_device_does_with_an_expired_certificate(tmp_path: Path, way: Aft
 
 
 def test_connections_leave_from_the_addresses_that_are_named(tmp_path: Path) -> None:
-    """Of either family, as text; what is no address is told."""
+    """Of either family, as text; anything else is reported."""
     addresses = "generator: {source_addresses: [127.0.0.2, '::1']}\n"
     scenario = _load(tmp_path, f"cohorts: {{a: {{devices: 1, boot: {{burst: 0s}}}}}}\n{addresses}")
     assert scenario.generator.source_addresses == ("127.0.0.2", "::1")
@@ -220,7 +220,7 @@ MISTAKES = [  # the keys, where in them the mistake is, its path, what is said
 def test_a_mistake_is_told_in_its_place_and_alone(
     tmp_path: Path, yaml: str, where: str, path: str, message: str
 ) -> None:
-    """At the key that holds it; nothing is told that only follows from it."""
+    """At the key that holds it; nothing is reported that only follows from it."""
     (line,) = _told(tmp_path, yaml)
     assert line.startswith(f"fleet.yaml:4:{line_of(yaml).index(where) + 1}: cohorts.a.{path}: {message}")
 
@@ -247,7 +247,7 @@ def test_one_firmware_key_lies_in_a_file_or_is_minted(tmp_path: Path) -> None:
 
 
 def test_a_folder_holds_a_file_for_each_device(tmp_path: Path) -> None:
-    """More are left alone, too few are told; other files do not count."""
+    """More are left alone, too few are reported; other files do not count."""
     folder = tmp_path / "born"
     folder.mkdir()
     for name in ("a.pem", "b.pem", "notes.txt"):
@@ -273,6 +273,6 @@ def test_devices_of_another_server_cannot_be_operational(tmp_path: Path) -> None
     ["boot: {rate: -3/s}", "keys: {prepare: -1}", "bootstrap: {kind: non}", "start: soon", "renew: {at: 0%}"],
 )
 def test_nothing_is_concluded_from_keys_that_could_not_be_read(tmp_path: Path, wrong: str) -> None:
-    """The one mistake is told, and not that keys will be late or a fault needs a manufacturer."""
+    """The one mistake is reported, and not that keys will be late or a fault needs a manufacturer."""
     (line,) = _told(tmp_path, f"key: rsa-2048, faults: {{unknown_ca: 1%}}, {wrong}", devices=1000)
     assert f"cohorts.a.{wrong.split(':', maxsplit=1)[0]}" in line

@@ -99,7 +99,7 @@ def test_a_sandbox_has_the_password_and_its_folder_the_variable(
 
 
 def test_it_is_refused_however_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Included, set, from a variable, in the sandbox, in an event; told where it was written."""
+    """Included, set, from a variable, in the sandbox, in an event; reported where it was written."""
     _written(tmp_path, FLEET.replace("PASSWORD", "'***'"), "base.yaml")
     assert _told(tmp_path, "include: base.yaml\n") == f"base.yaml:8:43: cohorts.a.bootstrap.password: {WHY}"
     key = "cohorts.a.bootstrap.password"

@@ -1,4 +1,4 @@
-"""What a plan cannot support is told before the run, with the number of samples that it will have."""
+"""What a plan cannot support is reported before the run, with the number of samples that it will have."""
 
 from pathlib import Path
 from typing import Final

@@ -35,7 +35,7 @@ def test_a_scenario_in_order_is_told_in_a_line() -> None:
 
 
 def test_every_mistake_of_every_file_is_printed_and_the_exit_code_is_2(bad: Path, tmp_path: Path) -> None:
-    """On stderr, a line each; the file that is in order is told too."""
+    """On stderr, a line each; the file that is in order is reported too."""
     missing = tmp_path / "missing.yaml"
     result = CliRunner().invoke(app, [str(bad), str(QUICKSTART), str(missing)])
     assert result.exit_code == 2

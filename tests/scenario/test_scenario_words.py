@@ -25,7 +25,7 @@ def _fleet(keys: str) -> str:
 
 
 def test_a_device_may_try_for_ever(tmp_path: Path) -> None:
-    """As a number that nobody reaches."""
+    """As a number that is never reached."""
     (cohort,) = _load(tmp_path, _fleet("boot: {burst: 5s}, retry: {attempts: unlimited}")).cohorts
     assert cohort.policy.retry.attempts == sys.maxsize
     with pytest.raises(ScenarioError, match=r"retry\.attempts: must be a whole number \(got endless\)"):
@@ -54,7 +54,7 @@ def test_what_takes_text_keeps_it_where_a_variable_looks_like_a_number(
 
 
 def test_a_file_to_include_may_be_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is not set is told at the include."""
+    """One that is not set is reported at the include."""
     (tmp_path / "north.yaml").write_text(_fleet("boot: {burst: 5s}"), encoding="utf-8")
     monkeypatch.setenv("SITE", "north")
     assert _load(tmp_path, "include: ${SITE}.yaml\n").devices == 2

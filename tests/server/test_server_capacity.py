@@ -128,7 +128,7 @@ def test_a_certificate_takes_what_its_draw_says() -> None:
 
 
 def test_reserved_requests_are_signed_behind_all_others() -> None:
-    """However many there are already; whoever comes to take later queues behind them."""
+    """However many there are already; whoever arrives to take later queues behind them."""
     pool = SignerPool(2, Constant(1.0))
     assert [pool.reserve(0.0) for _ in range(5)] == [1.0, 1.0, 2.0, 2.0, 3.0]
     assert pool.try_take(1.5) is None
@@ -447,7 +447,7 @@ def test_nobody_waits_on_its_connection_behind_more_kept_requests_than_the_queue
 
 @pytest.mark.parametrize("overflow", [Overflow.DEFER_FORGET, Overflow.REFUSE, Overflow.THROTTLE, Overflow.WAIT])
 def test_a_server_that_forgets_lends_nothing(overflow: Overflow) -> None:
-    """However many were turned away, the next token goes to whoever comes first."""
+    """However many were turned away, the next token goes to the first to come."""
     it = gate(overflow)
     assert it.admit(0.0) == Granted()
     assert [it.admit(0.5) for _ in range(50)] == [NoToken(1.0)] * 50

@@ -66,7 +66,7 @@ async def test_a_client_of_one_trust_center_is_a_stranger_to_the_other(tmp_path:
 
 
 async def test_a_certificate_is_renewed_where_it_was_issued(tmp_path: Path) -> None:
-    """At the other trust center it is nobody's."""
+    """The other trust center does not know it."""
     async with running(tmp_path, TWO) as sandbox:
         key = new_key()
         csr = csr_for(key, "m")
@@ -91,7 +91,7 @@ async def test_an_unknown_label_is_told_what_there_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_refused_above_tls_a_client_reads_why(tmp_path: Path, version: ssl.TLSVersion) -> None:
-    """A stranger's certificate, an expired one, none: each is let in by TLS and refused by a line."""
+    """An unknown CA's certificate, an expired one, none: each is let in by TLS and refused by a line."""
     maker = manufacturer()
     trusted = tmp_path / "maker.pem"
     trusted.write_bytes(pem(maker.certificate.der))

@@ -120,7 +120,7 @@ def test_a_change_goes_to_the_trust_center_of_the_fleet(label: str | None, path:
 
 @asynccontextmanager
 async def sandboxed(config: str, results: Path, label: str | None = None) -> AsyncIterator[Sandbox]:
-    """Run a sandbox in a process of its own, which takes whoever comes."""
+    """Run a sandbox in a process of its own, which takes whoever arrives."""
     with trio.fail_after(DEADLINE_S):
         written = config if label else OPEN + config
         async with running_sandbox(written, {}, keep_log_in=results, label=label) as sandbox:

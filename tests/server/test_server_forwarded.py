@@ -124,7 +124,7 @@ async def test_who_is_named_in_the_header_enrolls_and_re_enrolls(tmp_path: Path,
 
 
 async def test_the_header_lets_nobody_in_who_would_be_refused_in_the_handshake(tmp_path: Path) -> None:
-    """A stranger's certificate, one that has expired, garbage, two headers, and none: each with its reason."""
+    """An unknown CA's certificate, one that has expired, garbage, two headers, and none: each with its reason."""
     stranger_folder = tmp_path / "stranger"
     stranger_folder.mkdir()
     async with running(tmp_path / "own", FROM_HERE) as sandbox, running(stranger_folder) as stranger:

@@ -134,7 +134,7 @@ async def test_an_answer_may_come_out_wrong(tmp_path: Path, fault: dict[str, Any
 
 @pytest.mark.parametrize(("kind", "told"), [("retry_after_missing", None), ("retry_after_absurd", "315360000")])
 async def test_a_deferral_may_tell_nothing_or_ten_years(tmp_path: Path, kind: str, told: str | None) -> None:
-    """The log has what was told, not what should have been."""
+    """The log has the status that was sent, not the right one."""
     async with running(tmp_path, having({"kind": kind}, issue={"mode": "deferred"})) as sandbox:
         response, _ = await sandbox.enroll()
         assert (response.status, response.headers.get("retry-after")) == (202, told)

@@ -435,7 +435,7 @@ async def test_odd_requests_are_400_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("error")
 async def test_an_empty_common_name_prints_no_warning(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Nothing on stderr, and the exchange is told all the same."""
+    """Nothing on stderr, and the exchange is reported all the same."""
     async with running(tmp_path, {"clients": {"require_certificate": "never"}}) as sandbox:
         assert (await sandbox.post(request(subject=common_name(b"")))).status == 200
     assert capfd.readouterr() == ("", "")

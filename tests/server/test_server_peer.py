@@ -261,7 +261,7 @@ def test_the_last_full_handshake_counts() -> None:
 
 
 def test_of_too_many_the_one_not_met_for_longest_is_forgotten() -> None:
-    """Who is forgotten is told to shake hands anew, and not taken for somebody good."""
+    """A forgotten client needs a full handshake, and is not taken for a trusted one."""
     met = Handshakes(remembered=2)
     devices = [device(line(), f"meter-{n}") for n in range(3)]
     for certificate in (devices[0], devices[1], devices[0], devices[2]):

@@ -168,7 +168,7 @@ def test_overflow_defer_keeps_a_slot_that_nobody_can_take() -> None:
 
 
 def test_overflow_defer_forget_keeps_nothing() -> None:
-    """A repeat draws a token anew, and loses against whoever comes first."""
+    """A repeat draws a new token, and loses against the first to come."""
     it = policy(gate(Overflow.DEFER_FORGET), retry_after={"seconds": 2})
     assert it.decide(request(1), 0.0) == IssueNow()
     forgotten = it.decide(request(2), 0.0)
@@ -373,7 +373,7 @@ def test_an_approved_request_is_kept_with_a_slot_where_capacity_defers() -> None
 
 
 def test_an_approved_request_is_kept_without_a_slot_where_capacity_forgets() -> None:
-    """What a person has approved is not lost: it draws a token anew, and keeps its approval."""
+    """What a person has approved is not lost: it draws a new token, and keeps its approval."""
     it = manual(gate(Overflow.DEFER_FORGET))
     approve(it, 1, 2)
     assert it.decide(request(1), 3.0) == IssueNow()

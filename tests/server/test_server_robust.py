@@ -291,7 +291,7 @@ async def test_repeats_during_a_lock_become_one_certificate(tmp_path: Path) -> N
 
 
 async def test_who_was_told_503_is_not_early_when_it_comes_again(tmp_path: Path) -> None:
-    """What could not be written was never told: the repeat begins anew."""
+    """What could not be written was never told: the repeat begins again."""
     issue = {"mode": "deferred", "early": "forbid", "retry_after": {"seconds": 60}}
     async with running(tmp_path, {"issue": issue}) as sandbox:
         csr = csr_for(new_key(), "m")
@@ -414,7 +414,7 @@ def odd(certificate: x509.Certificate) -> str:
 
 
 async def test_a_certificate_that_only_openssl_can_read_ends_no_sandbox(tmp_path: Path) -> None:
-    """Shown by a client that is let in to be refused above TLS: its signature does not hold, and it is told so."""
+    """Shown by a client that is let in to be refused above TLS: its signature is wrong, and the refusal says so."""
     async with running(tmp_path, {"clients": {"refuse_at": "application"}}) as sandbox:
         leaf, maker = x509.load_pem_x509_certificates(sandbox.here.bootstrap.read_bytes())
         key = sandbox.here.bootstrap.read_text().partition("-----BEGIN PRIVATE KEY")[2].partition("-----END PRIVATE")[0]

@@ -115,7 +115,7 @@ def test_an_unknown_operation_is_told_which_there_are(tail: str, got: str) -> No
 
 
 def test_a_label_alone_is_told_that_an_operation_is_missing() -> None:
-    """The commonest slip."""
+    """The most common mistake."""
     assert refusal(f"{EST}/meters").endswith("(got meters; meters is a label; add the operation after it)")
 
 
