@@ -154,7 +154,9 @@ class Listener:
         """Read the client; raises ``TransportFailed`` where its certificate cannot be read."""
         try:
             binding = connection.tls.channel_binding
-            return replace(self._peer(connection, is_wrong_name=is_wrong_name), address=address, channel_binding=binding)
+            return replace(
+                self._peer(connection, is_wrong_name=is_wrong_name), address=address, channel_binding=binding
+            )
         except TlsFailed as failed:
             raise failed.as_transport_failure() from failed
 
