@@ -25,8 +25,9 @@ from estsim.est.transfer import TransferError, decode_body
 from estsim.pki.keys import weakness_of
 from estsim.pki.names import Names
 from estsim.server.answer import Refused
-from estsim.server.config import ClientsConfig, CsrAttrsConfig, HttpScheme, RequireCertificate
+from estsim.server.config import ClientsConfig, HttpScheme, RequireCertificate
 from estsim.server.csr_attributes import unfulfilled
+from estsim.server.csr_attributes_config import CsrAttrsConfig
 from estsim.server.digest import DigestCheck, DigestRefused
 from estsim.server.names import NamesError, requested_names
 from estsim.server.peer import Peer, PeerTrust

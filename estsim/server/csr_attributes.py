@@ -21,7 +21,7 @@ from estsim.est.names import name_text, text_parts
 from estsim.est.public_keys import public_key
 from estsim.est.signing import extension
 from estsim.pki.keys import KeyKind, public_kind_of
-from estsim.server.config import SUBJECT_ATTRIBUTES, AttributesForm, CsrAttrsConfig
+from estsim.server.csr_attributes_config import SUBJECT_ATTRIBUTES, AttributesForm, CsrAttrsConfig
 
 _VERSION_0: Final = encode(INTEGER, b"\0")
 _CURVES: Final = {KeyKind.EC_P256: P256, KeyKind.EC_P384: P384}

@@ -65,8 +65,8 @@ from estsim.est.url import Origin
 from estsim.fleet.rows import detail_of
 from estsim.pki.credentials import load_credential
 from estsim.pki.keys import KeyKind, load_key, make_key
-from estsim.server.config import CsrAttrsConfig
 from estsim.server.csr_attributes import attributes_der, unfulfilled
+from estsim.server.csr_attributes_config import CsrAttrsConfig
 
 DEVICE: Final = 7
 SECRET: Final = "opens every door"

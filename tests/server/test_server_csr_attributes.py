@@ -12,8 +12,8 @@ from estsim.est.der import oid
 from estsim.est.signing import PrivateKey, extension
 from estsim.pki.keys import KeyKind, make_key
 from estsim.pki.names import common_name
-from estsim.server.config import CsrAttrsConfig
 from estsim.server.csr_attributes import attributes_der, unfulfilled
+from estsim.server.csr_attributes_config import CsrAttrsConfig
 
 MAC = "1.3.6.1.1.1.1.22"
 VALUE = bytes.fromhex("0c0141")
