@@ -4,35 +4,33 @@ A driver's order is always: take a key → open or reuse the connection → ``re
 or ``failed(outcome)`` → record → ``machine.step(Answered(...))``. Pure: wall-clock time is passed in.
 """
 
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from http import HTTPStatus
-from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from estsim.device.commands import Exchange
+from estsim.device.csr_attributes import forget_attributes, proof_of, take_attributes
 from estsim.device.events import Lifetime
 from estsim.device.faults import DeviceFault
 from estsim.device.http_login import HttpLogin
-from estsim.device.identity import Identity, RequestedNames
-from estsim.device.password import HttpUser, without_password
-from estsim.device.policy import Attributes, Names, Pop
-from estsim.device.request_form import OWN_FORM, CannotObey, RequestForm, names_in_form, request_form
+from estsim.device.identity import Identity
+from estsim.device.password import without_credentials, without_password
+from estsim.device.policy import Names
+from estsim.device.profile import Profile
+from estsim.device.request_form import OWN_FORM, RequestForm, names_in_form
 from estsim.device.spoilt import spoilt_body, with_another_name, with_bad_signature
 from estsim.device.states import CredentialChoice, KeyChoice
-from estsim.est.authorities import CertificateAuthorities, authorities_of
+from estsim.est.authorities import authorities_of
 from estsim.est.bodies import is_remembered
 from estsim.est.certificate import Certificate, read_certificate
 from estsim.est.csr import build_csr
-from estsim.est.csr_attributes import read_csr_attributes
-from estsim.est.der import DERError
 from estsim.est.enrolment import Goal
 from estsim.est.login import NO_LOGIN
-from estsim.est.messages import BodyForm, EstRequest, EstResponse, build_request
-from estsim.est.operations import Operation, operation_path
+from estsim.est.messages import EstRequest, EstResponse, build_request
+from estsim.est.operations import operation_path
 from estsim.est.outcome import (
     CACertificates,
     CSRAttributes,
@@ -41,10 +39,9 @@ from estsim.est.outcome import (
     NoCSRAttributes,
     NonConformance,
     Outcome,
-    Rejected,
 )
 from estsim.est.reading import read_response
-from estsim.est.redirect import RedirectChain, Redirects
+from estsim.est.redirect import RedirectChain
 from estsim.est.signing import PrivateKey
 from estsim.est.url import Origin, Place
 from estsim.est.verify import verify_issued
@@ -52,42 +49,8 @@ from estsim.pki.credentials import LoadedCredential, StoredCredential, load_cred
 from estsim.pki.keys import KeyKind, dump_key, kind_of, load_key
 
 
-def _any(_certificate_der: bytes) -> bool:
-    return True
-
-
 def _no_binding() -> bytes | None:
     return None
-
-
-_READ_BYTES: Final = 16 * 1024  # of a body that is no answer; less is told of it
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What all exchanges of a cohort share, or those of its devices with one fault.
-
-    ``origin`` is the server, ``base`` and ``label`` the path to its operations. ``ahead_s`` says by how many seconds a
-    device's clock is ahead; None where all clocks are right. ``can_present`` says of a certificate's DER whether the
-    device's TLS can show it.
-    """
-
-    origin: Origin
-    base: str
-    label: str | None
-    deferral_statuses: frozenset[int]
-    requested: RequestedNames
-    authorities: CertificateAuthorities | None  # the configured trust, until CA certificates are fetched
-    user: HttpUser | None = None
-    fault: DeviceFault | None = None
-    ahead_s: Callable[[int], float] | None = None
-    names: Names = Names.NOTE
-    redirects: Redirects = Redirects.SAME_ORIGIN
-    form: BodyForm = BodyForm.WRAPPED
-    can_present: Callable[[bytes], bool] = _any
-    csrattrs: Attributes = Attributes.OFF
-    pop: Pop = Pop.AUTO
-    key: KeyKind = KeyKind.EC_P256  # of the devices, where the server wishes for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +112,7 @@ class Conversation:
         ``binding`` returns what links a request to the session (RFC 7030 §3.5), None where nothing can.
         """
         if key is not None:
-            proof = self._proof_of(binding)
+            proof = proof_of(binding, self._identity, self._profile)
             if self._csr is None or proof != self._proof:
                 self._key, self._proof = key, proof
                 self._csr = self._sign(key)
@@ -187,7 +150,7 @@ class Conversation:
             wall_now_s += self.ahead_s
             response = _without_date(response)
         if self._profile.user is not None and response.status != HTTPStatus.OK:  # whose body is never quoted
-            response = _without_credentials(response, self._profile.user)
+            response = without_credentials(response, self._profile.user)
         reading = read_response(
             self.command.operation,
             response,
@@ -203,9 +166,9 @@ class Conversation:
         if isinstance(outcome, Issued):
             return self._take(outcome, reading.non_conformances, wall_now_s - now_s, wall_now_s)
         if isinstance(outcome, CSRAttributes):
-            outcome = self._take_attributes(outcome)
+            outcome = take_attributes(outcome, self._identity, self._profile, self._own_names)
         if isinstance(outcome, NoCSRAttributes):
-            self._forget_attributes()
+            forget_attributes(self._identity)
         if isinstance(outcome, CACertificates):
             self._identity.authorities = outcome.authorities or authorities_of(outcome.certificates)
         self.keep_key()
@@ -263,37 +226,6 @@ class Conversation:
     def _form(self) -> RequestForm:
         """The form of the request, by the CSR attributes that the server wishes for."""
         return self._identity.form or OWN_FORM
-
-    def _forget_attributes(self) -> None:
-        self._identity.form, self._identity.wants_proof = None, False
-
-    def _proof_of(self, binding: Callable[[], bytes | None]) -> str | None:
-        """Return the challengePassword that links the request to its TLS session, None where it is not to be."""
-        pop = self._profile.pop
-        if pop is Pop.NEVER or (pop is Pop.AUTO and not self._identity.wants_proof):
-            return None
-        value = binding()
-        return None if value is None else b64encode(value).decode("ascii")
-
-    def _take_attributes(self, found: CSRAttributes) -> Outcome:
-        """Take the form that the server wishes for; what the device cannot fulfil is noted, or ends it."""
-        obeys = self._profile.csrattrs is Attributes.OBEY
-        self._forget_attributes()
-        try:
-            wishes = read_csr_attributes(found.der)
-            self._identity.wants_proof = wishes.wants_proof
-            form = request_form(wishes, self._profile.key, proves=self._profile.pop is not Pop.NEVER)
-            names_in_form(form, *self._own_names)
-        except DERError as error:
-            return Malformed(f"CSR attributes: {error}", Operation.CSRATTRS.spec.section)
-        except CannotObey as error:
-            if obeys:
-                return Rejected(HTTPStatus.OK, f"the CSR attributes require what the device cannot do: {error}")
-            return replace(found, detail=f"not obeyed: {error}")
-        if obeys:
-            self._identity.form = form
-            return found
-        return found if form == OWN_FORM else replace(found, detail=f"not obeyed: {form.told}")
 
     def _redirected(self, status: int, location: str | None) -> Outcome:
         """Follow a redirect, or say why not."""
@@ -355,16 +287,6 @@ class Conversation:
 def _intermediates(chain: tuple[Certificate, ...]) -> tuple[bytes, ...]:
     """Return a chain without its root, as sent beside the leaf."""
     return tuple(each.der for each in chain if not each.is_self_issued)
-
-
-def _without_credentials(response: EstResponse, user: HttpUser) -> EstResponse:
-    """Take out what is the device's own secret: a server that repeats a request must not put it into our rows."""
-    text, rest = response.body[:_READ_BYTES].decode("latin-1"), response.body[_READ_BYTES:]
-    body = without_password(text, user)
-    headers = tuple((name, without_password(value, user)) for name, value in response.headers)
-    if body == text and headers == response.headers:
-        return response
-    return replace(response, body=body.encode("latin-1", "replace") + rest, headers=headers)
 
 
 def _without_date(response: EstResponse) -> EstResponse:

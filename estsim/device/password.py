@@ -7,16 +7,18 @@ as base64 is taken out where it stands; a text that has the password in another 
 import html
 import json
 from base64 import b64encode, urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote_plus
 
 from estsim.est.login import BASIC
+from estsim.est.messages import EstResponse
 from estsim.est.readable import unescaped
 
 TAKEN_OUT: Final = "***"  # as in a scenario that is shown
 _REPEATED: Final = "*** (omitted: the server's text contains the password)"
+_READ_BYTES: Final = 16 * 1024  # of a body that is no answer; less is told of it
 _LONG_ENOUGH: Final = 8  # characters of a secret that was cut off, by which it is known
 
 
@@ -44,6 +46,16 @@ def without_password(text: str, user: HttpUser | None) -> str:
     octets = text.encode("latin-1", "replace").decode("utf-8", "replace")
     views = (text, unescaped(text), unquote_plus(unescaped(text)), octets)
     return _REPEATED if any(_begins(form, view) for form in plain for view in views) else text
+
+
+def without_credentials(response: EstResponse, user: HttpUser) -> EstResponse:
+    """Return a response without the user's password, which a server that repeats the request would put into rows."""
+    text, rest = response.body[:_READ_BYTES].decode("latin-1"), response.body[_READ_BYTES:]
+    body = without_password(text, user)
+    headers = tuple((name, without_password(value, user)) for name, value in response.headers)
+    if body == text and headers == response.headers:
+        return response
+    return replace(response, body=body.encode("latin-1", "replace") + rest, headers=headers)
 
 
 def _begins(secret: str, view: str) -> bool:

@@ -10,11 +10,11 @@ from estsim.device.behaviour import Behaviour
 from estsim.device.commands import WaitUntil
 from estsim.device.custom_behaviour import behaviour_of
 from estsim.device.events import Commissioned, Lifetime
-from estsim.device.exchange import Profile
 from estsim.device.faults import DeviceFault
 from estsim.device.identity import Identity
 from estsim.device.machine import Machine
 from estsim.device.password import HttpUser
+from estsim.device.profile import Profile
 from estsim.errors import shortage
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.names import name_text

@@ -36,10 +36,11 @@ from device_pki import (
 )
 
 from estsim.device.commands import Exchange
-from estsim.device.exchange import Answer, Conversation, Profile
+from estsim.device.exchange import Answer, Conversation
 from estsim.device.identity import Identity, RequestedNames
 from estsim.device.password import HttpUser
 from estsim.device.policy import Attributes, Names, Pop
+from estsim.device.profile import Profile
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.est.authorities import CertificateAuthorities
 from estsim.est.certificate import read_certificate

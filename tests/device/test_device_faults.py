@@ -13,10 +13,11 @@ from device_pki import DAY, NOW_S, WALL_NOW, WALL_NOW_S, certs_only, cn, csr_of,
 
 from estsim.device.commands import Exchange, WaitUntil
 from estsim.device.events import Answered, Started
-from estsim.device.exchange import Conversation, Profile
+from estsim.device.exchange import Conversation
 from estsim.device.faults import SHORTEST_RETRY_S, DeviceFault, policy_of_fault, shows
 from estsim.device.identity import Identity, RequestedNames
 from estsim.device.policy import DeferralPolicy, EnrollPolicy, Fetch, Policy
+from estsim.device.profile import Profile
 from estsim.device.spoilt import with_bad_signature
 from estsim.device.states import CredentialChoice, KeyChoice
 from estsim.errors import EstsimError
