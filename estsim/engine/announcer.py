@@ -11,10 +11,9 @@ import trio
 from estsim.engine.sandbox import Sandbox
 from estsim.errors import EstsimError
 from estsim.fleet.clock import RunClock, to_ns
-from estsim.fleet.orders import told
+from estsim.fleet.orders import changed, disturbs, told, unconfirmed
 from estsim.record.run_record import RunRecord
-from estsim.scenario.happenings import Happening, Mark, Retire, SandboxChange
-from estsim.units import shown
+from estsim.scenario.happenings import Happening, Mark, SandboxChange
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ class Announcer:
                 self._held(number, held_s)
                 return held_s
             case _:
-                self._tell(told(what), stirs=not isinstance(what, Mark | Retire))
+                self._tell(told(what), stirs=disturbs(what))
         return 0.0
 
     def _judge_lateness(self, happening: Happening, began_s: float) -> None:
@@ -88,17 +87,16 @@ class Announcer:
 
     async def _change(self, changes: Mapping[str, object]) -> None:
         assert self._sandbox is not None  # noqa: S101 - checked as the scenario was read
-        words = ", ".join(f"{key}: {shown(value)}" for key, value in changes.items())
         try:
             await self._sandbox.change(changes)
         except EstsimError as error:
-            self._tell(f"the sandbox refused {words}: {error}")
+            self._tell(changed(changes, error))
         else:
-            self._tell(f"sandbox {words}")
+            self._tell(changed(changes))
 
     async def _wait_for_operator(self, text: str) -> None:
         if self._go_ahead is None:
-            self._tell(f"{text} (no terminal to confirm with Enter; continued)")
+            self._tell(unconfirmed(text))
             return
         self._record.awaiting = f"press Enter: {text}"
         try:

@@ -1,21 +1,20 @@
 """What runs beside the fleet while it lives: signals, the run's clock, the writer, the self-monitor, the display."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
-from estsim.engine.loop_monitor import LoopMonitor
+from estsim.engine.play import Force, Play
 from estsim.engine.timetable import Timetable
 from estsim.errors import noting
 from estsim.figures.snapshot import RunStage, Snapshot
 from estsim.fleet.active_run import ActiveRun
 from estsim.fleet.stop_signals import insists, stop_signals
 from estsim.record.generator_totals import GeneratorTotals
-from estsim.record.sample import FleetReading, GeneratorReading
 
 _WRITE_S: Final = 0.5  # acknowledged rows are at most this old, so that a kill costs less than a second
 _SHOW_S: Final = 0.5
@@ -50,26 +49,6 @@ class Interrupts:
                     self._scope.cancel()
 
 
-class Force(Protocol):
-    """What plays the fleet: a shard of this process, or a worker pool of workers."""
-
-    ramp_s: float  # when the last device boots
-    drain_s: float  # what is under way at the end may still take so long
-
-    @property
-    def in_flight(self) -> int:
-        """How many exchanges are on the wire."""
-
-    async def run(self, *, until_settled: bool) -> None:
-        """Keep the fleet going; returns when the last exchange has ended after :meth:`stop`, or all is settled."""
-
-    def stop(self) -> None:
-        """Begin nothing more."""
-
-    def reading(self) -> FleetReading:
-        """Say where the fleet stands."""
-
-
 class Live:
     """A fleet with the services of a run.
 
@@ -89,41 +68,24 @@ class Live:
     ) -> None:
         self._run = run
         self._force = force
-        self._timetable = timetable
         self._interrupts = interrupts
         self._show = show
         self._turn = Lock()  # of who shows something
         self._over = False
         self._elsewhere = elsewhere
-        heard = _unheard if elsewhere else run.record.own.generator
-        self._loop_monitor = LoopMonitor(run.clock, lambda: force.in_flight, heard)
-        self._fleet_scope = trio.CancelScope()
+        heard = None if elsewhere else run.record.own.generator
+        self._play = Play(force, run.clock, timetable, heard=heard, note=run.note, stopping=self._drain)
 
     async def run(self) -> None:
         """Let the fleet live; returns when its last exchange has ended and been recorded."""
         scenario = self._run.scenario
-        async with trio.open_nursery() as services:
-            if not self._elsewhere:
-                services.start_soon(self._serve, self._loop_monitor.beat)
-            services.start_soon(self._serve, partial(self._loop_monitor.read, ramp_s=self._force.ramp_s))
-            if self._timetable is not None:
-                await services.start(self._timetable.run)
-            services.start_soon(self._write)
-            services.start_soon(self._draw)
-            services.start_soon(self._stop_after, scenario.duration_s)
-            services.start_soon(self._stop_on_signal)
-            services.start_soon(self._serve, self._stop_when_broken)
-            with self._fleet_scope:
-                await self._force.run(until_settled=scenario.until_settled)
-            services.cancel_scope.cancel()
-        for last in (self._read_fleet, self._loop_monitor.take, self._show_the_end):
-            with noting(self._run.note):
-                last()
-
-    async def _serve(self, service: Callable[[], Awaitable[None]]) -> None:
-        """Let a service go on until the end; one that meets a bug of ours ends alone, and the verdict says so."""
+        services = (self._write, self._draw, self._stop_on_signal, partial(self._play.serve, self._stop_when_broken))
+        await self._play.run(until_settled=scenario.until_settled, duration_s=scenario.duration_s, services=services)
         with noting(self._run.note):
-            await service()
+            self._read_fleet()
+        self._play.take()
+        with noting(self._run.note):
+            self._show_the_end()
 
     def _read_fleet(self) -> None:
         if not self._elsewhere:
@@ -131,29 +93,22 @@ class Live:
 
     def totals(self) -> GeneratorTotals:
         """Return what the run has cost this process."""
-        return self._loop_monitor.totals()
+        return self._play.totals()
 
-    def _stop(self) -> None:
-        """Begin nothing more; what is under way may end within the drain."""
+    def _drain(self) -> None:
         self._run.stage = RunStage.DRAINING
-        self._force.stop()
-        self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + self._force.drain_s)
-
-    async def _stop_after(self, duration_s: float) -> None:
-        await trio.sleep(max(0.0, duration_s - self._run.clock.now_s()))
-        self._stop()
 
     async def _stop_on_signal(self) -> None:
         await self._interrupts.asked.wait()
-        self._stop()
+        self._play.stop()
         await self._interrupts.at_once.wait()
-        self._fleet_scope.cancel()
+        self._play.cut()
 
     async def _stop_when_broken(self) -> None:
         while True:
             await trio.sleep(_ASK_S)
             if self._run.is_broken():
-                self._stop()
+                self._play.stop()
                 return
 
     async def _write(self) -> None:
@@ -165,7 +120,7 @@ class Live:
                 await self._settle()
             failures = 0 if written else failures + 1
             if failures == _PATIENCE_WITH_DISK:
-                self._stop()
+                self._play.stop()
 
     async def _settle(self) -> None:
         """Add up what came, giving way between its parts."""
@@ -203,10 +158,6 @@ class Live:
         finally:
             if had_turn:
                 self._turn.release()
-
-
-def _unheard(_: GeneratorReading) -> None:
-    """Take a reading that says nothing of the fleet."""
 
 
 async def _in_thread(act: Callable[[], list[Exception]]) -> list[Exception]:

@@ -12,7 +12,8 @@ from typing import Final
 import trio
 
 from estsim.engine.announcer import Announcer, GoAhead
-from estsim.engine.live import Force, Interrupts, Live
+from estsim.engine.live import Interrupts, Live
+from estsim.engine.play import Force
 from estsim.engine.process_fleet import ProcessFleet
 from estsim.engine.run_server import RunServer, server_of
 from estsim.engine.sandbox import Sandbox

@@ -7,15 +7,15 @@ leader's.
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
-from estsim.engine.loop_monitor import LoopMonitor
 from estsim.engine.pipe import Pipe
+from estsim.engine.play import Play
 from estsim.engine.process_fleet import ProcessFleet
 from estsim.engine.shard import Shard
 from estsim.engine.timetable import Timetable
@@ -34,7 +34,6 @@ from estsim.record.recorder import Recorder
 from estsim.record.worker_report import pack
 from estsim.scenario.behaviours import ANY_CODE
 from estsim.scenario.happenings import Happening, Mark
-from estsim.scenario.plan import Scenario
 
 _REPORT_S: Final = 0.5
 
@@ -50,7 +49,8 @@ class Worker:
         self._held: dict[int, float] = {}  # by the event's place, how long an operator held back what follows
         self._something_held = trio.Event()
         self._shard: Shard | None = None
-        self._fleet_scope = trio.CancelScope()
+        self._play_of_fleet: Play | None = None
+        self._is_cut = False
         self._made = 0
         self._recorder: Recorder | None = None
         self._errors = InternalErrors()  # that belong to no device, and end this worker
@@ -103,14 +103,12 @@ class Worker:
                 self._held[number] = held_s
                 self._something_held.set()
                 self._something_held = trio.Event()
-            case "stop" if self._shard is not None:
-                self._stop(self._shard)
+            case "stop" if self._play_of_fleet is not None:
+                self._play_of_fleet.stop()
             case "cut":
-                self._fleet_scope.cancel()
-
-    def _stop(self, shard: Shard) -> None:
-        shard.stop()
-        self._fleet_scope.deadline = min(self._fleet_scope.deadline, trio.current_time() + shard.drain_s)
+                self._is_cut = True
+                if self._play_of_fleet is not None:
+                    self._play_of_fleet.cut()
 
     async def _play(self, assignment: Assignment, source: Path) -> None:
         scenario = assignment.scenario(source=source, code=ANY_CODE)  # the leader's user has allowed it
@@ -127,39 +125,19 @@ class Worker:
         ids = request_ids(f"{assignment.run_id}-w{assignment.part.slot}") if scenario.generator.request_ids else None
         shard = process_fleet.begin(clock, recorder, groups=groups_offered(scenario), request_ids=ids)
         self._shard, self._recorder = shard, recorder
-        loop_monitor = LoopMonitor(clock, lambda: shard.in_flight, recorder.generator)
         self._note = note = noting_by(clock, recorder)
+        held = self._wait_where_held
+        timetable = Timetable(scenario, clock, held, note=note, fleet=process_fleet.fleet, shard=shard)
+        play = self._play_of_fleet = Play(shard, clock, timetable, heard=recorder.generator, note=note)
+        if self._is_cut:
+            play.cut()
         async with trio.open_nursery() as reporting:
             reporting.start_soon(self._report, recorder, shard)
-            held = self._wait_where_held
-            timetable = Timetable(scenario, clock, held, note=note, fleet=process_fleet.fleet, shard=shard)
-            await self._live(scenario, shard, loop_monitor, timetable, clock)
+            await play.run(until_settled=scenario.until_settled, duration_s=scenario.duration_s)
             self._over.set()
-        with noting(note):
-            loop_monitor.take()
-        await self._hand_on(recorder, shard, loop_monitor.totals())
+        play.take()
+        await self._hand_on(recorder, shard, play.totals())
         await self._pipe.send("done")
-
-    async def _live(
-        self, scenario: Scenario, shard: Shard, loop_monitor: LoopMonitor, timetable: Timetable, clock: RunClock
-    ) -> None:
-        async with trio.open_nursery() as services:
-            services.start_soon(self._serve, loop_monitor.beat)
-            services.start_soon(self._serve, partial(loop_monitor.read, ramp_s=shard.ramp_s))
-            await services.start(timetable.run)
-            services.start_soon(self._stop_after, scenario.duration_s, shard, clock)
-            with self._fleet_scope:
-                await shard.run(until_settled=scenario.until_settled)
-            services.cancel_scope.cancel()
-
-    async def _serve(self, service: Callable[[], Awaitable[None]]) -> None:
-        """Let a service go on until the end; one that meets a bug of ours ends alone, and the verdict says so."""
-        with noting(self._note):
-            await service()
-
-    async def _stop_after(self, duration_s: float, shard: Shard, clock: RunClock) -> None:
-        await trio.sleep(max(0.0, duration_s - clock.now_s()))
-        self._stop(shard)
 
     async def _wait_where_held(self, number: int, happening: Happening) -> float:
         """Wait where an operator is waited for, until the leader says that it goes on."""

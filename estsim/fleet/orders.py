@@ -1,18 +1,19 @@
 """What an event orders of each device, and when: a pure function of the plan, the same for any number of workers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from estsim.device import events
 from estsim.device.events import Event
+from estsim.errors import EstsimError
 from estsim.load.arrivals import boot_times
 from estsim.load.choice import chosen
 from estsim.load.streams import Purpose, uniform
 from estsim.scenario.happenings import CohortJoin, Mark, PowerCut, RenewNow, Retire, SandboxChange, Touched, What
 from estsim.scenario.plan import Cohort, Scenario
-from estsim.units import format_share
+from estsim.units import format_share, shown
 
 _RETURNS: Final = 1_000_000  # arrivals of events draw apart from those of cohorts
 
@@ -111,6 +112,22 @@ def told(what: What) -> str:
             return "the sandbox changes"
         case Mark(text):
             return text
+
+
+def changed(changes: Mapping[str, object], refused: EstsimError | None = None) -> str:
+    """Return in a line that the sandbox has changed, or that it ``refused`` to."""
+    words = ", ".join(f"{key}: {shown(value)}" for key, value in changes.items())
+    return f"sandbox {words}" if refused is None else f"the sandbox refused {words}: {refused}"
+
+
+def unconfirmed(text: str) -> str:
+    """Return in a line that a mark waited for nobody: there is no terminal to press Enter at."""
+    return f"{text} (no terminal to confirm with Enter; continued)"
+
+
+def disturbs(what: What) -> bool:
+    """Say whether an event disturbs the fleet, so that its resync counts from there."""
+    return not isinstance(what, Mark | Retire | SandboxChange)
 
 
 def _whom(touched: Touched) -> str:

@@ -7,10 +7,9 @@ import gevent
 
 from estsim.errors import EstsimError, noting
 from estsim.fleet.active_run import ActiveRun
-from estsim.fleet.orders import told
+from estsim.fleet.orders import changed, disturbs, told, unconfirmed
 from estsim.locust.master.sandbox import Sandbox
-from estsim.scenario.happenings import Mark, Retire, SandboxChange, What
-from estsim.units import shown
+from estsim.scenario.happenings import Mark, SandboxChange, What
 
 
 def play_events(run: ActiveRun, sandbox: Sandbox | None) -> None:
@@ -19,7 +18,7 @@ def play_events(run: ActiveRun, sandbox: Sandbox | None) -> None:
         gevent.sleep(max(0.0, happening.at_s - run.clock.now_s()))
         with noting(run.note):
             text = _done(happening.what, sandbox)
-            stirs = not isinstance(happening.what, Mark | Retire | SandboxChange)
+            stirs = disturbs(happening.what)
             run.record.mark(run.now_ns, text, kind="event" if stirs else "mark", stirs=stirs)
 
 
@@ -27,14 +26,13 @@ def _done(what: What, sandbox: Sandbox | None) -> str:
     """Do what is not a device's to do, and return it in a line."""
     match what:
         case SandboxChange(changes):
-            words = ", ".join(f"{key}: {shown(value)}" for key, value in changes.items())
             assert sandbox is not None  # noqa: S101 - checked as the scenario was read
             try:
                 sandbox.change(changes)
             except EstsimError as error:
-                return f"the sandbox refused {words}: {error}"
-            return f"sandbox {words}"
+                return changed(changes, error)
+            return changed(changes)
         case Mark(text, wait_for_enter=True):
-            return f"{text} (no terminal to confirm with Enter; continued)"
+            return unconfirmed(text)
         case _:
             return told(what)

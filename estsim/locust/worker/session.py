@@ -16,7 +16,6 @@ ends, this one stops its fleet, whose figures nobody takes any more, and calls a
 (:mod:`estsim.locust.worker.liveness`).
 """
 
-from enum import Enum
 from math import inf
 from typing import Final
 
@@ -59,35 +58,8 @@ from estsim.locust.worker.messages import (
     Unproved,
 )
 from estsim.locust.worker.rhythm import Calls, Rhythm
+from estsim.locust.worker.states import After, Fleet, State
 from estsim.units import counted
-
-
-class State(Enum):
-    """Where a worker stands; the values are what Locust is told."""
-
-    CALLING = "calling"  # not told: nobody listens
-    READY = "ready"
-    SPAWNING = "spawning"
-    RUNNING = "running"
-    STOPPING = "stopping"
-
-
-class Fleet(Enum):
-    """Where its devices stand."""
-
-    NONE = "none"
-    MAKING = "making"
-    PLAYING = "playing"
-
-
-class After(Enum):
-    """What follows when the fleet has stopped."""
-
-    SERVE = "serve"  # the same master, another test
-    REPLACE = "replace"  # the same master, with another plan at once
-    RETURN = "return"  # a master that has yet to be found
-    LEAVE = "leave"
-
 
 # What is the master's own because it is sealed; a refusal before that can only end a worker that has no fleet.
 _SEALED: Final = (Proved, Plan, ClockTold, Refused)

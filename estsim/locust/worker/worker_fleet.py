@@ -6,9 +6,8 @@ then on each lives as the scenario says. A device that has left by itself still 
 Locust stops are the youngest.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 import trio
 
 from estsim.device.events import Event, Started, StopAsked
-from estsim.engine.loop_monitor import LoopMonitor
+from estsim.engine.play import Play
 from estsim.engine.process_fleet import ProcessFleet
 from estsim.engine.timetable import Timetable
 from estsim.errors import UsageError, noting
@@ -67,8 +66,9 @@ class WorkerFleet:
         records = RecordsTee(self._recorder, heard, clock, offset_s, self.errors)
         self.note = noting_by(clock, records)
         self._shard = process_fleet.begin(clock, records, groups=groups_offered(scenario), request_ids=ids)
-        self._loop_monitor = LoopMonitor(clock, lambda: self._shard.in_flight, self._recorder.generator)
-        self._fleet_scope = trio.CancelScope()
+        plan = _without_joins(scenario)
+        timetable = Timetable(plan, clock, _go_on, note=self.note, fleet=fleet, shard=self._shard)
+        self._play = Play(self._shard, clock, timetable, heard=self._recorder.generator, note=self.note)
         self._over = trio.Event()
 
     @classmethod
@@ -107,28 +107,10 @@ class WorkerFleet:
         """Play until :meth:`stop`, and until what was under way then has ended, or its time is over."""
         try:
             with noting(self.note):
-                await self._play(task_status)
-            with noting(self.note):
-                self._loop_monitor.take()
+                await self._play.run(until_settled=False, ramp_s=0.0, task_status=task_status)
+            self._play.take()
         finally:
             self._over.set()
-
-    async def _play(self, task_status: trio.TaskStatus[None]) -> None:
-        async with trio.open_nursery() as services:
-            services.start_soon(self._serve, self._loop_monitor.beat)
-            services.start_soon(self._serve, partial(self._loop_monitor.read, ramp_s=0.0))
-            plan, fleet = _without_joins(self._scenario), self._process_fleet.fleet
-            timetable = Timetable(plan, self._clock, _go_on, note=self.note, fleet=fleet, shard=self._shard)
-            await services.start(timetable.run)
-            task_status.started()
-            with self._fleet_scope:
-                await self._shard.run(until_settled=False)
-            services.cancel_scope.cancel()
-
-    async def _serve(self, service: Callable[[], Awaitable[None]]) -> None:
-        """Let a service go on until the end; one that meets a bug of ours ends alone, and the verdict says so."""
-        with noting(self.note):
-            await service()
 
     @property
     def running(self) -> int:
@@ -155,18 +137,17 @@ class WorkerFleet:
     def take_report(self, *, last: bool = False) -> WorkerReport:
         """Return what has been counted and recorded since the worker report before; the last one says what it cost."""
         self._recorder.fleet(self._shard.reading())
-        return self._recorder.take_report(self._loop_monitor.totals() if last else None)
+        return self._recorder.take_report(self._play.totals() if last else None)
 
     async def stop(self) -> None:
         """Begin nothing more, and wait until what is under way has ended."""
         self._on_stage.clear()
-        self._shard.stop()
-        self._fleet_scope.deadline = trio.current_time() + self._shard.drain_s
+        self._play.stop()
         await self._over.wait()
 
     def cut(self) -> None:
         """End at once what is under way."""
-        self._fleet_scope.cancel()
+        self._play.cut()
 
     def _extra(self) -> Device:
         """Make a device beyond the plan's: Locust has more users here than this part of the fleet has devices."""

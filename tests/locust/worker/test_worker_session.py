@@ -46,7 +46,8 @@ from estsim.locust.worker.messages import (
     Unknown,
     Unproved,
 )
-from estsim.locust.worker.session import Fleet, Session, State
+from estsim.locust.worker.session import Session
+from estsim.locust.worker.states import Fleet, State
 
 MASTER: Final = "master:5557"
 PLAN, OTHER_PLAN = Plan({"run_id": "a"}), Plan({"run_id": "b"})
