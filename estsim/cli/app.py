@@ -41,11 +41,10 @@ def main() -> None:
     _require_working_directory()
     wanted = next((word for word in _words() if not word.startswith("-")), None)
     code: int | str | None = 0
-    is_early = False
     try:
         _app(wanted)()
     except KeyboardInterrupt:  # before the verb handles it
-        code, is_early = _INTERRUPTED, True
+        code = _INTERRUPTED
     except SystemExit as end:
         code = end.code
     except Exception as bug:  # noqa: BLE001 - a traceback on the terminal does not help users
@@ -53,7 +52,7 @@ def main() -> None:
     sys.stdout.flush()
     is_lost = tell_lost_output()
     sys.stderr.flush()
-    if is_early:  # where SIGINT first hit an extension that runs code, the interpreter would kill itself by SIGINT
+    if code == _INTERRUPTED:  # where SIGINT hit an extension that runs code, Python would kill itself by SIGINT
         os._exit(_INTERRUPTED)
     sys.exit(USAGE if is_lost and not code and not _ASKS.isdisjoint(sys.argv) else code)
 

@@ -19,6 +19,7 @@ from estsim.device.faults import DeviceFault, policy_of_fault
 from estsim.device.policy import AfterExpiry, Policy
 from estsim.errors import BehaviourFailed, UnitError
 from estsim.est.retry_after import LONGEST_S
+from estsim.nearness import nearest, suggestion
 from estsim.units import shown
 
 Check = Callable[[object], Any]
@@ -54,6 +55,8 @@ def flaw_of(kind: object, name: str) -> str | None:
     """Return what is wrong with what ``name`` stands for, if anything: it has to be a subclass that fits."""
     if not isinstance(kind, type) or not issubclass(kind, Behaviour) or kind is Behaviour:
         return f"{shown(name)} must be a subclass of estsim.Behaviour (got {_described(kind)})"
+    if (unknown := _misspelt(kind)) is not None:
+        return f"{shown(name)}.{unknown} is no decision of estsim.Behaviour{suggestion(unknown, _CHECKS)}"
     for method in _CHECKS:
         own = getattr(kind, method)
         if is_overridden(kind, method):
@@ -63,6 +66,12 @@ def flaw_of(kind: object, name: str) -> str | None:
             if [*signature(own).parameters] != expected:
                 return f"{shown(name)}.{method} must have the parameters ({', '.join(expected)})"
     return None
+
+
+def _misspelt(kind: type[Behaviour]) -> str | None:
+    """Return the name of a public method that is almost one of the decisions; other methods are the user's own."""
+    own = [name for name, found in vars(kind).items() if isfunction(found) and not name.startswith("_")]
+    return next((name for name in own if not hasattr(Behaviour, name) and nearest(name, _CHECKS) is not None), None)
 
 
 def _described(found: object) -> str:
@@ -87,12 +96,14 @@ class _Checked:
             return self._check(answer)
         except UnitError as error:
             raise BehaviourFailed(name_of(self._kind), _place(None, self._method), str(error)) from None
+        except BaseException as error:  # an answer may have code of its own
+            raise BehaviourFailed(name_of(self._kind), _place(error, self._method), type(error).__qualname__) from error
 
 
 def _asked(kind: type[Behaviour], method: Callable[..., object], ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it is
     try:
         return ask()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # no Ctrl-C is lost: while devices live, trio takes the signal
         raise BehaviourFailed(name_of(kind), _place(error, method), type(error).__qualname__) from error
 
 

@@ -149,10 +149,13 @@ class Run:
     async def _make(self, run: ActiveRun, prepare: Callable[[Callable[[int], None]], Awaitable[None]]) -> None:
         """Have all devices made, showing how many there are."""
         clock = RunClock.start()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._show_preparing, clock)
-            await prepare(lambda made: run.record.fleet(FleetReading(0, {"off": made})))
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._show_preparing, clock)
+                await prepare(lambda made: run.record.fleet(FleetReading(0, {"off": made})))
+                nursery.cancel_scope.cancel()
+        finally:
+            run.record.fleet(self._books.all_off)
         self._interrupts.cancels(None)
 
     async def _show_preparing(self, clock: RunClock) -> None:

@@ -22,6 +22,7 @@ from estsim.est.der import (
     children,
     dotted,
     expect,
+    is_string,
     oid,
     sequence,
     typed,
@@ -50,6 +51,7 @@ _KEYS: Final = frozenset({EC, RSA})
 _PUBLIC_KEY: Final = 0xA0
 _ATTRIBUTES: Final = 0xA1
 _MOST_MODULUS_OCTETS: Final = 2049  # with a zero before it; longer ones are not made
+_MOST: Final = 256  # entries, extensions, parts of a name: there are a handful
 _REMEMBERED: Final = 64  # a fleet is told the same by its server
 
 
@@ -95,7 +97,7 @@ class CSRWishes:
 def read_csr_attributes(der: bytes) -> CSRWishes:
     """Read CsrAttrs; raises :class:`DERError` that names the part."""
     wishes = CSRWishes()
-    for tag, _, start, end in sequence(der, "CsrAttrs, a SEQUENCE"):
+    for tag, _, start, end in _few(sequence(der, "CsrAttrs, a SEQUENCE"), "CsrAttrs"):
         expect(tag in (OBJECT_IDENTIFIER, SEQUENCE), "CsrAttrs: an OID or an Attribute")
         if tag == OBJECT_IDENTIFIER:
             wishes = _with_oid(wishes, der[start:end])
@@ -122,7 +124,8 @@ def _with_attribute(wishes: CSRWishes, der: bytes, kind: bytes, values: list[Spa
         tag, _, start, end = _only(values, "extensionRequest")
         if tag != SEQUENCE:  # RFC 7030's own example, which RFC 9908 §5.2 declares wrong and servers still have
             return replace(wishes, others=(*wishes.others, dotted(kind)))
-        found = tuple(_extension(der, each, open_values=False) for each in children(der, start, end))
+        listed = _few(children(der, start, end), "extensions")
+        found = tuple(_extension(der, each, open_values=False) for each in listed)
         return _with_extensions(wishes, found)
     if kind == CHALLENGE_PASSWORD:
         return replace(wishes, wants_proof=True)
@@ -176,11 +179,11 @@ def _template(der: bytes, span: Span) -> CSRWishes:
     for part in parts[1:]:
         tag, _, start, end = part
         if tag == SEQUENCE and wishes.subject is None:
-            wishes = replace(wishes, subject=tuple(_rdn(der, each) for each in children(der, start, end)))
+            wishes = replace(wishes, subject=tuple(_rdn(der, each) for each in _few(children(der, start, end), "RDNs")))
         elif tag == _PUBLIC_KEY and not wishes.keys:
             wishes = replace(wishes, keys=(_template_key(der, start, end),))
         elif tag == _ATTRIBUTES:
-            for each in children(der, start, end):
+            for each in _few(children(der, start, end), "template: attributes"):
                 wishes = _with_template_attribute(wishes, der, each)
         else:
             raise DERError(f"template: expected a subject, a key or attributes (got tag 0x{tag:02x})")
@@ -194,17 +197,20 @@ def _with_template_attribute(wishes: CSRWishes, der: bytes, span: Span) -> CSRWi
         return _with_attribute(wishes, der, kind, values)
     tag, _, start, end = _only(values, "extensionReqTemplate")
     expect(tag == SEQUENCE, "extensionReqTemplate: a SEQUENCE")
-    found = tuple(_extension(der, each, open_values=True) for each in children(der, start, end))
+    found = tuple(_extension(der, each, open_values=True) for each in _few(children(der, start, end), "extensions"))
     return _with_extensions(wishes, found)
 
 
 def _rdn(der: bytes, span: Span) -> tuple[Part, ...]:
     expect(span[0] == SET, "template: subject: a SET for each RDN")
     found: list[Part] = []
-    for tag, _, start, end in children(der, span[2], span[3]):
+    parts = _few(children(der, span[2], span[3]), "attributes of an RDN")
+    expect(bool(parts), "template: subject: an attribute in each RDN")
+    for tag, _, start, end in parts:
         expect(tag == SEQUENCE, "template: subject: a type, and a value or none")
         kind, rest = typed(der, start, end, "template: subject: a type that is an OID")
         expect(len(rest) <= 1, f"template: subject: one value of {dotted(kind)}")
+        expect(not rest or is_string(rest[0][0]), f"template: subject: a string as the value of {dotted(kind)}")
         found.append((kind, der[rest[0][1] : rest[0][3]] if rest else None))
     return tuple(found)
 
@@ -233,6 +239,11 @@ def _attribute(der: bytes, start: int, end: int) -> tuple[bytes, list[Span]]:
     kind, rest = typed(der, start, end, "expected an Attribute that begins with its OID")
     expect([part[0] for part in rest] == [SET], f"attribute {dotted(kind)}: a SET of values")
     return kind, children(der, rest[0][2], rest[0][3])
+
+
+def _few(values: list[Span], what: str) -> list[Span]:
+    expect(len(values) <= _MOST, f"{what}: at most {_MOST}, got {len(values)}")
+    return values
 
 
 def _only(values: list[Span], what: str) -> Span:

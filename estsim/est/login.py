@@ -55,7 +55,9 @@ def why_not_answered(challenges: Sequence[Challenge], login: Login) -> str:
     if login.used == DIGEST and any(each.scheme == DIGEST and is_stale(each) for each in challenges):
         return "the server refuses every nonce of its own as stale (Digest)"
     if login.used is not None:
-        return f"the server rejected this user and password ({SCHEMES[login.used]})"
+        rejected = f"the server rejected this user and password ({SCHEMES[login.used]})"
+        offers_basic = login.used == DIGEST and any(each.scheme == BASIC for each in challenges)
+        return f"{rejected}; it also offers Basic: see http_auth.scheme" if offers_basic else rejected
     if not challenges:
         return "no WWW-Authenticate header: the server may require a different client certificate"
     schemes = dict.fromkeys(each.scheme for each in challenges)

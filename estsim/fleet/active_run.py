@@ -109,7 +109,6 @@ class ActiveRun:
         """Write the run's facts, as far as they are known."""
         self.books.workers = max(self.books.workers, len(self.workers))
         self.books.introduce(self.store)
-        self.store.put(target=self.books.target)
 
     async def preflight(self, cohorts: Sequence[CohortRun], access: ServerAccess, io: Io, url: str) -> None:
         """Try the server with an exchange, which is in no figure; raises PreflightError where it does not answer."""

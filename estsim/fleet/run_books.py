@@ -48,8 +48,13 @@ class RunBooks:
         watched = [(t, d.after_s) for t, d in zip(self._thresholds, demands, strict=False) if d.aborts]
         self._abort_watch = AbortWatch(tuple(watched))
         self._broken: Judgement | None = None
-        off = {cohort.name: {"off": cohort.devices} for cohort in scenario.cohorts}
-        self.record.fleet(FleetReading(0, {"off": scenario.devices}, cohorts=off))
+        self.record.fleet(self.all_off)
+
+    @property
+    def all_off(self) -> FleetReading:
+        """The state of the fleet before it lives."""
+        off = {cohort.name: {"off": cohort.devices} for cohort in self.scenario.cohorts}
+        return FleetReading(0, {"off": self.scenario.devices}, cohorts=off)
 
     def introduce(self, store: RunStore) -> None:
         """Write what is known of the run before it begins."""
@@ -62,6 +67,7 @@ class RunBooks:
             "version": __version__,
             "groups_offered": ",".join(self.groups),
             "workers": str(self.workers),
+            "target": self.target,
             "duration_s": repr(scenario.duration_s),
             "cohorts": json.dumps({cohort.name: cohort.devices for cohort in scenario.cohorts}),
             "phases": json.dumps([[phase.name, phase.from_s, phase.to_s] for phase in scenario.phases]),

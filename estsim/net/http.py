@@ -260,7 +260,7 @@ class Question:
             return httpx.Request(
                 self.method,
                 _origin(self.authority),
-                headers=sent_headers,
+                headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in sent_headers],
                 stream=httpx.ByteStream(self.body),
                 extensions=extensions,
             )

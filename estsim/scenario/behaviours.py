@@ -50,7 +50,7 @@ class CodeAccess:
     def class_of(self, name: str, folder: Path) -> type[Behaviour]:
         """Return the class of a name, for a scenario in this folder. Raises UnitError with what is wrong with it."""
         kind = self.given[name] if name in self.given else _imported_class(name, folder)
-        if (flaw := flaw_of(kind, name)) is not None:
+        if (flaw := _flaw(kind, name)) is not None:
             raise UnitError(flaw)
         assert isinstance(kind, type)  # noqa: S101 - checked with the rest
         try:
@@ -67,6 +67,14 @@ ANY_CODE: Final = CodeAccess(None)
 def code_access(option: str, *, allowed: bool) -> CodeAccess:
     """Return the access that a user's option gives, such as ``--allow-code``."""
     return ANY_CODE if allowed else CodeAccess(f"names Python code: add {option} to import it")
+
+
+def _flaw(kind: object, name: str) -> str | None:
+    """Return what is wrong with a class; one may have a metaclass, or signatures, that raise."""
+    try:
+        return flaw_of(kind, name)
+    except Exception as error:  # noqa: BLE001 - of the user's code, whatever it is
+        return f"{shown(name)} cannot be checked: {_told(error)}"
 
 
 def _imported_class(name: str, folder: Path) -> object:
@@ -87,7 +95,9 @@ def _imported_class(name: str, folder: Path) -> object:
             raise UnitError(f"{shown(module_name)} cannot be imported: {_told(error)}") from error
         where = " or ".join(dict.fromkeys(folders))
         raise UnitError(f"no module {shown(error.name)} in {harmless(where)}, nor installed") from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UnitError(f"{shown(module_name)} cannot be imported: {_told(error)}") from error
     _imported.add(module_name.partition(".")[0])
     return found

@@ -15,9 +15,11 @@ from estsim.est.der import (
     UTF8_STRING,
     encode,
     encoded_oid,
+    is_string,
     oid,
+    read_string,
 )
-from estsim.est.names import name_text, text_parts
+from estsim.est.names import read_name
 from estsim.est.public_keys import public_key
 from estsim.est.signing import extension
 from estsim.pki.keys import KeyKind, public_kind_of
@@ -46,13 +48,24 @@ def unfulfilled(config: CsrAttrsConfig, facts: CSRFacts) -> str | None:
     for number, value in config.extensions.items():
         if facts.extensions.get(oid(number)) != bytes.fromhex(value):
             return f"expected extension {number} with the value told (see csrattrs)"
-    missing = [part for part in _fixed(config) if part not in text_parts(name_text(facts.subject_der))]
+    missing = [part for part in _fixed(config) if _part_value(part) not in _parts_of(facts.subject_der)]
     return f"expected {', '.join(missing)} in the Subject (see csrattrs)" if missing else None
 
 
 def _fixed(config: CsrAttrsConfig) -> list[str]:
     """Return the parts of a template's subject that have a value."""
     return [part.strip() for part in (config.subject or "").split(",") if part.partition("=")[2].strip()]
+
+
+def _part_value(part: str) -> tuple[bytes, str]:
+    name, _, value = part.partition("=")
+    return oid(SUBJECT_ATTRIBUTES[name.strip()]), value.strip()
+
+
+def _parts_of(subject_der: bytes) -> set[tuple[bytes, str]]:
+    """Return the attributes of a subject that are strings, by OID."""
+    attributes = [each for rdn in read_name(subject_der).rdns for each in rdn]
+    return {(kind, read_string(tag, value)[0]) for kind, tag, value in attributes if is_string(tag)}
 
 
 def _list(config: CsrAttrsConfig) -> list[bytes]:

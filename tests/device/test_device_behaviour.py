@@ -215,6 +215,19 @@ class Broken(Behaviour):
     def gives_up_retrying(self, failures):
         raise SystemExit(3)
 
+    def rekeys(self, renewals):
+        raise KeyboardInterrupt
+
+    def enroll_deadline(self):
+        return OddNumber()
+
+
+class OddNumber(float):
+    """A number with code of its own."""
+
+    def __float__(self) -> float:
+        raise LookupError
+
 
 def test_an_exception_is_told_with_its_line_in_the_class_s_file() -> None:
     """The innermost; an exit of the process is none of the class's business either."""
@@ -224,6 +237,15 @@ def test_an_exception_is_told_with_its_line_in_the_class_s_file() -> None:
     assert isinstance(met.value.__cause__, ZeroDivisionError)
     with pytest.raises(BehaviourFailed, match=r"Broken: SystemExit at .* in gives_up_retrying$"):
         behaviour.gives_up_retrying(1)
+
+
+def test_whatever_a_class_raises_is_its_own() -> None:
+    """No interrupt of the user's, who is heard as a signal; and the answer's own code is the class's too."""
+    behaviour = behaviour_of(POLICY, Broken)
+    with pytest.raises(BehaviourFailed, match=r"Broken: KeyboardInterrupt at .* in rekeys$"):
+        behaviour.rekeys(1)
+    with pytest.raises(BehaviourFailed, match=r"Broken: LookupError at .* in __float__$"):
+        behaviour.enroll_deadline()
 
 
 def test_a_device_whose_fault_is_its_behaviour_has_that() -> None:
@@ -245,7 +267,14 @@ def test_flaws_of_a_class_are_told_before_a_run() -> None:
     class Value(Behaviour):
         deferral_wait = 5.0
 
+    class Slip(Behaviour):
+        def defferal_wait(self, retry_after_s, deferrals, draw):
+            return 1.0
+
     assert flaw_of(Thoughtful, "m:T") is None
+    assert flaw_of(Slip, "m:T") == (
+        "m:T.defferal_wait is no decision of estsim.Behaviour (did you mean 'deferral_wait'?)"
+    )
     assert flaw_of(Behaviour, "m:T") == "m:T must be a subclass of estsim.Behaviour (got the class Behaviour)"
     assert flaw_of(str, "m:T") == "m:T must be a subclass of estsim.Behaviour (got the class str)"
     assert flaw_of(3, "m:T") == "m:T must be a subclass of estsim.Behaviour (got an object of int)"

@@ -94,6 +94,29 @@ def test_what_cannot_be_read_names_the_part(der: str, told: str | None) -> None:
         read_csr_attributes(bytes.fromhex(der))
 
 
+@pytest.mark.parametrize("entry", [encode(0x06, b"\x2a\x03"), encode(0x30, encode(0x06, b"\x2a\x03") + b"\x31\x00")])
+def test_more_entries_than_anybody_needs_are_refused(entry: bytes) -> None:
+    """So that reading them takes no time to speak of, for each device anew."""
+    assert len(read_csr_attributes(encode(0x30, entry * 256)).others) == 256
+    with pytest.raises(DERError, match="expected CsrAttrs: at most 256, got 900"):
+        read_csr_attributes(encode(0x30, entry * 900))
+
+
+NULL_NAME = encode(0x31, encode(0x30, encode(0x06, b"\x55\x04\x03") + b"\x05\x00"))
+
+
+@pytest.mark.parametrize(
+    ("rdn", "told"),
+    [(encode(0x31, b""), "an attribute in each RDN"), (NULL_NAME, r"a string as the value of 2\.5\.4\.3")],
+)
+def test_a_template_s_subject_is_one_that_a_request_can_have(rdn: bytes, told: str) -> None:
+    """Or else the request would be blamed on the server that could not read it."""
+    template = encode(0x30, b"\x02\x01\x00" + encode(0x30, rdn))
+    attribute = encode(0x06, oid("1.2.840.113549.1.9.16.2.61")) + encode(0x31, template)
+    with pytest.raises(DERError, match=told):
+        read_csr_attributes(encode(0x30, encode(0x30, attribute)))
+
+
 ALMOST = st.builds(
     lambda at, byte: b64decode(TEMPLATE)[:at] + bytes((byte,)) + b64decode(TEMPLATE)[at + 1 :],
     st.integers(0, 170),

@@ -136,6 +136,7 @@ CHALLENGES: Final = [
     'Digest realm="est", nonce="{nonce}", qop="auth,auth-int", algorithm=SHA-256, opaque="a\\"b"',
     'Digest realm="est", nonce="{nonce}", qop="auth", algorithm=SHA-512-256, userhash=true',
     'Digest realm="est", nonce="{nonce}"',  # RFC 2069
+    'Digest realm="caf\xe9", nonce="{nonce}", qop="auth", algorithm=SHA-256',  # octets come back as they are
 ]
 
 

@@ -127,6 +127,12 @@ def test_a_library_scenario_names_no_code() -> None:
         ("token:Patient", GOOD, "token is the name of a module of Python: rename yours"),
         ("pytest:Patient", GOOD, "the name pytest is taken by a module that is already loaded: rename yours"),
         (
+            "mod_meta:Patient",
+            "import estsim\nclass Patient(estsim.Behaviour):\n    rekeys = property(lambda self: 1 / 0)",
+            "mod_meta:Patient.rekeys must be a method",
+        ),
+        ("mod_base:Patient", "raise BaseException", "mod_base cannot be imported: BaseException"),
+        (
             "mod_init:Patient",
             f"{GOOD}\n        def __init__(self): pass",
             "mod_init:Patient cannot be made: TypeError",

@@ -52,6 +52,7 @@ def test_a_hash_is_told_as_a_signature_algorithm_and_a_subject_as_a_template() -
         ({"extensions": {MAC: "0C0141"}}, KeyKind.EC_P256, None, (extension(MAC, VALUE),), None),
         ({"form": "template", "subject": "O=Example,CN"}, KeyKind.EC_P256, None, (), "expected O=Example in the Subj"),
         ({"form": "template", "subject": "CN"}, KeyKind.EC_P256, None, (), None),
+        ({"form": "template", "subject": "CN=a+b;c"}, KeyKind.EC_P256, None, (), "expected CN=a+b;c in the Subject"),
     ],
 )
 def test_a_request_is_held_against_what_was_told(
@@ -61,6 +62,12 @@ def test_a_request_is_held_against_what_was_told(
     csr = build_csr(make_key(key), common_name("m"), extensions=extensions, hash_name=hash_name)
     why = unfulfilled(config(**keys), read_csr(csr))
     assert why is None if told is None else told in (why or "")
+
+
+def test_a_subject_is_compared_by_value() -> None:
+    """Not by its text, in which some characters are escaped (RFC 4514)."""
+    wished = config(form="template", subject="CN=a+b;c")
+    assert unfulfilled(wished, read_csr(build_csr(make_key(KeyKind.EC_P256), common_name("a+b;c")))) is None
 
 
 @pytest.mark.parametrize("required", [True, False])
