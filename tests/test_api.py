@@ -242,6 +242,7 @@ def example(name: str, *words: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_examples_of_the_docs_run(tmp_path: Path) -> None:
     """One after the other: the last reads what the first has left."""
     assert "certificates, see" in example("first_run", str(tmp_path / "results"), cwd=tmp_path)

@@ -55,6 +55,7 @@ def test_a_worker_of_a_locust_master_refuses_it_by_name(tmp_path: Path) -> None:
     assert not (tmp_path / "imported").exists()
 
 
+@pytest.mark.long
 def test_a_run_a_worker_process_and_a_forecast_decide_alike(tmp_path: Path) -> None:
     """The same draws for a seed, however the fleet is split; the forecast's machine is the same."""
     path = written(tmp_path, "patient_mod:Patient", PATIENT)

@@ -12,7 +12,7 @@ FORMS: dict[str, Keys] = {
 }
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_fleet_obeys_what_the_server_requires(form: str, workers: int, tmp_path: Path) -> None:
     """Fetched once by each device; the re-enrolment keeps the names and fulfils the rest."""
@@ -58,7 +58,9 @@ TLS: dict[str, Keys] = {
 }
 
 
-@pytest.mark.parametrize("tls", TLS)
+@pytest.mark.parametrize(
+    "tls", [each if "resumed" in each else pytest.param(each, marks=pytest.mark.long) for each in TLS]
+)
 def test_requests_are_linked_to_their_tls_sessions(tls: str, tmp_path: Path) -> None:
     """RFC 7030 §3.5, required: first enrolment, polls of a deferred one, and re-enrolment, each on its own session."""
     scenario = write_scenario(

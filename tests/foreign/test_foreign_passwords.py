@@ -140,8 +140,14 @@ CHALLENGES: Final = [
 ]
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-@pytest.mark.parametrize("text", CHALLENGES)
+@pytest.mark.parametrize(
+    ("driver", "text"),
+    [
+        *(("trio", text) for text in CHALLENGES),
+        ("threads", LIBEST),
+        pytest.param("gevent", LIBEST, marks=pytest.mark.long),
+    ],
+)
 async def test_digest_is_answered_wherever_it_is_asked_for(driver: str, text: str, tmp_path: Path) -> None:
     """By each driver and with each algorithm, at the first enrolment and at the re-enrolment."""
     handler = DigestServer(text)
